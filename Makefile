@@ -1,0 +1,34 @@
+# `make demo` and `make test` each work as the first command on a fresh machine: both install what they need.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+EXTRAS := train,dev
+
+.PHONY: setup demo test check bench clean
+
+setup: $(VENV)/.installed
+
+# torch first and alone, so that a CPU wheel offered by your pip configuration is taken before anything asks for CUDA.
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet 'torch==2.13.*'
+	$(BIN)/pip install --quiet -e '.[$(EXTRAS)]'
+	@touch $@
+
+demo: setup
+	$(BIN)/curate demo --out demo-out
+
+test: setup
+	$(BIN)/python -m pytest
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: setup
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) demo-out bench-out

@@ -1,0 +1,70 @@
+"""What a person sees: progress and totals on stderr, results on stdout."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol
+
+from schemas.manifest import Counts
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+class Advance(Protocol):
+    """Tells a progress bar that `n` more units are done."""
+
+    def __call__(self, n: int = 1) -> None: ...
+
+
+@contextmanager
+def progress(description: str, total: int | None = None, unit: str = "rows") -> Iterator[Advance]:
+    """Show a bar with rate and time left on stderr while the block runs; silent where stderr is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[unit]}"),
+    )  # fmt: skip
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task(description, total=total, unit=unit)
+
+        def advance(n: int = 1) -> None:
+            bar.advance(task, n)
+
+        yield advance
+
+
+def say(message: str) -> None:
+    """A line for the person at the terminal, on stderr."""
+    print(message, file=sys.stderr)  # noqa: T201
+
+
+def result(text: str) -> None:
+    """A command's result, on stdout."""
+    print(text)  # noqa: T201
+
+
+def json_result(value: Any) -> None:
+    """A command's result as one JSON document on stdout."""
+    result(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+
+
+def say_counts(stage: str, counts: Counts) -> None:
+    """Print a stage's totals, which always add up."""
+    parts = [f"{counts.rows} rows", f"{counts.kept} kept"]
+    for state in ("filtered", "quarantined", "failed"):
+        reasons: dict[str, int] = getattr(counts, state)
+        if reasons:
+            inner = ", ".join(f"{reason} {n}" for reason, n in sorted(reasons.items()))
+            parts.append(f"{sum(reasons.values())} {state} ({inner})")
+    say(f"{stage}: " + ", ".join(parts))
+
+
+def show(table: "Table") -> None:
+    """Print a rich table on stdout."""
+    from rich.console import Console
+
+    Console().print(table)

@@ -1,0 +1,135 @@
+"""The one home of DuckDB: SQL over a corpus's parts, in memory, safe for queries from strangers.
+
+Tables `prompts`, `traces`, `annotations`, `quarantine`; views `verdicts` (consensus, see sql/verdicts.sql) and
+`candidates` (one row per trace with everything a mix may filter on). The connection reads files of the corpus only, its
+configuration is locked, and `select` refuses every statement that is not a SELECT.
+"""
+
+import os
+import re
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from curation.store import Corpus
+from schemas.errors import RecipeError
+from schemas.patterns import CODEBOOK, RISKY_PATTERNS
+from schemas.tables import TABLES
+
+Connection = duckdb.DuckDBPyConnection
+
+
+def connect(corpus: Corpus, memory_limit: str = "4GB", threads: int | None = None) -> Connection:
+    """Open a snapshot of the corpus: parts that appear later are not seen.
+
+    Args:
+        corpus: the corpus.
+        memory_limit: the most memory DuckDB may use, such as "4GB"; larger work spills to the system's temporary folder.
+        threads: how many threads it may use; all cores by default.
+    """
+    connection = duckdb.connect(":memory:")
+    connection.execute(f"set memory_limit = {quoted(memory_limit)}")
+    connection.execute(f"set threads = {threads or len(os.sched_getaffinity(0))}")
+    connection.execute("set preserve_insertion_order = false")
+    for table, schema in TABLES.items():
+        _define_table(connection, corpus, table, schema)
+    connection.execute(sql_file("verdicts.sql"))
+    annotators = [name for (name,) in connection.execute("select annotator from latest_annotators order by 1").fetchall()]
+    connection.execute(candidates_view(annotators))
+    root = str(corpus.root.resolve())
+    connection.execute(f"set allowed_directories = [{quoted(root + os.sep)}]")
+    connection.execute("set enable_external_access = false")
+    connection.execute("set lock_configuration = true")
+    return connection
+
+
+def select(connection: Connection, query: str) -> pa.Table:
+    """Run one SELECT and return its rows.
+
+    Raises:
+        RecipeError: if the query is not exactly one SELECT, or DuckDB rejects it; says where in the query.
+    """
+    try:
+        statements = connection.extract_statements(query)
+        if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+            raise RecipeError("only one SELECT statement is allowed here; the corpus is read-only")
+        return connection.sql(query).to_arrow_table()
+    except duckdb.Error as error:
+        raise RecipeError(_explain(error)) from error
+
+
+def check_condition(connection: Connection, condition: str) -> None:
+    """Check that `condition` is one boolean SQL expression over `candidates`.
+
+    Raises:
+        RecipeError: with DuckDB's explanation.
+    """
+    # The newline keeps a trailing `--` comment from swallowing the bracket.
+    select(connection, f"select trace_id from candidates where ({condition}\n) limit 0")
+
+
+def candidates_view(annotators: Sequence[str]) -> str:
+    """The SQL of the `candidates` view for the annotators at hand.
+
+    One row per trace: its columns, its prompt's category, attack and reference answer, the consensus label of each
+    pattern and property under the pattern's name (score under `<name>_score`), `risky` (any of the five; null while
+    one is unknown and none is true), and one struct per annotator such as `rules.weak_vacillation`.
+    """
+    names = [entry.name for entry in CODEBOOK]
+    labels = ",\n".join(
+        f"bool_or(label) filter (pattern = {quoted(n)}) as {n}, max(score) filter (pattern = {quoted(n)}) as {n}_score"
+        for n in names
+    )
+    structs = "".join(f",\n{_annotator_struct(annotator, names)}" for annotator in annotators)
+    any_risky = " or ".join(f"v.{name}" for name in RISKY_PATTERNS)
+    return f"""
+        create view candidates as
+        select
+            t.* exclude (kind), coalesce(t.kind, p.kind) as kind, p.category, p.attack, p.reference_answer,
+            v.* exclude (trace_id), ({any_risky}) as risky, a.* exclude (trace_id)
+        from traces t
+        left join prompts p using (prompt_id)
+        left join (select trace_id, {labels} from verdicts group by trace_id) v using (trace_id)
+        left join (select trace_id{structs} from annotations group by trace_id) a using (trace_id)
+    """
+
+
+def sql_file(name: str) -> str:
+    """The text of a file in `curation/sql`."""
+    return (files("curation") / "sql" / name).read_text(encoding="utf-8")
+
+
+def quoted(text: str) -> str:
+    """`text` as an SQL string literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def identifier(name: str) -> str:
+    """`name` as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _define_table(connection: Connection, corpus: Corpus, table: str, schema: pa.Schema) -> None:
+    parts = corpus.parts(table)
+    if parts:
+        names = ", ".join(quoted(str(part.resolve())) for part in parts)
+        connection.execute(f"create view {table} as select * from read_parquet([{names}], union_by_name = true)")
+        return
+    connection.register("no_rows", schema.empty_table())
+    connection.execute(f"create table {table} as select * from no_rows")
+    connection.unregister("no_rows")
+
+
+def _annotator_struct(annotator: str, patterns: Sequence[str]) -> str:
+    fields = ", ".join(
+        f"{n} := bool_or(label) filter (annotator = {quoted(annotator)} and pattern = {quoted(n)})" for n in patterns
+    )
+    return f"struct_pack({fields}) as {identifier(annotator.split('@', 1)[0])}"
+
+
+def _explain(error: duckdb.Error) -> str:
+    text = re.sub(r"\s*LINE \d+:.*", "", str(error), flags=re.DOTALL)
+    return re.sub(r"^(\w+ Error): ", "", text).strip()

@@ -1,0 +1,131 @@
+"""Recipes: YAML files checked by pydantic, with every fault reported at once as `file:line: where: what`.
+
+YAML surprises that this file guards against: a repeated key silently wins, `no` is a boolean, and anchors can blow a
+few bytes up to gigabytes (so they are refused).
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from schemas.errors import RecipeError
+
+Location = tuple[str | int, ...]
+MAX_BYTES = 1_000_000
+
+
+class Recipe(BaseModel):
+    """Base of every recipe: unknown fields are errors, values never change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+R = TypeVar("R", bound=Recipe)
+
+
+class Lines:
+    """Where in the file each value of a recipe stands."""
+
+    def __init__(self, file: Path, lines: dict[Location, int]) -> None:
+        self.file = file
+        self._lines = lines
+
+    def error(self, location: Location, message: str) -> str:
+        """One fault as `file:line: where: what`; a value that is not in the file is placed at its parent's line."""
+        place = location
+        while place and place not in self._lines:
+            place = place[:-1]
+        where = ".".join(str(step) for step in location)
+        return f"{self.file}:{self._lines.get(place, 1)}: " + (f"{where}: {message}" if where else message)
+
+
+def load_recipe(path: Path, model: type[R]) -> tuple[R, Lines]:
+    """Read and check a recipe.
+
+    Raises:
+        RecipeError: naming every fault with its line.
+    """
+    data, lines = load_yaml(path)
+    try:
+        return model.model_validate(data), lines
+    except ValidationError as error:
+        raise RecipeError("\n".join(lines.error(*fault) for fault in _faults(error, model))) from error
+
+
+def load_yaml(path: Path) -> tuple[Any, Lines]:
+    """Read YAML into plain data and the line of every value.
+
+    Raises:
+        RecipeError: if the file is missing, too large, not UTF-8, not YAML, repeats a key or uses anchors.
+    """
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    if len(text) > MAX_BYTES:
+        raise RecipeError(f"{path}: larger than {MAX_BYTES} bytes; is this a recipe?")
+    try:
+        _refuse_anchors(path, text)
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        lines = dict(_walk(path, node, ())) if node else {}
+        return yaml.safe_load(text), Lines(path, lines)
+    except (yaml.YAMLError, RecursionError, UnicodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        problem = getattr(error, "problem", None) or str(error) or "nested too deeply"
+        raise RecipeError(f"{path}:{mark.line + 1 if mark else 1}: not valid YAML: {problem}") from error
+
+
+def _refuse_anchors(path: Path, text: bytes) -> None:
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            line = event.start_mark.line + 1
+            raise RecipeError(f"{path}:{line}: anchors and aliases are not allowed; write the value out")
+
+
+def _walk(path: Path, node: yaml.Node, location: Location) -> Iterator[tuple[Location, int]]:
+    yield location, node.start_mark.line + 1
+    if isinstance(node, yaml.MappingNode):
+        seen = set()
+        for key, value in node.value:
+            if key.value in seen:
+                raise RecipeError(f"{path}:{key.start_mark.line + 1}: {key.value!r} is given twice; keep one")
+            seen.add(key.value)
+            for place, line in _walk(path, value, (*location, key.value)):
+                # a mapping's own line is the line of its key, where a reader looks for it
+                yield place, key.start_mark.line + 1 if len(place) == len(location) + 1 else line
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            yield from _walk(path, value, (*location, index))
+
+
+def _faults(error: ValidationError, model: type[BaseModel]) -> Iterator[tuple[Location, str]]:
+    for fault in error.errors(include_url=False):
+        message = fault["msg"].removeprefix("Value error, ")
+        if fault["type"] == "extra_forbidden":
+            message = f"unknown field; known here: {', '.join(_known(model, fault['loc'])) or 'none'}"
+        elif fault["type"] == "string_type" and isinstance(fault["input"], bool):
+            message += ' (YAML reads yes, no, on and off as booleans: put it in quotes)'
+        elif fault["type"] != "missing" and not isinstance(fault["input"], (dict, list)):
+            message += f" (got {fault['input']!r})"
+        yield fault["loc"], message
+
+
+def _known(model: type[BaseModel], location: Location) -> list[str]:
+    current: Any = model
+    for step in location[:-1]:
+        fields = getattr(current, "model_fields", {})
+        annotation = fields[step].annotation if step in fields else current
+        current = _model_in(annotation) or current
+    return sorted(getattr(current, "model_fields", {}))
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in getattr(annotation, "__args__", ()):
+        if found := _model_in(argument):
+            return found
+    return None

@@ -1,0 +1,202 @@
+"""The corpus store: a folder of tables, each a set of immutable Parquet part files.
+
+A part is written under a temporary name, fsynced and renamed, so readers see whole parts or none. Writers of one table
+take turns by a file lock (released by the kernel if they die); readers never wait. There is no database file: many
+processes may query the parts at once (`curation.query`).
+"""
+
+import errno
+import fcntl
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from schemas.errors import CorpusError
+from schemas.ids import bytes_id, canonical_json, content_id
+from schemas.manifest import FORMAT_VERSION, Manifest
+from schemas.tables import KEYS, TABLES
+
+MARKER = "corpus.json"
+ROW_GROUP = 8192
+FEW_VALUES = (
+    "kind", "strategy", "model", "system", "source", "source_file", "category", "attack", "finish_reason", "sampling",
+    "pattern", "annotator", "rationale", "stage", "reason", "part",
+)  # fmt: skip
+"""Columns worth a dictionary; trying one on the long text columns costs a third of the write."""
+
+
+class Corpus:
+    """A corpus folder.
+
+    Raises:
+        CorpusError: if the folder is not a corpus, or was written by a newer version of this toolkit.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        marker = root / MARKER
+        if not marker.is_file():
+            raise CorpusError(f"{root}: not a corpus; make one with: curate ingest FILE --corpus {root}")
+        check_format_version(marker)
+
+    @classmethod
+    def create(cls, root: Path) -> "Corpus":
+        """Open a corpus, making the folder first where there is none."""
+        if not (root / MARKER).exists():
+            if root.is_dir() and any(root.iterdir()):
+                raise CorpusError(f"{root}: the folder holds other things; name a new or empty one with --corpus")
+            write_file(root / MARKER, canonical_json({"format_version": FORMAT_VERSION}) + b"\n")
+        return cls(root)
+
+    def parts(self, table: str) -> list[Path]:
+        """The part files of a table, in a stable order; temporary files are never among them."""
+        return sorted((self.root / table).glob("part-*.parquet"))
+
+    def append(self, table: str, rows: pa.Table) -> None:
+        """Add rows as one part. Equal keys give an equal part name, so repeating a write changes nothing.
+
+        The caller holds `writing(table)` and has left out keys that the table has already.
+        """
+        if rows.num_rows == 0:
+            return
+        folder = self.root / table
+        ids = "\n".join("\t".join(key) for key in zip(*_key_columns(table, rows), strict=True))
+        write_parquet(folder / f"part-{bytes_id(ids.encode())}.parquet", rows.cast(TABLES[table]))
+
+    def append_rows(self, table: str, rows: Sequence[dict[str, Any]]) -> None:
+        """Add rows given as dicts (missing columns become null) as one part; see `append`."""
+        self.append(table, pa.Table.from_pylist(list(rows), schema=TABLES[table]))
+
+    def keys(self, table: str) -> set[Any]:
+        """The keys in a table: strings, or tuples where the key has several columns."""
+        columns = list(KEYS[table])
+        found: set[Any] = set()
+        for part in self.parts(table):
+            values = [column.to_pylist() for column in pq.read_table(part, columns=columns).columns]
+            found.update(values[0] if len(columns) == 1 else zip(*values, strict=True))
+        return found
+
+    def scan(self, table: str, columns: Sequence[str] | None = None, batch_rows: int = 1024) -> Iterator[pa.RecordBatch]:
+        """Stream a table's rows in part order, a batch at a time."""
+        for part in self.parts(table):
+            with pq.ParquetFile(part) as file:
+                yield from file.iter_batches(batch_size=batch_rows, columns=list(columns) if columns else None)
+
+    @contextmanager
+    def writing(self, *tables: str) -> Iterator[None]:
+        """Hold the write locks of some tables; waits while another process holds one."""
+        locks = self.root / ".locks"
+        handles = []
+        try:
+            make_folder(locks)
+            for table in sorted(tables):
+                handle = (locks / table).open("w")
+                handles.append(handle)
+                fcntl.flock(handle, fcntl.LOCK_EX)
+                for stale in (self.root / table).glob(".tmp-*"):
+                    stale.unlink()
+            yield
+        except OSError as error:
+            raise disk_error(self.root, error) from error
+        finally:
+            for handle in handles:
+                handle.close()
+
+    def write_manifest(self, manifest: Manifest) -> Path:
+        """Keep what a stage did. The name is a content id of its inputs and recipe: a rerun replaces its own."""
+        identity = [manifest.stage, [i.model_dump() for i in manifest.inputs], manifest.recipe]
+        path = self.root / "manifests" / f"{manifest.stage}-{content_id(identity)[:16]}.json"
+        write_file(path, manifest.model_dump_json(indent=2).encode() + b"\n")
+        return path
+
+
+def check_format_version(path: Path) -> None:
+    """Refuse a marker or manifest that a newer version of this toolkit wrote."""
+    import json
+
+    try:
+        version = json.loads(path.read_bytes())["format_version"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CorpusError(f"{path}: not readable as a format marker ({error}); restore it from a copy") from error
+    if not isinstance(version, int) or version > FORMAT_VERSION:
+        raise CorpusError(
+            f"{path}: format version {version} is newer than this toolkit knows ({FORMAT_VERSION}); "
+            "upgrade with: pip install -U lrm-curate"
+        )
+
+
+def write_parquet(path: Path, table: pa.Table) -> None:
+    """Write a Parquet file so that it appears whole or not at all.
+
+    Raises:
+        CorpusError: if the disk is full or the folder cannot be written.
+    """
+    with _appearing(path) as temporary:
+        pq.write_table(
+            table,
+            temporary,
+            compression="zstd",
+            compression_level=1,
+            use_dictionary=[name for name in FEW_VALUES if name in table.schema.names],
+            row_group_size=ROW_GROUP,
+        )
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a small file so that it appears whole or not at all; raises as `write_parquet` does."""
+    with _appearing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder and its parents; raises as `write_parquet` does."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise disk_error(path, error) from error
+
+
+def disk_error(path: Path, error: OSError) -> CorpusError:
+    """Say what an operating-system error means for the user."""
+    meanings = {
+        errno.ENOSPC: "the disk is full; free some space and run the same command again (finished parts are kept)",
+        errno.EDQUOT: "your disk quota is used up; free some space and run the same command again",
+        errno.EACCES: "no permission to write here; choose another folder or change its mode",
+        errno.EPERM: "no permission to write here; choose another folder or change its mode",
+        errno.EROFS: "the file system is read-only; choose another folder",
+        errno.ENOTDIR: "a part of this path is a file, not a folder; choose another folder",
+        errno.EEXIST: "a file of this name is in the way; choose another folder",
+    }
+    return CorpusError(f"{path}: {meanings.get(error.errno or 0, str(error))}")
+
+
+@contextmanager
+def _appearing(path: Path) -> Iterator[Path]:
+    make_folder(path.parent)
+    temporary = path.parent / f".tmp-{os.getpid()}-{path.name}"
+    try:
+        yield temporary
+        with temporary.open("rb") as handle:
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+        _fsync_folder(path.parent)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise disk_error(path, error) from error
+
+
+def _fsync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _key_columns(table: str, rows: pa.Table) -> list[list[str]]:
+    return [rows.column(name).to_pylist() for name in KEYS[table]]

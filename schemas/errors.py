@@ -1,0 +1,35 @@
+"""Every error a user may meet. A message says what is wrong, where, and what to do about it.
+
+The command line prints these without a traceback and exits 1; anything else is a bug and shows its traceback.
+"""
+
+
+class CurateError(Exception):
+    """Root of the tree: something the user can act on."""
+
+
+class DataError(CurateError):
+    """An input file cannot be read at all (single bad rows are quarantined instead)."""
+
+
+class CorpusError(CurateError):
+    """The corpus folder is missing, unwritable, full, or of an unknown format version."""
+
+
+class RecipeError(CurateError):
+    """A recipe or config is wrong. Carries every fault found, one per line."""
+
+
+class EngineError(CurateError):
+    """A model cannot be loaded or does not answer."""
+
+
+class RenderError(CurateError):
+    """A training row cannot be rendered so that everything it must teach is in the loss."""
+
+
+class MissingExtraError(CurateError):
+    """A command needs an optional dependency; the message names the install line."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(f"this command needs {package!r}; install it with: pip install 'lrm-curate[{extra}]'")

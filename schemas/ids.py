@@ -1,0 +1,33 @@
+"""Content ids: equal content has an equal id, on every machine and in every run.
+
+An id is the first 128 bits of BLAKE2b over canonical JSON (sorted keys, no spaces, UTF-8), in hex. That makes work
+idempotent: a stage that runs twice cannot make a second row of the same thing.
+"""
+
+import hashlib
+import json
+from typing import Any
+
+_encode = json.JSONEncoder(
+    ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False
+).encode
+
+
+def canonical_json(value: Any) -> bytes:
+    """Canonical UTF-8 JSON of plain data.
+
+    Raises:
+        ValueError: for NaN, infinities and lone surrogates, which have no canonical form.
+        TypeError: for values that JSON does not know.
+    """
+    return _encode(value).encode("utf-8")
+
+
+def content_id(value: Any) -> str:
+    """The id (32 hex digits) of plain data; raises as `canonical_json` does."""
+    return bytes_id(canonical_json(value))
+
+
+def bytes_id(data: bytes) -> str:
+    """The id (32 hex digits) of bytes that are already canonical."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()

@@ -1,0 +1,65 @@
+"""A manifest: what a stage did, with hashes of everything it read. It holds no clock, so equal work gives equal bytes."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+FORMAT_VERSION = 1
+"""Version of the folders this code writes; a newer one on disk is refused with a clear error."""
+
+
+class Counts(BaseModel):
+    """Row accounting: every input row ends in exactly one state."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    rows: int = 0
+    """Input rows seen."""
+    kept: int = 0
+    """Rows that are in the output (written now or by an earlier run of the same work)."""
+    filtered: dict[str, int] = Field(default_factory=dict)
+    """Good rows left out on purpose, by reason."""
+    quarantined: dict[str, int] = Field(default_factory=dict)
+    """Bad rows set aside with their text, file, line and error, by reason."""
+    failed: dict[str, int] = Field(default_factory=dict)
+    """Rows whose work failed and is tried again next time, by reason."""
+
+    def add(self, state: str, reason: str, n: int = 1) -> None:
+        """Count `n` rows as "filtered", "quarantined" or "failed" for a reason."""
+        reasons: dict[str, int] = getattr(self, state)
+        reasons[reason] = reasons.get(reason, 0) + n
+
+    @property
+    def balance(self) -> int:
+        """Rows that are unaccounted for; anything but 0 is a bug."""
+        out = (self.filtered, self.quarantined, self.failed)
+        return self.rows - self.kept - sum(sum(reasons.values()) for reasons in out)
+
+
+class InputFile(BaseModel):
+    """A file a stage read."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    """File name without its folder: manifests must not carry paths of somebody's machine."""
+    blake2b: str
+    """Hash of its bytes."""
+
+
+class Manifest(BaseModel):
+    """What a stage did."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    format_version: int = FORMAT_VERSION
+    stage: str
+    inputs: list[InputFile] = Field(default_factory=list)
+    recipe: dict[str, object] = Field(default_factory=dict)
+    """The settings in full, defaults included."""
+    recipe_id: str | None = None
+    """Content id of `recipe`."""
+    seed: int | None = None
+    versions: dict[str, str] = Field(default_factory=dict)
+    """Versions of this toolkit and of the libraries that decide the result."""
+    counts: Counts = Field(default_factory=Counts)
+    summary: dict[str, object] = Field(default_factory=dict)
+    """What the stage found out: token percentiles, counts per part, and so on."""

@@ -1,0 +1,44 @@
+"""A prompt: what a model is asked. Its id covers the text alone, so one question has one id in every source."""
+
+from typing import Literal, get_args
+
+from pydantic import BaseModel, ConfigDict
+
+from schemas.ids import content_id
+
+Kind = Literal["harmful", "benign", "math", "code"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
+def prompt_id(text: str) -> str:
+    """The id of a prompt with this text."""
+    return content_id(["prompt", text])
+
+
+class Prompt(BaseModel):
+    """One prompt."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    prompt_id: str
+    """Content id of `text`."""
+    text: str
+    """What the model is asked, exactly."""
+    kind: Kind | None = None
+    """What the prompt is for; null when nobody said."""
+    source: str | None = None
+    """The data set it came from, such as "STAR-1"."""
+    category: str | None = None
+    """Topic or policy category; several are joined by " | "."""
+    attack: str | None = None
+    """The jailbreak family that wraps the query; null for a plain query."""
+    reference_answer: str | None = None
+    """The right answer, for prompts that have one."""
+    source_file: str | None = None
+    """Name of the file it was ingested from."""
+    source_line: int | None = None
+    """1-based line (JSONL) or row (other formats) in that file."""
+    source_id: str | None = None
+    """The id the source gave it."""
+    extra: str | None = None
+    """JSON object of the source's other columns."""

@@ -1,0 +1,37 @@
+"""A row: what a trainer reads. Only build-mix makes rows, and each names the trace it came from."""
+
+from pydantic import BaseModel, ConfigDict
+
+from schemas.ids import content_id
+from schemas.prompt import Kind
+
+
+def row_id(trace_id: str, part: str) -> str:
+    """The id of the row that `part` of a mix makes of a trace."""
+    return content_id(["row", trace_id, part])
+
+
+class Row(BaseModel):
+    """One training example; the reasoning stays apart until it is rendered for one chat template."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    row_id: str
+    trace_id: str
+    prompt_id: str
+    part: str
+    """The recipe part that chose it."""
+    kind: Kind | None
+    strategy: str | None
+    model: str | None
+    source: str | None
+    source_id: str | None
+    category: str | None
+    prompt: str
+    reasoning: str
+    answer: str
+    reference_answer: str | None
+    tokens: int
+    """Length of prompt, reasoning and answer in tokens, as the mix's manifest says it was counted."""
+    risky: tuple[str, ...]
+    """Names of the risky patterns whose consensus verdict was true."""

@@ -1,0 +1,113 @@
+"""Arrow schemas of every table. Parts are always written with these, never with inferred types.
+
+The surprise that makes this file necessary: a Parquet part whose nested column is all null, written with inferred
+types, cannot be read together with its neighbours.
+"""
+
+import pyarrow as pa
+
+_text = pa.string()
+
+PROMPTS = pa.schema(
+    [
+        pa.field("prompt_id", _text, nullable=False),
+        pa.field("text", _text, nullable=False),
+        ("kind", _text),
+        ("source", _text),
+        ("category", _text),
+        ("attack", _text),
+        ("reference_answer", _text),
+        ("source_file", _text),
+        ("source_line", pa.int64()),
+        ("source_id", _text),
+        ("extra", _text),
+    ]
+)
+
+TRACES = pa.schema(
+    [
+        pa.field("trace_id", _text, nullable=False),
+        pa.field("prompt_id", _text, nullable=False),
+        pa.field("prompt", _text, nullable=False),
+        ("kind", _text),
+        ("strategy", _text),
+        ("model", _text),
+        ("system", _text),
+        pa.field("reasoning", _text, nullable=False),
+        pa.field("answer", _text, nullable=False),
+        ("finish_reason", _text),
+        ("prompt_tokens", pa.int32()),
+        ("reasoning_tokens", pa.int32()),
+        ("answer_tokens", pa.int32()),
+        ("sampling", _text),
+        pa.field("sample_index", pa.int32(), nullable=False),
+        ("source", _text),
+        ("source_file", _text),
+        ("source_line", pa.int64()),
+        ("source_id", _text),
+        ("extra", _text),
+    ]
+)
+
+SPAN = pa.struct([("field", _text), ("start", pa.int32()), ("end", pa.int32())])
+
+ANNOTATIONS = pa.schema(
+    [
+        pa.field("trace_id", _text, nullable=False),
+        pa.field("pattern", _text, nullable=False),
+        pa.field("annotator", _text, nullable=False),
+        ("label", pa.bool_()),
+        ("score", pa.float32()),
+        ("spans", pa.list_(SPAN)),
+        ("rationale", _text),
+    ]
+)
+
+QUARANTINE = pa.schema(
+    [
+        pa.field("quarantine_id", _text, nullable=False),
+        pa.field("stage", _text, nullable=False),
+        pa.field("source_file", _text, nullable=False),
+        pa.field("source_line", pa.int64(), nullable=False),
+        ("source_id", _text),
+        pa.field("reason", _text, nullable=False),
+        pa.field("detail", _text, nullable=False),
+        ("row", _text),
+    ]
+)
+
+TABLES: dict[str, pa.Schema] = {
+    "prompts": PROMPTS,
+    "traces": TRACES,
+    "annotations": ANNOTATIONS,
+    "quarantine": QUARANTINE,
+}
+
+KEYS: dict[str, tuple[str, ...]] = {
+    "prompts": ("prompt_id",),
+    "traces": ("trace_id",),
+    "annotations": ("trace_id", "pattern", "annotator"),
+    "quarantine": ("quarantine_id",),
+}
+"""The columns that are unique together in each table."""
+
+ROWS = pa.schema(
+    [
+        pa.field("row_id", _text, nullable=False),
+        pa.field("trace_id", _text, nullable=False),
+        pa.field("prompt_id", _text, nullable=False),
+        pa.field("part", _text, nullable=False),
+        ("kind", _text),
+        ("strategy", _text),
+        ("model", _text),
+        ("source", _text),
+        ("source_id", _text),
+        ("category", _text),
+        pa.field("prompt", _text, nullable=False),
+        pa.field("reasoning", _text, nullable=False),
+        pa.field("answer", _text, nullable=False),
+        ("reference_answer", _text),
+        pa.field("tokens", pa.int32(), nullable=False),
+        ("risky", pa.list_(_text)),
+    ]
+)

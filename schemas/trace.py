@@ -1,0 +1,73 @@
+"""A trace: one answer of one model to one prompt, with its reasoning apart from its answer.
+
+"" and null differ: a model that was made to skip thinking has an empty reasoning; a trace without reasoning at all is
+broken and never becomes a Trace.
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from schemas.ids import content_id
+from schemas.prompt import Kind
+
+FIELDS = ("reasoning", "answer")
+"""The stored fields that spans may point into."""
+
+
+def generated_trace_id(
+    prompt_id: str, strategy: str, model: str, sampling: dict[str, Any], sample_index: int
+) -> str:
+    """The id of a trace that is to be generated; known before the model has answered.
+
+    `strategy` is "name@version", `model` is "name@revision"; `sampling` holds every setting that changes the text.
+    """
+    return content_id(["generated", prompt_id, strategy, model, sampling, sample_index])
+
+
+def ingested_trace_id(
+    prompt_id: str, strategy: str | None, model: str | None, reasoning: str, answer: str
+) -> str:
+    """The id of a trace that came from a file: its content, since nobody can run it again."""
+    return content_id(["ingested", prompt_id, strategy, model, reasoning, answer])
+
+
+class Trace(BaseModel):
+    """One answer of one model to one prompt."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    trace_id: str
+    """Content id; see `generated_trace_id` and `ingested_trace_id`."""
+    prompt_id: str
+    prompt: str
+    """The bare query, without the strategy's instruction (the instruction never enters a training row)."""
+    kind: Kind | None = None
+    """The prompt's kind."""
+    strategy: str | None = None
+    """Distillation strategy, "name" or "name@version"; null when the source does not say."""
+    model: str | None = None
+    """"name@revision" of the model that wrote it."""
+    system: str | None = None
+    """The system message it was generated under."""
+    reasoning: str
+    """The chain of thought, without think tags; "" when thinking was switched off."""
+    answer: str
+    """What the model said after its reasoning."""
+    finish_reason: Literal["stop", "length", "abort"] | None = None
+    prompt_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    answer_tokens: int | None = None
+    sampling: str | None = None
+    """Canonical JSON of the sampling settings."""
+    sample_index: int = 0
+    """Which of several samples of the same prompt under the same settings."""
+    source: str | None = None
+    """The data set it came from."""
+    source_file: str | None = None
+    source_line: int | None = None
+    """1-based line (JSONL) or row (other formats) in `source_file`."""
+    source_id: str | None = None
+    """The id the source gave it."""
+    extra: str | None = None
+    """JSON object of the source's other columns."""
