@@ -68,3 +68,14 @@ def show(table: "Table") -> None:
     from rich.console import Console
 
     Console().print(table)
+
+
+def show_rows(columns: list[str], rows: list[dict[str, Any]]) -> None:
+    """Print query results as a table on stdout."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(*(escape(str(row[name])) for name in columns))
+    show(table)

@@ -1,0 +1,188 @@
+"""The `curate` command. Each command is a few lines that call the `run` of its stage.
+
+Stages are imported inside their command, so `curate --help` answers without loading Arrow, DuckDB or torch.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from schemas.errors import CurateError
+
+app = typer.Typer(
+    name="curate",
+    help="Curate supervised data for large reasoning models: ingest, annotate, review, build mixes.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+CorpusOption = Annotated[
+    Path, typer.Option("--corpus", envvar="CURATE_CORPUS", help="The corpus folder.", file_okay=False)
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
+DEFAULT_CORPUS = Path("corpus")
+
+
+@app.command()
+def ingest(
+    files: Annotated[list[str], typer.Argument(help="Files, folders saved by `datasets`, or hub names (hf:NAME).")],
+    corpus: CorpusOption = DEFAULT_CORPUS,
+    format: Annotated[str, typer.Option(help="`auto`, or a format's name; `curate formats` lists them.")] = "auto",
+    kind: Annotated[
+        str | None, typer.Option(help="What the prompts are for: harmful, benign, math or code.")
+    ] = None,
+    map: Annotated[
+        list[str] | None, typer.Option(help="field=column, once per field, for files of no known format.")
+    ] = None,
+    source: Annotated[str | None, typer.Option(help="Name of the data set; the file's name by default.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Read prompts, traces or annotations into the corpus.
+
+    Bad rows are set aside with file, line and reason (`curate sql "select * from quarantine"`); good rows go on.
+
+    Examples:
+
+        curate ingest star1.json --kind harmful
+
+        curate ingest mine.jsonl --map prompt=question --map response=output
+    """
+    from curation import ingest as stage
+
+    settings = stage.IngestRecipe.from_options(format=format, kind=kind, map=map or [], source=source)
+    _report(stage.run(corpus, files, settings), json)
+
+
+@app.command()
+def formats() -> None:
+    """List the file formats that `curate ingest` knows."""
+    from curation import console
+    from curation.formats import FORMATS
+
+    for name, form in FORMATS.items():
+        console.result(f"{name:18} {form.help}")
+
+
+@app.command()
+def annotate(
+    corpus: CorpusOption = DEFAULT_CORPUS,
+    annotators: Annotated[str, typer.Option(help="Comma-separated names of annotators.")] = "rules",
+    json: JsonOption = False,
+) -> None:
+    """Tag every trace with the risky patterns; only traces an annotator has not seen are read.
+
+    Example: curate annotate --annotators rules
+    """
+    from curation import annotate as stage
+
+    _report(stage.run(corpus, stage.AnnotateRecipe(annotators=annotators.split(","))), json)
+
+
+@app.command()
+def status(corpus: CorpusOption = DEFAULT_CORPUS, json: JsonOption = False) -> None:
+    """Show what is in the corpus: counts per table, strategy, pattern, annotator and quarantine reason."""
+    from curation import console
+    from curation import status as stage
+
+    found = stage.run(corpus)
+    console.json_result(found) if json else stage.show(found)
+
+
+@app.command()
+def sql(
+    query: Annotated[str, typer.Argument(help="One SELECT statement.")],
+    corpus: CorpusOption = DEFAULT_CORPUS,
+    json: JsonOption = False,
+) -> None:
+    """Query the corpus (read-only): prompts, traces, annotations, quarantine, verdicts, candidates.
+
+    Example: curate sql "select pattern, count(*) from verdicts where label group by all"
+    """
+    from curation import console
+    from curation.query import connect, select
+    from curation.store import Corpus
+
+    rows = select(connect(Corpus(corpus)), query)
+    console.json_result(rows.to_pylist()) if json else console.show_rows(rows.column_names, rows.to_pylist())
+
+
+@app.command("build-mix")
+def build_mix(
+    recipe: Annotated[str, typer.Argument(help="A recipe file, or the name of a shipped one; see `curate recipes`.")],
+    out: Annotated[Path, typer.Option(help="The folder of the mix; new, or of an earlier build.")],
+    corpus: CorpusOption = DEFAULT_CORPUS,
+    json: JsonOption = False,
+) -> None:
+    """Assemble a training mix from the corpus; the same corpus and recipe give the same bytes.
+
+    Example: curate build-mix study-improved --out mixes/improved
+    """
+    from curation import mix as stage
+
+    _report(stage.run(stage.find_recipe(recipe), corpus, out), json)
+
+
+@app.command()
+def recipes() -> None:
+    """List the shipped mix recipes."""
+    from curation import console
+    from curation.mix import shipped_recipes
+
+    for name, description in shipped_recipes().items():
+        console.result(f"{name:28} {description}")
+
+
+@app.command()
+def why(
+    id: Annotated[str, typer.Argument(help="A row_id, trace_id or source_id.")],
+    corpus: CorpusOption = DEFAULT_CORPUS,
+    mix: Annotated[Path | None, typer.Option(help="Also say what this mix did with it.")] = None,
+    show: Annotated[bool, typer.Option("--show", help="Show texts unmasked.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Say where a row or trace came from, what was judged of it, and why a mix took it or not."""
+    from curation import console, lineage
+
+    found = lineage.why(id, corpus, mix, show=show)
+    console.json_result(found) if json else lineage.show_why(found)
+
+
+@app.command()
+def diff(
+    mix_a: Annotated[Path, typer.Argument(help="A mix folder.")],
+    mix_b: Annotated[Path, typer.Argument(help="Another mix folder.")],
+    json: JsonOption = False,
+) -> None:
+    """Compare two mixes: rows added and removed, counts per part and pattern, recipe fields that differ."""
+    from curation import console, lineage
+
+    found = lineage.diff(mix_a, mix_b)
+    console.json_result(found) if json else lineage.show_diff(found)
+
+
+def main() -> None:
+    """Run the command line; errors a user can act on print without a traceback and exit 1."""
+    run_app(app)
+
+
+def run_app(application: typer.Typer) -> None:
+    """Run a command line of this project (`curate`, `sft`) with its error rules."""
+    try:
+        application()
+    except CurateError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(1)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+
+
+def _report(manifest: Any, json: bool) -> None:
+    from curation import console
+
+    console.say_counts(manifest.stage, manifest.counts)
+    if json:
+        console.result(manifest.model_dump_json(indent=2))
