@@ -67,6 +67,10 @@ def check_condition(connection: Connection, condition: str) -> None:
     Raises:
         RecipeError: with DuckDB's explanation.
     """
+    try:
+        duckdb.SQLExpression(condition)  # one expression, so nothing can break out of the brackets below
+    except duckdb.Error as error:
+        raise RecipeError(_explain(error)) from error
     # The newline keeps a trailing `--` comment from swallowing the bracket.
     select(connection, f"select trace_id from candidates where ({condition}\n) limit 0")
 

@@ -31,6 +31,7 @@ TRACES = pa.schema(
         pa.field("prompt", _text, nullable=False),
         ("kind", _text),
         ("strategy", _text),
+        ("strategy_version", _text),
         ("model", _text),
         ("system", _text),
         pa.field("reasoning", _text, nullable=False),

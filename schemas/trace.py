@@ -45,7 +45,9 @@ class Trace(BaseModel):
     kind: Kind | None = None
     """The prompt's kind."""
     strategy: str | None = None
-    """Distillation strategy, "name" or "name@version"; null when the source does not say."""
+    """Distillation strategy that made it, such as "improved"; null when the source does not say."""
+    strategy_version: str | None = None
+    """Version of the strategy's instruction."""
     model: str | None = None
     """"name@revision" of the model that wrote it."""
     system: str | None = None
