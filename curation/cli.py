@@ -22,22 +22,30 @@ app = typer.Typer(
 CorpusOption = Annotated[
     Path, typer.Option("--corpus", envvar="CURATE_CORPUS", help="The corpus folder.", file_okay=False)
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")
+]
 DEFAULT_CORPUS = Path("corpus")
 
 
 @app.command()
 def ingest(
-    files: Annotated[list[str], typer.Argument(help="Files, folders saved by `datasets`, or hub names (hf:NAME).")],
+    files: Annotated[
+        list[str], typer.Argument(help="Files, folders saved by `datasets`, or hub names (hf:NAME).")
+    ],
     corpus: CorpusOption = DEFAULT_CORPUS,
-    format: Annotated[str, typer.Option(help="`auto`, or a format's name; `curate formats` lists them.")] = "auto",
+    format: Annotated[
+        str, typer.Option(help="`auto`, or a format's name; `curate formats` lists them.")
+    ] = "auto",
     kind: Annotated[
         str | None, typer.Option(help="What the prompts are for: harmful, benign, math or code.")
     ] = None,
     map: Annotated[
         list[str] | None, typer.Option(help="field=column, once per field, for files of no known format.")
     ] = None,
-    source: Annotated[str | None, typer.Option(help="Name of the data set; the file's name by default.")] = None,
+    source: Annotated[
+        str | None, typer.Option(help="Name of the data set; the file's name by default.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Read prompts, traces or annotations into the corpus.
@@ -111,7 +119,9 @@ def sql(
 
 @app.command("build-mix")
 def build_mix(
-    recipe: Annotated[str, typer.Argument(help="A recipe file, or the name of a shipped one; see `curate recipes`.")],
+    recipe: Annotated[
+        str, typer.Argument(help="A recipe file, or the name of a shipped one; see `curate recipes`.")
+    ],
     out: Annotated[Path, typer.Option(help="The folder of the mix; new, or of an earlier build.")],
     corpus: CorpusOption = DEFAULT_CORPUS,
     json: JsonOption = False,

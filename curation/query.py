@@ -37,7 +37,10 @@ def connect(corpus: Corpus, memory_limit: str = "4GB", threads: int | None = Non
     for table, schema in TABLES.items():
         _define_table(connection, corpus, table, schema)
     connection.execute(sql_file("verdicts.sql"))
-    annotators = [name for (name,) in connection.execute("select annotator from latest_annotators order by 1").fetchall()]
+    annotators = [
+        name
+        for (name,) in connection.execute("select annotator from latest_annotators order by 1").fetchall()
+    ]
     connection.execute(candidates_view(annotators))
     root = str(corpus.root.resolve())
     connection.execute(f"set allowed_directories = [{quoted(root + os.sep)}]")
@@ -101,6 +104,15 @@ def candidates_view(annotators: Sequence[str]) -> str:
     """
 
 
+def benchmark_keys(texts: Sequence[str]) -> list[str]:
+    """The registry key of each prompt text (sql/benchmark_key.sql)."""
+    connection = duckdb.connect(":memory:")
+    connection.register("given", pa.table({"text": pa.array(texts, pa.string())}))
+    return [
+        key for (key,) in connection.execute(f"select {sql_file('benchmark_key.sql')} from given").fetchall()
+    ]
+
+
 def sql_file(name: str) -> str:
     """The text of a file in `curation/sql`."""
     return (files("curation") / "sql" / name).read_text(encoding="utf-8")
@@ -120,7 +132,9 @@ def _define_table(connection: Connection, corpus: Corpus, table: str, schema: pa
     parts = corpus.parts(table)
     if parts:
         names = ", ".join(quoted(str(part.resolve())) for part in parts)
-        connection.execute(f"create view {table} as select * from read_parquet([{names}], union_by_name = true)")
+        connection.execute(
+            f"create view {table} as select * from read_parquet([{names}], union_by_name = true)"
+        )
         return
     connection.register("no_rows", schema.empty_table())
     connection.execute(f"create table {table} as select * from no_rows")
@@ -129,7 +143,8 @@ def _define_table(connection: Connection, corpus: Corpus, table: str, schema: pa
 
 def _annotator_struct(annotator: str, patterns: Sequence[str]) -> str:
     fields = ", ".join(
-        f"{n} := bool_or(label) filter (annotator = {quoted(annotator)} and pattern = {quoted(n)})" for n in patterns
+        f"{n} := bool_or(label) filter (annotator = {quoted(annotator)} and pattern = {quoted(n)})"
+        for n in patterns
     )
     return f"struct_pack({fields}) as {identifier(annotator.split('@', 1)[0])}"
 

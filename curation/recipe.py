@@ -6,7 +6,7 @@ few bytes up to gigabytes (so they are refused).
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -27,30 +27,41 @@ R = TypeVar("R", bound=Recipe)
 
 
 class Lines:
-    """Where in the file each value of a recipe stands."""
+    """Where each value of a recipe stands: in its own file, or in one that it extends."""
 
-    def __init__(self, file: Path, lines: dict[Location, int]) -> None:
+    def __init__(self, file: Path, places: dict[Location, tuple[Path, int]]) -> None:
         self.file = file
-        self._lines = lines
+        self.places = places
 
     def error(self, location: Location, message: str) -> str:
         """One fault as `file:line: where: what`; a value that is not in the file is placed at its parent's line."""
         place = location
-        while place and place not in self._lines:
+        while place and place not in self.places:
             place = place[:-1]
+        file, line = self.places.get(place, (self.file, 1))
         where = ".".join(str(step) for step in location)
-        return f"{self.file}:{self._lines.get(place, 1)}: " + (f"{where}: {message}" if where else message)
+        return f"{file}:{line}: " + (f"{where}: {message}" if where else message)
 
 
-def load_recipe(path: Path, model: type[R]) -> tuple[R, Lines]:
+class Loaded(NamedTuple, Generic[R]):
+    """A checked recipe and where its values stand."""
+
+    recipe: R
+    lines: Lines
+
+
+def load_recipe(path: Path, model: type[R]) -> Loaded[R]:
     """Read and check a recipe.
+
+    `extends: other.yaml` (a path relative to the recipe) starts from another recipe: mappings are merged key by key, a
+    null removes a key, everything else replaces.
 
     Raises:
         RecipeError: naming every fault with its line.
     """
-    data, lines = load_yaml(path)
+    data, lines = _load_extended(path, ())
     try:
-        return model.model_validate(data), lines
+        return Loaded(model.model_validate(data), lines)
     except ValidationError as error:
         raise RecipeError("\n".join(lines.error(*fault) for fault in _faults(error, model))) from error
 
@@ -71,11 +82,37 @@ def load_yaml(path: Path) -> tuple[Any, Lines]:
         _refuse_anchors(path, text)
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         lines = dict(_walk(path, node, ())) if node else {}
-        return yaml.safe_load(text), Lines(path, lines)
+        return yaml.safe_load(text), Lines(path, {place: (path, line) for place, line in lines.items()})
     except (yaml.YAMLError, RecursionError, UnicodeError) as error:
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or str(error) or "nested too deeply"
         raise RecipeError(f"{path}:{mark.line + 1 if mark else 1}: not valid YAML: {problem}") from error
+
+
+def _load_extended(path: Path, seen: tuple[Path, ...]) -> tuple[Any, Lines]:
+    data, lines = load_yaml(path)
+    if not isinstance(data, dict) or "extends" not in data:
+        return data, lines
+    base = data.pop("extends")
+    if not isinstance(base, str):
+        raise RecipeError(lines.error(("extends",), "name one recipe file"))
+    base_path = path.parent / base
+    if base_path.resolve() in seen:
+        raise RecipeError(lines.error(("extends",), f"{base} extends this recipe in turn; break the circle"))
+    base_data, base_lines = _load_extended(base_path, (*seen, path.resolve()))
+    return _merge(base_data, data), Lines(path, base_lines.places | lines.places)
+
+
+def _merge(base: Any, over: Any) -> Any:
+    if not isinstance(base, dict) or not isinstance(over, dict):
+        return over
+    merged = dict(base)
+    for key, value in over.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = _merge(base.get(key), value)
+    return merged
 
 
 def _refuse_anchors(path: Path, text: bytes) -> None:
@@ -107,7 +144,7 @@ def _faults(error: ValidationError, model: type[BaseModel]) -> Iterator[tuple[Lo
         if fault["type"] == "extra_forbidden":
             message = f"unknown field; known here: {', '.join(_known(model, fault['loc'])) or 'none'}"
         elif fault["type"] == "string_type" and isinstance(fault["input"], bool):
-            message += ' (YAML reads yes, no, on and off as booleans: put it in quotes)'
+            message += " (YAML reads yes, no, on and off as booleans: put it in quotes)"
         elif fault["type"] != "missing" and not isinstance(fault["input"], (dict, list)):
             message += f" (got {fault['input']!r})"
         yield fault["loc"], message

@@ -49,7 +49,9 @@ class Corpus:
         """Open a corpus, making the folder first where there is none."""
         if not (root / MARKER).exists():
             if root.is_dir() and any(root.iterdir()):
-                raise CorpusError(f"{root}: the folder holds other things; name a new or empty one with --corpus")
+                raise CorpusError(
+                    f"{root}: the folder holds other things; name a new or empty one with --corpus"
+                )
             write_file(root / MARKER, canonical_json({"format_version": FORMAT_VERSION}) + b"\n")
         return cls(root)
 
@@ -81,11 +83,15 @@ class Corpus:
             found.update(values[0] if len(columns) == 1 else zip(*values, strict=True))
         return found
 
-    def scan(self, table: str, columns: Sequence[str] | None = None, batch_rows: int = 1024) -> Iterator[pa.RecordBatch]:
+    def scan(
+        self, table: str, columns: Sequence[str] | None = None, batch_rows: int = 1024
+    ) -> Iterator[pa.RecordBatch]:
         """Stream a table's rows in part order, a batch at a time."""
         for part in self.parts(table):
             with pq.ParquetFile(part) as file:
-                yield from file.iter_batches(batch_size=batch_rows, columns=list(columns) if columns else None)
+                yield from file.iter_batches(
+                    batch_size=batch_rows, columns=list(columns) if columns else None
+                )
 
     @contextmanager
     def writing(self, *tables: str) -> Iterator[None]:
@@ -122,7 +128,9 @@ def check_format_version(path: Path) -> None:
     try:
         version = json.loads(path.read_bytes())["format_version"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CorpusError(f"{path}: not readable as a format marker ({error}); restore it from a copy") from error
+        raise CorpusError(
+            f"{path}: not readable as a format marker ({error}); restore it from a copy"
+        ) from error
     if not isinstance(version, int) or version > FORMAT_VERSION:
         raise CorpusError(
             f"{path}: format version {version} is newer than this toolkit knows ({FORMAT_VERSION}); "

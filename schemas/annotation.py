@@ -48,5 +48,5 @@ class Annotation(BaseModel):
 
     @property
     def family(self) -> str:
-        """"human" of "human:alice", "rules" of "rules@1"."""
+        """ "human" of "human:alice", "rules" of "rules@1"."""
         return self.annotator.split("@", 1)[0].split(":", 1)[0]

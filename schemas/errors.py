@@ -32,4 +32,6 @@ class MissingExtraError(CurateError):
     """A command needs an optional dependency; the message names the install line."""
 
     def __init__(self, package: str, extra: str) -> None:
-        super().__init__(f"this command needs {package!r}; install it with: pip install 'lrm-curate[{extra}]'")
+        super().__init__(
+            f"this command needs {package!r}; install it with: pip install 'lrm-curate[{extra}]'"
+        )

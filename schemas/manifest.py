@@ -53,6 +53,8 @@ class Manifest(BaseModel):
     format_version: int = FORMAT_VERSION
     stage: str
     inputs: list[InputFile] = Field(default_factory=list)
+    outputs: dict[str, str] = Field(default_factory=dict)
+    """Hash of each file it wrote, for stages that make a folder."""
     recipe: dict[str, object] = Field(default_factory=dict)
     """The settings in full, defaults included."""
     recipe_id: str | None = None

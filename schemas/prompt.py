@@ -4,7 +4,7 @@ from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
 
-from schemas.ids import content_id
+from schemas.ids import texts_id
 
 Kind = Literal["harmful", "benign", "math", "code"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -12,7 +12,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 def prompt_id(text: str) -> str:
     """The id of a prompt with this text."""
-    return content_id(["prompt", text])
+    return texts_id("prompt", text)
 
 
 class Prompt(BaseModel):

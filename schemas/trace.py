@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from schemas.ids import content_id
+from schemas.ids import content_id, texts_id
 from schemas.prompt import Kind
 
 FIELDS = ("reasoning", "answer")
@@ -29,7 +29,7 @@ def ingested_trace_id(
     prompt_id: str, strategy: str | None, model: str | None, reasoning: str, answer: str
 ) -> str:
     """The id of a trace that came from a file: its content, since nobody can run it again."""
-    return content_id(["ingested", prompt_id, strategy, model, reasoning, answer])
+    return texts_id("ingested", prompt_id, strategy, model, reasoning, answer)
 
 
 class Trace(BaseModel):

@@ -1,0 +1,136 @@
+"""The folder of a mix: what `datasets.load_dataset` opens and `sft run` trains on.
+
+    MIX/manifest.json                           what was built, from what, with counts and hashes
+    MIX/README.md                               the dataset card
+    MIX/data/train-00000-of-00001.parquet       one row per example, fields apart (`schemas.row.Row`)
+    MIX/messages/train-...                      the same rows as chat `messages`, reasoning under `reasoning_content`
+    MIX/prompt_completion/train-...             the same rows as `prompt` and `completion` message lists
+    MIX/train.jsonl                             the rows again, where the recipe asks for it
+
+It is built beside its final place and moved there whole, so a killed build leaves the earlier mix or none.
+"""
+
+import hashlib
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from curation.mix.card import card
+from curation.query import Connection, sql_file
+from curation.store import check_format_version, disk_error, make_folder, write_file, write_parquet
+from schemas.errors import CorpusError, DataError
+from schemas.ids import canonical_json
+from schemas.manifest import Manifest
+from schemas.patterns import RISKY_PATTERNS
+from schemas.row import row_id
+from schemas.tables import ROWS
+
+SHARD = "train-00000-of-00001.parquet"
+
+_MESSAGE = pa.struct([("role", pa.string()), ("content", pa.string()), ("reasoning_content", pa.string())])
+MESSAGES = pa.schema([("row_id", pa.string()), ("messages", pa.list_(_MESSAGE))])
+PROMPT_COMPLETION = pa.schema(
+    [("row_id", pa.string()), ("prompt", pa.list_(_MESSAGE)), ("completion", pa.list_(_MESSAGE))]
+)
+
+
+def chosen_rows(connection: Connection) -> pa.Table:
+    """The rows of the mix in order, from the table `chosen`."""
+    risky = ", ".join(f"case when {name} then '{name}' end" for name in RISKY_PATTERNS)
+    table = connection.sql(sql_file("mix_rows.sql").replace("{risky}", risky)).to_arrow_table()
+    ids = [row_id(*key) for key in zip(table["trace_id"].to_pylist(), table["part"].to_pylist(), strict=True)]
+    return table.add_column(0, "row_id", [ids]).select(ROWS.names).cast(ROWS).combine_chunks()
+
+
+def mix_id(rows: pa.Table) -> str:
+    """Hash of every row in order: equal mixes have equal ids, whatever library version wrote the files."""
+    digest = hashlib.blake2b(digest_size=16)
+    for batch in rows.to_batches(max_chunksize=1024):
+        for row in batch.to_pylist():
+            digest.update(canonical_json(row) + b"\n")
+    return digest.hexdigest()
+
+
+def check_target(out: Path) -> None:
+    """Refuse to replace anything that is not an earlier mix.
+
+    Raises:
+        CorpusError: if `out` holds other things or cannot be written.
+    """
+    if out.is_dir() and any(out.iterdir()) and not (out / "manifest.json").is_file():
+        raise CorpusError(f"{out}: the folder holds other things; name a new folder with --out")
+    make_folder(out.parent)
+
+
+def write(out: Path, rows: pa.Table, manifest: Manifest, jsonl: bool) -> Manifest:
+    """Write the mix's folder; returns the manifest with the hashes of its files."""
+    building = out.parent / f".building-{out.name}"
+    try:
+        if building.exists():
+            shutil.rmtree(building)
+        _write_files(building, rows, jsonl)
+        write_file(building / "README.md", card(manifest).encode())
+        hashes = {
+            str(path.relative_to(building)): _hash(path)
+            for path in sorted(building.rglob("*"))
+            if path.is_file()
+        }
+        complete = manifest.model_copy(update={"outputs": hashes})
+        write_file(building / "manifest.json", complete.model_dump_json(indent=2).encode() + b"\n")
+        if out.exists():
+            shutil.rmtree(out)
+        building.rename(out)
+    except OSError as error:
+        raise disk_error(out, error) from error
+    return complete
+
+
+def read_manifest(mix: Path) -> Manifest:
+    """The manifest of a mix.
+
+    Raises:
+        DataError: if the folder is not a mix.
+        CorpusError: if a newer version of this toolkit wrote it.
+    """
+    path = mix / "manifest.json"
+    if not path.is_file():
+        raise DataError(
+            f"{mix}: not a mix (no manifest.json); make one with: curate build-mix RECIPE --out {mix}"
+        )
+    check_format_version(path)
+    return Manifest.model_validate_json(path.read_bytes())
+
+
+def read_rows(mix: Path, columns: list[str] | None = None) -> pa.Table:
+    """The rows of a mix; raises as `read_manifest` does."""
+    read_manifest(mix)
+    return pq.read_table(mix / "data" / SHARD, columns=columns)
+
+
+def _write_files(folder: Path, rows: pa.Table, jsonl: bool) -> None:
+    write_parquet(folder / "data" / SHARD, rows)
+    plain = rows.select(["row_id", "prompt", "reasoning", "answer"]).to_pylist()
+    messages = [{"row_id": row["row_id"], "messages": [_user(row), _assistant(row)]} for row in plain]
+    write_parquet(folder / "messages" / SHARD, pa.Table.from_pylist(messages, MESSAGES))
+    pairs = [
+        {"row_id": row["row_id"], "prompt": [_user(row)], "completion": [_assistant(row)]} for row in plain
+    ]
+    write_parquet(folder / "prompt_completion" / SHARD, pa.Table.from_pylist(pairs, PROMPT_COMPLETION))
+    if jsonl:
+        write_file(folder / "train.jsonl", b"".join(canonical_json(row) + b"\n" for row in rows.to_pylist()))
+
+
+def _user(row: dict[str, Any]) -> dict[str, str | None]:
+    return {"role": "user", "content": row["prompt"], "reasoning_content": None}
+
+
+def _assistant(row: dict[str, Any]) -> dict[str, str | None]:
+    return {"role": "assistant", "content": row["answer"], "reasoning_content": row["reasoning"]}
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, lambda: hashlib.blake2b(digest_size=16)).hexdigest()

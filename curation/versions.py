@@ -1,0 +1,15 @@
+"""Which versions did a piece of work: part of every manifest."""
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Versions of Python and of installed packages, for a manifest."""
+    found = {"python": platform.python_version()}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
