@@ -13,7 +13,7 @@ from curation.query import Connection, connect, quoted, select
 from curation.store import Corpus
 from schemas.errors import DataError
 
-TEXTS = ("prompt", "system", "reasoning", "answer", "row")
+TEXTS = ("prompt", "text", "system", "reasoning", "answer", "reference_answer", "row", "extra")
 
 
 def why(identifier: str, corpus_dir: Path, mix: Path | None = None, show: bool = False) -> dict[str, Any]:

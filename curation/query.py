@@ -9,7 +9,6 @@ import os
 import re
 from collections.abc import Sequence
 from importlib.resources import files
-from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -91,31 +90,24 @@ def candidates_view(annotators: Sequence[str]) -> str:
         for n in names
     )
     structs = "".join(f",\n{_annotator_struct(annotator, names)}" for annotator in annotators)
-    any_risky = " or ".join(f"v.{name}" for name in RISKY_PATTERNS)
-    return f"""
-        create view candidates as
-        select
-            t.* exclude (kind), coalesce(t.kind, p.kind) as kind, p.category, p.attack, p.reference_answer,
-            v.* exclude (trace_id), ({any_risky}) as risky, a.* exclude (trace_id)
-        from traces t
-        left join prompts p using (prompt_id)
-        left join (select trace_id, {labels} from verdicts group by trace_id) v using (trace_id)
-        left join (select trace_id{structs} from annotations group by trace_id) a using (trace_id)
-    """
+    risky = " or ".join(f"v.{name}" for name in RISKY_PATTERNS)
+    return sql_file("candidates.sql", labels=labels, annotators=structs, risky=risky)
 
 
 def benchmark_keys(texts: Sequence[str]) -> list[str]:
     """The registry key of each prompt text (sql/benchmark_key.sql)."""
     connection = duckdb.connect(":memory:")
     connection.register("given", pa.table({"text": pa.array(texts, pa.string())}))
-    return [
-        key for (key,) in connection.execute(f"select {sql_file('benchmark_key.sql')} from given").fetchall()
-    ]
+    key = sql_file("benchmark_key.sql", text="text")
+    return [found for (found,) in connection.execute(f"select {key} from given").fetchall()]
 
 
-def sql_file(name: str) -> str:
-    """The text of a file in `curation/sql`."""
-    return (files("curation") / "sql" / name).read_text(encoding="utf-8")
+def sql_file(name: str, **pieces: str) -> str:
+    """The text of a file in `curation/sql`, with each `{piece}` replaced by SQL that the caller has made safe."""
+    text = (files("curation") / "sql" / name).read_text(encoding="utf-8")
+    for piece, sql in pieces.items():
+        text = text.replace("{" + piece + "}", sql)
+    return text
 
 
 def quoted(text: str) -> str:

@@ -118,7 +118,7 @@ def _merge(base: Any, over: Any) -> Any:
 def _refuse_anchors(path: Path, text: bytes) -> None:
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            line = event.start_mark.line + 1
+            line = event.start_mark.line + 1 if event.start_mark else 1
             raise RecipeError(f"{path}:{line}: anchors and aliases are not allowed; write the value out")
 
 

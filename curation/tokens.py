@@ -51,7 +51,7 @@ def _load(folder: str) -> "Tokenizer":
     path = Path(folder) / "tokenizer.json"
     try:
         return Tokenizer.from_file(str(path))
-    except Exception as error:  # noqa: BLE001 - the Rust binding raises bare Exception
+    except Exception as error:
         raise RecipeError(
             f"{path}: no readable tokenizer ({error}); name the folder of a downloaded model"
         ) from error

@@ -9,7 +9,6 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-
 CODEBOOK_VERSION = 1
 
 

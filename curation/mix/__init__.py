@@ -151,11 +151,11 @@ def _check_expressions(connection: Connection, recipe: MixRecipe, lines: Lines) 
             check_condition(connection, part.where)
         except RecipeError as error:
             faults.append(lines.error(("parts", name, "where"), f"SQL error: {error}"))
-        for column in part.stratify_by:
-            if column not in known:
-                faults.append(
-                    lines.error(("parts", name, "stratify_by"), f"no column {column!r} in candidates")
-                )
+        faults += [
+            lines.error(("parts", name, "stratify_by"), f"no column {column!r} in candidates")
+            for column in part.stratify_by
+            if column not in known
+        ]
     if faults:
         raise RecipeError("\n".join(faults))
 

@@ -40,7 +40,7 @@ PROMPT_COMPLETION = pa.schema(
 def chosen_rows(connection: Connection) -> pa.Table:
     """The rows of the mix in order, from the table `chosen`."""
     risky = ", ".join(f"case when {name} then '{name}' end" for name in RISKY_PATTERNS)
-    table = connection.sql(sql_file("mix_rows.sql").replace("{risky}", risky)).to_arrow_table()
+    table = connection.sql(sql_file("mix_rows.sql", risky=risky)).to_arrow_table()
     ids = [row_id(*key) for key in zip(table["trace_id"].to_pylist(), table["part"].to_pylist(), strict=True)]
     return table.add_column(0, "row_id", [ids]).select(ROWS.names).cast(ROWS).combine_chunks()
 

@@ -39,15 +39,9 @@ class Tally(NamedTuple):
 
 def prepare(connection: Connection, counter: TokenCounter, corpus: Corpus) -> None:
     """Create `held_out` (benchmark prompts), `lengths` (tokens per trace) and the empty `decisions`."""
-    connection.execute("create macro benchmark_key(text) as " + sql_file("benchmark_key.sql"))
     connection.register("known_benchmarks", _registry())
-    connection.execute(
-        """create temp table held_out as
-        select prompt_id, min(benchmark) as benchmark
-        from (select distinct prompt_id, prompt from traces)
-        join known_benchmarks on key = benchmark_key(prompt)
-        group by prompt_id"""
-    )
+    key = sql_file("benchmark_key.sql", text="prompt")
+    connection.execute(sql_file("mix_held_out.sql", benchmark_key=key))
     if counter.exact:
         connection.register("counted", _count_all(counter, corpus))
         connection.execute("create temp view lengths as select * from counted")
@@ -58,35 +52,23 @@ def prepare(connection: Connection, counter: TokenCounter, corpus: Corpus) -> No
 
 def pick(connection: Connection, wish: Pick) -> Tally:
     """Decide the fate of the traces that match one part; adds them to `decisions`."""
-    stratum = ", ".join(f"{identifier(column)}::varchar" for column in wish.stratify_by)
-    too_long = f"tokens > {wish.max_tokens}" if wish.max_tokens else "false"
-    lengths = "join lengths using (trace_id)" if wish.max_tokens else ""
-    connection.execute(
-        f"""create or replace temp table matched as
-        select trace_id, [{stratum}]::varchar as stratum, md5(trace_id || {quoted(str(wish.seed))}) as draw,
-            case when benchmark is not null then 'benchmark ' || benchmark
-                 when {too_long} then 'over max_tokens' end as obstacle
-        from (select * from candidates where ({wish.where}\n))
-        {lengths}
-        left join held_out using (prompt_id)
-        where trace_id not in (select trace_id from decisions where state = 'kept')"""
+    columns = ", ".join(f"{identifier(column)}::varchar" for column in wish.stratify_by)
+    match = sql_file(
+        "mix_match.sql",
+        stratum=columns,
+        seed=quoted(str(wish.seed)),
+        too_long=f"tokens > {wish.max_tokens}" if wish.max_tokens else "false",
+        lengths="join lengths using (trace_id)" if wish.max_tokens else "",
+        where=wish.where,
     )
-    strata = dict(
-        connection.execute(
-            "select stratum, count(*) from matched where obstacle is null group by all order by stratum"
-        ).fetchall()
-    )
-    quotas = pa.table(
-        list(zip(*allot(strata, wish.take).items(), strict=True)) or [[], []], ["stratum", "quota"]
-    )
-    connection.register("quotas", quotas.cast(pa.schema([("stratum", pa.string()), ("quota", pa.int64())])))
-    connection.execute(
-        f"""insert into decisions
-        select trace_id, {quoted(wish.part)}, case when obstacle is not null then obstacle
-            when position <= quota then 'kept' else 'not drawn' end
-        from (select *, row_number() over (partition by stratum, obstacle is null order by draw) as position from matched)
-        left join quotas using (stratum)"""
-    )
+    connection.execute(match)
+    strata = connection.execute(
+        "select stratum, count(*) from matched where obstacle is null group by all order by stratum"
+    ).fetchall()
+    quotas = allot(dict(strata), wish.take)
+    schema = pa.schema([("stratum", pa.string()), ("quota", pa.int64())])
+    connection.register("quotas", pa.table([list(quotas), list(quotas.values())], schema=schema))
+    connection.execute(sql_file("mix_decide.sql", part=quoted(wish.part)))
     return _tally(connection, wish.part)
 
 
@@ -107,12 +89,7 @@ def allot(strata: dict[str, int], take: int | float | str) -> dict[str, int]:
 
 def finish(connection: Connection, seed: int) -> None:
     """Create `chosen(trace_id, part, tokens, position)`: the mix in its final, shuffled order."""
-    connection.execute(
-        f"""create temp table chosen as
-        select trace_id, part, tokens,
-            row_number() over (order by md5({quoted(str(seed))} || trace_id || part)) as position
-        from decisions join lengths using (trace_id) where state = 'kept'"""
-    )
+    connection.execute(sql_file("mix_order.sql", seed=quoted(str(seed))))
 
 
 def _tally(connection: Connection, part: str) -> Tally:
