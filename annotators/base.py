@@ -22,3 +22,5 @@ class Annotator(NamedTuple):
     """The patterns and properties it gives a verdict on, for every trace."""
     annotate: Annotate
     """Traces in, annotations out: in trace order, `patterns` order within a trace."""
+    parallel: bool = False
+    """True if it is cheap to build and bound by one core, so that several processes may each run their own."""

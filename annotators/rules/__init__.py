@@ -1,0 +1,35 @@
+"""The rule annotator: cue banks (data files in `cues/`) read with RE2, and small rules over where the cues stand."""
+
+from collections.abc import Iterator, Sequence
+
+from annotators.base import Annotator
+from annotators.rules.bank import bank
+from annotators.rules.judge import PATTERNS, judge
+from schemas.annotation import Annotation
+from schemas.trace import Trace
+
+NAME = "rules@1"
+
+
+def annotator() -> Annotator:
+    """The rule annotator."""
+    reasoning, answer = bank("reasoning"), bank("answer")
+
+    def annotate(traces: Sequence[Trace]) -> Iterator[Annotation]:
+        for trace in traces:
+            verdicts = judge(trace, reasoning, answer)
+            for pattern in PATTERNS:
+                verdict = verdicts[pattern]
+                yield Annotation(
+                    trace_id=trace.trace_id,
+                    pattern=pattern,
+                    annotator=NAME,
+                    label=verdict.label,
+                    score=verdict.score,
+                    spans=tuple(
+                        span for reading, chosen in verdict.evidence for span in reading.spans(chosen)
+                    ),
+                    rationale=verdict.rationale,
+                )
+
+    return Annotator(NAME, PATTERNS, annotate, parallel=True)

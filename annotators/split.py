@@ -1,0 +1,129 @@
+"""The one place where a model's text becomes reasoning and answer, or the reason why it cannot.
+
+The surprise is what counts as good: R1 output often has only `</think>`, because the chat template already wrote the
+opening tag. Tags inside code blocks get no exception: chat templates and servers cut at the first `</think>` wherever
+it stands, so a trace that quotes the tag would be cut in the wrong place at training time.
+"""
+
+from typing import NamedTuple
+
+OPEN, CLOSE = "<think>", "</think>"
+MARKERS = {
+    "<|begin_of_thought|>": OPEN,
+    "<|end_of_thought|>": CLOSE,
+    "<|begin_of_solution|>": "",
+    "<|end_of_solution|>": "",
+}
+"""The tags of the open-thoughts family, and what they stand for here."""
+
+LOOP_WINDOW = 24
+"""Code points that must recur for a loop to be suspected."""
+LOOP_PERIOD = 1000
+"""The longest unit, in code points, whose repetition is looked for."""
+LOOP_REPEATS = 6
+LOOP_LENGTH = 240
+"""A shorter stretch of repetition is no loop: rulers, tables and laughter repeat too."""
+LOOP_SHARE = 0.25
+"""A loop fills at least this share of its text."""
+
+
+class Split(NamedTuple):
+    """A response taken apart."""
+
+    reasoning: str
+    answer: str
+
+
+class Fault(NamedTuple):
+    """Why a row cannot be used."""
+
+    reason: str
+    """One word for counting, such as "no_think"."""
+    detail: str
+    """What was found, for the person who looks; quotes no text of the row."""
+
+
+def split(text: str, finish_reason: str | None = None) -> Split | Fault:
+    """Take a response apart into reasoning and answer.
+
+    Args:
+        text: everything the model wrote, with or without the opening think tag.
+        finish_reason: why generation ended; "length" means that the text was cut off.
+
+    Returns:
+        The two fields, without tags and without the line breaks around the tags; or the fault (truncated, no_think,
+        unclosed, text_before_think, several, empty_answer, loop).
+    """
+    if finish_reason == "length":
+        return _truncated()
+    before, close, after = text.partition(CLOSE)
+    if not close:
+        if any(marker in text for marker in MARKERS):
+            return split(_plain_tags(text), finish_reason)
+        if OPEN in text:
+            return Fault("unclosed", f"{OPEN} is never closed; the text ends inside the reasoning")
+        return Fault("no_think", f"neither {OPEN} nor {CLOSE} is in the text")
+    lead, opened, reasoning = before.partition(OPEN)
+    if not opened:
+        reasoning = before
+    elif lead and not lead.isspace():
+        return Fault("text_before_think", f"{len(lead)} characters stand before {OPEN}")
+    return separate(reasoning.strip("\r\n"), after.strip("\r\n"))
+
+
+def separate(reasoning: str, answer: str, finish_reason: str | None = None) -> Split | Fault:
+    """Check reasoning and answer that are apart already.
+
+    Returns:
+        The two fields (a reasoning of nothing but white space becomes ""), or the fault (truncated, several,
+        empty_answer, loop).
+    """
+    if finish_reason == "length":
+        return _truncated()
+    for name, field in (("reasoning", reasoning), ("answer", answer)):
+        if "think>" in field and (OPEN in field or CLOSE in field):
+            return Fault("several", f"a further think tag stands in the {name}")
+    if not answer or answer.isspace():
+        return Fault("empty_answer", "nothing follows the reasoning")
+    for name, field in (("reasoning", reasoning), ("answer", answer)):
+        unit = loop_length(field)
+        if unit:
+            return Fault("loop", f"the {name} repeats the same {unit} characters over and over")
+    return Split("" if reasoning.isspace() else reasoning, answer)
+
+
+def loop_length(text: str) -> int:
+    """Length of the unit that a text degenerates into repeating, in code points; 0 for ordinary text.
+
+    A loop is the same unit of at most 1,000 code points at least 6 times back to back, over at least 240 code points
+    and a quarter of the text. Four bounded searches find it, so the cost does not grow with the text.
+    """
+    for fifth in (1, 2, 3, 4):
+        start = len(text) * fifth // 5
+        again = text.find(text[start : start + LOOP_WINDOW], start + 1, start + LOOP_PERIOD + LOOP_WINDOW)
+        unit = again - start
+        if again > 0 and len(text) >= LOOP_LENGTH and text[start:again] == text[again : again + unit]:
+            length = _repeated_length(text, start, unit)
+            if length >= max(LOOP_LENGTH, LOOP_REPEATS * unit, LOOP_SHARE * len(text)):
+                return unit
+    return 0
+
+
+def _repeated_length(text: str, start: int, unit: int) -> int:
+    block = text[start : start + unit]
+    first, last = start, start + unit
+    while first >= unit and text.startswith(block, first - unit):
+        first -= unit
+    while text.startswith(block, last):
+        last += unit
+    return last - first
+
+
+def _truncated() -> Fault:
+    return Fault("truncated", "the model ran into its token limit (finish_reason is length)")
+
+
+def _plain_tags(text: str) -> str:
+    for marker, tag in MARKERS.items():
+        text = text.replace(marker, tag)
+    return text
