@@ -1,0 +1,147 @@
+"""Where a model's files come from: a local folder, or a hub name pinned to a commit. Code from a model is never run.
+
+A model's name in the corpus is `name@fingerprint`, the fingerprint being a hash of its weights, tokenizer and chat
+template: a model trained again under the same name is another model.
+"""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from schemas.errors import EngineError, MissingExtraError
+from schemas.ids import content_id
+
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+COMMIT = re.compile(r"[0-9a-f]{40}")
+DECIDING_FILES = ("*.safetensors", "*.json", "*.jinja", "*.model")
+"""Files that decide what a model says; cards, logs and training arguments do not."""
+
+
+class Weights(NamedTuple):
+    """A model's files."""
+
+    folder: Path
+    name: str
+    """Short name for people: the folder's, or the hub's."""
+    adapter_base: str | None = None
+    """Folder or hub name of the base model, where `folder` holds a LoRA adapter."""
+
+
+def locate(model: str, revision: str | None = None) -> Weights:
+    """Find a model's files, downloading a hub model at its pinned revision.
+
+    Args:
+        model: a folder with config.json, a run folder of `sft run`, or a hub name such as Qwen/Qwen3-8B.
+        revision: the commit (40 hex digits) of a hub model; not for folders.
+
+    Raises:
+        EngineError: if there is no such model, the revision is missing, or the hub cannot be reached.
+    """
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        return _local(folder)
+    if HUB_NAME.fullmatch(model) and not model.startswith(".") and not folder.parent.is_dir():
+        return _from_hub(model, revision)
+    raise EngineError(
+        f"{model}: no such folder; name a folder with config.json and *.safetensors, or a hub name (org/model)"
+    )
+
+
+def load_tokenizer(weights: Weights) -> Any:
+    """The model's tokenizer.
+
+    Raises:
+        EngineError: if it cannot be loaded.
+    """
+    transformers = _transformers()
+    try:
+        return transformers.AutoTokenizer.from_pretrained(str(weights.folder), trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        raise EngineError(
+            f"{weights.folder}: its tokenizer cannot be loaded ({_first_line(error)})"
+        ) from error
+
+
+def load_model(weights: Weights, dtype: str) -> Any:
+    """The causal language model, with its adapter where it has one.
+
+    Args:
+        weights: what `locate` found.
+        dtype: "float32", "bfloat16" or "auto" (as it was saved).
+
+    Raises:
+        EngineError: if it cannot be loaded, or wants to run code of its own.
+    """
+    transformers = _transformers()
+    base = locate(weights.adapter_base) if weights.adapter_base else weights
+    try:
+        model = transformers.AutoModelForCausalLM.from_pretrained(
+            str(base.folder), dtype=dtype, trust_remote_code=False, use_safetensors=True
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise EngineError(f"{base.folder}: the model cannot be loaded ({_first_line(error)})") from error
+    if weights.adapter_base:
+        from peft import PeftModel
+
+        return PeftModel.from_pretrained(model, str(weights.folder))
+    return model
+
+
+def fingerprint(weights: Weights) -> str:
+    """12 hex digits over everything that decides what the model says, its adapter's base included."""
+    files = sorted({path for pattern in DECIDING_FILES for path in weights.folder.glob(pattern)})
+    parts = [[path.name, _hash(path)] for path in files]
+    if weights.adapter_base:
+        parts.append(["base", fingerprint(locate(weights.adapter_base))])
+    return content_id(parts)[:12]
+
+
+def _local(folder: Path) -> Weights:
+    if (folder / "model").is_dir() and (folder / "manifest.json").is_file():
+        return _local(folder / "model")._replace(name=folder.resolve().name)
+    adapter = folder / "adapter_config.json"
+    if not adapter.is_file() and not (folder / "config.json").is_file():
+        raise EngineError(f"{folder}: no model in this folder (no config.json); did its training finish?")
+    try:
+        base = json.loads(adapter.read_bytes())["base_model_name_or_path"] if adapter.is_file() else None
+    except (ValueError, KeyError) as error:
+        raise EngineError(f"{adapter}: not an adapter's configuration ({error})") from error
+    return Weights(folder, folder.resolve().name, base)
+
+
+def _from_hub(model: str, revision: str | None) -> Weights:
+    if not revision or not COMMIT.fullmatch(revision):
+        raise EngineError(
+            f"{model}: a model from the hub needs a pinned revision (the 40 hex digits of a commit), or its weights "
+            "could change between runs; or download it and name the folder"
+        )
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        folder = snapshot_download(model, revision=revision, allow_patterns=list(DECIDING_FILES))
+    except (OSError, HfHubHTTPError, LocalEntryNotFoundError, ValueError) as error:
+        raise EngineError(
+            f"{model}@{revision[:8]}: cannot be fetched from the hub ({_first_line(error)}); "
+            "download the model elsewhere and name its folder instead"
+        ) from error
+    return Weights(Path(folder), model)
+
+
+def _transformers() -> Any:
+    try:
+        import transformers
+    except ImportError as error:
+        raise MissingExtraError("transformers", "train") from error
+    return transformers
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:300]

@@ -1,0 +1,56 @@
+"""What `sft run` may be told, in the words of TRL and torchtune. Defaults are the safety study's settings.
+
+Paths are relative to the folder the command is run in.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from curation.recipe import Recipe
+
+
+class LoraConfig(Recipe):
+    """Settings of `method: lora`, in peft's words."""
+
+    r: Annotated[int, Field(ge=1)] = 16
+    lora_alpha: Annotated[float, Field(gt=0)] = 32
+    lora_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    target_modules: str | list[str] = "all-linear"
+
+
+class TrainConfig(Recipe):
+    """One training run."""
+
+    model: str
+    """A model folder, or a hub name with `revision`."""
+    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None = None
+    """Commit of a hub model."""
+    mix: str
+    """A folder made by `curate build-mix`."""
+    out: str
+    """The run's folder."""
+    method: Literal["full", "lora"] = "full"
+    lora: LoraConfig = LoraConfig()
+    learning_rate: Annotated[float, Field(gt=0)] = 5e-6
+    lr_scheduler_type: Literal["cosine", "linear", "constant"] = "cosine"
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    num_train_epochs: Annotated[float, Field(gt=0)] = 1
+    max_steps: Annotated[int, Field(ge=1)] | None = None
+    """Stop after this many optimiser steps instead of after `num_train_epochs`."""
+    max_length: Annotated[int, Field(ge=8)] = 4096
+    """Tokens of prompt and completion together."""
+    overlong: Literal["error", "drop"] = "error"
+    """What to do with longer rows: stop, or leave them out with a count. They are never cut."""
+    per_device_train_batch_size: Annotated[int, Field(ge=1)] = 4
+    gradient_accumulation_steps: Annotated[int, Field(ge=1)] = 12
+    """Rows per optimiser step = this x `per_device_train_batch_size` x number of devices (48 in the study)."""
+    bf16: bool = True
+    gradient_checkpointing: bool = True
+    seed: int = 42
+    logging_steps: Annotated[int, Field(ge=1)] = 1
+    save_steps: Annotated[int, Field(ge=1)] = 50
+    """A killed run goes on from its last whole checkpoint, one every so many steps."""
+    report_to: Literal["none", "tensorboard"] = "none"

@@ -1,0 +1,91 @@
+"""The text a model trains on: exactly what it is asked at inference, then exactly what it must write.
+
+The surprise this file exists for: the chat template of DeepSeek-R1-Distill deletes the reasoning of every assistant
+turn, so rendering a finished conversation trains on the answer alone. Here no assistant turn is ever put through a
+template. The prompt tokens come from the template as inference calls it, and the completion is written after them as
+the model itself would: `<think>` (only where the prompt does not open it already), reasoning, `</think>`, answer, EOS.
+"""
+
+from typing import Any, NamedTuple
+
+from schemas.errors import RenderError
+
+OPEN = "<think>\n"
+CLOSE = "\n</think>\n\n"
+IGNORED = -100
+"""Label of a token that carries no loss (the convention of torch's cross entropy)."""
+
+Tokenizer = Any
+"""A `transformers` tokenizer; not named here, so that reading this module does not load the library."""
+
+
+class Rendered(NamedTuple):
+    """One row as token ids."""
+
+    input_ids: list[int]
+    labels: list[int]
+    """`input_ids` where the model learns to write, `IGNORED` on the prompt."""
+    prompt_length: int
+    """How many of the first tokens are the prompt."""
+
+
+def render(tokenizer: Tokenizer, prompt: str, reasoning: str, answer: str) -> Rendered:
+    """Render one row for the tokenizer's chat template.
+
+    Args:
+        tokenizer: one that `check_family` lets through.
+        prompt: the bare query.
+        reasoning: the chain of thought; "" gives a closed, empty think block.
+        answer: what is said after it.
+    """
+    asked = prompt_text(tokenizer, prompt)
+    prompt_ids = tokenizer.encode(asked, add_special_tokens=False)
+    text = completion_text(opens_thinking(asked), reasoning, answer)
+    completion = [*tokenizer.encode(text, add_special_tokens=False), tokenizer.eos_token_id]
+    return Rendered(prompt_ids + completion, [IGNORED] * len(prompt_ids) + completion, len(prompt_ids))
+
+
+def prompt_text(tokenizer: Tokenizer, prompt: str) -> str:
+    """What inference puts before the model when it is asked `prompt`."""
+    messages = [{"role": "user", "content": prompt}]
+    return str(tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False))
+
+
+def completion_text(prompt_opens_thinking: bool, reasoning: str, answer: str) -> str:
+    """What the model must write after the prompt, up to EOS."""
+    return ("" if prompt_opens_thinking else OPEN) + reasoning + CLOSE + answer
+
+
+def opens_thinking(asked: str) -> bool:
+    """Whether a generation prompt itself ends in `<think>`."""
+    return asked.rstrip().endswith(OPEN.strip())
+
+
+def check_family(tokenizer: Tokenizer) -> None:
+    """Refuse a tokenizer for which the training text is not known.
+
+    Raises:
+        RenderError: saying what is missing and what to do.
+    """
+    name = tokenizer.name_or_path or "the tokenizer"
+    if not tokenizer.chat_template:
+        raise RenderError(
+            f"{name}: no chat template; use an instruction-tuned model, or save one into its tokenizer"
+        )
+    if tokenizer.eos_token_id is None:
+        raise RenderError(f"{name}: no EOS token, so the model could never learn to stop; set eos_token")
+    asked = prompt_text(tokenizer, "x")
+    if asked.rstrip().endswith(CLOSE.strip()):
+        raise RenderError(
+            f"{name}: its template closes the think block before the model writes, so reasoning cannot be taught; "
+            "use the thinking variant of the template"
+        )
+    if "<|channel|>" in tokenizer.chat_template:
+        raise RenderError(
+            f"{name}: its template speaks in channels instead of think tags, which is not supported yet"
+        )
+    if opens_thinking(asked) and not asked.endswith(OPEN):
+        raise RenderError(
+            f"{name}: its generation prompt ends in {asked[-9:]!r} where <think> and a line break are expected; "
+            "how this family goes on is not known, and a guess would train on other tokens than inference sees"
+        )

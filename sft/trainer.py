@@ -1,0 +1,124 @@
+"""The one home of TRL: its SFTTrainer, fed with rows that are rendered and proven already.
+
+TRL's own preparation (template, tokenising, truncation) is switched off: it would drop reasoning or cut answers in
+silence. What stays is its training loop, its collator (which keeps our labels and pads them with -100, so EOS is learned
+even where it is also the padding token) and its checkpoints.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import datasets
+import torch
+from transformers import PrinterCallback, ProgressCallback, TrainerCallback
+from trl.trainer.sft_config import SFTConfig
+from trl.trainer.sft_trainer import SFTTrainer
+
+from curation.console import Advance
+from sft.config import TrainConfig
+from sft.render import Rendered
+
+SIGNIFICANT = 6
+"""Digits kept of a metric."""
+
+
+def build(
+    config: TrainConfig, model: Any, tokenizer: Any, rows: Sequence[Rendered], folder: Path
+) -> SFTTrainer:
+    """A trainer over proven rows; `folder` takes its checkpoints."""
+    dataset = datasets.Dataset.from_dict(
+        {"input_ids": [row.input_ids for row in rows], "labels": [row.labels for row in rows]}
+    )
+    trainer = SFTTrainer(
+        model=model,
+        args=_arguments(config, folder),
+        train_dataset=dataset,
+        processing_class=tokenizer,
+        peft_config=_adapter(config) if config.method == "lora" else None,
+    )
+    for callback in (PrinterCallback, ProgressCallback):  # both print on stdout, which belongs to results
+        trainer.remove_callback(callback)
+    return trainer
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The newest whole checkpoint: trainer_state.json is what the trainer writes last."""
+    found = sorted(
+        folder.glob("checkpoint-*/trainer_state.json"), key=lambda p: int(p.parent.name.split("-")[1])
+    )
+    for state in reversed(found):
+        try:
+            json.loads(state.read_bytes())
+        except ValueError:
+            continue
+        return state.parent
+    return None
+
+
+class MetricsFile(TrainerCallback):
+    """Writes every logged step to metrics.jsonl, and moves the progress bar.
+
+    A resumed run rewrites the file from the checkpoint's history first, so steps done twice are listed once.
+    """
+
+    def __init__(self, path: Path, advance: Advance) -> None:
+        self._path = path
+        self._advance = advance
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._path.write_text("".join(_line(entry) for entry in state.log_history), encoding="utf-8")
+        self._advance(state.global_step)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._advance()
+
+    def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        with self._path.open("a", encoding="utf-8") as handle:
+            handle.write(_line(state.log_history[-1]))
+
+
+def save_model(trainer: SFTTrainer, tokenizer: Any, folder: Path, dtype: str | None) -> None:
+    """Save the trained weights (an adapter: the adapter alone) and the tokenizer as a plain model folder."""
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    if dtype:
+        model = model.to(getattr(torch, dtype))
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def trained_parameters(trainer: SFTTrainer) -> int:
+    """How many numbers training moves."""
+    model: Any = trainer.model
+    return int(model.num_parameters(only_trainable=True))
+
+
+def _arguments(config: TrainConfig, folder: Path) -> SFTConfig:
+    same_name = (
+        "learning_rate", "lr_scheduler_type", "warmup_steps", "weight_decay", "max_grad_norm", "num_train_epochs",
+        "per_device_train_batch_size", "gradient_accumulation_steps", "bf16", "gradient_checkpointing", "seed",
+        "logging_steps", "save_steps", "report_to",
+    )  # fmt: skip
+    return SFTConfig(
+        output_dir=str(folder),
+        **{name: getattr(config, name) for name in same_name},
+        max_steps=config.max_steps or -1,
+        max_length=None,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        save_strategy="steps",
+        save_total_limit=1,
+        use_cpu=not torch.accelerator.is_available(),
+        disable_tqdm=True,
+    )
+
+
+def _adapter(config: TrainConfig) -> Any:
+    from peft import LoraConfig
+
+    return LoraConfig(task_type="CAUSAL_LM", **config.lora.model_dump())
+
+
+def _line(entry: dict[str, Any]) -> str:
+    rounded = {k: float(f"{v:.{SIGNIFICANT}g}") if isinstance(v, float) else v for k, v in entry.items()}
+    return json.dumps(rounded) + "\n"
