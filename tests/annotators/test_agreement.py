@@ -1,0 +1,75 @@
+"""Alpha against Krippendorff's own worked example and against the definition written out pair by pair."""
+
+import random
+from itertools import permutations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from annotators.agreement import agreement, by_unit, pairwise_agreement
+
+# Krippendorff (2011), section C: four observers, twelve units, "." is a missing value.
+PUBLISHED = {
+    "A": "1 2 3 3 2 1 4 1 2 . . .",
+    "B": "1 2 3 3 2 2 4 1 2 5 . 3",
+    "C": ". 3 3 3 2 3 4 2 2 5 1 .",
+    "D": "1 2 3 3 2 4 4 1 2 5 1 .",
+}
+
+
+def by_definition(units: list[list[object]]) -> float | None:
+    """Alpha pair by pair: observed disagreement within units against that of all values thrown together."""
+    units = [unit for unit in units if len(unit) > 1]
+    values = [value for unit in units for value in unit]
+    observed = sum(sum(a != b for a, b in permutations(unit, 2)) / (len(unit) - 1) for unit in units) / max(
+        1, len(values)
+    )
+    pairs = list(permutations(values, 2))
+    expected = sum(a != b for a, b in pairs) / max(1, len(pairs))
+    return 1 - observed / expected if expected else None
+
+
+def test_alpha_of_the_published_example():
+    rows = [
+        (unit, value)
+        for line in PUBLISHED.values()
+        for unit, value in enumerate(line.split())
+        if value != "."
+    ]
+    found = agreement(by_unit(rows))
+    assert found.alpha is not None and round(found.alpha, 3) == 0.743
+    assert found.units == 11  # the twelfth has one value and pairs with nothing
+
+
+@given(st.lists(st.lists(st.sampled_from(["yes", "no", "odd"]), max_size=4), max_size=12))
+def test_alpha_equals_its_definition(units):
+    found, wanted = agreement(units).alpha, by_definition(units)
+    assert (found is None) == (wanted is None)
+    assert wanted is None or abs(found - wanted) < 1e-9
+
+
+def test_alpha_is_undefined_where_everybody_always_says_the_same():
+    assert agreement([[False, False]] * 40) == (None, None, None, 40)
+
+
+def test_perfect_agreement_on_varied_labels_is_one():
+    assert agreement([[True, True], [False, False]] * 20)[:3] == (1.0, 1.0, 1.0)
+
+
+def test_the_interval_holds_alpha_narrows_with_more_traces_and_repeats():
+    dice = random.Random(3)
+
+    def labels(n: int) -> list[list[bool]]:
+        truths = [dice.random() < 0.4 for _ in range(n)]
+        return [[truth, truth if dice.random() < 0.85 else not truth] for truth in truths]
+
+    few, many = agreement(labels(40)), agreement(labels(1000))
+    assert few.low < few.alpha < few.high
+    assert many.high - many.low < (few.high - few.low) / 2
+    units = labels(50)
+    assert agreement(units) == agreement(units)
+
+
+def test_agreement_of_pairs_is_the_share_of_equal_ones():
+    assert pairwise_agreement([(True, True), (True, False), (False, False), (False, False)]) == 0.75
+    assert pairwise_agreement([]) is None
