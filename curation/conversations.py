@@ -1,0 +1,88 @@
+"""Takes chats apart: one question, one response, perhaps a system message; anything longer is a fault.
+
+Three generations of keys name the same things (`from`/`value`, `role`/`content`; reasoning under `reasoning`,
+`reasoning_content` or `thinking`), and all are read.
+"""
+
+from typing import Any
+
+from curation.fields import BadRow
+
+ROLES = {
+    "system": "system", "developer": "system", "user": "user", "human": "user",
+    "assistant": "assistant", "gpt": "assistant", "model": "assistant", "bot": "assistant",
+}  # fmt: skip
+REASONING_KEYS = ("reasoning", "reasoning_content", "thinking")
+
+
+def unfold_messages(fields: dict[str, Any]) -> None:
+    """Replace `messages` by prompt, system, and response (or reasoning and answer)."""
+    _unfold(fields, fields.pop("messages", None))
+
+
+def unfold_conversations(fields: dict[str, Any]) -> None:
+    """Replace `conversations` likewise."""
+    _unfold(fields, fields.pop("conversations", None))
+
+
+def unfold_completion(fields: dict[str, Any]) -> None:
+    """Replace `prompt` and `completion`, which are texts or lists of messages."""
+    prompt, completion = fields.pop("prompt", None), fields.pop("completion", None)
+    if isinstance(prompt, str):
+        prompt = [{"role": "user", "content": prompt}]
+    if isinstance(completion, str):
+        completion = [{"role": "assistant", "content": completion}]
+    if completion is None:
+        raise BadRow("missing_response", "completion is null")
+    if prompt is None:
+        raise BadRow("missing_prompt", "prompt is null")
+    if not isinstance(prompt, list) or not isinstance(completion, list):
+        raise BadRow("wrong_type", "prompt and completion must be texts or lists of messages")
+    _unfold(fields, prompt + completion)
+
+
+def _unfold(fields: dict[str, Any], turns: Any) -> None:
+    if not isinstance(turns, list):
+        raise BadRow("wrong_type", f"a conversation must be a list of messages, not {type(turns).__name__}")
+    by_role: dict[str, list[dict[str, Any]]] = {"system": [], "user": [], "assistant": []}
+    for turn in turns:
+        by_role[_role(turn)].append(turn)
+    _check_shape(by_role)
+    for system in by_role["system"]:
+        fields["system"] = _content(system)
+    fields["prompt"] = _content(by_role["user"][0])
+    response = by_role["assistant"][0]
+    reasoning = next((response[key] for key in REASONING_KEYS if response.get(key) is not None), None)
+    if reasoning is None:
+        fields["response"] = _content(response)
+    else:
+        fields["reasoning"], fields["answer"] = reasoning, _content(response)
+
+
+def _check_shape(by_role: dict[str, list[dict[str, Any]]]) -> None:
+    if len(by_role["user"]) > 1 or len(by_role["assistant"]) > 1 or len(by_role["system"]) > 1:
+        found = ", ".join(f"{len(turns)} {role}" for role, turns in by_role.items() if turns)
+        raise BadRow(
+            "multi_turn", f"only single questions with one response are read; found {found} messages"
+        )
+    if not by_role["user"]:
+        raise BadRow("missing_prompt", "the conversation has no user message")
+    if not by_role["assistant"]:
+        raise BadRow("missing_response", "the conversation has no assistant message")
+
+
+def _role(turn: Any) -> str:
+    role = turn.get("role", turn.get("from")) if isinstance(turn, dict) else None
+    if not isinstance(role, str) or role not in ROLES:
+        raise BadRow("wrong_type", f"every message needs a role out of {', '.join(ROLES)}")
+    return ROLES[role]
+
+
+def _content(turn: dict[str, Any]) -> Any:
+    content = turn.get("content", turn.get("value"))
+    if not isinstance(content, list):
+        return content
+    pieces = [piece.get("text") if isinstance(piece, dict) else None for piece in content]
+    if not all(isinstance(piece, str) for piece in pieces):
+        raise BadRow("wrong_type", "a message has parts that are not text")
+    return "".join(pieces)

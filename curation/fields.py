@@ -1,0 +1,161 @@
+"""From one row's fields to a line of the prompts and traces tables, or to the fault that sets the row aside.
+
+Lines are plain tuples in the order of the Arrow schemas: building a model object per row would cost more than parsing
+the row's JSON does.
+"""
+
+from typing import Any, NamedTuple
+
+import orjson
+
+from annotators.split import Fault, Split, separate, split
+from schemas.ids import canonical_json
+from schemas.prompt import KINDS, prompt_id
+from schemas.trace import ingested_trace_id
+
+TEXTS = frozenset(
+    {"strategy", "strategy_version", "model", "kind", "category", "attack", "source", "system", "finish_reason", "reference_answer",
+     "sampling", "source_id", "id"}
+)  # fmt: skip
+INTEGERS = frozenset({"prompt_tokens", "reasoning_tokens", "answer_tokens", "sample_index"})
+META = TEXTS | INTEGERS
+"""Fields that any format's rows may carry beside prompt and response."""
+PROMPT_ONLY = ("category", "attack", "reference_answer")
+FINISH_REASONS = (None, "stop", "length", "abort")
+INT32 = 2**31
+
+
+class BadRow(Exception):
+    """A row that cannot be used; carries its fault."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.fault = Fault(reason, detail)
+
+
+class Place(NamedTuple):
+    """What a row inherits from where it stands."""
+
+    file: str
+    source: str
+    """Name of the data set, where the row gives none."""
+    kind: str | None
+    """Kind of the prompt, where the row gives none."""
+
+
+class Lines(NamedTuple):
+    """One row's lines for the tables, as tuples in schema order."""
+
+    prompt: tuple[Any, ...]
+    trace: tuple[Any, ...] | None
+
+
+def prompt_line(fields: dict[str, Any], extra: dict[str, Any], place: Place, line: int) -> Lines:
+    """The prompts line of a row without a response.
+
+    Raises:
+        BadRow: missing_prompt, wrong_type, nul_character.
+    """
+    _clean(fields)
+    text = _prompt(fields)
+    leftover = {name: fields[name] for name in fields if name not in _PROMPT_FIELDS}
+    return Lines(_prompt_tuple(prompt_id(text), text, fields, _json(extra | leftover), place, line), None)
+
+
+def trace_line(fields: dict[str, Any], extra: dict[str, Any], place: Place, line: int) -> Lines:
+    """The prompts and traces lines of a row.
+
+    Raises:
+        BadRow: missing_prompt, missing_response, wrong_type, nul_character, or a reason of `annotators.split`.
+    """
+    _clean(fields)
+    prompt = _prompt(fields)
+    get = fields.get
+    if (finish_reason := get("finish_reason")) not in FINISH_REASONS:
+        extra["finish_reason"], finish_reason = finish_reason, None
+    reasoning, answer = _response(fields, finish_reason)
+    about_prompt = {name: fields[name] for name in PROMPT_ONLY if name in fields}
+    strategy, model, key = get("strategy"), get("model"), prompt_id(prompt)
+    trace = (
+        ingested_trace_id(key, strategy, model, reasoning, answer), key, prompt, get("kind") or place.kind, strategy,
+        get("strategy_version"), model, get("system"), reasoning, answer, finish_reason, get("prompt_tokens"), get("reasoning_tokens"),
+        get("answer_tokens"), get("sampling"), get("sample_index") or 0, get("source") or place.source, place.file, line,
+        get("source_id"), _json(extra | about_prompt),
+    )  # fmt: skip
+    return Lines(_prompt_tuple(key, prompt, fields, None, place, line), trace)
+
+
+_PROMPT_FIELDS = frozenset({"prompt", "kind", "source", "source_id", *PROMPT_ONLY})
+
+
+def _prompt_tuple(
+    key: str, text: str, fields: dict[str, Any], extra: str | None, place: Place, line: int
+) -> tuple[Any, ...]:
+    get = fields.get
+    return (
+        key, text, get("kind") or place.kind, get("source") or place.source, get("category"), get("attack"),
+        get("reference_answer"), place.file, line, get("source_id"), extra,
+    )  # fmt: skip
+
+
+def _clean(fields: dict[str, Any]) -> None:
+    for name, value in fields.items():
+        if type(value) is str:
+            if "\0" in value:
+                raise BadRow("nul_character", f"{name} has a NUL character, which no text should have")
+            if name in INTEGERS:
+                raise BadRow("wrong_type", f"{name} must be a number, not text")
+        elif value is not None:
+            fields[name] = _plain(name, value)
+    if (kind := fields.get("kind")) is not None and kind not in KINDS:
+        raise BadRow("wrong_type", f"kind must be one of {', '.join(KINDS)}")
+
+
+def _plain(name: str, value: Any) -> Any:
+    """A field's value as its column has it, where it did not come as text."""
+    if name in INTEGERS:
+        if type(value) is int and 0 <= value < INT32:
+            return value
+        raise BadRow("wrong_type", f"{name} must be a whole number from 0 to {INT32 - 1}")
+    if name == "sampling" and isinstance(value, dict):
+        return _canonical(value)
+    if name == "category" and isinstance(value, list) and all(isinstance(entry, str) for entry in value):
+        return " | ".join(value) or None
+    if name in ("id", "source_id", "reference_answer", "category") and type(value) in (int, float):
+        return str(value)
+    raise BadRow("wrong_type", f"{name} must be text, not {type(value).__name__}")
+
+
+def _canonical(value: dict[str, Any]) -> str:
+    try:
+        return canonical_json(value).decode()
+    except (TypeError, ValueError) as error:
+        raise BadRow("wrong_type", f"sampling must be plain JSON: {error}") from error
+
+
+def _prompt(fields: dict[str, Any]) -> str:
+    prompt = fields.get("prompt")
+    if not prompt or prompt.isspace():
+        raise BadRow("missing_prompt", "the prompt is missing or empty")
+    return str(prompt)
+
+
+def _response(fields: dict[str, Any], finish_reason: str | None) -> Split:
+    if "response" in fields:
+        if fields["response"] is None:
+            raise BadRow("missing_response", "the response is null")
+        found = split(fields["response"], finish_reason)
+    else:
+        reasoning, answer = fields.get("reasoning"), fields.get("answer")
+        if reasoning is None or answer is None:
+            raise BadRow(
+                "missing_response", f"{'reasoning' if reasoning is None else 'answer'} is missing or null"
+            )
+        found = separate(reasoning, answer, finish_reason)
+    if isinstance(found, Fault):
+        raise BadRow(*found)
+    return found
+
+
+def _json(extra: dict[str, Any]) -> str | None:
+    return orjson.dumps(extra, default=str, option=orjson.OPT_NON_STR_KEYS).decode() if extra else None

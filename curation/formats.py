@@ -1,0 +1,221 @@
+"""The file formats that `curate ingest` knows: how each is recognised by its columns, and where its columns go.
+
+A format turns a source row into fields: the names of Prompt's and Trace's columns, plus `response` for a text whose
+reasoning is still inside. Columns that no field takes are kept, as one JSON object, in `extra`.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
+
+from curation import conversations
+from curation.fields import META, BadRow
+from schemas.prompt import Kind
+
+TRACE_TEXT = ("prompt", "response", "reasoning", "answer")
+MAPPABLE = (*TRACE_TEXT, "id", *sorted(META - {"id"}))
+"""What may stand on the left of `--map field=column`."""
+NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+class Format(NamedTuple):
+    """One file format."""
+
+    help: str
+    """One line for `curate formats`."""
+    columns: tuple[frozenset[str], ...]
+    """A file that has all columns of one of these sets may be of this format."""
+    takes: frozenset[str]
+    """The columns that become fields; all others go to `extra`."""
+    makes: Literal["traces", "prompts", "annotations"] = "traces"
+    rename: Mapping[str, str] = NOTHING
+    """Source column -> field, for columns that only need another name."""
+    unfold: Callable[[dict[str, Any]], None] | None = None
+    """Turns structured columns into fields, in place."""
+    kind: Kind | None = None
+    """The kind of its prompts where neither the row nor the user says one."""
+
+
+class Fields(NamedTuple):
+    """A source row, sorted out."""
+
+    fields: dict[str, Any]
+    extra: dict[str, Any]
+
+
+def sort_out(form: Format, row: Any) -> Fields:
+    """Sort a source row into fields and extra columns.
+
+    Raises:
+        BadRow: wrong_type, multi_turn, missing_response, several.
+    """
+    if type(row) is not dict:
+        raise BadRow("wrong_type", f"a row must be an object of columns, not {type(row).__name__}")
+    fields, extra = dict(row), {}
+    if not fields.keys() <= form.takes:
+        extra = {name: fields.pop(name) for name in row if name not in form.takes}
+    renamed = [
+        (column, field, fields.pop(column)) for column, field in form.rename.items() if column in fields
+    ]
+    if "id" in fields:
+        renamed.append(("id", "source_id", fields.pop("id")))
+    for column, field, value in renamed:
+        if field in fields:
+            extra[column] = value
+        else:
+            fields[field] = value
+    if form.unfold:
+        form.unfold(fields)
+    return Fields(fields, extra)
+
+
+def detect(columns: Collection[str]) -> str | None:
+    """The name of the first format whose columns are all there, or null."""
+    names = set(columns)
+    for name, form in FORMATS.items():
+        if any(needed <= names for needed in form.columns):
+            return name
+    return None
+
+
+def mapped(columns: Mapping[str, str]) -> Format:
+    """The format that a user's `--map` describes.
+
+    Args:
+        columns: field -> column; `prompt` must be among the fields.
+    """
+    has_trace = not columns.keys().isdisjoint({"response", "reasoning", "answer"})
+    fields = {column: "source_id" if field == "id" else field for field, column in columns.items()}
+    return Format(
+        help="the columns named with --map",
+        columns=(frozenset(columns.values()),),
+        takes=META - set(fields.values()) | set(columns.values()),
+        makes="traces" if has_trace else "prompts",
+        rename={column: field for column, field in fields.items() if column != field},
+    )
+
+
+def _takes(names: str) -> frozenset[str]:
+    return META | set(names.split())
+
+
+def _needs(*sets: str) -> tuple[frozenset[str], ...]:
+    return tuple(frozenset(names.split()) for names in sets)
+
+
+def _alpaca(fields: dict[str, Any]) -> None:
+    """Join instruction and input, as Alpaca's own prompt does, with a blank line."""
+    if fields.pop("history", None):
+        raise BadRow("multi_turn", "the row has a history of earlier turns")
+    instruction, given = fields.pop("instruction", None), fields.pop("input", None)
+    fields["prompt"] = f"{instruction}\n\n{given}" if isinstance(instruction, str) and given else instruction
+    fields["response"] = fields.pop("output", None)
+
+
+def _study(fields: dict[str, Any]) -> None:
+    kinds = {"safety": "harmful", "harmful": "harmful", "math": "math", "benign": "benign", "code": "code"}
+    data_type = fields.pop("data_type", None)
+    if data_type is None:
+        return
+    if not isinstance(data_type, str) or data_type not in kinds:
+        raise BadRow("wrong_type", f"data_type is none of {', '.join(kinds)}")
+    fields.setdefault("kind", kinds[data_type])
+
+
+def _text_as_prompt(fields: dict[str, Any]) -> None:
+    if "text" in fields:
+        fields.setdefault("prompt", fields.pop("text"))
+
+
+FORMATS: dict[str, Format] = {
+    "annotations": Format(
+        help="verdicts: source_id or trace_id, pattern, annotator, label[, score, spans, rationale]",
+        columns=_needs("source_id pattern annotator label", "trace_id pattern annotator label"),
+        takes=_takes("source_id trace_id pattern annotator label score spans rationale"),
+        makes="annotations",
+    ),
+    "traces": Format(
+        help="this project's traces: id, prompt, reasoning, answer[, strategy, model, kind, category, ...]",
+        columns=_needs("prompt reasoning answer"),
+        takes=_takes("prompt reasoning answer"),
+    ),
+    "star1": Format(
+        help="STAR-1: question, response with inline think, category list, source, score (harmful)",
+        columns=_needs("question response"),
+        takes=_takes("question response"),
+        rename={"question": "prompt"},
+        kind="harmful",
+    ),
+    "messages": Format(
+        help="TRL messages: reasoning inline or under reasoning, reasoning_content or thinking",
+        columns=_needs("messages"),
+        takes=_takes("messages"),
+        unfold=conversations.unfold_messages,
+    ),
+    "open-thoughts": Format(
+        help="open-thoughts: system, conversations with thought and solution markers",
+        columns=_needs("conversations system"),
+        takes=_takes("conversations"),
+        unfold=conversations.unfold_conversations,
+    ),
+    "sharegpt": Format(
+        help="ShareGPT: conversations of from and value",
+        columns=_needs("conversations"),
+        takes=_takes("conversations"),
+        unfold=conversations.unfold_conversations,
+    ),
+    "completion": Format(
+        help="prompt and completion, as texts or as lists of messages",
+        columns=_needs("prompt completion"),
+        takes=_takes("prompt completion"),
+        unfold=conversations.unfold_completion,
+    ),
+    "study": Format(
+        help="the safety study: prompt, response with inline think[, data_type (safety, math)]",
+        columns=_needs("prompt response"),
+        takes=_takes("prompt response data_type"),
+        unfold=_study,
+    ),
+    "alpaca": Format(
+        help="Alpaca: instruction, input, output with inline think",
+        columns=_needs("instruction output"),
+        takes=_takes("instruction input output history"),
+        unfold=_alpaca,
+    ),
+    "study-math": Format(
+        help="the safety study's math rows: instruction, solution with inline think (math)",
+        columns=_needs("instruction solution"),
+        takes=_takes("instruction solution data_type"),
+        rename={"instruction": "prompt", "solution": "response"},
+        unfold=_study,
+        kind="math",
+    ),
+    "problems": Format(
+        help="prompts only: problem, answer (kept as the reference answer), solution (MATH-500, AIME; math)",
+        columns=_needs("problem answer"),
+        takes=_takes("problem answer subject unique_id"),
+        makes="prompts",
+        rename={
+            "problem": "prompt",
+            "answer": "reference_answer",
+            "subject": "category",
+            "unique_id": "source_id",
+        },
+        kind="math",
+    ),
+    "queries": Format(
+        help="prompts only: final_query is asked, query is what it was made from (XSTest, AdvBench as the study has them)",
+        columns=_needs("final_query"),
+        takes=_takes("final_query"),
+        makes="prompts",
+        rename={"final_query": "prompt"},
+    ),
+    "prompts": Format(
+        help="prompts only: prompt or text[, id, kind, source, category, attack, reference_answer]",
+        columns=_needs("prompt", "text"),
+        takes=_takes("prompt text"),
+        makes="prompts",
+        unfold=_text_as_prompt,
+    ),
+}
+"""Every format by name, in the order in which they are tried: the more telling columns come first."""

@@ -1,0 +1,254 @@
+"""Ingest: prompts, traces and annotations from files into the corpus, every row accounted for.
+
+A run that was killed is finished by running it again: what the corpus has from the same line of the same file counts as
+kept, the same content from anywhere else as a duplicate. Files are told apart by their name without folders.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import orjson
+from pydantic import ValidationError, model_validator
+
+from curation import console
+from curation.fields import BadRow, Place, prompt_line, trace_line
+from curation.formats import FORMATS, MAPPABLE, Format, detect, mapped, sort_out
+from curation.parts import PartWriter
+from curation.readers import RawRow, Source, open_sources
+from curation.recipe import Recipe
+from curation.store import Corpus, hash_files
+from schemas.errors import CurateError, DataError, RecipeError
+from schemas.ids import content_id
+from schemas.manifest import Counts, InputFile, Manifest
+from schemas.prompt import KINDS
+
+STAGE = "ingest"
+PEEK_ROWS = 50
+"""Rows whose columns decide the format."""
+TABLES_WRITTEN = ("prompts", "quarantine", "traces")
+
+
+class IngestRecipe(Recipe):
+    """How to read the files."""
+
+    format: str = "auto"
+    """A name in FORMATS, or "auto"."""
+    kind: str | None = None
+    """What the prompts are for, where a row does not say."""
+    map: dict[str, str] = {}
+    """field -> column, for files of no known format."""
+    source: str | None = None
+    """Name of the data set, where a row does not say; by default the file's name without its suffix."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if faults := list(_faults(self)):
+            raise ValueError("\n".join(faults))
+        return self
+
+    @classmethod
+    def from_options(cls, format: str, kind: str | None, map: Sequence[str], source: str | None) -> Self:
+        """The recipe of the command line's options, `map` as "field=column" texts.
+
+        Raises:
+            RecipeError: naming every fault.
+        """
+        pairs = [entry.partition("=") for entry in map]
+        wrong = [
+            f"--map {field}{sep}{column}: write it as field=column"
+            for field, sep, column in pairs
+            if not column
+        ]
+        doubled = {field for field, _, _ in pairs if [f for f, _, _ in pairs].count(field) > 1}
+        wrong += [f"--map {field}: given twice; a field has one column" for field in sorted(doubled)]
+        try:
+            recipe = cls(
+                format=format, kind=kind, map={field: column for field, _, column in pairs}, source=source
+            )
+        except ValidationError as error:
+            wrong += [fault["msg"].removeprefix("Value error, ") for fault in error.errors()]
+        if wrong:
+            raise RecipeError("\n".join(wrong))
+        return recipe
+
+
+def _faults(recipe: IngestRecipe) -> list[str]:
+    faults = []
+    if recipe.format != "auto" and recipe.format not in FORMATS:
+        faults.append(f"--format {recipe.format}: unknown; known: auto, {', '.join(FORMATS)}")
+    if recipe.kind is not None and recipe.kind not in KINDS:
+        faults.append(f"--kind {recipe.kind}: unknown; known: {', '.join(KINDS)}")
+    if recipe.map and recipe.format != "auto":
+        faults.append("--map and --format: a map is a format of its own; give one of them")
+    if unknown := [field for field in recipe.map if field not in MAPPABLE]:
+        faults.append(f"--map {', '.join(unknown)}: unknown field; known: {', '.join(MAPPABLE)}")
+    if recipe.map and "prompt" not in recipe.map:
+        faults.append("--map: no column is named for the prompt; add --map prompt=COLUMN")
+    if len(set(recipe.map.values())) < len(recipe.map):
+        faults.append("--map: one column is named for two fields; give each its own")
+    if "response" in recipe.map and not recipe.map.keys().isdisjoint({"reasoning", "answer"}):
+        faults.append("--map: response holds reasoning and answer; map either it or those two")
+    if len(recipe.map.keys() & {"reasoning", "answer"}) == 1:
+        faults.append(
+            "--map: reasoning and answer need each other; map both, or response where both are in one text"
+        )
+    return faults
+
+
+class Plan(NamedTuple):
+    """One stream of rows and how it is read."""
+
+    source: Source
+    format: str
+    form: Format
+    place: Place
+
+
+class Outcome(NamedTuple):
+    """What became of one stream's rows."""
+
+    counts: Counts
+    rows_by_state: dict[str, int]
+
+
+def choose_format(name: str, columns: Sequence[str], recipe: IngestRecipe) -> tuple[str, Format]:
+    """The format of a file, from its columns and the user's settings.
+
+    Raises:
+        DataError: if a mapped column is missing or no format fits; says which columns there are and what to do.
+    """
+    found = ", ".join(columns)
+    if recipe.map:
+        if missing := [column for column in recipe.map.values() if column not in columns]:
+            raise DataError(
+                f"{name}: no column {', '.join(map(repr, missing))} for --map; the columns are: {found}"
+            )
+        return "map", mapped(recipe.map)
+    if recipe.format != "auto":
+        return recipe.format, FORMATS[recipe.format]
+    if detected := detect(columns):
+        return detected, FORMATS[detected]
+    raise DataError(
+        f"{name}: no known format has these columns: {found}; name the columns, such as "
+        "--map prompt=COLUMN --map response=COLUMN (`curate formats` lists what is recognised)"
+    )
+
+
+def run(corpus_dir: Path, files: list[str], recipe: IngestRecipe) -> Manifest:
+    """Read files into the corpus.
+
+    Args:
+        corpus_dir: the corpus, made where there is none.
+        files: files, folders saved by `datasets`, or `hf:NAME`.
+        recipe: how to read them.
+
+    Raises:
+        DataError: naming every file that cannot be read, before anything is written.
+        CorpusError: if the corpus cannot be written.
+    """
+    plans = make_plans(files, recipe)
+    corpus = Corpus.create(corpus_dir)
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        hashes = [thread.submit(hash_files, plan.source.files) for plan in plans]
+        counts, summary = _ingest(corpus, plans)
+        inputs = [
+            InputFile(name=p.source.name, blake2b=h.result()) for p, h in zip(plans, hashes, strict=True)
+        ]
+    settings = recipe.model_dump()
+    manifest = Manifest(
+        stage=STAGE,
+        inputs=inputs,
+        recipe=settings,
+        recipe_id=content_id(settings),
+        versions={name: version(name) for name in ("lrm-curate", "pyarrow")},
+        counts=counts,
+        summary=summary,
+    )
+    corpus.write_manifest(manifest)
+    return manifest
+
+
+def make_plans(files: Sequence[str], recipe: IngestRecipe) -> list[Plan]:
+    """Look at every file and decide how to read it; annotations come last, since they speak of traces.
+
+    Raises:
+        DataError: naming every file that cannot be read.
+    """
+    plans, faults = [], []
+    for name in files:
+        if files.count(name) > 1 and f"{name}: given twice; name it once" not in faults:
+            faults.append(f"{name}: given twice; name it once")
+        try:
+            plans += [_plan(source, recipe) for source in open_sources(name)]
+        except CurateError as error:
+            faults.append(str(error))
+    if faults:
+        raise DataError("\n".join(faults))
+    return sorted(plans, key=lambda plan: plan.form.makes == "annotations")
+
+
+def _plan(source: Source, recipe: IngestRecipe) -> Plan:
+    peeked = list(islice(source.rows(), PEEK_ROWS))
+    columns = list(dict.fromkeys(name for raw in peeked if isinstance(raw.row, dict) for name in raw.row))
+    if not peeked:
+        raise DataError(f"{source.name}: no rows; name a file with rows")
+    if not columns:
+        raise DataError(
+            f"{source.name}: none of its first rows is a JSON object; give JSONL, a JSON array or Parquet"
+        )
+    name, form = choose_format(source.name, columns, recipe)
+    stem = recipe.source or source.name.split(".", 1)[0]
+    return Plan(source, name, form, Place(source.name, stem, recipe.kind or form.kind))
+
+
+def _ingest(corpus: Corpus, plans: Sequence[Plan]) -> tuple[Counts, dict[str, Any]]:
+    counts = Counts()
+    with (
+        corpus.writing(*TABLES_WRITTEN),
+        PartWriter(corpus, STAGE) as writer,
+        console.progress(STAGE) as advance,
+    ):
+        for plan in plans:
+            _ingest_rows(plan, writer, counts, advance)
+    return counts, {"formats": {plan.source.name: plan.format for plan in plans}, "new": writer.new}
+
+
+def _ingest_rows(plan: Plan, writer: PartWriter, counts: Counts, advance: console.Advance) -> None:
+    form, place = plan.form, plan.place
+    file, make = place.file, trace_line if plan.form.makes == "traces" else prompt_line
+    rows = kept = 0
+    for raw in plan.source.rows():
+        rows += 1
+        try:
+            if raw.fault:
+                raise BadRow(*raw.fault)
+            fields, extra = sort_out(form, raw.row)
+            lines = make(fields, extra, place, raw.line)
+        except BadRow as bad:
+            counts.add("quarantined", bad.fault.reason)
+            writer.set_aside(bad.fault, _text(raw), file, raw.line, _source_id(raw.row))
+            continue
+        if writer.add(lines, file, raw.line):
+            kept += 1
+        else:
+            counts.add("filtered", "duplicate")
+        if not rows % 1000:
+            advance(1000)
+    counts.rows += rows
+    counts.kept += kept
+
+
+def _text(raw: RawRow) -> str:
+    text = (
+        orjson.dumps(raw.row, default=str, option=orjson.OPT_NON_STR_KEYS) if raw.text is None else raw.text
+    )
+    return text.decode("utf-8", errors="backslashreplace")
+
+
+def _source_id(row: Any) -> str | None:
+    value = row.get("id", row.get("source_id")) if isinstance(row, dict) else None
+    return str(value) if type(value) in (str, int) else None

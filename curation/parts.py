@@ -1,0 +1,138 @@
+"""Collects lines for the prompts, traces and quarantine tables and writes them as parts in the background.
+
+Arrow and the disk let go of Python's lock, so one part is written while the next is read; never more than two parts are
+in memory. A part's prompts and quarantine are on disk before its traces are: a trace without its prompt cannot be seen.
+"""
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from annotators.split import Fault
+from curation.fields import Lines
+from curation.store import Corpus
+from schemas.ids import content_id
+from schemas.tables import KEYS, TABLES, TRACES
+
+PART_SIZE = 32_000_000
+"""Code points of text after which a part is written."""
+LINE_SIZE = 500
+"""What a line costs besides its text, in the same unit."""
+KEPT_TEXT = 100_000
+"""Code points of a bad row that the quarantine keeps."""
+REASONING, ANSWER = TRACES.names.index("reasoning"), TRACES.names.index("answer")
+ORDER = ("prompts", "quarantine", "traces")
+
+
+class Seen:
+    """The ids that a table has, and where each came from."""
+
+    def __init__(self, corpus: Corpus, table: str) -> None:
+        self._files: dict[str | None, int] = {}
+        self._places: dict[str, int] = {}
+        for batch in corpus.scan(table, [*KEYS[table], "source_file", "source_line"], batch_rows=65536):
+            for key, file, line in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                self._places[key] = self._place(file, line or 0)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._places
+
+    def meet(self, key: str, file: str, line: int) -> Literal["new", "again", "elsewhere"]:
+        """Whether an id is new, known from this very line, or known from somewhere else; it is known from now on."""
+        place = self._place(file, line)
+        known = self._places.setdefault(key, place)
+        if known is place:
+            return "new"
+        return "again" if known == place else "elsewhere"
+
+    def _place(self, file: str | None, line: int) -> int:
+        return self._files.setdefault(file, len(self._files)) << 40 | line
+
+
+class PartWriter:
+    """Writes what it is given into the corpus, a part at a time; use it in a `with` block.
+
+    Raises (from any method):
+        CorpusError: if a part cannot be written. Parts that are on disk stay; running again goes on from there.
+    """
+
+    def __init__(self, corpus: Corpus, stage: str) -> None:
+        self._corpus = corpus
+        self._stage = stage
+        self._prompts, self._traces = Seen(corpus, "prompts"), Seen(corpus, "traces")
+        self._quarantine: set[str] = corpus.keys("quarantine")
+        self._lines: dict[str, list[tuple[Any, ...]]] = {table: [] for table in ORDER}
+        self._size = 0
+        self._thread = ThreadPoolExecutor(max_workers=1)
+        self._pending: Future[None] | None = None
+        self.new = dict.fromkeys(ORDER, 0)
+        """Lines that were not in the corpus before, by table."""
+
+    def __enter__(self) -> "PartWriter":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._flush()
+                self._wait()
+        finally:
+            self._thread.shutdown()
+
+    def add(self, lines: Lines, file: str, line: int) -> bool:
+        """Take a good row's lines; False means that the same content is in the corpus from elsewhere."""
+        prompt, trace = lines
+        if trace is None:
+            state = self._prompts.meet(prompt[0], file, line)
+            if state == "new":
+                self._append("prompts", prompt, len(prompt[1]))
+            return state != "elsewhere"
+        state = self._traces.meet(trace[0], file, line)
+        if state == "new":
+            if self._prompts.meet(prompt[0], file, line) == "new":
+                self._append("prompts", prompt, len(prompt[1]))
+            self._append("traces", trace, len(prompt[1]) + len(trace[REASONING]) + len(trace[ANSWER]))
+        return state != "elsewhere"
+
+    def set_aside(self, fault: Fault, text: str, file: str, line: int, source_id: str | None) -> None:
+        """Take a bad row, with as much of its text as the quarantine keeps."""
+        detail = fault.detail
+        if len(text) > KEPT_TEXT:
+            detail += f"; only the first {KEPT_TEXT} of its {len(text)} characters are kept here"
+            text = text[:KEPT_TEXT]
+        key = content_id([self._stage, file, line, fault.reason, text])
+        if key not in self._quarantine:
+            self._quarantine.add(key)
+            row = (key, self._stage, file, line, source_id, fault.reason, detail, text)
+            self._append("quarantine", row, len(text))
+
+    def _append(self, table: str, line: tuple[Any, ...], size: int) -> None:
+        self._lines[table].append(line)
+        self._size += size + LINE_SIZE
+        if self._size > PART_SIZE:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._wait()
+        full, self._lines, self._size = self._lines, {table: [] for table in ORDER}, 0
+        for table, lines in full.items():
+            self.new[table] += len(lines)
+        self._pending = self._thread.submit(write_lines, self._corpus, full)
+
+    def _wait(self) -> None:
+        if self._pending:
+            self._pending.result()
+
+
+def write_lines(corpus: Corpus, lines: dict[str, list[tuple[Any, ...]]]) -> None:
+    """Write one part per table, in the order of `lines`."""
+    for table, rows in lines.items():
+        if rows:
+            columns = zip(*rows, strict=True)
+            schema = TABLES[table]
+            arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+            corpus.append(table, pa.Table.from_arrays(arrays, schema=schema))

@@ -1,0 +1,188 @@
+"""Streams of raw rows from JSONL, JSON arrays, Parquet, `datasets` folders and the hub, each with its line or row number.
+
+The container is recognised by content, never by the file's name. JSON rows that cannot be parsed come out as rows with a
+fault, so that one bad row does not stop the good ones.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import orjson
+
+from annotators.split import Fault
+from curation.json_array import elements
+from schemas.errors import DataError
+
+BLOCK = 4 * 2**20
+"""Bytes read at once."""
+MAX_ROW = 64 * 2**20
+"""A longer line is set aside instead of being held in memory whole."""
+BATCH_ROWS = 1024
+PACKED = {
+    b"\x1f\x8b": "gzip",
+    b"PK\x03\x04": "zip",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"\xfd7zXZ": "xz",
+    b"BZh": "bzip2",
+}
+WIDE = (b"\xff\xfe", b"\xfe\xff")
+
+
+class RawRow(NamedTuple):
+    """One row as its source has it."""
+
+    line: int
+    """1-based line (JSONL) or row (everything else)."""
+    row: Any
+    """The parsed row; null when it has a fault."""
+    text: bytes | None
+    """Its bytes, where the source is a text file."""
+    fault: Fault | None = None
+
+
+class Source(NamedTuple):
+    """One stream of rows."""
+
+    name: str
+    """Name without folders: what the corpus remembers."""
+    files: tuple[Path, ...]
+    """The files it is read from, for the manifest's hash."""
+    rows: Callable[[], Iterator[RawRow]]
+    """Starts the stream from the top."""
+
+
+def open_sources(name: str) -> list[Source]:
+    """Find out what a command-line argument is and how to read it.
+
+    Args:
+        name: a file, a folder saved by `datasets`, or `hf:NAME` of a data set on the hub.
+
+    Raises:
+        DataError: if it is missing, unreadable, empty, packed, or no container known here.
+    """
+    if name.startswith("hf:"):
+        from curation.hub import hub_sources
+
+        return hub_sources(name.removeprefix("hf:"))
+    path = Path(name)
+    try:
+        if path.is_dir():
+            from curation.hub import folder_sources
+
+            return folder_sources(path)
+        with path.open("rb") as file:
+            return [Source(path.name, (path,), _reader(path, file))]
+    except FileNotFoundError:
+        raise DataError(
+            f"{path}: no such file; check the path (data sets on the hub are named hf:NAME)"
+        ) from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
+
+
+def parse(text: bytes, line: int) -> RawRow:
+    """A row from its JSON, or the fault that its JSON has."""
+    try:
+        return RawRow(line, orjson.loads(text), text)
+    except orjson.JSONDecodeError as error:
+        return RawRow(line, None, text, _json_fault(text, error))
+
+
+def _reader(path: Path, file: BinaryIO) -> Callable[[], Iterator[RawRow]]:
+    start = file.read(BLOCK)
+    for magic, packing in PACKED.items():
+        if start.startswith(magic):
+            raise DataError(f"{path}: packed with {packing}; unpack it first")
+    if start.startswith(WIDE):
+        raise DataError(
+            f"{path}: not UTF-8 but UTF-16; convert it first, such as with: iconv -f utf-16 -t utf-8"
+        )
+    if start.startswith(b"PAR1"):
+        return lambda: _parquet_rows(path)
+    text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if not text:
+        raise DataError(f"{path}: the file is empty; name a file with rows")
+    if text.startswith(b"["):
+        return lambda: _array_rows(path)
+    if text.split(b"\n", 1)[0].strip() == b"{":
+        raise DataError(
+            f"{path}: one JSON object over several lines, not rows; write one object per line, or an array"
+        )
+    return lambda: _jsonl_rows(path)
+
+
+def _jsonl_rows(path: Path) -> Iterator[RawRow]:
+    loads = orjson.loads
+    for line, text in _lines(path):
+        try:
+            yield RawRow(line, loads(text), text)
+        except orjson.JSONDecodeError as error:
+            if text and not text.isspace():
+                yield RawRow(line, None, text, _json_fault(text, error))
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Number and bytes of each line; a line over MAX_ROW is cut there, and so cannot be parsed."""
+    line, rest = 1, b""
+    with path.open("rb") as file:
+        block = file.read(BLOCK).removeprefix(b"\xef\xbb\xbf")
+        while block:
+            pieces = block.split(b"\n")
+            if len(rest) < MAX_ROW:
+                rest += pieces[0]
+            if len(pieces) > 1:
+                pieces[0], rest = rest, pieces.pop()
+                yield from enumerate(pieces, line)
+                line += len(pieces)
+            block = file.read(BLOCK)
+    yield line, rest
+
+
+def _array_rows(path: Path) -> Iterator[RawRow]:
+    with path.open("rb") as file:
+        for number, text in enumerate(elements(file, BLOCK, MAX_ROW), 1):
+            if len(text) > MAX_ROW:
+                lost = (
+                    f"longer than {MAX_ROW} bytes without an end in sight; the rest of the file was not read"
+                )
+                yield RawRow(number, None, text, Fault("too_long", lost))
+            else:
+                yield parse(text, number)
+
+
+def _parquet_rows(path: Path) -> Iterator[RawRow]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            yield from batch_rows(file.iter_batches(batch_size=BATCH_ROWS))
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path}: a damaged Parquet file ({error}); fetch it again") from error
+
+
+def batch_rows(batches: Iterator[Any]) -> Iterator[RawRow]:
+    """Rows of Arrow batches, numbered from 1."""
+    number = 0
+    for batch in batches:
+        for row in batch.to_pylist():
+            number += 1
+            yield RawRow(number, row, None)
+
+
+def _json_fault(text: bytes, error: orjson.JSONDecodeError) -> Fault:
+    if len(text) >= MAX_ROW:
+        return Fault("too_long", f"the line is longer than {MAX_ROW} bytes")
+    try:
+        plain = text.decode("utf-8")
+    except UnicodeDecodeError as wrong:
+        return Fault("invalid_utf8", f"byte {wrong.start} of the row is not UTF-8 ({wrong.reason})")
+    try:
+        json.dumps(json.loads(plain), ensure_ascii=False, allow_nan=False).encode("utf-8")
+    except UnicodeEncodeError:
+        return Fault("lone_surrogate", "an escape such as \\ud800 without its other half is no character")
+    except (ValueError, RecursionError):
+        pass
+    return Fault("malformed_json", f"not JSON: {error.msg} at character {error.pos}")
