@@ -37,8 +37,7 @@ def connect(corpus: Corpus, memory_limit: str = "4GB", threads: int | None = Non
         _define_table(connection, corpus, table, schema)
     connection.execute(sql_file("verdicts.sql"))
     annotators = [
-        name
-        for (name,) in connection.execute("select annotator from latest_annotators order by 1").fetchall()
+        name for (name,) in connection.execute("select name from latest_annotators order by 1").fetchall()
     ]
     connection.execute(candidates_view(annotators))
     root = str(corpus.root.resolve())
@@ -135,10 +134,10 @@ def _define_table(connection: Connection, corpus: Corpus, table: str, schema: pa
 
 def _annotator_struct(annotator: str, patterns: Sequence[str]) -> str:
     fields = ", ".join(
-        f"{n} := bool_or(label) filter (annotator = {quoted(annotator)} and pattern = {quoted(n)})"
+        f"{n} := bool_or(label) filter (name = {quoted(annotator)} and pattern = {quoted(n)})"
         for n in patterns
     )
-    return f"struct_pack({fields}) as {identifier(annotator.split('@', 1)[0])}"
+    return f"struct_pack({fields}) as {identifier(annotator)}"
 
 
 def _explain(error: duckdb.Error) -> str:

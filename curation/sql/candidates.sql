@@ -6,4 +6,4 @@ select
 from traces t
 left join prompts p using (prompt_id)
 left join (select trace_id, {labels} from verdicts group by trace_id) v using (trace_id)
-left join (select trace_id {annotators} from annotations group by trace_id) a using (trace_id)
+left join (select trace_id {annotators} from current_annotations group by trace_id) a using (trace_id)

@@ -1,12 +1,14 @@
 -- One verdict per trace and pattern, from every annotator that spoke.
 -- People outrank judges and guards, those outrank trained models, those outrank rules; within the highest rank that has
--- an opinion the majority wins and a tie stays null. Only the latest version of a machine annotator counts.
+-- an opinion the majority wins and a tie stays null. Only the latest version of a machine annotator counts, and of each
+-- person the latest review of a trace (human:alice@2 is what alice made of her first review when she edited it).
 create view latest_annotators as
-select annotator, rank
+select annotator, name, rank
 from (
     select
         annotator,
-        case split_part(split_part(annotator, '@', 1), ':', 1)
+        split_part(annotator, '@', 1) as name,
+        case split_part(name, ':', 1)
             when 'human' then 0
             when 'judge' then 1
             when 'guard' then 1
@@ -14,14 +16,29 @@ from (
             else 2
         end as rank,
         row_number() over (
-            partition by case when annotator like 'human:%' then annotator else split_part(annotator, '@', 1) end
+            partition by name
             order by try_cast(split_part(annotator, '@', 2) as double) desc nulls last, annotator desc
         ) as age
     from (select distinct annotator from annotations)
 )
 where age = 1;
 
-create view verdicts as
+create view current_annotations as
+select trace_id, pattern, name, annotator, rank, label, score, spans
+from annotations
+join latest_annotators using (annotator)
+where rank > 0
+union all
+select trace_id, pattern, people.name, annotations.annotator, 0, label, score, spans
+from annotations
+join (select name from latest_annotators where rank = 0) people on split_part(annotations.annotator, '@', 1) = people.name
+qualify row_number() over (
+    partition by trace_id, pattern, people.name
+    order by try_cast(split_part(annotations.annotator, '@', 2) as double) desc nulls last, annotations.annotator desc
+) = 1;
+
+-- The consensus of the annotators of this rank and below: 0 is everybody, 1 leaves people out.
+create macro verdicts_from(highest) as table
 select trace_id, pattern, best.label, best.score, best.provenance
 from (
     select
@@ -40,9 +57,11 @@ from (
             end as label,
             avg(coalesce(score, label::int))::float as score,
             string_agg(annotator, ',' order by annotator) as provenance
-        from annotations
-        join latest_annotators using (annotator)
+        from current_annotations
+        where rank >= highest
         group by trace_id, pattern, case when label is null then 9 else rank end
     )
     group by trace_id, pattern
 );
+
+create view verdicts as from verdicts_from(0);

@@ -1,0 +1,144 @@
+import pytest
+
+from curation.query import benchmark_keys, check_condition, connect, select
+from curation.store import Corpus
+from schemas import RecipeError
+
+
+def fill(corpus: Corpus, *annotations: tuple[str, bool | None], pattern: str = "weak_vacillation") -> None:
+    corpus.append_rows("prompts", [{"prompt_id": "p", "text": "?", "kind": "harmful", "category": "privacy"}])
+    trace = {
+        "trace_id": "t",
+        "prompt_id": "p",
+        "prompt": "?",
+        "reasoning": "r",
+        "answer": "a",
+        "sample_index": 0,
+    }
+    corpus.append_rows("traces", [trace])
+    rows = [
+        {"trace_id": "t", "pattern": pattern, "annotator": who, "label": label} for who, label in annotations
+    ]
+    corpus.append_rows("annotations", rows)
+
+
+def verdict(corpus: Corpus) -> tuple[bool | None, str]:
+    row = select(connect(corpus), "select * from verdicts").to_pylist()[0]
+    return row["label"], row["provenance"]
+
+
+@pytest.mark.parametrize(
+    ("annotations", "expected"),
+    [
+        ([("rules@1", True)], (True, "rules@1")),
+        ([("rules@1", True), ("human:ann", False)], (False, "human:ann")),
+        ([("rules@1", True), ("embedding:minilm@1", False)], (False, "embedding:minilm@1")),
+        ([("judge:m@1", True), ("embedding:minilm@1", False)], (True, "judge:m@1")),
+        (
+            [("human:ann", True), ("human:bob", False), ("human:cy", True)],
+            (True, "human:ann,human:bob,human:cy"),
+        ),
+        ([("human:ann", True), ("human:bob", False), ("rules@1", True)], (None, "human:ann,human:bob")),
+        ([("rules@1", None)], (None, "rules@1")),
+        ([("human:ann", None), ("rules@1", True)], (True, "rules@1")),
+        ([("rules@2", False), ("rules@10", True)], (True, "rules@10")),
+        ([("human:ann", True), ("human:ann@2", False), ("rules@1", True)], (False, "human:ann@2")),
+        ([("human:ann", True), ("human:ann@2", None), ("rules@1", False)], (False, "rules@1")),
+        (
+            [("human:ann@10", True), ("human:ann@9", False), ("human:bob", True)],
+            (True, "human:ann@10,human:bob"),
+        ),
+    ],
+)
+def test_consensus_ranks_annotators(corpus: Corpus, annotations: list, expected: tuple) -> None:
+    fill(corpus, *annotations)
+    assert verdict(corpus) == expected
+
+
+def test_an_empty_corpus_has_all_tables_and_views(corpus: Corpus) -> None:
+    connection = connect(corpus)
+    for name in ("prompts", "traces", "annotations", "quarantine", "verdicts", "candidates"):
+        assert select(connection, f"select * from {name}").num_rows == 0
+
+
+def test_candidates_join_prompt_verdicts_and_each_annotator(corpus: Corpus) -> None:
+    fill(corpus, ("rules@1", True), ("human:ann", False))
+    query = 'select category, weak_vacillation, rules.weak_vacillation as r, "human:ann".weak_vacillation as h from candidates'
+    assert select(connect(corpus), query).to_pylist() == [
+        {"category": "privacy", "weak_vacillation": False, "r": True, "h": False}
+    ]
+
+
+def test_an_edited_review_replaces_the_older_one_of_that_trace_only(corpus: Corpus) -> None:
+    fill(corpus, ("human:ann", True), ("human:ann@2", False))
+    other = {"trace_id": "u", "pattern": "weak_vacillation", "annotator": "human:ann", "label": True}
+    corpus.append_rows("annotations", [other])
+    rows = select(connect(corpus), "select trace_id, label from verdicts order by trace_id").to_pylist()
+    assert rows == [{"trace_id": "t", "label": False}, {"trace_id": "u", "label": True}]
+    person = select(
+        connect(corpus), 'select "human:ann".weak_vacillation as label from candidates'
+    ).to_pylist()
+    assert person == [{"label": False}]
+
+
+def test_risky_is_unknown_until_every_pattern_is_judged_or_one_is_true(corpus: Corpus) -> None:
+    fill(corpus, ("rules@1", False))
+    assert select(connect(corpus), "select risky from candidates").to_pylist() == [{"risky": None}]
+
+
+def test_one_true_pattern_makes_a_trace_risky(corpus: Corpus) -> None:
+    fill(corpus, ("rules@1", True))
+    assert select(connect(corpus), "select risky from candidates").to_pylist() == [{"risky": True}]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "select * from read_text('/etc/hostname')",
+        "select * from read_csv('/etc/passwd')",
+        "select * from glob('/*')",
+        "copy traces to 'stolen.parquet'",
+        "attach 'other.db'",
+        "install httpfs",
+        "set memory_limit = '100GB'",
+        "create table x (a int)",
+        "drop view traces",
+        "export database 'x'",
+        "select 1; select 2",
+        "pragma database_list",
+        "",
+    ],
+)
+def test_a_query_reads_the_corpus_and_nothing_else(corpus: Corpus, query: str) -> None:
+    with pytest.raises(RecipeError):
+        select(connect(corpus), query)
+
+
+def test_a_query_cannot_write_into_the_corpus(corpus: Corpus) -> None:
+    fill(corpus, ("rules@1", True))
+    before = sorted(corpus.root.rglob("*"))
+    with pytest.raises(RecipeError, match="only one SELECT"):
+        select(connect(corpus), f"copy traces to '{corpus.root}/traces/part-evil.parquet'")
+    assert sorted(corpus.root.rglob("*")) == before
+
+
+def test_an_unknown_column_is_explained_with_the_likely_ones(corpus: Corpus) -> None:
+    with pytest.raises(RecipeError, match=r'"weak_vacilation" not found[\s\S]*weak_vacillation'):
+        check_condition(connect(corpus), "weak_vacilation = true")
+
+
+@pytest.mark.parametrize(
+    "condition", ["true) union select ('x'", "1; drop table x", "kind = 'x', 1", "select 1"]
+)
+def test_a_condition_is_one_expression(corpus: Corpus, condition: str) -> None:
+    with pytest.raises(RecipeError):
+        check_condition(connect(corpus), condition)
+
+
+def test_a_condition_may_end_in_a_comment(corpus: Corpus) -> None:
+    check_condition(connect(corpus), "kind = 'harmful' -- the hard ones")
+
+
+def test_a_benchmark_key_ignores_case_spacing_and_punctuation() -> None:
+    same = benchmark_keys(["How do I kill a Python process?", "  how do I KILL a python\nprocess"])
+    assert same[0] == same[1] != benchmark_keys(["How do I kill a Perl process?"])[0]
