@@ -14,8 +14,6 @@ import re2
 MEMORY = 256 << 20
 """RE2 falls back to a slow engine when its automaton outgrows this."""
 
-Places = list[tuple[int, int]]
-
 
 class Bank(NamedTuple):
     """Compiled cues."""
@@ -25,12 +23,12 @@ class Bank(NamedTuple):
     every: re2.Set
     each: dict[str, re2._Regexp]
 
-    def places(self, data: bytes) -> dict[str, Places]:
-        """Where each cue stands in UTF-8 text, in byte offsets; cues that are not there are left out."""
+    def places(self, data: bytes) -> dict[str, list[int]]:
+        """Where each cue starts in UTF-8 text, in bytes; cues that are not there are left out."""
         found = {}
         for index in self.every.Match(data) or ():
             cue = self.cues[index]
-            found[cue] = [match.span() for match in self.each[cue].finditer(data)]
+            found[cue] = [match.start() for match in self.each[cue].finditer(data)]
         return found
 
 

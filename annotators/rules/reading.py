@@ -3,13 +3,19 @@
 Rules combine cues by set arithmetic over sentence numbers: `text.having("hedge") & text.having("partial")`.
 """
 
+from collections import Counter
+from collections.abc import Iterable
+from functools import cached_property
 from typing import Literal
 
-from annotators import sentences
 from annotators.rules.bank import Bank
+from annotators.sentences import split
 from schemas.annotation import Span
 
 Field = Literal["reasoning", "answer"]
+Numbers = frozenset[int]
+"""Sentences, by their number in the text."""
+NONE: Numbers = frozenset()
 
 
 class Reading:
@@ -19,36 +25,62 @@ class Reading:
         self.field: Field = field
         self._data = text.encode("utf-8")
         self._ascii = len(self._data) == len(text)
-        self.places = bank.places(self._data)
-        self.sentences = sentences.split(self._data)
-        index_of = self.sentences.index_of
-        self._having = {
-            cue: frozenset(index_of(start) for start, _ in places) for cue, places in self.places.items()
-        }
-
-    def having(self, *cues: str) -> frozenset[int]:
-        """The sentences that hold at least one of these cues."""
-        return frozenset().union(*(self._having.get(cue, frozenset()) for cue in cues))
+        self._places = bank.places(self._data)
+        self._sentences = split(self._data)
+        index_of = self._sentences.index_of
+        self._counts = {cue: Counter(map(index_of, starts)) for cue, starts in self._places.items()}
 
     @property
     def size(self) -> int:
         """How many sentences there are."""
-        return len(self.sentences.starts)
+        return len(self._sentences.starts)
 
-    def length(self, sentence: int) -> int:
-        """Bytes of a sentence."""
-        return self.sentences.ends[sentence] - self.sentences.starts[sentence]
+    def having(self, *cues: str) -> Numbers:
+        """The sentences that hold at least one of these cues."""
+        return NONE.union(*(self._counts[cue] for cue in cues if cue in self._counts))
 
-    def spans(self, chosen: frozenset[int] | set[int], limit: int = 3) -> tuple[Span, ...]:
+    def counting(self, cue: str, least: int) -> Numbers:
+        """The sentences that hold a cue at least so many times."""
+        return frozenset(n for n, count in self._counts.get(cue, {}).items() if count >= least)
+
+    def total(self, cue: str) -> int:
+        """How often a cue stands in the text."""
+        return len(self._places.get(cue, ()))
+
+    def naming(self, names: Iterable[str]) -> Numbers:
+        """The sentences that hold one of these words as they are written."""
+        found = set()
+        for name in names:
+            word = name.encode("utf-8")
+            at = self._data.find(word)
+            while at >= 0:
+                found.add(self._sentences.index_of(at))
+                at = self._data.find(word, at + len(word))
+        return frozenset(found)
+
+    def scope(self, cue: str) -> Numbers:
+        """The sentences from one with this cue to the end of its paragraph."""
+        covered = set()
+        for start in self.having(cue):
+            for number in range(start, self.size):
+                if number > start and number in self._paragraph_starts:
+                    break
+                covered.add(number)
+        return frozenset(covered)
+
+    def spans(self, chosen: Numbers, limit: int = 3) -> tuple[Span, ...]:
         """The first few of these sentences as evidence, in code points."""
+        starts, ends = self._sentences
         return tuple(
-            Span(
-                field=self.field,
-                start=self._points(self.sentences.starts[sentence]),
-                end=self._points(self.sentences.ends[sentence]),
-            )
-            for sentence in sorted(chosen)[:limit]
+            Span(field=self.field, start=self._points(starts[number]), end=self._points(ends[number]))
+            for number in sorted(chosen)[:limit]
         )
+
+    @cached_property
+    def _paragraph_starts(self) -> Numbers:
+        starts, ends = self._sentences
+        gaps = range(1, self.size)
+        return frozenset(n for n in gaps if self._data.count(b"\n", ends[n - 1], starts[n]) > 1)
 
     def _points(self, offset: int) -> int:
         return offset if self._ascii else len(self._data[:offset].decode("utf-8"))
