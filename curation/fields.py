@@ -80,7 +80,7 @@ def trace_line(fields: dict[str, Any], extra: dict[str, Any], place: Place, line
         ingested_trace_id(key, strategy, model, reasoning, answer), key, prompt, get("kind") or place.kind, strategy,
         get("strategy_version"), model, get("system"), reasoning, answer, finish_reason, get("prompt_tokens"), get("reasoning_tokens"),
         get("answer_tokens"), get("sampling"), get("sample_index") or 0, get("source") or place.source, place.file, line,
-        get("source_id"), _json(extra | about_prompt),
+        get("source_id"), _json(extra | about_prompt), None,
     )  # fmt: skip
     return Lines(_prompt_tuple(key, prompt, fields, None, place, line), trace)
 

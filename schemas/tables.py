@@ -47,6 +47,7 @@ TRACES = pa.schema(
         ("source_line", pa.int64()),
         ("source_id", _text),
         ("extra", _text),
+        ("parent_id", _text),
     ]
 )
 

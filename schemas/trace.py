@@ -73,3 +73,5 @@ class Trace(BaseModel):
     """The id the source gave it."""
     extra: str | None = None
     """JSON object of the source's other columns."""
+    parent_id: str | None = None
+    """The trace that this one repairs: it shares the parent's reasoning up to the first risky sentence."""
