@@ -82,7 +82,9 @@ def _content(turn: dict[str, Any]) -> Any:
     content = turn.get("content", turn.get("value"))
     if not isinstance(content, list):
         return content
-    pieces = [piece.get("text") if isinstance(piece, dict) else None for piece in content]
-    if not all(isinstance(piece, str) for piece in pieces):
+    pieces = [
+        piece["text"] for piece in content if isinstance(piece, dict) and isinstance(piece.get("text"), str)
+    ]
+    if len(pieces) < len(content):
         raise BadRow("wrong_type", "a message has parts that are not text")
     return "".join(pieces)

@@ -4,32 +4,38 @@ A run that was killed is finished by running it again: what the corpus has from 
 kept, the same content from anywhere else as a duplicate. Files are told apart by their name without folders.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import orjson
-from pydantic import ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from curation import console
 from curation.fields import BadRow, Place, prompt_line, trace_line
 from curation.formats import FORMATS, MAPPABLE, Format, detect, mapped, sort_out
-from curation.parts import PartWriter
+from curation.ingest_annotations import ingest_annotations
+from curation.parts import PartWriter, RowState
 from curation.readers import RawRow, Source, open_sources
 from curation.recipe import Recipe
 from curation.store import Corpus, hash_files
+from curation.versions import versions
 from schemas.errors import CurateError, DataError, RecipeError
 from schemas.ids import content_id
 from schemas.manifest import Counts, InputFile, Manifest
 from schemas.prompt import KINDS
 
 STAGE = "ingest"
+PROGRESS_ROWS = 1000
 PEEK_ROWS = 50
 """Rows whose columns decide the format."""
-TABLES_WRITTEN = ("prompts", "quarantine", "traces")
+TABLES_WRITTEN = {
+    "prompts": ("prompts", "quarantine"),
+    "traces": ("prompts", "quarantine", "traces"),
+    "annotations": ("annotations", "quarantine"),
+}
 
 
 class IngestRecipe(Recipe):
@@ -39,7 +45,7 @@ class IngestRecipe(Recipe):
     """A name in FORMATS, or "auto"."""
     kind: str | None = None
     """What the prompts are for, where a row does not say."""
-    map: dict[str, str] = {}
+    map: dict[str, str] = Field(default_factory=dict)
     """field -> column, for files of no known format."""
     source: str | None = None
     """Name of the data set, where a row does not say; by default the file's name without its suffix."""
@@ -108,13 +114,6 @@ class Plan(NamedTuple):
     place: Place
 
 
-class Outcome(NamedTuple):
-    """What became of one stream's rows."""
-
-    counts: Counts
-    rows_by_state: dict[str, int]
-
-
 def choose_format(name: str, columns: Sequence[str], recipe: IngestRecipe) -> tuple[str, Format]:
     """The format of a file, from its columns and the user's settings.
 
@@ -164,7 +163,7 @@ def run(corpus_dir: Path, files: list[str], recipe: IngestRecipe) -> Manifest:
         inputs=inputs,
         recipe=settings,
         recipe_id=content_id(settings),
-        versions={name: version(name) for name in ("lrm-curate", "pyarrow")},
+        versions=versions("lrm-curate", "pyarrow"),
         counts=counts,
         summary=summary,
     )
@@ -207,37 +206,53 @@ def _plan(source: Source, recipe: IngestRecipe) -> Plan:
 
 def _ingest(corpus: Corpus, plans: Sequence[Plan]) -> tuple[Counts, dict[str, Any]]:
     counts = Counts()
-    with (
-        corpus.writing(*TABLES_WRITTEN),
-        PartWriter(corpus, STAGE) as writer,
-        console.progress(STAGE) as advance,
-    ):
+    tables = {table for plan in plans for table in TABLES_WRITTEN[plan.form.makes]}
+    with corpus.writing(*tables), PartWriter(corpus, STAGE) as writer, console.progress(STAGE) as advance:
         for plan in plans:
-            _ingest_rows(plan, writer, counts, advance)
+            states = (
+                _annotations(plan, corpus, writer)
+                if plan.form.makes == "annotations"
+                else _rows(plan, writer)
+            )
+            _count(states, plan, writer, counts, advance)
     return counts, {"formats": {plan.source.name: plan.format for plan in plans}, "new": writer.new}
 
 
-def _ingest_rows(plan: Plan, writer: PartWriter, counts: Counts, advance: console.Advance) -> None:
+def _annotations(plan: Plan, corpus: Corpus, writer: PartWriter) -> Iterator[RowState]:
+    writer.drain()  # the traces that they speak of may have come in this very run
+    return ingest_annotations(plan.source.rows(), corpus, writer)
+
+
+def _rows(plan: Plan, writer: PartWriter) -> Iterator[RowState]:
     form, place = plan.form, plan.place
-    file, make = place.file, trace_line if plan.form.makes == "traces" else prompt_line
-    rows = kept = 0
+    make = trace_line if form.makes == "traces" else prompt_line
     for raw in plan.source.rows():
-        rows += 1
         try:
             if raw.fault:
                 raise BadRow(*raw.fault)
             fields, extra = sort_out(form, raw.row)
-            lines = make(fields, extra, place, raw.line)
+            is_kept = writer.add(make(fields, extra, place, raw.line), place.file, raw.line)
         except BadRow as bad:
-            counts.add("quarantined", bad.fault.reason)
-            writer.set_aside(bad.fault, _text(raw), file, raw.line, _source_id(raw.row))
-            continue
-        if writer.add(lines, file, raw.line):
-            kept += 1
+            yield RowState(raw, bad.fault)
         else:
-            counts.add("filtered", "duplicate")
-        if not rows % 1000:
-            advance(1000)
+            yield RowState(raw, None, None if is_kept else "duplicate")
+
+
+def _count(
+    states: Iterable[RowState], plan: Plan, writer: PartWriter, counts: Counts, advance: console.Advance
+) -> None:
+    rows = kept = 0
+    for raw, fault, filtered in states:
+        rows += 1
+        if fault:
+            counts.add("quarantined", fault.reason)
+            writer.set_aside(fault, _text(raw), plan.source.name, raw.line, _source_id(raw.row))
+        elif filtered:
+            counts.add("filtered", filtered)
+        else:
+            kept += 1
+        if not rows % PROGRESS_ROWS:
+            advance(PROGRESS_ROWS)
     counts.rows += rows
     counts.kept += kept
 

@@ -5,14 +5,17 @@ in memory. A part's prompts and quarantine are on disk before its traces are: a 
 """
 
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
 
 from annotators.split import Fault
 from curation.fields import Lines
+from curation.readers import RawRow
 from curation.store import Corpus
+from schemas.annotation import Annotation
 from schemas.ids import content_id
 from schemas.tables import KEYS, TABLES, TRACES
 
@@ -23,7 +26,17 @@ LINE_SIZE = 500
 KEPT_TEXT = 100_000
 """Code points of a bad row that the quarantine keeps."""
 REASONING, ANSWER = TRACES.names.index("reasoning"), TRACES.names.index("answer")
-ORDER = ("prompts", "quarantine", "traces")
+ORDER = ("prompts", "quarantine", "traces", "annotations")
+
+
+class RowState(NamedTuple):
+    """What became of a source row; kept if nothing else is said."""
+
+    raw: RawRow
+    fault: Fault | None = None
+    """Why it is quarantined."""
+    filtered: str | None = None
+    """Why it is left out on purpose."""
 
 
 class Seen:
@@ -35,9 +48,6 @@ class Seen:
         for batch in corpus.scan(table, [*KEYS[table], "source_file", "source_line"], batch_rows=65536):
             for key, file, line in zip(*(column.to_pylist() for column in batch.columns), strict=True):
                 self._places[key] = self._place(file, line or 0)
-
-    def __contains__(self, key: str) -> bool:
-        return key in self._places
 
     def meet(self, key: str, file: str, line: int) -> Literal["new", "again", "elsewhere"]:
         """Whether an id is new, known from this very line, or known from somewhere else; it is known from now on."""
@@ -61,7 +71,6 @@ class PartWriter:
     def __init__(self, corpus: Corpus, stage: str) -> None:
         self._corpus = corpus
         self._stage = stage
-        self._prompts, self._traces = Seen(corpus, "prompts"), Seen(corpus, "traces")
         self._quarantine: set[str] = corpus.keys("quarantine")
         self._lines: dict[str, list[tuple[Any, ...]]] = {table: [] for table in ORDER}
         self._size = 0
@@ -69,6 +78,14 @@ class PartWriter:
         self._pending: Future[None] | None = None
         self.new = dict.fromkeys(ORDER, 0)
         """Lines that were not in the corpus before, by table."""
+
+    @cached_property
+    def _prompts(self) -> Seen:
+        return Seen(self._corpus, "prompts")
+
+    @cached_property
+    def _traces(self) -> Seen:
+        return Seen(self._corpus, "traces")
 
     def __enter__(self) -> "PartWriter":
         return self
@@ -78,8 +95,7 @@ class PartWriter:
     ) -> None:
         try:
             if kind is None:
-                self._flush()
-                self._wait()
+                self.drain()
         finally:
             self._thread.shutdown()
 
@@ -98,6 +114,12 @@ class PartWriter:
             self._append("traces", trace, len(prompt[1]) + len(trace[REASONING]) + len(trace[ANSWER]))
         return state != "elsewhere"
 
+    def annotate(self, annotation: Annotation) -> None:
+        """Take an annotation whose key the table does not have."""
+        spans = [(span.field, span.start, span.end) for span in annotation.spans]
+        values = annotation.model_copy(update={"spans": spans})
+        self._append("annotations", tuple(getattr(values, name) for name in TABLES["annotations"].names), 0)
+
     def set_aside(self, fault: Fault, text: str, file: str, line: int, source_id: str | None) -> None:
         """Take a bad row, with as much of its text as the quarantine keeps."""
         detail = fault.detail
@@ -109,6 +131,11 @@ class PartWriter:
             self._quarantine.add(key)
             row = (key, self._stage, file, line, source_id, fault.reason, detail, text)
             self._append("quarantine", row, len(text))
+
+    def drain(self) -> None:
+        """Write what was taken so far, and wait until it is on disk."""
+        self._flush()
+        self._wait()
 
     def _append(self, table: str, line: tuple[Any, ...], size: int) -> None:
         self._lines[table].append(line)

@@ -1,0 +1,68 @@
+"""Data sets of the `datasets` library as sources: folders written by `save_to_disk`, and names on the Hugging Face hub.
+
+Their rows stay memory-mapped on disk and are read a batch at a time. Code that comes with a data set is never run.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from curation.readers import BATCH_ROWS, Source, batch_rows
+from schemas.errors import DataError
+
+if TYPE_CHECKING:
+    import datasets
+
+
+def folder_sources(path: Path) -> list[Source]:
+    """The splits of a folder that `datasets.save_to_disk` wrote.
+
+    Raises:
+        DataError: if it is no such folder.
+    """
+    import datasets
+
+    try:
+        found = datasets.load_from_disk(str(path))
+    except FileNotFoundError:
+        raise DataError(
+            f"{path}: a folder, but not one that `datasets` saved; name the files in it, such as {path}/*.jsonl"
+        ) from None
+    except Exception as error:  # a damaged folder raises whatever the library trips over
+        raise DataError(f"{path}: `datasets` cannot read this folder ({error}); save it again") from error
+    return _sources(path.resolve().name, found)
+
+
+def hub_sources(name: str) -> list[Source]:
+    """The splits of a data set on the hub, downloaded into the library's cache.
+
+    Args:
+        name: "owner/name".
+
+    Raises:
+        DataError: if it is not there or the hub cannot be reached.
+    """
+    import datasets
+
+    try:
+        found = datasets.load_dataset(name)
+    except ConnectionError as error:
+        raise DataError(
+            f"hf:{name}: the hub is out of reach ({error}); fetch the data where there is a network, "
+            "copy it here and name the local path instead"
+        ) from error
+    except Exception as error:  # the hub's and the library's errors share no base
+        raise DataError(f"hf:{name}: cannot be loaded ({error}); check the name on the hub") from error
+    return _sources(f"hf:{name}", found)
+
+
+def _sources(name: str, found: Any) -> list[Source]:
+    if isinstance(found, Mapping):
+        return [_source(f"{name}/{split}", part) for split, part in found.items()]
+    return [_source(name, found)]
+
+
+def _source(name: str, part: "datasets.Dataset") -> Source:
+    arrow = part.with_format("arrow")
+    files = tuple(Path(entry["filename"]) for entry in part.cache_files)
+    return Source(name, files, lambda: batch_rows(arrow.iter(BATCH_ROWS)))

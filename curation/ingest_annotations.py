@@ -1,0 +1,209 @@
+"""Ingests annotations: other people's and other tools' verdicts on traces that the corpus has.
+
+A row names its trace by trace_id or by the source's own id, and its evidence by offsets or by the words themselves,
+which are then looked up in the trace. Nothing is overwritten: where the table has a verdict of the same annotator on
+the same trace and pattern, an equal one counts as kept and a different one is left out.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import ValidationError
+
+from annotators.split import Fault
+from curation.fields import BadRow
+from curation.parts import PartWriter, RowState
+from curation.readers import RawRow
+from curation.store import Corpus
+from schemas.annotation import Annotation
+from schemas.patterns import CODEBOOK
+from schemas.trace import FIELDS
+
+BATCH_ROWS = 10_000
+"""Rows whose traces' texts are in memory at once."""
+JUDGED_ON = {entry.name: entry.judged_on for entry in CODEBOOK}
+
+
+Key = tuple[str, str, str]
+"""trace_id, pattern, annotator."""
+
+
+class Verdict(NamedTuple):
+    """A row and what became of it."""
+
+    raw: RawRow
+    annotation: Annotation | None
+    fault: Fault | None
+
+
+class Said(NamedTuple):
+    """An annotation without its key."""
+
+    label: bool | None
+    score: float | None
+    spans: tuple[tuple[str, int, int], ...]
+    rationale: str | None
+
+
+class TraceIndex:
+    """Finds traces by either id, and their texts."""
+
+    def __init__(self, corpus: Corpus) -> None:
+        self._corpus = corpus
+        self._ids: set[str] = set()
+        self._by_source_id: dict[str, list[str]] = {}
+        for batch in corpus.scan("traces", ["trace_id", "source_id"], batch_rows=65536):
+            for trace_id, source_id in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                self._ids.add(trace_id)
+                if source_id is not None:
+                    self._by_source_id.setdefault(source_id, []).append(trace_id)
+
+    def find(self, row: dict[str, Any]) -> str:
+        """The trace_id that a row means.
+
+        Raises:
+            BadRow: unknown_trace, ambiguous_trace.
+        """
+        trace_id, source_id = row.get("trace_id"), row.get("source_id")
+        if trace_id is not None:
+            if not isinstance(trace_id, str) or trace_id not in self._ids:
+                raise BadRow(
+                    "unknown_trace", "no trace in the corpus has this trace_id; ingest the traces first"
+                )
+            return trace_id
+        found = self._by_source_id.get(str(source_id), [])
+        if not found:
+            raise BadRow(
+                "unknown_trace", "no trace in the corpus has this source_id; ingest the traces first"
+            )
+        if len(found) > 1:
+            raise BadRow(
+                "ambiguous_trace", f"{len(found)} traces in the corpus have this source_id; give the trace_id"
+            )
+        return found[0]
+
+    def texts(self, wanted: set[str]) -> dict[str, dict[str, str]]:
+        """Reasoning and answer of some traces, by trace_id."""
+        found: dict[str, dict[str, str]] = {}
+        keys = pa.array(sorted(wanted), pa.string())
+        if wanted:
+            for batch in self._corpus.scan("traces", ["trace_id", *FIELDS]):
+                chosen = batch.filter(pc.is_in(batch.column("trace_id"), keys))
+                found.update({row["trace_id"]: row for row in chosen.to_pylist()})
+        return found
+
+
+def ingest_annotations(rows: Iterable[RawRow], corpus: Corpus, writer: PartWriter) -> Iterator[RowState]:
+    """Write annotations, a batch at a time, and say what became of each row."""
+    index = TraceIndex(corpus)
+    stream = iter(rows)
+    while batch := list(islice(stream, BATCH_ROWS)):
+        verdicts = read_verdicts(batch, index)
+        known = _known(corpus, {_key(v.annotation) for v in verdicts if v.annotation})
+        for raw, annotation, fault in verdicts:
+            if fault or not annotation:
+                yield RowState(raw, fault, None)
+                continue
+            said = _said(annotation)
+            before = known.setdefault(_key(annotation), said)
+            if before is said:
+                writer.annotate(annotation)
+            yield RowState(raw, None, None if before == said else "already_annotated")
+        writer.drain()
+
+
+def read_verdicts(batch: Sequence[RawRow], index: TraceIndex) -> list[Verdict]:
+    """Turn rows into annotations, in order; bad ones come with their fault."""
+    wanted = {
+        _trace_or_none(raw, index) for raw in batch if isinstance(raw.row, dict) and raw.row.get("spans")
+    }
+    texts = index.texts({key for key in wanted if key})
+    verdicts = []
+    for raw in batch:
+        try:
+            verdicts.append(Verdict(raw, read_verdict(raw, index, texts), None))
+        except BadRow as bad:
+            verdicts.append(Verdict(raw, None, bad.fault))
+    return verdicts
+
+
+def read_verdict(raw: RawRow, index: TraceIndex, texts: dict[str, dict[str, str]]) -> Annotation:
+    """The annotation that a row holds.
+
+    Raises:
+        BadRow: unknown_trace, ambiguous_trace, unknown_pattern, bad_span, wrong_type, or the row's own fault.
+    """
+    if raw.fault:
+        raise BadRow(*raw.fault)
+    row = raw.row
+    if not isinstance(row, dict):
+        raise BadRow("wrong_type", f"a row must be an object of columns, not {type(row).__name__}")
+    if not isinstance(row.get("pattern"), str) or row["pattern"] not in JUDGED_ON:
+        raise BadRow("unknown_pattern", f"pattern is none of {', '.join(JUDGED_ON)}")
+    trace_id = index.find(row)
+    spans = [_span(span, row["pattern"], texts[trace_id]) for span in row.get("spans") or []]
+    values = {
+        name: row[name] for name in ("pattern", "annotator", "label", "score", "rationale") if name in row
+    }
+    try:
+        return Annotation(trace_id=trace_id, spans=tuple(spans), **values)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        raise BadRow("wrong_type", f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}") from error
+
+
+def _trace_or_none(raw: RawRow, index: TraceIndex) -> str | None:
+    try:
+        return index.find(raw.row)
+    except BadRow:
+        return None
+
+
+def _span(span: Any, pattern: str, texts: dict[str, str]) -> dict[str, Any]:
+    if not isinstance(span, dict) or span.get("field") not in FIELDS:
+        raise BadRow("bad_span", f"a span needs a field out of {', '.join(FIELDS)}")
+    field = span["field"]
+    if JUDGED_ON[pattern] not in (field, "both"):
+        raise BadRow(
+            "bad_span", f"{pattern} is judged on the {JUDGED_ON[pattern]}; its spans may point only there"
+        )
+    if "text" in span:
+        found = texts[field].find(span["text"]) if isinstance(span["text"], str) and span["text"] else -1
+        if found < 0:
+            raise BadRow("bad_span", f"the span's text does not stand in the {field}, word for word")
+        return {"field": field, "start": found, "end": found + len(span["text"])}
+    start: Any = span.get("start")
+    end: Any = span.get("end")
+    if type(start) is not int or type(end) is not int or not 0 <= start < end <= len(texts[field]):
+        raise BadRow(
+            "bad_span",
+            f"start and end must satisfy 0 <= start < end <= {len(texts[field])}, the {field}'s length",
+        )
+    return {"field": field, "start": start, "end": end}
+
+
+def _key(annotation: Annotation) -> Key:
+    return annotation.trace_id, annotation.pattern, annotation.annotator
+
+
+def _said(annotation: Annotation) -> Said:
+    """What the annotator said, as the table gives it back (its scores have 32 bits)."""
+    score = None if annotation.score is None else pa.scalar(annotation.score, pa.float32()).as_py()
+    spans = tuple((span.field, span.start, span.end) for span in annotation.spans)
+    return Said(annotation.label, score, spans, annotation.rationale)
+
+
+def _known(corpus: Corpus, wanted: set[Key]) -> dict[Key, Said]:
+    """What the table says under some keys."""
+    found = {}
+    annotators = pa.array(sorted({annotator for _, _, annotator in wanted}), pa.string())
+    for batch in corpus.scan("annotations", batch_rows=65536):
+        for row in batch.filter(pc.is_in(batch.column("annotator"), annotators)).to_pylist():
+            key = row["trace_id"], row["pattern"], row["annotator"]
+            if key in wanted:
+                spans = tuple((span["field"], span["start"], span["end"]) for span in row["spans"] or ())
+                found[key] = Said(row["label"], row["score"], spans, row["rationale"])
+    return found
