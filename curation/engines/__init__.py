@@ -1,0 +1,82 @@
+"""Engines: what answers prompts. One small protocol, so that generating, judging and scoring do not care who answers.
+
+A reply is taken apart into reasoning and answer here, once (`take_apart`); nobody downstream looks for think tags again.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple, Protocol
+
+from annotators.split import OPEN, Fault, split
+from curation.recipe import Recipe
+
+Message = dict[str, str]
+"""`{"role": ..., "content": ...}`"""
+FinishReason = Literal["stop", "length"]
+
+
+class Sampling(Recipe):
+    """Everything that changes what a model says to the same messages."""
+
+    max_new_tokens: int = 4096
+    temperature: float = 0.0
+    """0 is greedy."""
+    top_p: float = 1.0
+    seed: int = 0
+    """Only used when sampling."""
+
+
+class Reply(NamedTuple):
+    """One answer of a model."""
+
+    reasoning: str
+    """Without think tags; whatever there is of it when the think block is broken."""
+    answer: str
+    """"" when the reply never got as far as an answer."""
+    think_state: str
+    """"closed" for a well-formed reply, else the splitter's reason: truncated, unclosed, no_think, several and so on."""
+    finish_reason: FinishReason
+    prompt_tokens: int
+    reasoning_tokens: int
+    answer_tokens: int
+
+
+class Engine(Protocol):
+    """Something that answers."""
+
+    name: str
+    """"name@fingerprint" of its weights."""
+
+    def chat(self, conversations: Sequence[Sequence[Message]], sampling: Sampling) -> list[Reply]:
+        """Answer each conversation, in order.
+
+        Raises:
+            EngineError: if the model does not answer.
+        """
+        ...
+
+
+def take_apart(
+    text: str,
+    prompt_opens_thinking: bool,
+    finish_reason: FinishReason,
+    prompt_tokens: int,
+    count: Callable[[str], int],
+) -> Reply:
+    """Make a reply of the text a model wrote.
+
+    Args:
+        text: all that was generated, think tags included, without the end-of-turn token.
+        prompt_opens_thinking: whether the prompt ended in an opening think tag, which `text` then lacks.
+        finish_reason: "length" when the token limit cut the text off.
+        prompt_tokens: length of the prompt.
+        count: counts the tokens of a text.
+    """
+    whole = f"{OPEN}\n{text}" if prompt_opens_thinking else text
+    parts = split(whole, finish_reason)
+    if not isinstance(parts, Fault):
+        reasoning, answer, state = parts.reasoning, parts.answer, "closed"
+    elif parts.reason == "no_think":
+        reasoning, answer, state = "", text, parts.reason
+    else:
+        reasoning, answer, state = text, "", parts.reason
+    return Reply(reasoning, answer, state, finish_reason, prompt_tokens, count(reasoning), count(answer))

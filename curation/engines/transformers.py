@@ -1,0 +1,109 @@
+"""An engine on Hugging Face `generate`: slow beside vLLM, but it runs wherever torch does.
+
+Prompts are sorted by length and padded on the left. With sampling, the seed of a batch covers its prompts, so the same
+batch gives the same replies; a prompt asked in another batch may be answered otherwise.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from annotators.split import OPEN
+from curation import console
+from curation.engines import Message, Reply, Sampling, take_apart
+from curation.engines.weights import fingerprint, load_model, load_tokenizer, locate
+from schemas.errors import EngineError
+from schemas.ids import content_id
+
+BATCH = 32
+"""Conversations answered at once."""
+
+
+class TransformersEngine:
+    """Answers with a model in this process, on the accelerator if there is one."""
+
+    def __init__(self, model: Any, tokenizer: Any, name: str) -> None:
+        self.name = name
+        self._model = model.eval()
+        self._tokenizer = tokenizer
+        if not tokenizer.chat_template:
+            raise EngineError(
+                f"{name}: no chat template, so it cannot be asked; use an instruction-tuned model"
+            )
+
+    @classmethod
+    def load(cls, model: str, revision: str | None = None) -> "TransformersEngine":
+        """Load a model folder, a run folder of `sft run`, or a hub model; raises as `locate` and `load_model` do."""
+        weights = locate(model, revision)
+        tokenizer = load_tokenizer(weights)
+        import torch
+
+        accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+        loaded = load_model(weights, "auto" if accelerator else "float32").to(accelerator or "cpu")
+        return cls(loaded, tokenizer, f"{weights.name}@{fingerprint(weights)}")
+
+    def chat(self, conversations: Sequence[Sequence[Message]], sampling: Sampling) -> list[Reply]:
+        """Answer each conversation, in order."""
+        prompts = [self._prompt(messages) for messages in conversations]
+        by_length = sorted(range(len(prompts)), key=lambda i: len(prompts[i][1]))
+        replies: dict[int, Reply] = {}
+        with console.progress("generate", total=len(prompts), unit="prompts") as advance:
+            for start in range(0, len(by_length), BATCH):
+                chosen = by_length[start : start + BATCH]
+                answered = self._answer([prompts[i] for i in chosen], sampling)
+                replies.update(zip(chosen, answered, strict=True))
+                advance(len(chosen))
+        return [replies[i] for i in range(len(prompts))]
+
+    def _prompt(self, messages: Sequence[Message]) -> tuple[str, list[int]]:
+        text = self._tokenizer.apply_chat_template(list(messages), add_generation_prompt=True, tokenize=False)
+        return text, self._tokenizer.encode(text, add_special_tokens=False)
+
+    def _answer(self, prompts: Sequence[tuple[str, list[int]]], sampling: Sampling) -> list[Reply]:
+        import torch
+
+        stops = self._stop_tokens()
+        pad = stops[0] if self._tokenizer.pad_token_id is None else self._tokenizer.pad_token_id
+        width = max(len(ids) for _, ids in prompts)
+        device = self._model.device
+        inputs = torch.tensor([[pad] * (width - len(ids)) + ids for _, ids in prompts], device=device)
+        mask = torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for _, ids in prompts], device=device)
+        how: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+        if sampling.temperature > 0:
+            how = {
+                "do_sample": True,
+                "temperature": sampling.temperature,
+                "top_p": sampling.top_p,
+                "top_k": 0,
+            }
+            torch.manual_seed(int(content_id([sampling.seed, [text for text, _ in prompts]])[:12], 16))
+        with torch.inference_mode():
+            output = self._model.generate(
+                input_ids=inputs,
+                attention_mask=mask,
+                max_new_tokens=sampling.max_new_tokens,
+                eos_token_id=stops,
+                pad_token_id=pad,
+                **how,
+            )
+        written = output[:, width:].tolist()
+        return [self._reply(prompt, ids, stops) for prompt, ids in zip(prompts, written, strict=True)]
+
+    def _reply(self, prompt: tuple[str, list[int]], ids: list[int], stops: Sequence[int]) -> Reply:
+        end = next((i for i, token in enumerate(ids) if token in stops), None)
+        # Special tokens stay in the text: some tokenizers mark the think tags as special, and without them the
+        # boundary between reasoning and answer would be gone.
+        text = self._tokenizer.decode(
+            ids[:end], skip_special_tokens=False, clean_up_tokenization_spaces=False
+        )
+        opened = prompt[0].rstrip().endswith(OPEN)
+        return take_apart(text, opened, "length" if end is None else "stop", len(prompt[1]), self._count)
+
+    def _count(self, text: str) -> int:
+        return len(self._tokenizer.encode(text, add_special_tokens=False))
+
+    def _stop_tokens(self) -> list[int]:
+        configured = self._model.generation_config.eos_token_id
+        found = configured if isinstance(configured, list) else [configured]
+        return list(
+            dict.fromkeys(token for token in (self._tokenizer.eos_token_id, *found) if token is not None)
+        )
