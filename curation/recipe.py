@@ -59,11 +59,12 @@ def load_recipe(path: Path, model: type[R]) -> Loaded[R]:
     Raises:
         RecipeError: naming every fault with its line.
     """
-    data, lines = _load_extended(path, ())
-    try:
-        return Loaded(model.model_validate(data), lines)
-    except ValidationError as error:
-        raise RecipeError("\n".join(lines.error(*fault) for fault in _faults(error, model))) from error
+    return _checked(*_load_extended(path, ()), model)
+
+
+def parse_recipe(path: Path, text: bytes, model: type[R]) -> Loaded[R]:
+    """Check a recipe that is a part of the file at `path`; raises as `load_recipe` does."""
+    return _checked(*_parse(path, text), model)
 
 
 def load_yaml(path: Path) -> tuple[Any, Lines]:
@@ -78,6 +79,17 @@ def load_yaml(path: Path) -> tuple[Any, Lines]:
         raise RecipeError(f"{path}: cannot be read ({error.strerror}); check the path") from error
     if len(text) > MAX_BYTES:
         raise RecipeError(f"{path}: larger than {MAX_BYTES} bytes; is this a recipe?")
+    return _parse(path, text)
+
+
+def _checked(data: Any, lines: Lines, model: type[R]) -> Loaded[R]:
+    try:
+        return Loaded(model.model_validate(data), lines)
+    except ValidationError as error:
+        raise RecipeError("\n".join(lines.error(*fault) for fault in _faults(error, model))) from error
+
+
+def _parse(path: Path, text: bytes) -> tuple[Any, Lines]:
     try:
         _refuse_anchors(path, text)
         node = yaml.compose(text, Loader=yaml.SafeLoader)

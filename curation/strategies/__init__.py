@@ -1,0 +1,155 @@
+"""Distillation strategies: what a model is told so that its reasoning about a query is worth learning from.
+
+One Markdown file each: YAML front matter, then the instruction. The shipped texts are our own words for the intent
+published in arXiv 2505.15404; to use other wording, give a file of your own. The instruction serves generation only: a
+trace keeps the bare query.
+"""
+
+import re
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from pydantic import Field
+
+from curation.engines import Message
+from curation.recipe import Recipe, parse_recipe
+from schemas.errors import RecipeError
+from schemas.ids import content_id
+from schemas.prompt import Kind
+
+NAMES = ("default", "realsafe", "improved", "short", "template", "nocot")
+QUERY = "{query}"
+THINKING = ("zero", "less", "more")
+MAX_BYTES = 1_000_000
+_FRONT_MATTER = re.compile(r"\A---\n(.*?\n)---\n(.*)\Z", re.DOTALL)
+
+
+class Header(Recipe):
+    """The front matter of a strategy file."""
+
+    name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][\w.-]*$")
+    """The file's name without its suffix where it is not given."""
+    version: int = Field(ge=1)
+    summary: str
+    instruction: Literal["none", "before_query", "system"]
+    """Where the instruction goes."""
+    model: Literal["reasoning", "ordinary", "none"]
+    """The kind of model it is for: one that thinks by itself, one that is told to, or none (a fixed answer)."""
+    kinds: tuple[Kind, ...] = ()
+    """Kinds of prompts it is for; all where none is named."""
+
+
+class Strategy(NamedTuple):
+    """A way of asking."""
+
+    name: str
+    header: Header
+    text: str
+    """The instruction; for a strategy without a model, the fixed answer."""
+
+    @property
+    def version(self) -> str:
+        """Version and fingerprint: a changed instruction is another strategy even where its number stayed."""
+        settings = [self.header.instruction, self.header.model, self.text]
+        return f"{self.header.version}.{content_id(settings)[:8]}"
+
+    @property
+    def system(self) -> str | None:
+        """The system message, if it uses one."""
+        return self.text if self.header.instruction == "system" else None
+
+    def takes(self, kind: str | None) -> bool:
+        """Whether prompts of this kind are meant for it."""
+        return not self.header.kinds or kind in self.header.kinds
+
+    def messages(self, query: str) -> list[Message]:
+        """What the model is sent for a query."""
+        if self.header.instruction == "before_query":
+            asked = self.text.replace(QUERY, query) if QUERY in self.text else f"{self.text}\n\n{query}"
+            return [{"role": "user", "content": asked}]
+        system: list[Message] = [{"role": "system", "content": self.text}] if self.system else []
+        return [*system, {"role": "user", "content": query}]
+
+
+def choose(names: Sequence[str], own: Sequence[Path] = ()) -> list[Strategy]:
+    """Shipped strategies by name, and strategies from files.
+
+    Raises:
+        RecipeError: naming every unknown name, every fault of a file, and names given twice.
+    """
+    faults, chosen = [], []
+    for name in names:
+        if name in NAMES:
+            chosen.append(shipped(name))
+        else:
+            faults.append(
+                f"unknown strategy {name!r}; shipped: {', '.join(NAMES)}; give a file with --strategy-file"
+            )
+    for path in own:
+        try:
+            chosen.append(read(path))
+        except RecipeError as error:
+            faults.append(str(error))
+    taken = [strategy.name for strategy in chosen]
+    faults += [f"strategy {name!r} is given twice; keep one" for name in sorted(set(taken)) if taken.count(name) > 1]
+    if not chosen and not faults:
+        faults.append("no strategy; name one with --strategies or --strategy-file")
+    if faults:
+        raise RecipeError("\n".join(faults))
+    return chosen
+
+
+@cache
+def shipped(name: str) -> Strategy:
+    """A strategy of this package."""
+    file = files("curation.strategies") / f"{name}.md"
+    return _parse(Path(f"{name}.md"), _text(file))
+
+
+def read(path: Path) -> Strategy:
+    """A strategy from a file of the user's.
+
+    Raises:
+        RecipeError: if the file is missing or wrong; names every fault.
+    """
+    return _parse(path, _text(path))
+
+
+@cache
+def thinking(mode: str) -> str:
+    """The text of a thinking mode: what the assistant's turn begins with, or ("more") what is added to its thoughts."""
+    text = (files("curation") / "thinking" / f"{mode}.md").read_text(encoding="utf-8")
+    return text.rstrip("\n") if mode == "more" else text
+
+
+def _text(file: Path | Traversable) -> str:
+    try:
+        data = file.read_bytes()
+        if len(data) > MAX_BYTES:
+            raise RecipeError(f"{file}: larger than {MAX_BYTES} bytes; is this a strategy?")
+        return data.decode("utf-8").replace("\r\n", "\n")
+    except OSError as error:
+        raise RecipeError(f"{file}: cannot be read ({error.strerror}); check the path") from error
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{file}: not UTF-8 text; save it as UTF-8") from error
+
+
+def _parse(path: Path, text: str) -> Strategy:
+    found = _FRONT_MATTER.match(text)
+    if not found:
+        raise RecipeError(
+            f"{path}:1: no front matter; begin with a line ---, fields such as version: 1, and a line ---"
+        )
+    # The opening line of the front matter stays, so that line numbers in errors are those of the file.
+    header = parse_recipe(path, f"---\n{found[1]}".encode(), Header).recipe
+    body = found[2].strip("\n")
+    if bool(body.strip()) != (header.instruction != "none" or header.model == "none"):
+        raise RecipeError(
+            f"{path}: a text below the front matter is needed exactly where instruction is not none "
+            "(the instruction) or model is none (the fixed answer)"
+        )
+    return Strategy(header.name or path.stem, header, body)
