@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 
 from annotators.base import Annotator
-from annotators.rules.bank import bank
 from annotators.rules.judge import PATTERNS, judge
 from schemas.annotation import Annotation
 from schemas.trace import Trace
@@ -13,11 +12,9 @@ NAME = "rules@1"
 
 def annotator() -> Annotator:
     """The rule annotator."""
-    reasoning, answer = bank("reasoning"), bank("answer")
-
     def annotate(traces: Sequence[Trace]) -> Iterator[Annotation]:
         for trace in traces:
-            verdicts = judge(trace, reasoning, answer)
+            verdicts = judge(trace)
             for pattern in PATTERNS:
                 verdict = verdicts[pattern]
                 yield Annotation(

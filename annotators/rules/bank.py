@@ -23,6 +23,10 @@ class Bank(NamedTuple):
     every: re2.Set
     each: dict[str, re2._Regexp]
 
+    def cues_in(self, text: str) -> set[str]:
+        """The cues that are somewhere in a text."""
+        return {self.cues[index] for index in self.every.Match(text) or ()}
+
     def places(self, data: bytes) -> dict[str, list[int]]:
         """Where each cue starts in UTF-8 text, in bytes; cues that are not there are left out."""
         found = {}
@@ -54,12 +58,12 @@ def sources(folder: str) -> dict[str, str]:
     fragments: dict[str, str] = {}
     for line in _lines((root / "fragments.txt").read_text(encoding="utf-8")):
         name, _, text = line.partition(" = ")
-        fragments[name] = f"(?:{_expand(text, fragments)})"
-    cues = {}
+        fragments[name] = f"({_filled(text, fragments)})"
+    cues: dict[str, list[str]] = {}
     for file in sorted((root / folder).iterdir(), key=lambda file: file.name):
         lines = [_bounded(line, fragments) for line in _lines(file.read_text(encoding="utf-8"))]
-        cues[file.name.removesuffix(".txt")] = "(?im)" + "|".join(lines)
-    return cues
+        cues.setdefault(file.name.partition(".")[0], []).extend(lines)
+    return {cue: "(?im)" + "|".join(lines) for cue, lines in cues.items()}
 
 
 def _lines(text: str) -> list[str]:
@@ -67,12 +71,16 @@ def _lines(text: str) -> list[str]:
 
 
 def _bounded(line: str, fragments: dict[str, str]) -> str:
-    start = r"\b" if re.match(r"[\w({]", line) and line[:1].isascii() else ""
-    end = r"\b" if re.search(r"[\w)}]$", line) and line[-1].isascii() else ""
-    return f"{start}(?:{_expand(line, fragments)}){end}"
+    # RE2 knows word boundaries of Latin letters without accents only, so a line in another script has none.
+    start = r"\b" if re.match(r"[({]*[A-Za-z]", line) else ""
+    end = r"\b" if re.search(r"[A-Za-z][)}]*$", line) else ""
+    return f"{start}(?:{_expanded(_filled(line, fragments))}){end}"
 
 
-def _expand(text: str, fragments: dict[str, str]) -> str:
-    text = re.sub(r"\{([a-z_]+)\}", lambda match: fragments[match[1]], text)
+def _filled(text: str, fragments: dict[str, str]) -> str:
+    return re.sub(r"\{([a-z_]+)\}", lambda match: fragments[match[1]], text)
+
+
+def _expanded(text: str) -> str:
     text = text.replace(" ... ", r"\b[^.!?;:\n]{0,40}?\b").replace("~", r"\w*").replace("'", "['’]")
-    return text.replace("(?:", "(").replace("(", "(?:").replace(" ", r"\s+")
+    return text.replace("(", "(?:").replace(" ", r"\s+")

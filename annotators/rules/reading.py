@@ -35,6 +35,11 @@ class Reading:
         """How many sentences there are."""
         return len(self._sentences.starts)
 
+    @property
+    def cues(self) -> Iterable[str]:
+        """The cues that are in the text."""
+        return self._places.keys()
+
     def having(self, *cues: str) -> Numbers:
         """The sentences that hold at least one of these cues."""
         return NONE.union(*(self._counts[cue] for cue in cues if cue in self._counts))
@@ -43,7 +48,7 @@ class Reading:
         """The sentences that hold a cue at least so many times."""
         return frozenset(n for n, count in self._counts.get(cue, {}).items() if count >= least)
 
-    def total(self, cue: str) -> int:
+    def count(self, cue: str) -> int:
         """How often a cue stands in the text."""
         return len(self._places.get(cue, ()))
 
