@@ -12,6 +12,7 @@ from schemas.errors import (
     MissingExtraError,
     RecipeError,
     RenderError,
+    ServerError,
 )
 from schemas.ids import content_id
 from schemas.manifest import Counts, InputFile, Manifest
@@ -42,6 +43,7 @@ __all__ = [
     "RecipeError",
     "RenderError",
     "Row",
+    "ServerError",
     "Span",
     "Trace",
     "content_id",

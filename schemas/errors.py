@@ -24,6 +24,10 @@ class EngineError(CurateError):
     """A model cannot be loaded or does not answer."""
 
 
+class ServerError(CurateError):
+    """The review server cannot be installed, started or reached, or refuses a request."""
+
+
 class RenderError(CurateError):
     """A training row cannot be rendered so that everything it must teach is in the loss."""
 

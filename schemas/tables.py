@@ -78,11 +78,44 @@ QUARANTINE = pa.schema(
     ]
 )
 
+REVIEW_TASKS = pa.schema(
+    [
+        pa.field("round", _text, nullable=False),
+        pa.field("trace_id", _text, nullable=False),
+        pa.field("position", pa.int32(), nullable=False),
+        pa.field("reason", _text, nullable=False),
+        pa.field("blind", pa.bool_(), nullable=False),
+    ]
+)
+"""Which traces a review round shows, why, and which of them without suggestions."""
+
+REVIEWS = pa.schema(
+    [
+        pa.field("round", _text, nullable=False),
+        pa.field("trace_id", _text, nullable=False),
+        pa.field("reviewer", _text, nullable=False),
+        pa.field("updated_at", _text, nullable=False),
+        pa.field("status", _text, nullable=False),
+        ("verdict", _text),
+        ("patterns", pa.list_(_text)),
+        (
+            "spans",
+            pa.list_(
+                pa.struct([("pattern", _text), ("field", _text), ("start", pa.int32()), ("end", pa.int32())])
+            ),
+        ),
+        ("comment", _text),
+    ]
+)
+"""Every version of every response that was seen, drafts and discards too; `status` is submitted, draft or discarded."""
+
 TABLES: dict[str, pa.Schema] = {
     "prompts": PROMPTS,
     "traces": TRACES,
     "annotations": ANNOTATIONS,
     "quarantine": QUARANTINE,
+    "review_tasks": REVIEW_TASKS,
+    "reviews": REVIEWS,
 }
 
 KEYS: dict[str, tuple[str, ...]] = {
@@ -90,6 +123,8 @@ KEYS: dict[str, tuple[str, ...]] = {
     "traces": ("trace_id",),
     "annotations": ("trace_id", "pattern", "annotator"),
     "quarantine": ("quarantine_id",),
+    "review_tasks": ("round", "trace_id"),
+    "reviews": ("round", "trace_id", "reviewer", "updated_at"),
 }
 """The columns that are unique together in each table."""
 
