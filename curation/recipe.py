@@ -15,6 +15,7 @@ from schemas.errors import RecipeError
 
 Location = tuple[str | int, ...]
 MAX_BYTES = 1_000_000
+MAX_DEPTH = 20
 
 
 class Recipe(BaseModel):
@@ -91,13 +92,13 @@ def _checked(data: Any, lines: Lines, model: type[R]) -> Loaded[R]:
 
 def _parse(path: Path, text: bytes) -> tuple[Any, Lines]:
     try:
-        _refuse_anchors(path, text)
+        _refuse_bombs(path, text)
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         lines = dict(_walk(path, node, ())) if node else {}
         return yaml.safe_load(text), Lines(path, {place: (path, line) for place, line in lines.items()})
-    except (yaml.YAMLError, RecursionError, UnicodeError) as error:
+    except (yaml.YAMLError, UnicodeError) as error:
         mark = getattr(error, "problem_mark", None)
-        problem = getattr(error, "problem", None) or str(error) or "nested too deeply"
+        problem = getattr(error, "problem", None) or str(error)
         raise RecipeError(f"{path}:{mark.line + 1 if mark else 1}: not valid YAML: {problem}") from error
 
 
@@ -127,10 +128,15 @@ def _merge(base: Any, over: Any) -> Any:
     return merged
 
 
-def _refuse_anchors(path: Path, text: bytes) -> None:
+def _refuse_bombs(path: Path, text: bytes) -> None:
+    """Stop at the first anchor or at absurd nesting, before anything walks the whole file (PyYAML is quadratic in depth)."""
+    depth = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        line = event.start_mark.line + 1 if event.start_mark else 1
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise RecipeError(f"{path}:{line}: nested more than {MAX_DEPTH} deep; is this a recipe?")
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            line = event.start_mark.line + 1 if event.start_mark else 1
             raise RecipeError(f"{path}:{line}: anchors and aliases are not allowed; write the value out")
 
 
