@@ -16,7 +16,19 @@ HOMES = {
     "argilla": "curation/review",
     "trl": "sft",
 }
-HEAVY = {"torch", "transformers", "trl", "peft", "vllm", "argilla", "datasets", "duckdb", "pyarrow", "sentence_transformers", "rich"}
+HEAVY = {
+    "torch",
+    "transformers",
+    "trl",
+    "peft",
+    "vllm",
+    "argilla",
+    "datasets",
+    "duckdb",
+    "pyarrow",
+    "sentence_transformers",
+    "rich",
+}
 
 
 def sources(package: str) -> list[Path]:
@@ -42,13 +54,21 @@ def test_imports_point_left(package: str) -> None:
 
 @pytest.mark.parametrize("library", HOMES)
 def test_a_heavy_library_has_one_home(library: str) -> None:
-    users = [path.relative_to(ROOT) for package in STREET for path in sources(package) if library in imports(path)]
+    users = [
+        path.relative_to(ROOT) for package in STREET for path in sources(package) if library in imports(path)
+    ]
     home = Path(HOMES[library])
     assert [str(path) for path in users if home not in (path, *path.parents)] == []
 
 
 def test_schemas_touch_no_disk_and_no_network() -> None:
-    allowed = {"pydantic", "pyarrow", "schemas", *sys.stdlib_module_names} - {"os", "pathlib", "socket", "urllib", "http"}
+    allowed = {"pydantic", "pyarrow", "schemas", *sys.stdlib_module_names} - {
+        "os",
+        "pathlib",
+        "socket",
+        "urllib",
+        "http",
+    }
     offenders = {path.name: imports(path) - allowed for path in sources("schemas")}
     assert {path: names for path, names in offenders.items() if names} == {}
 

@@ -32,7 +32,9 @@ def fault(tmp_path: Path, text: str, **others: str) -> str:
 
 
 def test_every_fault_is_reported_at_once_with_its_line(tmp_path: Path) -> None:
-    found = fault(tmp_path, "name: x\nparts:\n  a:\n    were: y\n  b:\n    where: z\n    take: some\n").splitlines()
+    found = fault(
+        tmp_path, "name: x\nparts:\n  a:\n    were: y\n  b:\n    where: z\n    take: some\n"
+    ).splitlines()
     assert found[0] == "mix.yaml:3: parts.a.where: Field required"
     assert found[1] == "mix.yaml:4: parts.a.were: unknown field; known here: take, where"
     assert found[2].startswith("mix.yaml:7: parts.b.take: Input should be a valid integer")
@@ -42,7 +44,10 @@ def test_every_fault_is_reported_at_once_with_its_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("name: no", "mix.yaml:1: name: Input should be a valid string (YAML reads yes, no, on and off as booleans"),
+        (
+            "name: no",
+            "mix.yaml:1: name: Input should be a valid string (YAML reads yes, no, on and off as booleans",
+        ),
         ("name: a\nname: b", "mix.yaml:2: 'name' is given twice"),
         ("name: &a x\nrate: *a", "mix.yaml:1: anchors and aliases are not allowed"),
         ("name: [", "mix.yaml:1: not valid YAML"),

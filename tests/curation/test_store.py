@@ -13,7 +13,14 @@ from schemas import CorpusError, Manifest
 
 
 def trace(number: int) -> dict[str, object]:
-    return {"trace_id": f"t{number}", "prompt_id": "p", "prompt": "?", "reasoning": "r", "answer": "a", "sample_index": 0}
+    return {
+        "trace_id": f"t{number}",
+        "prompt_id": "p",
+        "prompt": "?",
+        "reasoning": "r",
+        "answer": "a",
+        "sample_index": 0,
+    }
 
 
 def test_a_folder_that_is_no_corpus_is_refused_with_the_command_that_makes_one(tmp_path: Path) -> None:
@@ -86,7 +93,11 @@ def test_eight_writers_at_once_lose_nothing_and_write_nothing_twice(corpus: Corp
         writer.start()
     for writer in writers:
         writer.join()
-    ids = [t for part in corpus.parts("traces") for t in pq.read_table(part, columns=["trace_id"])["trace_id"].to_pylist()]
+    ids = [
+        t
+        for part in corpus.parts("traces")
+        for t in pq.read_table(part, columns=["trace_id"])["trace_id"].to_pylist()
+    ]
     assert sorted(ids) == sorted({f"t{n}" for n in range(81)})
 
 

@@ -91,7 +91,9 @@ def test_every_table_has_a_key_of_its_own_columns() -> None:
 def test_a_part_whose_nested_column_is_all_null_reads_with_its_neighbours(tmp_path) -> None:
     base = {"trace_id": "t", "pattern": "inconsistency", "annotator": "rules@1"}
     for name, spans in (("a", None), ("b", [{"field": "answer", "start": 0, "end": 1}])):
-        pq.write_table(pa.Table.from_pylist([{**base, "spans": spans}], ANNOTATIONS), tmp_path / f"{name}.parquet")
+        pq.write_table(
+            pa.Table.from_pylist([{**base, "spans": spans}], ANNOTATIONS), tmp_path / f"{name}.parquet"
+        )
     assert pq.read_table(tmp_path)["spans"].to_pylist() == [None, [{"field": "answer", "start": 0, "end": 1}]]
 
 
