@@ -46,7 +46,7 @@ def adds(reasoning: Reading) -> Numbers:
     """Somebody does several things, in a sequence or for an effect; not the writer's own plans for the reply."""
     elsewhere = reasoning.having("lawful", "decline", "restate", "hedge") | reasoning.scope("pivot")
     acting = reasoning.having("actor")
-    several = reasoning.counting("actor", 2) & reasoning.having("sequence", "purpose")
+    several = (reasoning.counting("actor", 2) & reasoning.having("sequence", "purpose")) | reasoning.counting("actor", 3)
     return (several | (acting & reasoning.having("method"))) - elsewhere
 
 
