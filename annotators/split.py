@@ -18,12 +18,12 @@ MARKERS = {
 
 LOOP_WINDOW = 24
 """Code points that must recur for a loop to be suspected."""
-LOOP_PERIOD = 1000
+LOOP_PERIOD = 600
 """The longest unit, in code points, whose repetition is looked for."""
 LOOP_REPEATS = 6
 LOOP_LENGTH = 240
 """A shorter stretch of repetition is no loop: rulers, tables and laughter repeat too."""
-LOOP_SHARE = 0.25
+LOOP_SHARE = 1 / 3
 """A loop fills at least this share of its text."""
 
 
@@ -80,14 +80,12 @@ def separate(reasoning: str, answer: str, finish_reason: str | None = None) -> S
     """
     if finish_reason == "length":
         return _truncated()
-    for name, field in (("reasoning", reasoning), ("answer", answer)):
-        if "think>" in field and (OPEN in field or CLOSE in field):
-            return Fault("several", f"a further think tag stands in the {name}")
     if not answer or answer.isspace():
         return Fault("empty_answer", "nothing follows the reasoning")
     for name, field in (("reasoning", reasoning), ("answer", answer)):
-        unit = loop_length(field)
-        if unit:
+        if "think>" in field and (OPEN in field or CLOSE in field):
+            return Fault("several", f"a further think tag stands in the {name}")
+        if len(field) >= LOOP_LENGTH and (unit := loop_length(field)):
             return Fault("loop", f"the {name} repeats the same {unit} characters over and over")
     return Split("" if reasoning.isspace() else reasoning, answer)
 
@@ -95,17 +93,17 @@ def separate(reasoning: str, answer: str, finish_reason: str | None = None) -> S
 def loop_length(text: str) -> int:
     """Length of the unit that a text degenerates into repeating, in code points; 0 for ordinary text.
 
-    A loop is the same unit of at most 1,000 code points at least 6 times back to back, over at least 240 code points
-    and a quarter of the text. Four bounded searches find it, so the cost does not grow with the text.
+    A loop is the same unit of at most 600 code points at least 6 times back to back, over at least 240 code points
+    and a third of the text. Such a stretch covers a quarter point of the text, so three bounded searches find it and
+    the cost does not grow with the text.
     """
-    for fifth in (1, 2, 3, 4):
-        start = len(text) * fifth // 5
+    quarter = len(text) // 4
+    for start in (quarter, 2 * quarter, 3 * quarter):
         again = text.find(text[start : start + LOOP_WINDOW], start + 1, start + LOOP_PERIOD + LOOP_WINDOW)
-        unit = again - start
-        if again > 0 and len(text) >= LOOP_LENGTH and text[start:again] == text[again : again + unit]:
-            length = _repeated_length(text, start, unit)
-            if length >= max(LOOP_LENGTH, LOOP_REPEATS * unit, LOOP_SHARE * len(text)):
-                return unit
+        if again > 0:
+            length = _repeated_length(text, start, again - start)
+            if length >= max(LOOP_LENGTH, LOOP_REPEATS * (again - start), LOOP_SHARE * len(text)):
+                return again - start
     return 0
 
 

@@ -1,6 +1,6 @@
 """From one row's fields to a line of the prompts and traces tables, or to the fault that sets the row aside.
 
-Lines are plain tuples in the order of the Arrow schemas: building a model object per row would cost more than parsing
+Lines are plain tuples (their columns are in COLUMNS): building a model object per row would cost more than parsing
 the row's JSON does.
 """
 
@@ -15,7 +15,7 @@ from schemas.trace import ingested_trace_id
 
 TEXTS = frozenset(
     {"strategy", "strategy_version", "model", "kind", "category", "attack", "source", "system", "finish_reason", "reference_answer",
-     "sampling", "source_id", "id"}
+     "sampling", "source_id", "id", "parent_id"}
 )  # fmt: skip
 INTEGERS = frozenset({"prompt_tokens", "reasoning_tokens", "answer_tokens", "sample_index"})
 META = TEXTS | INTEGERS
@@ -23,6 +23,22 @@ META = TEXTS | INTEGERS
 PROMPT_ONLY = ("category", "attack", "reference_answer")
 FINISH_REASONS = (None, "stop", "length", "abort")
 INT32 = 2**31
+COLUMNS = {
+    "prompts": (
+        "prompt_id", "text", "kind", "source", "category", "attack", "reference_answer", "source_file", "source_line",
+        "source_id", "extra",
+    ),
+    "traces": (
+        "trace_id", "prompt_id", "prompt", "kind", "strategy", "strategy_version", "model", "system", "reasoning",
+        "answer", "finish_reason", "prompt_tokens", "reasoning_tokens", "answer_tokens", "sampling", "sample_index",
+        "parent_id", "source", "source_file", "source_line", "source_id", "extra",
+    ),
+    "quarantine": (
+        "quarantine_id", "stage", "source_file", "source_line", "source_id", "reason", "detail", "row",
+    ),
+    "annotations": ("trace_id", "pattern", "annotator", "label", "score", "spans", "rationale"),
+}  # fmt: skip
+"""What the tuples hold that go into each table; its other columns become null."""
 
 
 class BadRow(Exception):
@@ -44,7 +60,7 @@ class Place(NamedTuple):
 
 
 class Lines(NamedTuple):
-    """One row's lines for the tables, as tuples in schema order."""
+    """One row's lines for the tables."""
 
     prompt: tuple[Any, ...]
     trace: tuple[Any, ...] | None
@@ -74,13 +90,15 @@ def trace_line(fields: dict[str, Any], extra: dict[str, Any], place: Place, line
     if (finish_reason := get("finish_reason")) not in FINISH_REASONS:
         extra["finish_reason"], finish_reason = finish_reason, None
     reasoning, answer = _response(fields, finish_reason)
-    about_prompt = {name: fields[name] for name in PROMPT_ONLY if name in fields}
+    for name in PROMPT_ONLY:  # the prompts table keeps the first row's; this row's own stay with the trace
+        if name in fields:
+            extra[name] = fields[name]
     strategy, model, key = get("strategy"), get("model"), prompt_id(prompt)
     trace = (
-        ingested_trace_id(key, strategy, model, reasoning, answer), key, prompt, get("kind") or place.kind, strategy,
-        get("strategy_version"), model, get("system"), reasoning, answer, finish_reason, get("prompt_tokens"), get("reasoning_tokens"),
-        get("answer_tokens"), get("sampling"), get("sample_index") or 0, get("source") or place.source, place.file, line,
-        get("source_id"), _json(extra | about_prompt), None,
+        ingested_trace_id(key, strategy, model, reasoning, answer), key, prompt, get("kind", place.kind), strategy,
+        get("strategy_version"), model, get("system"), reasoning, answer, finish_reason, get("prompt_tokens"),
+        get("reasoning_tokens"), get("answer_tokens"), get("sampling"), get("sample_index", 0), get("parent_id"),
+        get("source", place.source), place.file, line, get("source_id"), _json(extra),
     )  # fmt: skip
     return Lines(_prompt_tuple(key, prompt, fields, None, place, line), trace)
 
@@ -93,21 +111,27 @@ def _prompt_tuple(
 ) -> tuple[Any, ...]:
     get = fields.get
     return (
-        key, text, get("kind") or place.kind, get("source") or place.source, get("category"), get("attack"),
+        key, text, get("kind", place.kind), get("source", place.source), get("category"), get("attack"),
         get("reference_answer"), place.file, line, get("source_id"), extra,
     )  # fmt: skip
 
 
 def _clean(fields: dict[str, Any]) -> None:
+    """Check every field's type and bring it into its column's; drop nulls."""
+    nulls = []
     for name, value in fields.items():
         if type(value) is str:
             if "\0" in value:
                 raise BadRow("nul_character", f"{name} has a NUL character, which no text should have")
             if name in INTEGERS:
                 raise BadRow("wrong_type", f"{name} must be a number, not text")
-        elif value is not None:
+        elif value is None:
+            nulls.append(name)
+        else:
             fields[name] = _plain(name, value)
-    if (kind := fields.get("kind")) is not None and kind not in KINDS:
+    for name in nulls:
+        del fields[name]
+    if "kind" in fields and fields["kind"] not in KINDS:
         raise BadRow("wrong_type", f"kind must be one of {', '.join(KINDS)}")
 
 
@@ -142,16 +166,12 @@ def _prompt(fields: dict[str, Any]) -> str:
 
 def _response(fields: dict[str, Any], finish_reason: str | None) -> Split:
     if "response" in fields:
-        if fields["response"] is None:
-            raise BadRow("missing_response", "the response is null")
         found = split(fields["response"], finish_reason)
+    elif "reasoning" in fields and "answer" in fields:
+        found = separate(fields["reasoning"], fields["answer"], finish_reason)
     else:
-        reasoning, answer = fields.get("reasoning"), fields.get("answer")
-        if reasoning is None or answer is None:
-            raise BadRow(
-                "missing_response", f"{'reasoning' if reasoning is None else 'answer'} is missing or null"
-            )
-        found = separate(reasoning, answer, finish_reason)
+        name = "reasoning" if "answer" in fields else "answer" if "reasoning" in fields else "response"
+        raise BadRow("missing_response", f"the {name} is missing or null")
     if isinstance(found, Fault):
         raise BadRow(*found)
     return found

@@ -5,7 +5,6 @@ reasoning is still inside. Columns that no field takes are kept, as one JSON obj
 """
 
 from collections.abc import Callable, Collection, Mapping
-from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from curation import conversations
@@ -15,7 +14,7 @@ from schemas.prompt import Kind
 TRACE_TEXT = ("prompt", "response", "reasoning", "answer")
 MAPPABLE = (*TRACE_TEXT, "id", *sorted(META - {"id"}))
 """What may stand on the left of `--map field=column`."""
-NOTHING: Mapping[str, str] = MappingProxyType({})
+ID_ONLY = {"id": "source_id"}
 
 
 class Format(NamedTuple):
@@ -28,7 +27,7 @@ class Format(NamedTuple):
     takes: frozenset[str]
     """The columns that become fields; all others go to `extra`."""
     makes: Literal["traces", "prompts", "annotations"] = "traces"
-    rename: Mapping[str, str] = NOTHING
+    rename: Mapping[str, str] = ID_ONLY
     """Source column -> field, for columns that only need another name."""
     unfold: Callable[[dict[str, Any]], None] | None = None
     """Turns structured columns into fields, in place."""
@@ -51,22 +50,22 @@ def sort_out(form: Format, row: Any) -> Fields:
     """
     if type(row) is not dict:
         raise BadRow("wrong_type", f"a row must be an object of columns, not {type(row).__name__}")
-    fields, extra = dict(row), {}
+    fields: dict[str, Any] = row.copy()
+    extra: dict[str, Any] = {}
     if not fields.keys() <= form.takes:
         extra = {name: fields.pop(name) for name in row if name not in form.takes}
-    renamed = [
-        (column, field, fields.pop(column)) for column, field in form.rename.items() if column in fields
-    ]
-    if "id" in fields:
-        renamed.append(("id", "source_id", fields.pop("id")))
-    for column, field, value in renamed:
-        if field in fields:
-            extra[column] = value
-        else:
-            fields[field] = value
+    for column, field in form.rename.items():
+        if column in fields:
+            _move(fields, extra, column, field)
     if form.unfold:
         form.unfold(fields)
     return Fields(fields, extra)
+
+
+def _move(fields: dict[str, Any], extra: dict[str, Any], column: str, field: str) -> None:
+    """Give a column its field's name; a row that has the field already keeps the column in extra."""
+    value = fields.pop(column)
+    (extra if field in fields else fields)[column if field in fields else field] = value
 
 
 def detect(columns: Collection[str]) -> str | None:
@@ -85,13 +84,14 @@ def mapped(columns: Mapping[str, str]) -> Format:
         columns: field -> column; `prompt` must be among the fields.
     """
     has_trace = not columns.keys().isdisjoint({"response", "reasoning", "answer"})
-    fields = {column: "source_id" if field == "id" else field for field, column in columns.items()}
+    rename = {column: "source_id" if field == "id" else field for field, column in columns.items()}
+    targets = set(rename.values())
     return Format(
         help="the columns named with --map",
-        columns=(frozenset(columns.values()),),
-        takes=META - set(fields.values()) | set(columns.values()),
+        columns=(frozenset(rename),),
+        takes=META - targets - ({"id"} if "source_id" in targets else set()) | set(rename),
         makes="traces" if has_trace else "prompts",
-        rename={column: field for column, field in fields.items() if column != field},
+        rename=(ID_ONLY if "id" not in rename else {}) | {c: f for c, f in rename.items() if c != f},
     )
 
 
@@ -143,7 +143,7 @@ FORMATS: dict[str, Format] = {
         help="STAR-1: question, response with inline think, category list, source, score (harmful)",
         columns=_needs("question response"),
         takes=_takes("question response"),
-        rename={"question": "prompt"},
+        rename=ID_ONLY | {"question": "prompt"},
         kind="harmful",
     ),
     "messages": Format(
@@ -186,7 +186,7 @@ FORMATS: dict[str, Format] = {
         help="the safety study's math rows: instruction, solution with inline think (math)",
         columns=_needs("instruction solution"),
         takes=_takes("instruction solution data_type"),
-        rename={"instruction": "prompt", "solution": "response"},
+        rename=ID_ONLY | {"instruction": "prompt", "solution": "response"},
         unfold=_study,
         kind="math",
     ),
@@ -195,7 +195,8 @@ FORMATS: dict[str, Format] = {
         columns=_needs("problem answer"),
         takes=_takes("problem answer subject unique_id"),
         makes="prompts",
-        rename={
+        rename=ID_ONLY
+        | {
             "problem": "prompt",
             "answer": "reference_answer",
             "subject": "category",
@@ -208,7 +209,7 @@ FORMATS: dict[str, Format] = {
         columns=_needs("final_query"),
         takes=_takes("final_query"),
         makes="prompts",
-        rename={"final_query": "prompt"},
+        rename=ID_ONLY | {"final_query": "prompt"},
     ),
     "prompts": Format(
         help="prompts only: prompt or text[, id, kind, source, category, attack, reference_answer]",

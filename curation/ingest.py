@@ -13,11 +13,12 @@ from typing import Any, NamedTuple, Self
 import orjson
 from pydantic import Field, ValidationError, model_validator
 
+from annotators.split import Fault
 from curation import console
 from curation.fields import BadRow, Place, prompt_line, trace_line
 from curation.formats import FORMATS, MAPPABLE, Format, detect, mapped, sort_out
 from curation.ingest_annotations import ingest_annotations
-from curation.parts import PartWriter, RowState
+from curation.parts import PartWriter
 from curation.readers import RawRow, Source, open_sources
 from curation.recipe import Recipe
 from curation.store import Corpus, hash_files
@@ -28,7 +29,7 @@ from schemas.manifest import Counts, InputFile, Manifest
 from schemas.prompt import KINDS
 
 STAGE = "ingest"
-PROGRESS_ROWS = 1000
+PROGRESS_ROWS = 256
 PEEK_ROWS = 50
 """Rows whose columns decide the format."""
 TABLES_WRITTEN = {
@@ -209,52 +210,59 @@ def _ingest(corpus: Corpus, plans: Sequence[Plan]) -> tuple[Counts, dict[str, An
     tables = {table for plan in plans for table in TABLES_WRITTEN[plan.form.makes]}
     with corpus.writing(*tables), PartWriter(corpus, STAGE) as writer, console.progress(STAGE) as advance:
         for plan in plans:
-            states = (
-                _annotations(plan, corpus, writer)
-                if plan.form.makes == "annotations"
-                else _rows(plan, writer)
-            )
-            _count(states, plan, writer, counts, advance)
+            rows = _advancing(plan.source.rows(), counts, advance)
+            if plan.form.makes == "annotations":
+                _ingest_annotations(plan, rows, corpus, writer, counts)
+            else:
+                _ingest_rows(plan, rows, writer, counts)
     return counts, {"formats": {plan.source.name: plan.format for plan in plans}, "new": writer.new}
 
 
-def _annotations(plan: Plan, corpus: Corpus, writer: PartWriter) -> Iterator[RowState]:
-    writer.drain()  # the traces that they speak of may have come in this very run
-    return ingest_annotations(plan.source.rows(), corpus, writer)
-
-
-def _rows(plan: Plan, writer: PartWriter) -> Iterator[RowState]:
-    form, place = plan.form, plan.place
+def _ingest_rows(plan: Plan, rows: Iterable[RawRow], writer: PartWriter, counts: Counts) -> None:
+    form, place, kept = plan.form, plan.place, 0
     make = trace_line if form.makes == "traces" else prompt_line
-    for raw in plan.source.rows():
+    for raw in rows:
+        line, row, _, fault = raw
         try:
-            if raw.fault:
-                raise BadRow(*raw.fault)
-            fields, extra = sort_out(form, raw.row)
-            is_kept = writer.add(make(fields, extra, place, raw.line), place.file, raw.line)
+            if fault:
+                raise BadRow(*fault)
+            fields, extra = sort_out(form, row)
+            lines = make(fields, extra, place, line)
         except BadRow as bad:
-            yield RowState(raw, bad.fault)
+            _set_aside(raw, bad.fault, plan, writer, counts)
+            continue
+        if writer.add(lines, place.file, line):
+            kept += 1
         else:
-            yield RowState(raw, None, None if is_kept else "duplicate")
+            counts.add("filtered", "duplicate")
+    counts.kept += kept
 
 
-def _count(
-    states: Iterable[RowState], plan: Plan, writer: PartWriter, counts: Counts, advance: console.Advance
+def _ingest_annotations(
+    plan: Plan, rows: Iterable[RawRow], corpus: Corpus, writer: PartWriter, counts: Counts
 ) -> None:
-    rows = kept = 0
-    for raw, fault, filtered in states:
-        rows += 1
+    writer.drain()  # the traces that they speak of may have come in this very run
+    for raw, fault, filtered in ingest_annotations(rows, corpus, writer):
         if fault:
-            counts.add("quarantined", fault.reason)
-            writer.set_aside(fault, _text(raw), plan.source.name, raw.line, _source_id(raw.row))
+            _set_aside(raw, fault, plan, writer, counts)
         elif filtered:
             counts.add("filtered", filtered)
         else:
-            kept += 1
-        if not rows % PROGRESS_ROWS:
-            advance(PROGRESS_ROWS)
-    counts.rows += rows
-    counts.kept += kept
+            counts.kept += 1
+
+
+def _set_aside(raw: RawRow, fault: Fault, plan: Plan, writer: PartWriter, counts: Counts) -> None:
+    counts.add("quarantined", fault.reason)
+    writer.set_aside(fault, _text(raw), plan.source.name, raw.line, _source_id(raw.row))
+
+
+def _advancing(rows: Iterable[RawRow], counts: Counts, advance: console.Advance) -> Iterator[RawRow]:
+    """Pass rows on, counting them."""
+    stream = iter(rows)
+    while batch := list(islice(stream, PROGRESS_ROWS)):
+        yield from batch
+        counts.rows += len(batch)
+        advance(len(batch))
 
 
 def _text(raw: RawRow) -> str:

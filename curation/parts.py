@@ -12,12 +12,12 @@ from typing import Any, Literal, NamedTuple
 import pyarrow as pa
 
 from annotators.split import Fault
-from curation.fields import Lines
+from curation.fields import COLUMNS, Lines
 from curation.readers import RawRow
 from curation.store import Corpus
 from schemas.annotation import Annotation
 from schemas.ids import content_id
-from schemas.tables import KEYS, TABLES, TRACES
+from schemas.tables import KEYS, TABLES
 
 PART_SIZE = 32_000_000
 """Code points of text after which a part is written."""
@@ -25,7 +25,7 @@ LINE_SIZE = 500
 """What a line costs besides its text, in the same unit."""
 KEPT_TEXT = 100_000
 """Code points of a bad row that the quarantine keeps."""
-REASONING, ANSWER = TRACES.names.index("reasoning"), TRACES.names.index("answer")
+REASONING, ANSWER = COLUMNS["traces"].index("reasoning"), COLUMNS["traces"].index("answer")
 ORDER = ("prompts", "quarantine", "traces", "annotations")
 
 
@@ -43,22 +43,18 @@ class Seen:
     """The ids that a table has, and where each came from."""
 
     def __init__(self, corpus: Corpus, table: str) -> None:
-        self._files: dict[str | None, int] = {}
-        self._places: dict[str, int] = {}
+        self._places: dict[str, tuple[str | None, int]] = {}
         for batch in corpus.scan(table, [*KEYS[table], "source_file", "source_line"], batch_rows=65536):
             for key, file, line in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-                self._places[key] = self._place(file, line or 0)
+                self._places[key] = (file, line)
 
     def meet(self, key: str, file: str, line: int) -> Literal["new", "again", "elsewhere"]:
         """Whether an id is new, known from this very line, or known from somewhere else; it is known from now on."""
-        place = self._place(file, line)
+        place = (file, line)
         known = self._places.setdefault(key, place)
         if known is place:
             return "new"
         return "again" if known == place else "elsewhere"
-
-    def _place(self, file: str | None, line: int) -> int:
-        return self._files.setdefault(file, len(self._files)) << 40 | line
 
 
 class PartWriter:
@@ -118,7 +114,7 @@ class PartWriter:
         """Take an annotation whose key the table does not have."""
         spans = [(span.field, span.start, span.end) for span in annotation.spans]
         values = annotation.model_copy(update={"spans": spans})
-        self._append("annotations", tuple(getattr(values, name) for name in TABLES["annotations"].names), 0)
+        self._append("annotations", tuple(getattr(values, name) for name in COLUMNS["annotations"]), 0)
 
     def set_aside(self, fault: Fault, text: str, file: str, line: int, source_id: str | None) -> None:
         """Take a bad row, with as much of its text as the quarantine keeps."""
@@ -159,7 +155,11 @@ def write_lines(corpus: Corpus, lines: dict[str, list[tuple[Any, ...]]]) -> None
     """Write one part per table, in the order of `lines`."""
     for table, rows in lines.items():
         if rows:
-            columns = zip(*rows, strict=True)
-            schema = TABLES[table]
-            arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
-            corpus.append(table, pa.Table.from_arrays(arrays, schema=schema))
+            columns = dict(zip(COLUMNS[table], zip(*rows, strict=True), strict=True))
+            arrays = [
+                pa.array(columns[field.name], field.type)
+                if field.name in columns
+                else pa.nulls(len(rows), field.type)
+                for field in TABLES[table]
+            ]
+            corpus.append(table, pa.Table.from_arrays(arrays, schema=TABLES[table]))
