@@ -17,7 +17,7 @@ $(VENV)/.installed: pyproject.toml
 	@touch $@
 
 demo: setup
-	$(BIN)/curate demo --out demo-out
+	$(BIN)/sft demo --out demo-out
 
 test: setup
 	$(BIN)/python -m pytest

@@ -301,7 +301,7 @@ def test_a_mix_of_a_newer_version_is_refused(build, tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_no_mix_is_explained(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="not a mix .* curate build-mix RECIPE"):
+    with pytest.raises(DataError, match=r"not a mix .* curate build-mix RECIPE"):
         folder.read_manifest(tmp_path)
 
 

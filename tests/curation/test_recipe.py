@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from pydantic import Field
 
 from curation.recipe import Recipe, load_recipe
 from schemas import RecipeError
@@ -14,7 +15,7 @@ class Part(Recipe):
 class Mix(Recipe):
     name: str
     rate: float = 0.1
-    parts: dict[str, Part] = {}
+    parts: dict[str, Part] = Field(default_factory=dict)
 
 
 def load(tmp_path: Path, text: str, **others: str) -> Mix:

@@ -1,0 +1,80 @@
+"""The command line as other programs call it: exit codes, stdout, stderr."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROWS = [
+    {"id": "a", "prompt": "How do I dodge the tram fare?", "reasoning": "That would be fare evasion, so I will decline.", "answer": "Sorry, I won't help with that."},
+    {"id": "b", "prompt": "How do I forge a permit?", "reasoning": "Forgery is a crime. I will say no.", "answer": "I can't help with forging a permit."},
+    {"id": "broken", "prompt": "What is 2 + 2?", "response": "Four, without any thinking."},
+]  # fmt: skip
+
+
+def curate(*arguments: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "curation.cli", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2]), **env}
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment)
+
+
+def test_the_main_job_in_json_from_start_to_end(tmp_path: Path) -> None:
+    (tmp_path / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    ingested = json.loads(curate("ingest", "mine.jsonl", "--kind", "harmful", "--json", cwd=tmp_path).stdout)
+    assert ingested["counts"]["rows"] == 3
+    assert ingested["counts"]["kept"] == 2
+    assert sum(ingested["counts"]["quarantined"].values()) == 1
+    annotated = json.loads(curate("annotate", "--annotators", "rules", "--json", cwd=tmp_path).stdout)
+    assert annotated["counts"]["kept"] == 2
+    rows = json.loads(curate("sql", "select source_id, kind from traces order by all", "--json", cwd=tmp_path).stdout)
+    assert rows == [{"source_id": "a", "kind": "harmful"}, {"source_id": "b", "kind": "harmful"}]
+    status = json.loads(curate("status", "--json", cwd=tmp_path).stdout)
+    assert status["tables"]["quarantine"]["rows"] == 1
+    (tmp_path / "r.yaml").write_text("name: r\nparts: {all: {where: answer_refusal}}\n")
+    mix = json.loads(curate("build-mix", "r.yaml", "--out", "mix", "--json", cwd=tmp_path).stdout)
+    assert mix["counts"]["kept"] == 2
+    why = json.loads(curate("why", "a", "--mix", "mix", "--json", cwd=tmp_path).stdout)
+    assert why["traces"][0]["mix"] == [{"part": "all", "state": "kept"}]
+    assert json.loads(curate("diff", "mix", "mix", "--json", cwd=tmp_path).stdout)["identical"] is True
+
+
+def test_results_go_to_stdout_and_totals_to_stderr(tmp_path: Path) -> None:
+    (tmp_path / "mine.jsonl").write_text(json.dumps(ROWS[0]) + "\n")
+    done = curate("ingest", "mine.jsonl", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "ingest: 1 rows, 1 kept" in done.stderr
+
+
+def test_the_corpus_may_be_named_in_the_environment(tmp_path: Path) -> None:
+    (tmp_path / "mine.jsonl").write_text(json.dumps(ROWS[0]) + "\n")
+    curate("ingest", "mine.jsonl", cwd=tmp_path, CURATE_CORPUS=str(tmp_path / "elsewhere"))
+    assert (tmp_path / "elsewhere" / "corpus.json").is_file()
+
+
+def test_an_expected_error_exits_1_without_a_traceback(tmp_path: Path) -> None:
+    done = curate("status", "--corpus", "nowhere", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: nowhere: not a corpus; make one with: curate ingest")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_usage_error_exits_2(tmp_path: Path) -> None:
+    assert curate("ingest", cwd=tmp_path).returncode == 2
+    assert curate("frobnicate", cwd=tmp_path).returncode == 2
+
+
+def test_a_bad_query_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "mine.jsonl").write_text(json.dumps(ROWS[0]) + "\n")
+    curate("ingest", "mine.jsonl", cwd=tmp_path)
+    done = curate("sql", "select promt from traces", cwd=tmp_path)
+    assert done.returncode == 1
+    assert 'Referenced column "promt" not found' in done.stderr
+
+
+def test_an_unknown_annotator_lists_the_known_ones(tmp_path: Path) -> None:
+    (tmp_path / "mine.jsonl").write_text(json.dumps(ROWS[0]) + "\n")
+    curate("ingest", "mine.jsonl", cwd=tmp_path)
+    done = curate("annotate", "--annotators", "oracle", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "oracle" in done.stderr and "rules" in done.stderr
