@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from schemas.manifest import Counts
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import RenderableType
 
 
 class Advance(Protocol):
@@ -27,8 +27,6 @@ def progress(description: str, total: int | None = None, unit: str = "rows") -> 
         MofNCompleteColumn,
         Progress,
         TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
     )
 
     columns = (
@@ -70,11 +68,11 @@ def say_counts(stage: str, counts: Counts) -> None:
     say(f"{stage}: " + ", ".join(parts))
 
 
-def show(table: "Table") -> None:
-    """Print a rich table on stdout."""
+def show(renderable: "RenderableType") -> None:
+    """Print a rich table or text on stdout."""
     from rich.console import Console
 
-    Console().print(table)
+    Console().print(renderable)
 
 
 def show_rows(columns: list[str], rows: list[dict[str, Any]]) -> None:

@@ -80,9 +80,8 @@ def _train(
     # smaller than a bfloat16 step and would be lost. A frozen base needs no such care.
     low = "bfloat16" if config.bf16 else "float32"
     model = load_model(weights, low if config.method == "lora" else "float32")
-    checkpoints = out / "checkpoints"
-    trainer = trl_home.build(config, model, tokenizer, proof.rendered, checkpoints)
-    checkpoint = trl_home.last_checkpoint(checkpoints)
+    trainer = trl_home.build(config, model, tokenizer, proof.rendered, out)
+    checkpoint = trl_home.last_checkpoint(out)
     _announce(config, proof, trainer.args.world_size, checkpoint)
     with console.progress("train", total=None, unit="steps") as advance:
         trainer.add_callback(trl_home.MetricsFile(out / "metrics.jsonl", advance))
@@ -99,7 +98,7 @@ def _train(
         trained_parameters=trl_home.trained_parameters(trainer),
     )
     write_file(out / "manifest.json", manifest.model_dump_json(indent=2).encode() + b"\n")
-    shutil.rmtree(checkpoints, ignore_errors=True)
+    shutil.rmtree(out / trl_home.CHECKPOINTS, ignore_errors=True)
     return manifest
 
 

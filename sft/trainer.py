@@ -13,6 +13,7 @@ from typing import Any
 import datasets
 import torch
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback
+from transformers.integrations import TensorBoardCallback
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
@@ -20,33 +21,37 @@ from curation.console import Advance
 from sft.config import TrainConfig
 from sft.render import Rendered
 
+CHECKPOINTS = "checkpoints"
 SIGNIFICANT = 6
 """Digits kept of a metric."""
 
 
-def build(
-    config: TrainConfig, model: Any, tokenizer: Any, rows: Sequence[Rendered], folder: Path
-) -> SFTTrainer:
-    """A trainer over proven rows; `folder` takes its checkpoints."""
+def build(config: TrainConfig, model: Any, tokenizer: Any, rows: Sequence[Rendered], out: Path) -> SFTTrainer:
+    """A trainer over proven rows; the run's folder `out` takes its checkpoints and TensorBoard's log."""
     dataset = datasets.Dataset.from_dict(
         {"input_ids": [row.input_ids for row in rows], "labels": [row.labels for row in rows]}
     )
     trainer = SFTTrainer(
         model=model,
-        args=_arguments(config, folder),
+        args=_arguments(config, out / CHECKPOINTS),
         train_dataset=dataset,
         processing_class=tokenizer,
         peft_config=_adapter(config) if config.method == "lora" else None,
     )
     for callback in (PrinterCallback, ProgressCallback):  # both print on stdout, which belongs to results
         trainer.remove_callback(callback)
+    if config.report_to == "tensorboard":
+        from torch.utils.tensorboard import SummaryWriter
+
+        trainer.add_callback(TensorBoardCallback(SummaryWriter(str(out / "tensorboard"))))
     return trainer
 
 
-def last_checkpoint(folder: Path) -> Path | None:
-    """The newest whole checkpoint: trainer_state.json is what the trainer writes last."""
+def last_checkpoint(out: Path) -> Path | None:
+    """The newest whole checkpoint of a run: trainer_state.json is what the trainer writes last."""
     found = sorted(
-        folder.glob("checkpoint-*/trainer_state.json"), key=lambda p: int(p.parent.name.split("-")[1])
+        (out / CHECKPOINTS).glob("checkpoint-*/trainer_state.json"),
+        key=lambda p: int(p.parent.name.split("-")[1]),
     )
     for state in reversed(found):
         try:
@@ -98,11 +103,12 @@ def _arguments(config: TrainConfig, folder: Path) -> SFTConfig:
     same_name = (
         "learning_rate", "lr_scheduler_type", "warmup_steps", "weight_decay", "max_grad_norm", "num_train_epochs",
         "per_device_train_batch_size", "gradient_accumulation_steps", "bf16", "gradient_checkpointing", "seed",
-        "logging_steps", "save_steps", "report_to",
+        "logging_steps", "save_steps",
     )  # fmt: skip
     return SFTConfig(
         output_dir=str(folder),
         **{name: getattr(config, name) for name in same_name},
+        report_to="none",  # ours are added by hand: the trainer's own would write into the checkpoints
         max_steps=config.max_steps or -1,
         max_length=None,
         dataset_kwargs={"skip_prepare_dataset": True},

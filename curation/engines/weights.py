@@ -135,7 +135,8 @@ def _transformers() -> Any:
         import transformers
     except ImportError as error:
         raise MissingExtraError("transformers", "train") from error
-    transformers.utils.logging.disable_progress_bar()  # one bar of ours instead of one per step of theirs
+    logs: Any = transformers.utils.logging
+    logs.disable_progress_bar()  # one bar of ours instead of one per step of theirs
     return transformers
 
 

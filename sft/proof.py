@@ -1,0 +1,91 @@
+"""What `sft check` prints: the proof as a table, and rows as they are trained, segment by segment."""
+
+from typing import TYPE_CHECKING, Any
+
+from curation import console
+from sft.check import CLAIMS, Proof
+from sft.render import CLOSE, IGNORED, Rendered, Tokenizer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+STYLES = {
+    "prompt": "dim",
+    "think": "bold",
+    "reasoning": "yellow",
+    "answer": "green",
+    "eos": "bold reverse red",
+}
+
+
+def report(proof: Proof, tokenizer: Tokenizer, shown: int, json: bool) -> None:
+    """Print the proof, and the first `shown` proven rows with their texts."""
+    chosen = proof.rendered[:shown]
+    if json:
+        console.json_result(_document(proof, tokenizer, chosen))
+        return
+    console.show(_table(proof))
+    for number, row in enumerate(chosen, 1):
+        _show_row(number, segments(tokenizer, row))
+
+
+def segments(tokenizer: Tokenizer, row: Rendered) -> list[tuple[str, str]]:
+    """A rendered row as (name, text) in order: prompt, then what carries loss."""
+
+    def text(ids: list[int]) -> str:
+        return str(tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
+    learned = [label for label in row.labels if label != IGNORED]
+    thought, _, said = text(learned[:-1]).partition(CLOSE)
+    opened = thought.startswith("<think>")
+    return [
+        ("prompt", text(row.input_ids[: row.prompt_length])),
+        *([("think", "<think>\n")] if opened else []),
+        ("reasoning", thought.removeprefix("<think>\n")),
+        ("think", CLOSE),
+        ("answer", said),
+        ("eos", text(learned[-1:])),
+    ]
+
+
+def _document(proof: Proof, tokenizer: Tokenizer, chosen: list[Rendered]) -> dict[str, Any]:
+    return {
+        "rows": proof.rows,
+        "proven": len(proof.rendered),
+        "max_length": proof.max_length,
+        "claims": proof.holds,
+        "failures": [failure._asdict() for failure in proof.failures],
+        "tokens": {"total": sum(_lengths(proof)), "longest": max(_lengths(proof), default=0)},
+        "shown": [
+            [{"segment": name, "text": text} for name, text in segments(tokenizer, row)] for row in chosen
+        ],
+    }
+
+
+def _lengths(proof: Proof) -> list[int]:
+    return [len(row.input_ids) for row in proof.rendered]
+
+
+def _table(proof: Proof) -> "Table":
+    from rich.table import Table
+
+    title = (
+        f"{len(proof.rendered)} of {proof.rows} rows proven, longest {max(_lengths(proof), default=0)} tokens"
+    )
+    table = Table("claim", "holds for", "", title=title)
+    for claim, count in proof.holds.items():
+        table.add_row(CLAIMS[claim], f"{count} / {proof.rows}", "ok" if count == proof.rows else "FAILS")
+    return table
+
+
+def _show_row(number: int, parts: list[tuple[str, str]]) -> None:
+    from rich.text import Text
+
+    console.result(f"\nrow {number} (no loss on the prompt, loss on everything after it)")
+    for name, text in parts:
+        # no escape sequence of the data may reach the terminal
+        line = Text(
+            "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
+        )
+        line.stylize(STYLES[name])
+        console.show(Text.assemble((f"[{name}] ", "cyan"), line))
