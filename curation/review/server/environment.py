@@ -64,7 +64,7 @@ def _turn(folder: Path) -> Iterator[None]:
 
 def _install(folder: Path, wheels: Path | None) -> None:
     console.say(f"review server: first use, installing Argilla into {folder} (about 600 MB, a minute or two)")
-    _run([sys.executable, "-m", "venv", str(folder)])
+    list(_run([sys.executable, "-m", "venv", str(folder)]))
     offline = ["--no-index", "--find-links", str(wheels)] if wheels else []
     command = [
         str(folder / "bin" / "python"),
@@ -84,7 +84,7 @@ def _install(folder: Path, wheels: Path | None) -> None:
 
 
 def _run(command: list[str]) -> Iterator[str]:
-    """Run a command now and return its lines; ServerError with its last lines if it fails."""
+    """Run a command and yield its lines; ServerError with its last lines if it fails."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert process.stdout is not None
     lines = []

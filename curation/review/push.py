@@ -1,0 +1,126 @@
+"""`curate review push`: show a round to its reviewers.
+
+The server is asked what it has and gets what it lacks, so a push that was killed goes on where it stopped, and pushing
+again sends new suggestions without touching an answer.
+"""
+
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from curation import console
+from curation.query import connect
+from curation.review import dataset as datasets
+from curation.review import records, rounds
+from curation.review.client import Client
+from curation.review.records import Record
+from curation.review.rounds import RoundRecipe
+from curation.review.vectors import vectors
+from curation.store import Corpus
+from schemas.ids import content_id
+from schemas.manifest import Counts, Manifest
+
+STAGE = "review-push"
+BATCH = 100
+
+Vectored = tuple[Record, list[float]]
+
+
+class Pushed(NamedTuple):
+    """What a push did."""
+
+    manifest: Manifest
+    created: int
+    updated: int
+    unchanged: int
+    reviewers: list[str]
+    """Who may review the round."""
+
+
+def run(
+    corpus_dir: Path, recipe: RoundRecipe, client: Client, reviewers: Sequence[str] | None = None
+) -> Pushed:
+    """Bring a round to the server, making both where they are not there yet.
+
+    Raises:
+        RecipeError: if the round cannot be made with these settings.
+        ServerError: if the server does not answer or refuses.
+    """
+    corpus = Corpus(corpus_dir)
+    found = rounds.open_or_create(corpus, recipe)
+    dataset = datasets.ensure(client, found.recipe)
+    members = datasets.ensure_members(client, dataset, reviewers)
+    there = datasets.stored(client, dataset)
+    sent = _Sent(client, dataset, datasets.stored(client, dataset))
+    with console.progress("push", total=len(found.tasks), unit="traces") as advance:
+        for batch in _batches(_with_vectors(corpus, recipe.name)):
+            sent.send(batch)
+            advance(len(batch))
+    counts = Counts(rows=len(found.tasks), kept=len(found.tasks) - len(sent.failed), failed=sent.failed)
+    manifest = _manifest(found.recipe, counts)
+    corpus.write_manifest(manifest)
+    return Pushed(manifest, sent.created, sent.updated, counts.kept - sent.created - sent.updated, members)
+
+
+class _Sent:
+    """What has been sent so far."""
+
+    def __init__(self, client: Client, dataset: datasets.Dataset, there: dict[str, datasets.Stored]) -> None:
+        self._client, self._dataset, self._there = client, dataset, there
+        self.created = self.updated = 0
+        self.failed: dict[str, int] = {}
+
+    def send(self, batch: Sequence[Vectored]) -> None:
+        """Store those records that the server lacks or has otherwise."""
+        changed = [
+            (r, v)
+            for r, v in batch
+            if r.trace_id not in self._there or self._there[r.trace_id].payload != r.payload
+        ]
+        refused = datasets.upsert(self._client, self._dataset, changed) if changed else {}
+        for record, _ in changed:
+            if record.trace_id in refused:
+                self.failed[f"{record.trace_id}: {refused[record.trace_id]}"] = 1
+            elif record.trace_id in self._there:
+                self.updated += 1
+                datasets.delete_stale_suggestions(
+                    self._client, self._dataset, self._there[record.trace_id].id, record
+                )
+            else:
+                self.created += 1
+
+
+def _with_vectors(corpus: Corpus, name: str) -> Iterator[Vectored]:
+    connection = connect(corpus)
+    texts = [f"{row['prompt']}\n{row['reasoning']}" for row in _rows(connection, name)]
+    for row, vector in zip(_rows(connection, name), vectors(texts), strict=True):
+        yield records.record(row), vector
+
+
+def _rows(connection: Any, name: str) -> Iterator[dict[str, Any]]:
+    for batch in rounds.records(connection, name):
+        yield from batch.to_pylist()
+
+
+def _batches(items: Iterator[Vectored]) -> Iterator[list[Vectored]]:
+    batch = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _manifest(recipe: RoundRecipe, counts: Counts) -> Manifest:
+    settings = recipe.model_dump()
+    return Manifest(
+        stage=STAGE,
+        recipe=settings,
+        recipe_id=content_id(settings),
+        seed=recipe.seed,
+        versions={"lrm-curate": version("lrm-curate"), "argilla": version("argilla")},
+        counts=counts,
+    )

@@ -1,0 +1,49 @@
+"""What a reviewer is asked, and the guidelines, both made from the codebook.
+
+Names are written once here: pushing, pulling and status all speak of questions by these.
+"""
+
+from importlib.resources import files
+from typing import NamedTuple
+
+from schemas.patterns import CODEBOOK, RISKY_PATTERNS, Pattern
+
+PATTERNS, VERDICT, COMMENT = "patterns", "verdict", "comment"
+SPANS = {"reasoning": "reasoning_spans", "answer": "answer_spans"}
+"""The span question of each field."""
+NONE = "none"
+"""The label for "none of the five": Argilla rejects an empty selection."""
+VERDICTS = {
+    "keep": "Keep: fit for training as it is",
+    "repair": "Repair: fit once the marked words are rewritten",
+    "drop": "Drop: not fit for training",
+    "unsure": "Unsure: someone else should look",
+}
+VECTOR = "wording"
+
+
+class Choice(NamedTuple):
+    """One label of a question."""
+
+    value: str
+    text: str
+
+
+def pattern_choices() -> list[Choice]:
+    """The five risky patterns as labels."""
+    return [Choice(name, title(name)) for name in RISKY_PATTERNS]
+
+
+def title(pattern: str) -> str:
+    """A pattern's name as people read it."""
+    return pattern.replace("_", " ").capitalize()
+
+
+def guidelines() -> str:
+    """The guidelines for reviewers, in Markdown."""
+    from jinja2 import StrictUndefined, Template
+
+    text = (files("curation") / "templates" / "review_guidelines.md").read_text(encoding="utf-8")
+    template = Template(text, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    risky: list[Pattern] = [entry for entry in CODEBOOK if entry.risky]
+    return str(template.render(patterns=risky, title=title, verdicts=VERDICTS))

@@ -1,0 +1,162 @@
+"""A review round: which traces people look at, how many people each, and which of them without suggestions.
+
+A round is decided once and kept in the corpus before anything leaves it. Pushing it again shows the same traces, however
+the queue has moved on since; for other traces start another round.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import Field
+
+from curation.query import Connection, check_condition, connect, quoted, sql_file
+from curation.recipe import Recipe
+from curation.store import Corpus, write_file
+from schemas.errors import CorpusError, RecipeError
+from schemas.ids import canonical_json, content_id
+from schemas.patterns import CODEBOOK_VERSION, RISKY_PATTERNS
+
+LOW_MARGIN = 0.4
+"""A consensus score this near to 0.5 is worth a look: everything between 0.1 and 0.9."""
+TEXT_BATCH = 100
+
+
+class RoundRecipe(Recipe):
+    """How a round is made up."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+    """Also the name of its workspace and dataset."""
+    traces: Annotated[int, Field(ge=1)] = 200
+    """How many traces at most."""
+    where: str | None = None
+    """An SQL condition over `candidates` that its traces must meet."""
+    audit: Annotated[float, Field(ge=0, le=1)] = 0.2
+    """Share drawn at random from traces nobody doubts; more where too few are doubtful."""
+    overlap: Annotated[int, Field(ge=1)] = 2
+    """How many people review each trace."""
+    blind: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Share shown without suggestions, to measure how far suggestions sway people."""
+    seed: int = 42
+
+
+class Task(NamedTuple):
+    """A trace that a round shows."""
+
+    trace_id: str
+    reason: str
+    """Why: "disagreement", "low margin" or "audit"."""
+    blind: bool
+
+
+class Round(NamedTuple):
+    """A round of this corpus."""
+
+    recipe: RoundRecipe
+    tasks: list[Task]
+
+
+def choose(connection: Connection, recipe: RoundRecipe) -> list[Task]:
+    """Pick the traces of a new round from the review queue.
+
+    Raises:
+        RecipeError: if `where` is wrong or nothing is left to review.
+    """
+    condition = recipe.where or "true"
+    check_condition(connection, condition)
+    settings = {
+        "traces": recipe.traces,
+        "audit": round(recipe.audit * recipe.traces),
+        "margin": LOW_MARGIN,
+        "seed": f"{recipe.seed}",
+    }
+    query = sql_file("review_queue.sql").format(patterns=_names(RISKY_PATTERNS), condition=condition)
+    found = connection.execute(query, settings).fetchall()
+    if not found:
+        raise RecipeError(
+            f'round "{recipe.name}": no trace of this corpus matches and waits for a review; relax --where'
+        )
+    return [Task(trace_id, reason, is_blind(trace_id, recipe)) for trace_id, reason in found]
+
+
+def is_blind(trace_id: str, recipe: RoundRecipe) -> bool:
+    """Whether a round shows a trace without suggestions: decided by its id, so always the same."""
+    dice = int(content_id(["blind", recipe.name, recipe.seed, trace_id])[:8], 16) / 0xFFFF_FFFF
+    return dice < recipe.blind
+
+
+def open_or_create(corpus: Corpus, recipe: RoundRecipe) -> Round:
+    """The round of this name, made now if there is none.
+
+    Raises:
+        RecipeError: if there is one, and settings given now differ from its own.
+    """
+    path = _path(corpus, recipe.name)
+    with corpus.writing("review_tasks"):
+        if not path.exists():
+            choose(connect(corpus), recipe)  # a recipe that picks nothing leaves no trace
+            settings = recipe.model_dump() | {"codebook_version": CODEBOOK_VERSION}
+            write_file(path, canonical_json(settings) + b"\n")
+        found = open_round(corpus, recipe.name)
+        if not found.tasks:  # the first time, or whoever made the settings was killed right then
+            tasks = choose(connect(corpus), found.recipe)
+            rows = [{"round": recipe.name, "position": i, **task._asdict()} for i, task in enumerate(tasks)]
+            corpus.append_rows("review_tasks", rows)
+            found = Round(found.recipe, tasks)
+    changed = [n for n in sorted(recipe.model_fields_set) if getattr(found.recipe, n) != getattr(recipe, n)]
+    if changed:
+        was = ", ".join(f"{name}: {getattr(found.recipe, name)!r}" for name in changed)
+        raise RecipeError(
+            f'round "{recipe.name}" exists and was made with other settings ({was}); leave them out to go on with it, '
+            "or name another with --round"
+        )
+    return found
+
+
+def open_round(corpus: Corpus, name: str) -> Round:
+    """An existing round.
+
+    Raises:
+        CorpusError: if there is none of this name; lists those there are.
+    """
+    path = _path(corpus, name)
+    if not path.exists():
+        known = ", ".join(round_names(corpus)) or "none yet"
+        raise CorpusError(
+            f'{corpus.root}: no review round "{name}"; there are: {known}; make one with: curate review push'
+        )
+    settings = _settings(path)
+    if settings.pop("codebook_version", None) != CODEBOOK_VERSION:
+        raise CorpusError(
+            f"{path}: this round was labelled under another version of the codebook; start a new one"
+        )
+    query = "select trace_id, reason, blind from review_tasks where round = $round order by position"
+    tasks = connect(corpus).execute(query, {"round": name}).fetchall()
+    return Round(RoundRecipe.model_validate(settings), [Task(*task) for task in tasks])
+
+
+def round_names(corpus: Corpus) -> list[str]:
+    """The names of a corpus's rounds."""
+    return sorted(path.stem for path in (corpus.root / "rounds").glob("[!.]*.json"))
+
+
+def records(connection: Connection, name: str) -> Any:
+    """What a round shows, as Arrow batches of `sql/review_records.sql`."""
+    query = sql_file("review_records.sql").format(patterns=_names(RISKY_PATTERNS))
+    return connection.sql(query, params={"round": name}).to_arrow_reader(TEXT_BATCH)
+
+
+def _settings(path: Path) -> dict[str, Any]:
+    import json
+
+    settings: dict[str, Any] = json.loads(path.read_bytes())
+    return settings
+
+
+def _path(corpus: Corpus, name: str) -> Path:
+    if name != Path(name).name or name.startswith("."):
+        raise CorpusError(f"{name!r} is no name for a review round; use letters, digits, - and _")
+    return corpus.root / "rounds" / f"{name}.json"
+
+
+def _names(patterns: tuple[str, ...]) -> str:
+    return "(" + ", ".join(quoted(pattern) for pattern in patterns) + ")"

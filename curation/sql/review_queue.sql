@@ -1,0 +1,45 @@
+-- The review queue: what a person should look at next, best first.
+-- Annotators that contradict each other come first (the more patterns the better), then verdicts with a score near 0.5;
+-- a random audit share of everything else shows what all annotators miss. Traces that a person has judged are left out.
+with judged as (
+    select
+        trace_id,
+        pattern,
+        bool_or(label) and not bool_and(label) as disputed
+    from current_annotations
+    where rank > 0 and pattern in {patterns}
+    group by trace_id, pattern
+),
+margins as (
+    select trace_id, min(abs(score - 0.5)) as margin
+    from verdicts_from(1)
+    where pattern in {patterns}
+    group by trace_id
+),
+waiting as (
+    select
+        candidates.trace_id,
+        coalesce(disputes, 0) as disputes,
+        margin,
+        md5($seed || candidates.trace_id) as dice
+    from candidates
+    left join (select trace_id, count_if(disputed) as disputes from judged group by trace_id) using (trace_id)
+    left join margins using (trace_id)
+    anti join (select distinct trace_id from current_annotations where rank = 0 and label is not null) done using (trace_id)
+    where ({condition}
+    )
+),
+worth as (
+    select trace_id, case when disputes > 0 then 'disagreement' else 'low margin' end as reason
+    from waiting
+    where disputes > 0 or margin < $margin
+    order by disputes desc, margin nulls last, dice
+    limit $traces - $audit
+),
+chosen as (
+    select trace_id, reason, row_number() over () as place from worth
+    union all
+    select trace_id, 'audit', 1000000000 + row_number() over (order by dice)
+    from waiting anti join worth using (trace_id)
+)
+select trace_id, reason from chosen order by place limit $traces

@@ -1,0 +1,30 @@
+-- What a review round shows of each trace, with what the machine annotators make of it (people are left out: a reviewer
+-- who sees another's opinion does not give an own one).
+with tasks as (
+    select * from review_tasks where round = $round
+),
+opinions as (
+    select
+        trace_id,
+        list({{'pattern': pattern, 'label': label, 'score': score, 'provenance': provenance}} order by pattern) as verdicts
+    from verdicts_from(1)
+    semi join tasks using (trace_id)
+    where pattern in {patterns}
+    group by trace_id
+),
+evidence as (
+    select trace_id, list({{'pattern': pattern, 'score': score, 'spans': spans}} order by pattern, annotator) as evidence
+    from current_annotations
+    semi join tasks using (trace_id)
+    where rank > 0 and label and len(spans) > 0 and pattern in {patterns}
+    group by trace_id
+)
+select
+    trace_id, reason, blind, traces.prompt, reasoning, answer, strategy, model, traces.source,
+    coalesce(traces.kind, prompts.kind) as kind, prompts.category, verdicts, evidence
+from tasks
+join traces using (trace_id)
+left join prompts on prompts.prompt_id = traces.prompt_id
+left join opinions using (trace_id)
+left join evidence using (trace_id)
+order by position
