@@ -8,10 +8,12 @@ import re
 from bisect import bisect_right
 from typing import NamedTuple
 
-# A stop of Latin, Arabic, Chinese or Indic scripts with its closing quotes (a Latin one needs a space behind it, so
-# that "3.5" and "e.g.x" hold together), or a line break.
-_END = re.compile(
-    rb"[.!?]+[\"')\]*]*(?:\xe2\x80[\x99\x9d])?[ \t]+|(?:\xe3\x80\x82|\xef\xbc[\x81\x9f]|\xe0\xa5\xa4|\xe2\x80\xa6|\xd8\x9f)+\s*|\s*\n\s*"
+# A stop with its closing quotes needs a space behind it, so that "3.5" holds together; a line break always ends.
+_LATIN_END = re.compile(rb"[.!?]+[\"')\]*]*[ \t]+|\n\s*")
+# Curly quotes, and the stops of Chinese, Devanagari and Arabic, which need no space.
+_ANY_END = re.compile(
+    rb"[.!?]+(?:[\"')\]*]|\xe2\x80[\x99\x9d])*[ \t]+|\n\s*"
+    rb"|(?:\xe3\x80\x82|\xef\xbc[\x81\x9f]|\xe0\xa5\xa4|\xd8\x9f)+(?:\xe2\x80[\x99\x9d])?\s*"
 )
 _NOT_AN_END = frozenset((b"e.g", b"i.e", b"vs", b"Mr", b"Mrs", b"Ms", b"Dr", b"St"))
 FULL_STOP = ord(".")
@@ -25,29 +27,28 @@ class Sentences(NamedTuple):
 
     def index_of(self, offset: int) -> int:
         """The sentence that holds a byte offset (whitespace belongs to the sentence before it)."""
-        return max(0, bisect_right(self.starts, offset) - 1)
+        return bisect_right(self.starts, offset) - 1 if offset else 0
 
 
 def split(data: bytes) -> Sentences:
     """Split UTF-8 text into sentences; there are none in blank text."""
     starts, ends = [], []
     start = len(data) - len(data.lstrip())
-    for match in _END.finditer(data):
-        at = match.start()
+    for match in (_LATIN_END if data.isascii() else _ANY_END).finditer(data):
+        at, behind = match.span()
         if data[at] == FULL_STOP and _abbreviated(data, at):
             continue
-        stop = at + len(match.group().rstrip())
+        stop = at + len(data[at:behind].rstrip())
         if stop > start:
             starts.append(start)
-            ends.append(stop)
-        start = max(start, match.end())
-    stop = len(data.rstrip())
-    if stop > start:
+            ends.append(start + len(data[start:stop].rstrip()))
+        start = max(start, behind)
+    if start < len(data):
         starts.append(start)
-        ends.append(stop)
+        ends.append(len(data.rstrip()))
     return Sentences(starts, ends)
 
 
 def _abbreviated(data: bytes, at: int) -> bool:
-    words = data[max(0, at - 6) : at].split()
-    return bool(words) and words[-1].lstrip(b"(\"'") in _NOT_AN_END
+    word = data[max(0, at - 6) : at].rpartition(b" ")[2]
+    return word.lstrip(b"(\"'") in _NOT_AN_END

@@ -1,7 +1,9 @@
-"""The cue banks as one compiled machine.
+"""The cue banks as compiled machines.
 
-All cues of all banks are first looked for together (`re2.Set`, one pass over the text whatever the size of the bank);
-only cues that are known to be there are searched for their places. See `cues/README.md` for the notation.
+Cues without gaps are looked for together (`re2.Set`: one pass over the text, however many cues), and only those that
+are there are searched for their places. A cue with gaps is searched for by itself, when a rule asks for it: gaps of
+several cues in one automaton multiply its states, which made the set ten times slower than its parts.
+See `cues/README.md` for the notation.
 """
 
 import re
@@ -11,45 +13,44 @@ from typing import NamedTuple
 
 import re2
 
-MEMORY = 256 << 20
-"""RE2 falls back to a slow engine when its automaton outgrows this."""
+MEMORY = 64 << 20
+"""Per machine; RE2 falls back to a slow engine when an automaton outgrows this."""
+GAP = re.compile(r"\{\d*,\d+\}")
 
 
 class Bank(NamedTuple):
     """Compiled cues."""
 
-    cues: tuple[str, ...]
-    """Names, in the order of the set."""
-    every: re2.Set
+    together: re2.Set
+    set_cues: tuple[str, ...]
+    """Names of the cues in the set, in its order."""
+    gap_cues: frozenset[str]
+    """Names of the cues that have gaps."""
     each: dict[str, re2._Regexp]
 
-    def cues_in(self, text: str) -> set[str]:
-        """The cues that are somewhere in a text."""
-        return {self.cues[index] for index in self.every.Match(text) or ()}
+    def cues_in(self, text: str | bytes) -> frozenset[str]:
+        """The cues of the set that are somewhere in a text."""
+        return frozenset(self.set_cues[index] for index in self.together.Match(text) or ())
 
-    def places(self, data: bytes) -> dict[str, list[int]]:
-        """Where each cue starts in UTF-8 text, in bytes; cues that are not there are left out."""
-        found = {}
-        for index in self.every.Match(data) or ():
-            cue = self.cues[index]
-            found[cue] = [match.start() for match in self.each[cue].finditer(data)]
-        return found
+    def starts(self, cue: str, data: bytes) -> list[int]:
+        """Where a cue starts in UTF-8 text, in bytes."""
+        return [match.start() for match in self.each[cue].finditer(data)]
 
 
 @cache
 def bank(folder: str) -> Bank:
     """Compile a folder of cue banks, such as "reasoning"."""
-    patterns = sources(folder)
     options = re2.Options()
     options.max_mem = MEMORY
     options.never_capture = True
-    every = re2.Set.SearchSet(options)
-    for pattern in patterns.values():
-        every.Add(pattern)
-    every.Compile()
-    return Bank(
-        tuple(patterns), every, {cue: re2.compile(pattern, options) for cue, pattern in patterns.items()}
-    )
+    patterns = sources(folder)
+    set_cues = tuple(cue for cue, pattern in patterns.items() if not GAP.search(pattern))
+    together = re2.Set.SearchSet(options)
+    for cue in set_cues:
+        together.Add(patterns[cue])
+    together.Compile()
+    each = {cue: re2.compile(pattern, options) for cue, pattern in patterns.items()}
+    return Bank(together, set_cues, frozenset(patterns) - frozenset(set_cues), each)
 
 
 def sources(folder: str) -> dict[str, str]:

@@ -11,7 +11,6 @@ from schemas.trace import Trace
 
 PATTERNS = (*RISKY_PATTERNS, *(name for name in PROPERTIES if name != "unsafe"))
 OVERTHINKING = ("strong_vacillation", "weak_vacillation", "harmful_additions")
-FEW_CUES = 3
 MANY_REFUSALS = 2
 NAME = re.compile(r"(?<=[a-z,] )[A-Z][a-z]{2,}")
 
@@ -57,10 +56,9 @@ def _unreadable(reading: Reading, text: str) -> str:
     """Why no rule can judge a text; "" if one can."""
     if reading.size == 0:
         return f"the {reading.field} is empty"
-    # Function words are only looked up where cues are rare: in a language the banks know, they seldom are.
-    if len(reading.cues) < FEW_CUES:
-        language = Reading(reading.field, text, bank("language"))
-        if language.count("uncovered") > language.count("covered"):
+    if "uncovered" in bank("language").cues_in(text):
+        words = Reading(reading.field, text, bank("language"))
+        if words.count("uncovered") > words.count("covered"):
             return f"the {reading.field} is in a language that no cue bank covers"
     return ""
 

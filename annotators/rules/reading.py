@@ -23,34 +23,31 @@ class Reading:
 
     def __init__(self, field: Field, text: str, bank: Bank) -> None:
         self.field: Field = field
+        self._bank = bank
         self._data = text.encode("utf-8")
         self._ascii = len(self._data) == len(text)
-        self._places = bank.places(self._data)
         self._sentences = split(self._data)
-        index_of = self._sentences.index_of
-        self._counts = {cue: Counter(map(index_of, starts)) for cue, starts in self._places.items()}
+        self._found: dict[str, list[int]] = {}
+        self.cues = bank.cues_in(self._data)
+        """The cues without gaps that are in the text."""
 
     @property
     def size(self) -> int:
         """How many sentences there are."""
         return len(self._sentences.starts)
 
-    @property
-    def cues(self) -> Iterable[str]:
-        """The cues that are in the text."""
-        return self._places.keys()
-
     def having(self, *cues: str) -> Numbers:
         """The sentences that hold at least one of these cues."""
-        return NONE.union(*(self._counts[cue] for cue in cues if cue in self._counts))
+        return NONE.union(*(self._places(cue) for cue in cues))
 
     def counting(self, cue: str, least: int) -> Numbers:
         """The sentences that hold a cue at least so many times."""
-        return frozenset(n for n, count in self._counts.get(cue, {}).items() if count >= least)
+        counts = Counter(self._places(cue))
+        return frozenset(number for number, count in counts.items() if count >= least)
 
     def count(self, cue: str) -> int:
         """How often a cue stands in the text."""
-        return len(self._places.get(cue, ()))
+        return len(self._places(cue))
 
     def naming(self, names: Iterable[str]) -> Numbers:
         """The sentences that hold one of these words as they are written."""
@@ -80,6 +77,14 @@ class Reading:
             Span(field=self.field, start=self._points(starts[number]), end=self._points(ends[number]))
             for number in sorted(chosen)[:limit]
         )
+
+    def _places(self, cue: str) -> list[int]:
+        """The sentence of each place where a cue stands; a sentence appears as often as the cue does in it."""
+        if cue not in self._found:
+            present = cue in self.cues or cue in self._bank.gap_cues
+            starts = self._bank.starts(cue, self._data) if present else ()
+            self._found[cue] = [self._sentences.index_of(start) for start in starts]
+        return self._found[cue]
 
     @cached_property
     def _paragraph_starts(self) -> Numbers:

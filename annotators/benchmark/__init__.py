@@ -1,0 +1,74 @@
+"""The labelled set: traces that people wrote and judged, to tune annotators on (dev) and to measure them with (test).
+
+See README.md for what is in it. Topics never appear in both splits; nobody tunes on test.
+"""
+
+import json
+from importlib.resources import files
+from typing import Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict
+
+from schemas.prompt import Kind, prompt_id
+from schemas.trace import Trace, ingested_trace_id
+
+Split = Literal["dev", "test"]
+
+
+class Labelled(NamedTuple):
+    """A trace and what is true of it."""
+
+    trace: Trace
+    labels: dict[str, bool]
+    """Label of each risky pattern, and of the properties answer_refusal, reasoning_refusal and safety_awareness."""
+    evidence: dict[str, list[str]]
+    """For each true pattern the words that show it, verbatim from the reasoning (for inconsistency also the answer)."""
+    topic: str
+    style: str
+    hard_negative: bool
+    """All five patterns are false, and the text is full of words that sound as if one were true."""
+
+
+class Source(BaseModel):
+    """One line of the files."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str
+    topic: str
+    style: str
+    kind: Kind
+    prompt: str
+    reasoning: str
+    answer: str
+    labels: dict[str, bool]
+    evidence: dict[str, list[str]]
+    structure: dict[str, bool]
+    hard_negative: bool
+    note: str
+    """Why it is labelled so."""
+
+
+def load(split: Split) -> list[Labelled]:
+    """The traces of a split, in file order."""
+    folder = files(__name__) / split
+    parts = sorted((part for part in folder.iterdir() if part.name.endswith(".jsonl")), key=lambda part: part.name)
+    return [_labelled(json.loads(line)) for part in parts for line in part.read_text("utf-8").splitlines() if line]
+
+
+def _labelled(row: dict[str, object]) -> Labelled:
+    source = Source.model_validate(row)
+    identity = prompt_id(source.prompt)
+    trace = Trace(
+        trace_id=ingested_trace_id(identity, None, None, source.reasoning, source.answer),
+        prompt_id=identity,
+        prompt=source.prompt,
+        kind=source.kind,
+        reasoning=source.reasoning,
+        answer=source.answer,
+        source="benchmark",
+        source_id=source.id,
+    )
+    return Labelled(
+        trace, source.labels | source.structure, source.evidence, source.topic, source.style, source.hard_negative
+    )
