@@ -6,7 +6,7 @@ A reply is taken apart into reasoning and answer here, once (`take_apart`); nobo
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple, Protocol
 
-from annotators.split import OPEN, Fault, split
+from annotators.split import Fault, split
 from curation.recipe import Recipe
 
 Message = dict[str, str]
@@ -49,6 +49,8 @@ class Engine(Protocol):
     def chat(self, conversations: Sequence[Sequence[Message]], sampling: Sampling) -> list[Reply]:
         """Answer each conversation, in order.
 
+        A conversation that ends in the assistant's message is continued from there, and the reply is the whole turn.
+
         Raises:
             EngineError: if the model does not answer.
         """
@@ -56,23 +58,18 @@ class Engine(Protocol):
 
 
 def take_apart(
-    text: str,
-    prompt_opens_thinking: bool,
-    finish_reason: FinishReason,
-    prompt_tokens: int,
-    count: Callable[[str], int],
+    text: str, finish_reason: FinishReason, prompt_tokens: int, count: Callable[[str], int]
 ) -> Reply:
     """Make a reply of the text a model wrote.
 
     Args:
-        text: all that was generated, think tags included, without the end-of-turn token.
-        prompt_opens_thinking: whether the prompt ended in an opening think tag, which `text` then lacks.
+        text: the assistant's whole turn, think tags included, without the end-of-turn token: what the prompt began
+            (an opening think tag, a prefix), then what was generated.
         finish_reason: "length" when the token limit cut the text off.
         prompt_tokens: length of the prompt.
         count: counts the tokens of a text.
     """
-    whole = f"{OPEN}\n{text}" if prompt_opens_thinking else text
-    parts = split(whole, finish_reason)
+    parts = split(text, finish_reason)
     if not isinstance(parts, Fault):
         reasoning, answer, state = parts.reasoning, parts.answer, "closed"
     elif parts.reason == "no_think":

@@ -7,9 +7,9 @@ batch gives the same replies; a prompt asked in another batch may be answered ot
 from collections.abc import Sequence
 from typing import Any
 
-from annotators.split import OPEN
 from curation import console
-from curation.engines import Message, Reply, Sampling, take_apart
+from curation.engines import FinishReason, Message, Reply, Sampling, take_apart
+from curation.engines.prompting import Rendered, render
 from curation.engines.weights import fingerprint, load_model, load_tokenizer, locate
 from schemas.errors import EngineError
 from schemas.ids import content_id
@@ -43,8 +43,8 @@ class TransformersEngine:
 
     def chat(self, conversations: Sequence[Sequence[Message]], sampling: Sampling) -> list[Reply]:
         """Answer each conversation, in order."""
-        prompts = [self._prompt(messages) for messages in conversations]
-        by_length = sorted(range(len(prompts)), key=lambda i: len(prompts[i][1]))
+        prompts = [render(self._tokenizer, messages) for messages in conversations]
+        by_length = sorted(range(len(prompts)), key=lambda i: len(prompts[i].ids))
         replies: dict[int, Reply] = {}
         with console.progress("generate", total=len(prompts), unit="prompts") as advance:
             for start in range(0, len(by_length), BATCH):
@@ -54,19 +54,15 @@ class TransformersEngine:
                 advance(len(chosen))
         return [replies[i] for i in range(len(prompts))]
 
-    def _prompt(self, messages: Sequence[Message]) -> tuple[str, list[int]]:
-        text = self._tokenizer.apply_chat_template(list(messages), add_generation_prompt=True, tokenize=False)
-        return text, self._tokenizer.encode(text, add_special_tokens=False)
-
-    def _answer(self, prompts: Sequence[tuple[str, list[int]]], sampling: Sampling) -> list[Reply]:
+    def _answer(self, prompts: Sequence[Rendered], sampling: Sampling) -> list[Reply]:
         import torch
 
         stops = self._stop_tokens()
         pad = stops[0] if self._tokenizer.pad_token_id is None else self._tokenizer.pad_token_id
-        width = max(len(ids) for _, ids in prompts)
+        width = max(len(ids) for ids, _ in prompts)
         device = self._model.device
-        inputs = torch.tensor([[pad] * (width - len(ids)) + ids for _, ids in prompts], device=device)
-        mask = torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for _, ids in prompts], device=device)
+        inputs = torch.tensor([[pad] * (width - len(ids)) + ids for ids, _ in prompts], device=device)
+        mask = torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids, _ in prompts], device=device)
         how: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
         if sampling.temperature > 0:
             how = {
@@ -75,7 +71,7 @@ class TransformersEngine:
                 "top_p": sampling.top_p,
                 "top_k": 0,
             }
-            torch.manual_seed(int(content_id([sampling.seed, [text for text, _ in prompts]])[:12], 16))
+            torch.manual_seed(int(content_id([sampling.seed, [ids for ids, _ in prompts]])[:12], 16))
         with torch.inference_mode():
             output = self._model.generate(
                 input_ids=inputs,
@@ -88,15 +84,15 @@ class TransformersEngine:
         written = output[:, width:].tolist()
         return [self._reply(prompt, ids, stops) for prompt, ids in zip(prompts, written, strict=True)]
 
-    def _reply(self, prompt: tuple[str, list[int]], ids: list[int], stops: Sequence[int]) -> Reply:
+    def _reply(self, prompt: Rendered, ids: list[int], stops: Sequence[int]) -> Reply:
         end = next((i for i, token in enumerate(ids) if token in stops), None)
         # Special tokens stay in the text: some tokenizers mark the think tags as special, and without them the
         # boundary between reasoning and answer would be gone.
         text = self._tokenizer.decode(
             ids[:end], skip_special_tokens=False, clean_up_tokenization_spaces=False
         )
-        opened = prompt[0].rstrip().endswith(OPEN)
-        return take_apart(text, opened, "length" if end is None else "stop", len(prompt[1]), self._count)
+        finish: FinishReason = "length" if end is None else "stop"
+        return take_apart(prompt.lead + text, finish, len(prompt.ids), self._count)
 
     def _count(self, text: str) -> int:
         return len(self._tokenizer.encode(text, add_special_tokens=False))

@@ -41,6 +41,8 @@ class Header(Recipe):
     """The kind of model it is for: one that thinks by itself, one that is told to, or none (a fixed answer)."""
     kinds: tuple[Kind, ...] = ()
     """Kinds of prompts it is for; all where none is named."""
+    mean_tokens: int | None = Field(default=None, ge=1)
+    """Usual length of reasoning and answer in tokens, for estimates."""
 
 
 class Strategy(NamedTuple):
@@ -95,7 +97,9 @@ def choose(names: Sequence[str], own: Sequence[Path] = ()) -> list[Strategy]:
         except RecipeError as error:
             faults.append(str(error))
     taken = [strategy.name for strategy in chosen]
-    faults += [f"strategy {name!r} is given twice; keep one" for name in sorted(set(taken)) if taken.count(name) > 1]
+    faults += [
+        f"strategy {name!r} is given twice; keep one" for name in sorted(set(taken)) if taken.count(name) > 1
+    ]
     if not chosen and not faults:
         faults.append("no strategy; name one with --strategies or --strategy-file")
     if faults:

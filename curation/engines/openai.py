@@ -1,0 +1,288 @@
+"""Any server that speaks the OpenAI protocol: a vLLM server, or a vendor for judges and ordinary models.
+
+Many requests run at once; 429, 5xx, broken replies and lost connections are tried again with growing pauses. The
+surprise: a server that applies its chat template itself cannot be trusted with the beginning of an answer (R1's template
+drops it), so beginnings are rendered here and need the model's tokenizer.
+"""
+
+import asyncio
+import os
+import queue
+import random
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import orjson
+from pydantic import Field
+
+from annotators.split import Fault, separate
+from curation.engines import FinishReason, Message, Reply, Sampling, take_apart
+from curation.engines.prompting import beginning_of, render
+from curation.engines.streaming import Answered, Question, in_order
+from curation.engines.weights import load_tokenizer, locate
+from curation.recipe import Recipe
+from schemas.errors import EngineError, MissingExtraError
+
+REFUSED = {401: "the key is not accepted", 403: "access is refused", 404: "no such address or model"}
+"""Answers that no further request would change."""
+AGAIN = frozenset({408, 409, 425, 429})
+
+
+class ServerSettings(Recipe):
+    """Where the server is and how hard it may be pressed."""
+
+    base_url: str
+    """Such as http://localhost:8000/v1."""
+    api_key_env: str = "OPENAI_API_KEY"
+    """Environment variable with the key; the key itself never stands in a recipe."""
+    tokenizer: str | None = None
+    """Folder of the model's tokenizer: prompts are then rendered here and sent as tokens (vLLM's completions)."""
+    concurrency: int = Field(default=64, ge=1)
+    """Requests at once."""
+    requests_per_minute: int | None = Field(default=None, ge=1)
+    timeout_s: float = Field(default=600, gt=0)
+    """For one request."""
+    patience_s: float = Field(default=120, ge=0)
+    """For how long a request is tried again before it counts as failed."""
+    extra_body: dict[str, Any] = Field(default_factory=dict)
+    """Further fields of every request; a null removes a field, such as `temperature: null`."""
+
+
+class _Refused(Exception):
+    """The server will not answer anybody, or has stopped answering."""
+
+
+class _Unusable(Exception):
+    """One request that the server will not answer."""
+
+
+class _Again(Exception):
+    """Worth another try."""
+
+    def __init__(self, reason: str, after_s: float | None = None) -> None:
+        super().__init__(reason)
+        self.after_s = after_s
+
+
+class OpenAIEngine:
+    """Answers with a server."""
+
+    def __init__(self, model: str, settings: ServerSettings, revision: str | None = None) -> None:
+        self.name = f"{model}@{revision or 'server'}"
+        self._model = model
+        self._settings = settings
+        self._tokenizer = load_tokenizer(locate(settings.tokenizer)) if settings.tokenizer else None
+
+    def chat(self, conversations: Sequence[Sequence[Message]], sampling: Sampling) -> list[Reply]:
+        """Answer each conversation, in order."""
+        questions = [Question(messages, 0) for messages in conversations]
+        return in_order(self.stream(questions, sampling), len(questions))
+
+    def stream(self, questions: Sequence[Question], sampling: Sampling) -> Iterator[Answered]:
+        """Answer the questions in order of arrival; a question that cannot be answered fails alone.
+
+        Raises:
+            EngineError: if the server refuses (key, address, model) or has stopped answering.
+        """
+        arrived: queue.SimpleQueue[Answered | Exception | None] = queue.SimpleQueue()
+        stop = threading.Event()
+
+        def work() -> None:
+            try:
+                asyncio.run(
+                    _Session(self._settings, stop).answer(self._requests(questions, sampling), arrived)
+                )
+                arrived.put(None)
+            except Exception as error:  # noqa: BLE001  it is raised again in the caller's thread
+                arrived.put(error)
+
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        try:
+            while (found := arrived.get()) is not None:
+                if isinstance(found, _Refused):
+                    raise EngineError(f"{self._settings.base_url}: {found}")
+                if isinstance(found, Exception):
+                    raise found
+                yield found
+        finally:
+            stop.set()
+            thread.join()
+
+    def _requests(self, questions: Sequence[Question], sampling: Sampling) -> Iterator["_Request"]:
+        for place, question in enumerate(questions):
+            yield self._request(place, question.messages, sampling)
+
+    def _request(self, place: int, messages: Sequence[Message], sampling: Sampling) -> "_Request":
+        body: dict[str, Any] = {
+            "model": self._model,
+            "max_tokens": sampling.max_new_tokens,
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+        }
+        if self._tokenizer:
+            rendered = render(self._tokenizer, messages)
+            body |= {"prompt": rendered.ids, "skip_special_tokens": False}
+            return _Request(place, "completions", self._finish(body), rendered.lead)
+        if beginning_of(messages)[1]:
+            raise EngineError(
+                f"{self.name}: a server cannot be told how an answer begins without the model's tokenizer; name its "
+                "folder with --tokenizer (vLLM servers), or use the vllm or transformers engine"
+            )
+        body["messages"] = list(messages)
+        return _Request(place, "chat/completions", self._finish(body), "")
+
+    def _finish(self, body: dict[str, Any]) -> bytes:
+        body |= self._settings.extra_body
+        return orjson.dumps({name: value for name, value in body.items() if value is not None})
+
+
+class _Request:
+    """A request, ready to be sent as often as it takes."""
+
+    def __init__(self, place: int, path: str, body: bytes, lead: str) -> None:
+        self.place, self.path, self.body, self.lead = place, path, body, lead
+
+
+class _Session:
+    """One run of many requests against a server."""
+
+    def __init__(self, settings: ServerSettings, stop: threading.Event) -> None:
+        self._settings = settings
+        self._stop = stop
+        self._not_before = 0.0
+        self._last_answer = time.monotonic()
+
+    async def answer(self, requests: Iterator[_Request], arrived: "queue.SimpleQueue[Any]") -> None:
+        """Send the requests, a fixed number at once, and put an Answered for each."""
+        try:
+            import httpx
+        except ImportError as error:
+            raise MissingExtraError("httpx", "api") from error
+        width = self._settings.concurrency
+        limits = httpx.Limits(max_connections=width, max_keepalive_connections=width)
+        timeout = httpx.Timeout(self._settings.timeout_s, connect=10.0)
+        key = os.environ.get(self._settings.api_key_env, "")
+        headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {key}"} if key else {})
+        url = self._settings.base_url.rstrip("/") + "/"
+        async with httpx.AsyncClient(base_url=url, limits=limits, timeout=timeout, headers=headers) as client:
+            workers = {asyncio.create_task(self._work(client, requests, arrived)) for _ in range(width)}
+            await self._watch(workers)
+
+    async def _watch(self, workers: "set[asyncio.Task[None]]") -> None:
+        """Wait for the workers; stop all of them as soon as one raises or the caller listens no more."""
+        try:
+            while workers:
+                done, workers = await asyncio.wait(workers, timeout=0.2, return_when=asyncio.FIRST_EXCEPTION)
+                for worker in done:
+                    worker.result()
+                if self._stop.is_set():
+                    return
+        finally:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+
+    async def _work(
+        self, client: Any, requests: Iterator[_Request], arrived: "queue.SimpleQueue[Any]"
+    ) -> None:
+        # The workers share one iterator; no lock is needed, since nothing is awaited while taking the next.
+        for request in requests:
+            try:
+                arrived.put(Answered(request.place, await self._try(client, request)))
+            except _Unusable as error:
+                arrived.put(Answered(request.place, EngineError(str(error))))
+
+    async def _try(self, client: Any, request: _Request) -> Reply:
+        import httpx
+
+        began, pause = time.monotonic(), 0.5
+        while True:
+            await self._turn()
+            try:
+                reply = _read(await client.post(request.path, content=request.body), request.lead)
+                self._last_answer = time.monotonic()
+                return reply
+            except (_Again, httpx.TransportError) as error:
+                reason = str(error) or type(error).__name__
+                wait = getattr(error, "after_s", None)
+                if wait is not None:
+                    self._not_before = max(self._not_before, time.monotonic() + wait)
+            now = time.monotonic()
+            if now - began > self._settings.patience_s:
+                if self._last_answer < began:  # nobody has been answered in all that time
+                    raise _Refused(
+                        f"no usable answer for {now - began:.0f} s (last: {reason}); start the server again and "
+                        "run the same command: it goes on where it stopped"
+                    )
+                raise _Unusable(f"no usable answer in {now - began:.0f} s (last: {reason})")
+            await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311  jitter, no secret
+            pause = min(2 * pause, 30.0)
+
+    async def _turn(self) -> None:
+        """Wait for this request's turn under the rate limit and any pause the server asked for."""
+        now = time.monotonic()
+        due = max(now, self._not_before)
+        if per_minute := self._settings.requests_per_minute:
+            self._not_before = due + 60 / per_minute
+        if due > now:
+            await asyncio.sleep(due - now)
+
+
+def _read(response: Any, lead: str) -> Reply:
+    if response.status_code in REFUSED:
+        raise _Refused(f"{REFUSED[response.status_code]} ({response.status_code}: {response.text[:200]})")
+    if response.status_code in AGAIN or response.status_code >= 500:
+        raise _Again(f"status {response.status_code}", _retry_after(response))
+    if response.status_code != 200:
+        raise _Unusable(f"the server rejects the request ({response.status_code}: {response.text[:200]})")
+    try:
+        found = orjson.loads(response.content)
+        choice, usage = found["choices"][0], found.get("usage") or {}
+        return _reply(choice, usage, lead)
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        raise _Again(f"an answer that is not of the OpenAI protocol ({type(error).__name__})") from error
+
+
+def _reply(choice: dict[str, Any], usage: dict[str, Any], lead: str) -> Reply:
+    finish: FinishReason = "length" if choice["finish_reason"] == "length" else "stop"
+    prompt_tokens = int(usage.get("prompt_tokens") or 0)
+    if "text" in choice:
+        reply = take_apart(lead + choice["text"], finish, prompt_tokens, len)
+    else:
+        message = choice["message"]
+        reasoning = message.get("reasoning") or message.get("reasoning_content")
+        content = message.get("content") or ""
+        if reasoning is None:
+            reply = take_apart(content, finish, prompt_tokens, len)
+        else:
+            reply = _apart(reasoning.strip("\r\n"), content.strip("\r\n"), finish, prompt_tokens)
+    return _with_tokens(reply, usage)
+
+
+def _apart(reasoning: str, answer: str, finish: FinishReason, prompt_tokens: int) -> Reply:
+    parts = separate(reasoning, answer, finish)
+    state = parts.reason if isinstance(parts, Fault) else "closed"
+    return Reply(reasoning, answer, state, finish, prompt_tokens, len(reasoning), len(answer))
+
+
+def _with_tokens(reply: Reply, usage: dict[str, Any]) -> Reply:
+    """Put the server's token counts in: reasoning apart where it says so, else shared out by length of text."""
+    total = int(usage.get("completion_tokens") or 0)
+    told = (usage.get("completion_tokens_details") or {}).get("reasoning_tokens")
+    characters = reply.reasoning_tokens + reply.answer_tokens
+    reasoning = (
+        told if told is not None else round(total * reply.reasoning_tokens / characters) if characters else 0
+    )
+    return reply._replace(
+        reasoning_tokens=min(int(reasoning), total), answer_tokens=total - min(int(reasoning), total)
+    )
+
+
+def _retry_after(response: Any) -> float | None:
+    try:
+        return min(float(response.headers["retry-after"]), 120.0)
+    except (KeyError, ValueError):
+        return None

@@ -1,0 +1,45 @@
+"""What is sent to a model, token by token: the chat template's prompt, and the beginning of the answer where one is given.
+
+A conversation whose last message is the assistant's is continued, not answered anew: that is how a reasoning is repaired
+from a prefix and how thinking is switched off (an empty, closed think block). The surprise: some templates open the think
+block themselves, so the beginning must not open it again.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from annotators.split import OPEN
+from curation.engines import Message
+
+
+class Rendered(NamedTuple):
+    """A prompt, ready for a model."""
+
+    ids: list[int]
+    lead: str
+    """The part of the assistant's turn that the prompt holds already; the model's text goes on from it."""
+
+
+def render(tokenizer: Any, messages: Sequence[Message]) -> Rendered:
+    """Render a conversation with the model's own chat template.
+
+    Args:
+        tokenizer: a transformers tokenizer with a chat template.
+        messages: the conversation; a last message by the assistant is the beginning of the answer.
+    """
+    asked, beginning = beginning_of(messages)
+    text = tokenizer.apply_chat_template(asked, add_generation_prompt=True, tokenize=False)
+    lead = beginning
+    if text.rstrip().endswith(OPEN):
+        opening = text[text.rindex(OPEN) :]
+        rest = opening if beginning.startswith(opening) else OPEN
+        beginning = beginning.removeprefix(rest)
+        lead = opening + beginning
+    return Rendered(tokenizer.encode(text + beginning, add_special_tokens=False), lead)
+
+
+def beginning_of(messages: Sequence[Message]) -> tuple[list[Message], str]:
+    """The conversation without the answer's beginning, and that beginning ("" where there is none)."""
+    if messages and messages[-1]["role"] == "assistant":
+        return list(messages[:-1]), messages[-1]["content"]
+    return list(messages), ""

@@ -1,0 +1,197 @@
+"""The one home of vLLM: an engine in this process, with continuous batching and prefix caching.
+
+Prompts are rendered here and sent as token ids, so what the model sees is the chat template's tokens and nothing else.
+The surprise: on a CPU a seed per request kills vLLM's engine, so there one seed serves the whole session.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from curation.engines import FinishReason, Message, Reply, Sampling, take_apart
+from curation.engines.prompting import Rendered, render
+from curation.engines.streaming import Answered, Question, in_order
+from curation.engines.weights import fingerprint, load_tokenizer, locate
+from curation.recipe import Recipe
+from schemas.errors import EngineError, MissingExtraError
+
+WINDOW = 1024
+"""Questions handed to vLLM at once: more than it runs at a time, so that it never waits for us."""
+
+
+class VllmSettings(Recipe):
+    """How vLLM runs; everything else is left at vLLM's defaults."""
+
+    tensor_parallel: int = 1
+    """Number of accelerators one model is split over."""
+    quantization: str | None = None
+    """A quantisation done while loading, such as "fp8"; quantised checkpoints need no setting."""
+    max_model_len: int | None = None
+    """Longest prompt and answer together, in tokens; the model's own limit where it is not given."""
+    gpu_memory: float = 0.9
+    """Share of each accelerator's memory that vLLM may take."""
+    max_lora_rank: int = 64
+    """Largest rank of an adapter; only where the model is one."""
+
+
+class VllmEngine:
+    """Answers with vLLM in this process."""
+
+    def __init__(self, llm: Any, tokenizer: Any, name: str, adapter: Any = None) -> None:
+        self.name = name
+        self._llm = llm
+        self._tokenizer = tokenizer
+        self._adapter = adapter
+        self._seeds_requests = llm.llm_engine.vllm_config.device_config.device_type != "cpu"
+        if not tokenizer.chat_template:
+            raise EngineError(
+                f"{name}: no chat template, so it cannot be asked; use an instruction-tuned model"
+            )
+
+    @classmethod
+    def load(
+        cls, model: str, revision: str | None = None, settings: VllmSettings | None = None, seed: int = 0
+    ) -> "VllmEngine":
+        """Load a model folder (or adapter folder), a run folder of `sft run`, or a hub model.
+
+        Args:
+            model: what `locate` takes.
+            revision: the commit of a hub model.
+            settings: how vLLM runs.
+            seed: the session's seed, for sampling on machines that cannot seed single requests.
+
+        Raises:
+            EngineError: if there is no such model or vLLM cannot load it.
+            MissingExtraError: if vLLM is not installed.
+        """
+        settings = settings or VllmSettings()
+        weights = locate(model, revision)
+        tokenizer = load_tokenizer(weights)
+        base = locate(weights.adapter_base) if weights.adapter_base else weights
+        adapter = _adapter(str(weights.folder)) if weights.adapter_base else None
+        llm = _start(str(base.folder), settings, seed, lora=adapter is not None)
+        return cls(llm, tokenizer, f"{weights.name}@{fingerprint(weights)}", adapter)
+
+    def chat(self, conversations: Sequence[Sequence[Message]], sampling: Sampling) -> list[Reply]:
+        """Answer each conversation, in order."""
+        questions = [Question(messages, sampling.seed + i) for i, messages in enumerate(conversations)]
+        return in_order(self.stream(questions, sampling), len(questions))
+
+    def stream(self, questions: Sequence[Question], sampling: Sampling) -> Iterator[Answered]:
+        """Answer the questions in order of arrival; a prompt that is too long fails alone.
+
+        Raises:
+            EngineError: if vLLM's engine dies.
+        """
+        from vllm.v1.engine.exceptions import EngineDeadError
+
+        engine = self._llm.llm_engine
+        running: dict[str, tuple[int, Rendered]] = {}
+        waiting = iter(enumerate(questions))
+        try:
+            while True:
+                yield from self._fill(waiting, running, sampling)
+                if not running:
+                    return
+                for output in engine.step():
+                    if output.finished:
+                        index, prompt = running.pop(output.request_id)
+                        yield Answered(index, self._reply(prompt, output.outputs[0]))
+        except EngineDeadError as error:
+            running.clear()
+            raise EngineError(
+                f"{self.name}: vLLM's engine died (see its log above); run the same command again to go on"
+            ) from error
+        finally:
+            if running:  # the caller stopped listening
+                engine.abort_request(list(running))
+
+    def _fill(
+        self,
+        waiting: Iterator[tuple[int, Question]],
+        running: dict[str, tuple[int, Rendered]],
+        sampling: Sampling,
+    ) -> Iterator[Answered]:
+        from vllm.exceptions import VLLMValidationError
+
+        while len(running) < WINDOW and (following := next(waiting, None)):
+            index, question = following
+            prompt = render(self._tokenizer, question.messages)
+            request = str(next(self._llm.request_counter))
+            try:
+                self._llm.llm_engine.add_request(
+                    request,
+                    {"prompt_token_ids": prompt.ids},
+                    self._params(question, sampling),
+                    lora_request=self._adapter,
+                )
+                running[request] = index, prompt
+            except (VLLMValidationError, ValueError) as error:
+                yield Answered(index, EngineError(f"{self.name}: {error}"))
+
+    def _params(self, question: Question, sampling: Sampling) -> Any:
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        seeded = self._seeds_requests and sampling.temperature > 0
+        return SamplingParams(
+            max_tokens=sampling.max_new_tokens,
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            seed=question.seed if seeded else None,
+            detokenize=False,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )
+
+    def _reply(self, prompt: Rendered, output: Any) -> Reply:
+        ids = list(output.token_ids)
+        finish: FinishReason = "stop" if output.finish_reason == "stop" else "length"
+        if finish == "stop" and ids:
+            ids.pop()  # the end-of-turn token
+        # Special tokens stay in the text: some tokenizers mark the think tags as special.
+        text = self._tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        return take_apart(prompt.lead + text, finish, len(prompt.ids), self._count)
+
+    def _count(self, text: str) -> int:
+        return len(self._tokenizer.encode(text, add_special_tokens=False))
+
+
+def _start(model: str, settings: VllmSettings, seed: int, lora: bool) -> Any:
+    # Results go to stdout, so vLLM's log must not; and nobody asked it to phone home.
+    os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
+    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+    try:
+        from vllm import LLM
+        from vllm.platforms import current_platform
+    except ImportError as error:
+        raise MissingExtraError("vllm", "vllm") from error
+    options: dict[str, Any] = {"quantization": settings.quantization}
+    if current_platform.is_cpu():
+        os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
+        options |= {"enforce_eager": True, "dtype": "bfloat16"}
+    else:
+        options["gpu_memory_utilization"] = settings.gpu_memory
+    if lora:
+        options |= {"enable_lora": True, "max_lora_rank": settings.max_lora_rank}
+    try:
+        return LLM(
+            model=model,
+            seed=seed,
+            tensor_parallel_size=settings.tensor_parallel,
+            max_model_len=settings.max_model_len,
+            enable_prefix_caching=True,
+            trust_remote_code=False,
+            disable_log_stats=True,
+            **options,
+        )
+    except (ValueError, RuntimeError, OSError) as error:
+        raise EngineError(f"{model}: vLLM cannot load it ({str(error).strip()[-300:]})") from error
+
+
+def _adapter(folder: str) -> Any:
+    try:
+        from vllm.lora.request import LoRARequest
+    except ImportError as error:
+        raise MissingExtraError("vllm", "vllm") from error
+    return LoRARequest("adapter", 1, folder)
