@@ -20,6 +20,7 @@ LOOP_WINDOW = 24
 """Code points that must recur for a loop to be suspected."""
 LOOP_PERIOD = 600
 """The longest unit, in code points, whose repetition is looked for."""
+LOOP_REACH = LOOP_PERIOD + LOOP_WINDOW
 LOOP_REPEATS = 6
 LOOP_LENGTH = 240
 """A shorter stretch of repetition is no loop: rulers, tables and laughter repeat too."""
@@ -82,12 +83,17 @@ def separate(reasoning: str, answer: str, finish_reason: str | None = None) -> S
         return _truncated()
     if not answer or answer.isspace():
         return Fault("empty_answer", "nothing follows the reasoning")
-    for name, field in (("reasoning", reasoning), ("answer", answer)):
-        if "think>" in field and (OPEN in field or CLOSE in field):
-            return Fault("several", f"a further think tag stands in the {name}")
-        if len(field) >= LOOP_LENGTH and (unit := loop_length(field)):
-            return Fault("loop", f"the {name} repeats the same {unit} characters over and over")
+    if fault := _field_fault("reasoning", reasoning) or _field_fault("answer", answer):
+        return fault
     return Split("" if reasoning.isspace() else reasoning, answer)
+
+
+def _field_fault(name: str, text: str) -> Fault | None:
+    if "think>" in text and (OPEN in text or CLOSE in text):
+        return Fault("several", f"a further think tag stands in the {name}")
+    if len(text) >= LOOP_LENGTH and (unit := loop_length(text)):
+        return Fault("loop", f"the {name} repeats the same {unit} characters over and over")
+    return None
 
 
 def loop_length(text: str) -> int:
@@ -97,9 +103,9 @@ def loop_length(text: str) -> int:
     and a third of the text. Such a stretch covers a quarter point of the text, so three bounded searches find it and
     the cost does not grow with the text.
     """
-    quarter = len(text) // 4
-    for start in (quarter, 2 * quarter, 3 * quarter):
-        again = text.find(text[start : start + LOOP_WINDOW], start + 1, start + LOOP_PERIOD + LOOP_WINDOW)
+    find, step = text.find, len(text) // 4
+    for start in (step, 2 * step, 3 * step):
+        again = find(text[start : start + LOOP_WINDOW], start + 1, start + LOOP_REACH)
         if again > 0:
             length = _repeated_length(text, start, again - start)
             if length >= max(LOOP_LENGTH, LOOP_REPEATS * (again - start), LOOP_SHARE * len(text)):

@@ -4,6 +4,7 @@ Lines are plain tuples (their columns are in COLUMNS): building a model object p
 the row's JSON does.
 """
 
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import orjson
@@ -23,15 +24,21 @@ META = TEXTS | INTEGERS
 PROMPT_ONLY = ("category", "attack", "reference_answer")
 FINISH_REASONS = (None, "stop", "length", "abort")
 INT32 = 2**31
+TRACE_FIELDS = (
+    "prompt", "kind", "strategy", "strategy_version", "model", "system", "prompt_tokens", "reasoning_tokens",
+    "answer_tokens", "sampling", "sample_index", "parent_id", "source", "source_id",
+)  # fmt: skip
+"""Fields that go into the traces table as they are."""
+DEFAULTS: dict[str, Any] = dict.fromkeys(TRACE_FIELDS) | {"sample_index": 0}
+_trace_fields = itemgetter(*TRACE_FIELDS)
 COLUMNS = {
     "prompts": (
         "prompt_id", "text", "kind", "source", "category", "attack", "reference_answer", "source_file", "source_line",
         "source_id", "extra",
     ),
     "traces": (
-        "trace_id", "prompt_id", "prompt", "kind", "strategy", "strategy_version", "model", "system", "reasoning",
-        "answer", "finish_reason", "prompt_tokens", "reasoning_tokens", "answer_tokens", "sampling", "sample_index",
-        "parent_id", "source", "source_file", "source_line", "source_id", "extra",
+        "trace_id", "prompt_id", "reasoning", "answer", "finish_reason", "source_file", "source_line", "extra",
+        *TRACE_FIELDS,
     ),
     "quarantine": (
         "quarantine_id", "stage", "source_file", "source_line", "source_id", "reason", "detail", "row",
@@ -93,13 +100,20 @@ def trace_line(fields: dict[str, Any], extra: dict[str, Any], place: Place, line
     for name in PROMPT_ONLY:  # the prompts table keeps the first row's; this row's own stay with the trace
         if name in fields:
             extra[name] = fields[name]
-    strategy, model, key = get("strategy"), get("model"), prompt_id(prompt)
+    key = prompt_id(prompt)
+    trace_id = ingested_trace_id(key, get("strategy"), get("model"), reasoning, answer)
+    row = DEFAULTS | {"kind": place.kind, "source": place.source} | fields
     trace = (
-        ingested_trace_id(key, strategy, model, reasoning, answer), key, prompt, get("kind", place.kind), strategy,
-        get("strategy_version"), model, get("system"), reasoning, answer, finish_reason, get("prompt_tokens"),
-        get("reasoning_tokens"), get("answer_tokens"), get("sampling"), get("sample_index", 0), get("parent_id"),
-        get("source", place.source), place.file, line, get("source_id"), _json(extra),
-    )  # fmt: skip
+        trace_id,
+        key,
+        reasoning,
+        answer,
+        finish_reason,
+        place.file,
+        line,
+        _json(extra),
+        *_trace_fields(row),
+    )
     return Lines(_prompt_tuple(key, prompt, fields, None, place, line), trace)
 
 
