@@ -15,6 +15,7 @@ from curation import console
 from curation.mix import folder, picking
 from curation.query import Connection, check_condition, connect, sql_file
 from curation.recipe import Lines, Location, Recipe, load_recipe
+from curation.review import gate
 from curation.store import Corpus
 from curation.tokens import TokenCounter
 from curation.versions import versions
@@ -54,6 +55,8 @@ class MixRecipe(Recipe):
     tokenizer: str | None = None
     """A folder with tokenizer.json for exact token counts; without it, recorded counts or UTF-8 bytes / 4."""
     on_shortage: Shortage = "error"
+    agreement: gate.AgreementWish | None = None
+    """How far reviewers must agree on each pattern before a mix may be built on this corpus."""
     jsonl: bool = False
     """Also write train.jsonl."""
 
@@ -71,7 +74,7 @@ def run(recipe_path: Path, corpus_dir: Path, out: Path) -> Manifest:
     connection = connect(corpus)
     _check_expressions(connection, recipe, lines)
     tallies = decide(connection, recipe, corpus)
-    _check_shortages(tallies, recipe, lines)
+    _check_wishes(connection, tallies, recipe, lines)
     rows = folder.chosen_rows(connection)
     for name, tally in tallies.items():
         if tally.kept == 0:
@@ -160,8 +163,11 @@ def _check_expressions(connection: Connection, recipe: MixRecipe, lines: Lines) 
         raise RecipeError("\n".join(faults))
 
 
-def _check_shortages(tallies: dict[str, picking.Tally], recipe: MixRecipe, lines: Lines) -> None:
-    faults = []
+def _check_wishes(
+    connection: Connection, tallies: dict[str, picking.Tally], recipe: MixRecipe, lines: Lines
+) -> None:
+    disagreements = gate.check(connection, recipe.agreement) if recipe.agreement else []
+    faults = [lines.error(("agreement",), fault) for fault in disagreements]
     for name, tally in tallies.items():
         part = recipe.parts[name]
         if isinstance(part.take, int) and tally.kept < part.take and _on_shortage(recipe, part) == "error":

@@ -51,7 +51,6 @@ def run(
     found = rounds.open_or_create(corpus, recipe)
     dataset = datasets.ensure(client, found.recipe)
     members = datasets.ensure_members(client, dataset, reviewers)
-    there = datasets.stored(client, dataset)
     sent = _Sent(client, dataset, datasets.stored(client, dataset))
     with console.progress("push", total=len(found.tasks), unit="traces") as advance:
         for batch in _batches(_with_vectors(corpus, recipe.name)):

@@ -1,0 +1,69 @@
+"""The agreement gate: a mix may demand that people agree on a pattern before it trusts their labels.
+
+Agreement is Krippendorff's alpha over the traces that two or more people judged. Where all of them always said the same,
+alpha is undefined and the gate stays shut: reviews of traces that do show the pattern are missing then.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from annotators.agreement import Agreement, agreement, by_unit
+from curation.query import Connection, quoted, sql_file
+from curation.recipe import Recipe
+from schemas.patterns import RISKY_PATTERNS
+
+PatternName = Literal[
+    "lack_of_safety_awareness", "strong_vacillation", "weak_vacillation", "harmful_additions", "inconsistency"
+]
+
+
+class AgreementWish(Recipe):
+    """How far people must agree, for each pattern."""
+
+    alpha_min: Annotated[float, Field(ge=-1, le=1)] = 0.67
+    """The least alpha; Krippendorff calls 0.667 the lowest that allows tentative conclusions."""
+    n_min: Annotated[int, Field(ge=1)] = 50
+    """The least number of traces judged by two or more people."""
+    patterns: Annotated[tuple[PatternName, ...], Field(min_length=1)] = RISKY_PATTERNS  # type: ignore[assignment]
+    """The patterns it is demanded of; all five by default."""
+
+
+def check(connection: Connection, wish: AgreementWish) -> list[str]:
+    """What is missing, one fault per pattern; none if the wish is met."""
+    found = agreements(connection, wish.patterns)
+    faults = (_fault(pattern, found[pattern], wish) for pattern in wish.patterns)
+    return [fault for fault in faults if fault]
+
+
+def agreements(connection: Connection, patterns: Sequence[str] = RISKY_PATTERNS) -> dict[str, Agreement]:
+    """How far people agree on each pattern in this corpus."""
+    names = "(" + ", ".join(quoted(pattern) for pattern in patterns) + ")"
+    rows = connection.execute(sql_file("reviewer_labels.sql").format(patterns=names)).fetchall()
+    return {
+        wanted: agreement(
+            by_unit((trace_id, label) for trace_id, pattern, _, label, _ in rows if pattern == wanted)
+        )
+        for wanted in patterns
+    }
+
+
+def _fault(pattern: str, found: Agreement, wish: AgreementWish) -> str | None:
+    if found.units < wish.n_min:
+        missing = wish.n_min - found.units
+        return (
+            f"{pattern}: {found.units} traces judged by two or more people, {wish.n_min} wanted: {missing} more needed; "
+            "see `curate review push` and `curate review status`"
+        )
+    if found.alpha is None:
+        return (
+            f"{pattern}: alpha is undefined, since all {found.units} traces were given one and the same label; "
+            "have traces of both kinds reviewed"
+        )
+    if found.alpha < wish.alpha_min:
+        return (
+            f"{pattern}: alpha {found.alpha:.2f} [{found.low:.2f}, {found.high:.2f}] over {found.units} traces, "
+            f"{wish.alpha_min:.2f} wanted; sharpen the codebook's definition with the reviewers and review again"
+        )
+    return None

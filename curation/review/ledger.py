@@ -1,0 +1,77 @@
+"""The reviews that a corpus holds: every version of every response that was ever seen, and the annotations they make.
+
+Annotations are always worked out from the whole `reviews` table, not from what has just arrived: a run that was killed
+between the two tables is put right by the next one.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from curation.annotate import to_table
+from curation.query import connect
+from curation.review import reviews
+from curation.review.reviews import FAMILY, Mark, Review
+from curation.store import Corpus
+from schemas.annotation import Annotation
+from schemas.ids import content_id
+
+
+def load(corpus: Corpus) -> list[Review]:
+    """All versions of all reviews."""
+    return [_review(row) for batch in corpus.scan("reviews") for row in batch.to_pylist()]
+
+
+def add(corpus: Corpus, arrived: Sequence[Review]) -> tuple[int, int]:
+    """Keep reviews that are new, then annotations that they change.
+
+    Returns:
+        How many versions of reviews and how many annotations were written.
+    """
+    with corpus.writing("reviews", "annotations"):
+        known = corpus.keys("reviews")
+        new = {_key(review): review for review in arrived if _key(review) not in known}
+        corpus.append_rows("reviews", [_row(review) for review in new.values()])
+        missing = reviews.due(load(corpus), _said_by_people(corpus))
+        if missing:
+            corpus.append("annotations", to_table(missing))
+    return len(new), len(missing)
+
+
+def quarantine(corpus: Corpus, stage: str, source: str, faults: Sequence[tuple[int, str, str]]) -> None:
+    """Set bad reviews aside: (line or position, reason, detail) each."""
+    rows = [
+        {
+            "quarantine_id": content_id([stage, source, line, detail]), "stage": stage, "source_file": source,
+            "source_line": line, "reason": reason, "detail": detail,
+        }
+        for line, reason, detail in faults
+    ]  # fmt: skip
+    with corpus.writing("quarantine"):
+        known = corpus.keys("quarantine")
+        corpus.append_rows("quarantine", [row for row in rows if row["quarantine_id"] not in known])
+
+
+def texts(corpus: Corpus, trace_ids: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Reasoning and answer of those traces that the corpus has."""
+    query = "select trace_id, reasoning, answer from traces semi join (select unnest($ids) as trace_id) using (trace_id)"
+    rows = connect(corpus).execute(query, {"ids": list(trace_ids)}).fetchall()
+    return {trace_id: {"reasoning": reasoning, "answer": answer} for trace_id, reasoning, answer in rows}
+
+
+def _said_by_people(corpus: Corpus) -> list[Annotation]:
+    query = f"from annotations where split_part(split_part(annotator, '@', 1), ':', 1) = '{FAMILY}'"
+    rows = connect(corpus).sql(query).to_arrow_table().to_pylist()
+    return [Annotation.model_validate({**row, "spans": row["spans"] or ()}) for row in rows]
+
+
+def _key(review: Review) -> tuple[str, str, str, str]:
+    return (review.round, review.trace_id, review.reviewer, review.updated_at)
+
+
+def _row(review: Review) -> dict[str, Any]:
+    return {**review._asdict(), "spans": [mark._asdict() for mark in review.spans]}
+
+
+def _review(row: dict[str, Any]) -> Review:
+    spans = tuple(Mark(**mark) for mark in row.pop("spans") or ())
+    return Review(**row | {"patterns": tuple(row["patterns"] or ())}, spans=spans)

@@ -1,0 +1,111 @@
+"""`curate review pull`: bring reviewers' responses home as annotations by `human:<user>`.
+
+Every version of a response that a pull has seen stays in the `reviews` table, drafts and discarded ones too; only
+submitted ones speak in the annotations.
+"""
+
+from collections import Counter
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from curation import console
+from curation.review import dataset as datasets
+from curation.review import ledger, reviews, rounds
+from curation.review.client import Client, User
+from curation.review.reviews import SUBMITTED, Review, reviewer_name
+from curation.store import Corpus
+from schemas.errors import ServerError
+from schemas.manifest import Counts, Manifest
+
+STAGE = "review-pull"
+
+
+class Pulled(NamedTuple):
+    """What a pull did."""
+
+    manifest: Manifest
+    new_reviews: int
+    """Versions of reviews that were not here before."""
+    new_annotations: int
+
+
+def run(corpus_dir: Path, name: str, client: Client) -> Pulled:
+    """Fetch all responses of a round and keep what is new.
+
+    Raises:
+        CorpusError: if the corpus has no such round.
+        ServerError: if the server does not answer or does not have the round.
+    """
+    corpus = Corpus(corpus_dir)
+    found = rounds.open_round(corpus, name)
+    dataset = datasets.find(client, name)
+    if dataset is None:
+        raise ServerError(
+            f'{client.url}: no round "{name}" there; send it with: curate review push --round {name}'
+        )
+    with console.progress("pull", total=len(found.tasks), unit="traces") as advance:
+        answered = []
+        for record in datasets.responses(client, dataset):
+            if record.get("responses"):
+                answered.append(record)
+            advance()
+    names = reviewer_names(client.users(dataset.workspace_id) + _all_users(client))
+    texts = ledger.texts(corpus, [record["external_id"] or "" for record in answered])
+    counts, arrived, faults = Counts(), [], []
+    for position, record in enumerate(answered):
+        trace_id = record["external_id"] or ""
+        for response in record["responses"]:
+            counts.rows += 1
+            reviewer = names.get(response["user_id"], f"gone-{response['user_id'][:8]}")
+            try:
+                review = _review(response, texts, name, trace_id, reviewer)
+            except (ValueError, KeyError, TypeError) as error:
+                counts.add("quarantined", "unreadable review")
+                faults.append((position, "unreadable review", f"{trace_id} by {reviewer}: {error}"))
+                continue
+            arrived.append(review)
+            if review.status == SUBMITTED:
+                counts.kept += 1
+            else:
+                counts.add("filtered", review.status)
+    ledger.quarantine(corpus, STAGE, name, faults)
+    added = ledger.add(corpus, arrived)
+    manifest = _manifest(name, counts, arrived)
+    corpus.write_manifest(manifest)
+    return Pulled(manifest, *added)
+
+
+def reviewer_names(users: list[User]) -> dict[str, str]:
+    """Annotator names by user id; of several users that would have one name, each gets a piece of their id as well."""
+    unique = {user.id: reviewer_name(user.name) for user in users}
+    taken = Counter(unique.values())
+    return {id: name if taken[name] == 1 else f"{name}-{id[:8]}" for id, name in unique.items()}
+
+
+def _review(
+    response: dict[str, Any], texts: dict[str, dict[str, str]], round: str, trace_id: str, reviewer: str
+) -> Review:
+    if trace_id not in texts:
+        raise ValueError("this corpus has no such trace")
+    return reviews.from_response(response, texts[trace_id], round, trace_id, reviewer)
+
+
+def _all_users(client: Client) -> list[User]:
+    """Everybody, for reviewers who have left the workspace; only owners may ask."""
+    try:
+        return client.users()
+    except ServerError:
+        return []
+
+
+def _manifest(name: str, counts: Counts, arrived: list[Review]) -> Manifest:
+    return Manifest(
+        stage=STAGE,
+        recipe={"round": name},
+        versions={"lrm-curate": version("lrm-curate"), "argilla": version("argilla")},
+        counts=counts,
+        summary={
+            "contradicting_themselves": sum(r.contradicts_itself for r in arrived if r.status == SUBMITTED)
+        },
+    )

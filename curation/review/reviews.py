@@ -1,0 +1,180 @@
+"""A person's review of a trace, and the annotations it makes. Nothing here touches disk or network.
+
+The ticked patterns are the verdict: each becomes true, the other four false, and marks are the evidence of the ticked
+ones. A review that is edited makes a new version of its author's annotations (`human:alice@2`); one that is taken back
+(discarded or put back to draft) makes a version that abstains.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from curation.review import questions
+from curation.review.spans import from_page
+from schemas.annotation import Annotation, Span
+from schemas.patterns import RISKY_PATTERNS
+
+SUBMITTED = "submitted"
+STATUSES = (SUBMITTED, "draft", "discarded")
+FAMILY = "human"
+TAKEN_BACK = "review taken back"
+
+
+class Mark(NamedTuple):
+    """Words that a reviewer marked, in code points of the trace's field."""
+
+    pattern: str
+    field: str
+    start: int
+    end: int
+
+
+class Review(NamedTuple):
+    """One version of one person's review of one trace: a row of the `reviews` table."""
+
+    round: str
+    trace_id: str
+    reviewer: str
+    updated_at: str
+    status: str
+    verdict: str | None
+    patterns: tuple[str, ...]
+    spans: tuple[Mark, ...]
+    comment: str | None
+
+    @property
+    def content(self) -> tuple[Any, ...]:
+        """What the person said, apart from when."""
+        return (self.status, self.verdict, self.patterns, self.spans, self.comment)
+
+    @property
+    def contradicts_itself(self) -> bool:
+        """Whether there are marks of a pattern that is not ticked, or ticks beside "none"."""
+        ticked = set(self.patterns)
+        return bool({mark.pattern for mark in self.spans} - ticked) or {questions.NONE} < ticked
+
+
+def from_response(
+    response: Mapping[str, Any], texts: Mapping[str, str], round: str, trace_id: str, reviewer: str
+) -> Review:
+    """The review in a server's response.
+
+    Args:
+        response: as the server tells it; offsets are the page's.
+        texts: the trace's reasoning and answer.
+        round, trace_id, reviewer: whose review of what it is.
+
+    Raises:
+        ValueError: if it is none; says why.
+    """
+    values = response.get("values") or {}  # a response may be discarded without ever having had values
+
+    def value(question: str) -> Any:
+        return (values.get(question) or {}).get("value")
+
+    marks = []
+    for field, question in questions.SPANS.items():
+        for span in value(question) or ():
+            start, end = (from_page(texts[field], int(span[edge])) for edge in ("start", "end"))
+            if start < end:  # a mark on nothing but the padding behind the text has no words
+                marks.append(Mark(str(span["label"]), field, start, end))
+    return checked(
+        Review(
+            round, trace_id, reviewer, str(response["updated_at"]), str(response["status"]), value(questions.VERDICT),
+            tuple(value(questions.PATTERNS) or ()), tuple(marks), value(questions.COMMENT) or None,
+        )
+    )  # fmt: skip
+
+
+def checked(review: Review) -> Review:
+    """The review in canonical order.
+
+    Raises:
+        ValueError: if it has an unknown status, verdict or pattern, or is submitted without a verdict.
+    """
+    known = (*RISKY_PATTERNS, questions.NONE)
+    if unknown := sorted(
+        ({*review.patterns} - {*known}) | ({mark.pattern for mark in review.spans} - {*RISKY_PATTERNS})
+    ):
+        raise ValueError(f"unknown pattern {', '.join(unknown)}")
+    if review.status not in STATUSES:
+        raise ValueError(f"unknown status {review.status!r}")
+    if review.verdict is not None and review.verdict not in questions.VERDICTS:
+        raise ValueError(f"unknown verdict {review.verdict!r}")
+    if review.status == SUBMITTED and not review.patterns:
+        raise ValueError('submitted without a pattern or "none"')
+    ordered = tuple(name for name in known if name in review.patterns)
+    return review._replace(patterns=ordered, spans=tuple(sorted(set(review.spans))))
+
+
+def annotations(review: Review, annotator: str) -> list[Annotation]:
+    """What a review says of each of the five patterns; all abstain if it is not submitted."""
+    made = []
+    for pattern in RISKY_PATTERNS:
+        label = pattern in review.patterns if review.status == SUBMITTED else None
+        spans = [
+            Span(field=m.field, start=m.start, end=m.end)
+            for m in review.spans
+            if label and m.pattern == pattern
+        ]
+        rationale = review.comment if label is not None else TAKEN_BACK
+        made.append(
+            Annotation(
+                trace_id=review.trace_id, pattern=pattern, annotator=annotator, label=label, spans=tuple(spans),
+                rationale=rationale,
+            )
+        )  # fmt: skip
+    return made
+
+
+def due(reviews: Iterable[Review], said: Iterable[Annotation]) -> list[Annotation]:
+    """The annotations that are missing so that the latest version of each person says what their reviews say.
+
+    Args:
+        reviews: all versions of all reviews.
+        said: all annotations by people.
+    """
+    versions: dict[tuple[str, str], dict[int, dict[str, Annotation]]] = defaultdict(lambda: defaultdict(dict))
+    for annotation in said:
+        name, _, number = annotation.annotator.partition("@")
+        versions[annotation.trace_id, name][int(number) if number.isdigit() else 1][annotation.pattern] = (
+            annotation
+        )
+    missing = []
+    for review in standing(reviews):
+        name = f"{FAMILY}:{review.reviewer}"
+        earlier = versions.get((review.trace_id, name), {})
+        latest = max(earlier, default=0)
+        wanted = annotations(review, name if latest == 0 else f"{name}@{latest + 1}")
+        if latest == 0 and review.status != SUBMITTED:
+            continue
+        if latest == 0 or any(_differ(new, earlier[latest].get(new.pattern)) for new in wanted):
+            missing += wanted
+    return missing
+
+
+def standing(reviews: Iterable[Review]) -> list[Review]:
+    """The review of each person and trace that counts: the latest submitted one, over all rounds.
+
+    Of each round only the latest version is looked at. Someone whose reviews are all drafts or discarded has the latest
+    of these as their standing review: it says that an earlier one was taken back.
+    """
+    rounds: dict[tuple[str, str, str], Review] = {}
+    for review in sorted(reviews, key=lambda review: review.updated_at):
+        rounds[review.trace_id, review.reviewer, review.round] = review
+    people: dict[tuple[str, str], Review] = {}
+    for review in sorted(rounds.values(), key=lambda review: (review.status == SUBMITTED, review.updated_at)):
+        people[review.trace_id, review.reviewer] = review
+    return [people[key] for key in sorted(people)]
+
+
+def reviewer_name(username: str) -> str:
+    """A user's name in the letters an annotator may have; "@" is the mark of a version there."""
+    return re.sub(r"[^\w.+/-]", "_", username.replace("@", "_at_")).strip("_") or "someone"
+
+
+def _differ(new: Annotation, old: Annotation | None) -> bool:
+    if old is None:
+        return True
+    return (new.label, set(new.spans), new.rationale) != (old.label, set(old.spans), old.rationale)
