@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Sequence
 from importlib.resources import files
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -74,6 +75,25 @@ def check_condition(connection: Connection, condition: str) -> None:
         raise RecipeError(_explain(error)) from error
     # The newline keeps a trailing `--` comment from swallowing the bracket.
     select(connection, f"select trace_id from candidates where ({condition}\n) limit 0")
+
+
+def prompts_where(
+    connection: Connection, condition: str, limit: int | None, seed: int
+) -> list[dict[str, Any]]:
+    """The prompts that meet a condition over `prompts`, in the order of their files (sql/generate_prompts.sql).
+
+    Raises:
+        RecipeError: if it is not one boolean SQL expression.
+    """
+    try:
+        duckdb.SQLExpression(condition)
+        query = connection.sql(
+            sql_file("generate_prompts.sql", where=condition),
+            params={"seed": str(seed), "limit": limit or 2**62},
+        )
+        return list(query.to_arrow_table().to_pylist())
+    except duckdb.Error as error:
+        raise RecipeError(f"where: {_explain(error)}") from error
 
 
 def candidates_view(annotators: Sequence[str]) -> str:

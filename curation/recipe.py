@@ -4,7 +4,7 @@ YAML surprises that this file guards against: a repeated key silently wins, `no`
 few bytes up to gigabytes (so they are refused).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -60,12 +60,47 @@ def load_recipe(path: Path, model: type[R]) -> Loaded[R]:
     Raises:
         RecipeError: naming every fault with its line.
     """
-    return _checked(*_load_extended(path, ()), model)
+    return check_recipe(*load_merged(path), model)
+
+
+def load_merged(path: Path) -> tuple[Any, Lines]:
+    """The plain data of a recipe with what it extends merged in, unchecked; raises as `load_recipe` does."""
+    return _load_extended(path, ())
 
 
 def parse_recipe(path: Path, text: bytes, model: type[R]) -> Loaded[R]:
     """Check a recipe that is a part of the file at `path`; raises as `load_recipe` does."""
-    return _checked(*_parse(path, text), model)
+    return check_recipe(*_parse(path, text), model)
+
+
+def from_options(model: type[R], path: Path | None, options: Mapping[tuple[str, ...], Any]) -> R:
+    """A recipe from a file, if there is one, and the command line's options, which win.
+
+    Args:
+        model: the recipe's class.
+        path: the file.
+        options: field path -> value; null means not given.
+
+    Raises:
+        RecipeError: naming every fault.
+    """
+    given: dict[str, Any] = {}
+    for place, value in options.items():
+        inner = given
+        if value is not None:
+            for step in place[:-1]:
+                inner = inner.setdefault(step, {})
+            inner[place[-1]] = value
+    if path:
+        data, lines = load_merged(path)
+        return check_recipe(_merge(data or {}, given), lines, model).recipe
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        faults = [(".".join(map(str, place)), message) for place, message in _faults(error, model)]
+        raise RecipeError(
+            "\n".join(f"{name}: {message}".removeprefix(": ") for name, message in faults)
+        ) from error
 
 
 def load_yaml(path: Path) -> tuple[Any, Lines]:
@@ -83,7 +118,8 @@ def load_yaml(path: Path) -> tuple[Any, Lines]:
     return _parse(path, text)
 
 
-def _checked(data: Any, lines: Lines, model: type[R]) -> Loaded[R]:
+def check_recipe(data: Any, lines: Lines, model: type[R]) -> Loaded[R]:
+    """Check plain data against a recipe's model; raises as `load_recipe` does."""
     try:
         return Loaded(model.model_validate(data), lines)
     except ValidationError as error:

@@ -114,6 +114,27 @@ def shipped(name: str) -> Strategy:
     return _parse(Path(f"{name}.md"), _text(file))
 
 
+def source(name: str) -> str:
+    """The text of a shipped strategy's file.
+
+    Raises:
+        RecipeError: if there is none of this name.
+    """
+    if name not in NAMES:
+        raise RecipeError(f"unknown strategy {name!r}; shipped: {', '.join(NAMES)}")
+    return _text(files("curation.strategies") / f"{name}.md").rstrip("\n")
+
+
+def listed() -> list[dict[str, str]]:
+    """The shipped strategies for a table: name, version, kind of model, place of the instruction, summary."""
+    found = [shipped(name) for name in NAMES]
+    return [
+        {"name": s.name, "version": s.version, "model": s.header.model, "instruction": s.header.instruction,
+         "summary": s.header.summary}
+        for s in found
+    ]  # fmt: skip
+
+
 def read(path: Path) -> Strategy:
     """A strategy from a file of the user's.
 

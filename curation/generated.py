@@ -1,0 +1,119 @@
+"""What becomes of a model's replies: rows of traces and quarantine, written a part at a time, each planned trace once.
+
+A quarantined reply keeps the planned trace's id as its own, so a rerun knows that it was answered. The surprise: the
+write locks are held only while a part is written, so that other commands work on while a model generates for hours; what
+another process has written in the meantime is left out.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from curation.engines import Message, Reply
+from curation.store import Corpus
+from schemas.ids import canonical_json
+
+PART_ROWS = 2048
+PART_SECONDS = 15.0
+"""A part is written when either is reached; a kill loses at most that much."""
+WHY = {
+    "truncated": "the model ran into its token limit; raise --max-new-tokens",
+    "unclosed": "the think block is never closed",
+    "no_think": "the model wrote no think block; is it a reasoning model, or the strategy one for ordinary models?",
+    "empty_answer": "nothing follows the reasoning",
+}
+
+
+class Task(NamedTuple):
+    """One trace that is to be made."""
+
+    trace_id: str
+    messages: Sequence[Message]
+    """What the model is sent."""
+    columns: Mapping[str, Any]
+    """The trace's columns that are known before the model has answered."""
+
+
+class Outcome(NamedTuple):
+    """The table a reply belongs in, and its row there."""
+
+    table: str
+    row: dict[str, Any]
+    reason: str | None
+    """Why it is quarantined."""
+
+
+def outcome(task: Task, reply: Reply, stage: str) -> Outcome:
+    """Make a row of a reply."""
+    columns = {
+        "trace_id": task.trace_id,
+        **task.columns,
+        "reasoning": reply.reasoning,
+        "answer": reply.answer,
+        "finish_reason": reply.finish_reason,
+        "prompt_tokens": reply.prompt_tokens,
+        "reasoning_tokens": reply.reasoning_tokens,
+        "answer_tokens": reply.answer_tokens,
+    }
+    if reply.think_state == "closed":
+        return Outcome("traces", columns, None)
+    row = {
+        "quarantine_id": task.trace_id,
+        "stage": stage,
+        "source_file": task.columns["source_file"] or "",
+        "source_line": task.columns["source_line"] or 0,
+        "source_id": task.columns["source_id"],
+        "reason": reply.think_state,
+        "detail": WHY.get(reply.think_state, "the reply is not one reasoning followed by one answer"),
+        "row": _json(columns),
+    }
+    return Outcome("quarantine", row, reply.think_state)
+
+
+class Output:
+    """Collects outcomes and writes them; use it in a `with` block."""
+
+    def __init__(self, corpus: Corpus) -> None:
+        self._corpus = corpus
+        self._waiting: dict[str, list[dict[str, Any]]] = {"traces": [], "quarantine": []}
+        self._parts: dict[str, list[Path]] = {}
+        self._keys: dict[str, set[str]] = {}
+        self._since = time.monotonic()
+
+    def __enter__(self) -> "Output":
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        self.flush()
+
+    def add(self, found: Outcome) -> None:
+        """Take one outcome."""
+        self._waiting[found.table].append(found.row)
+        rows = sum(len(rows) for rows in self._waiting.values())
+        if rows >= PART_ROWS or time.monotonic() - self._since > PART_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits."""
+        with self._corpus.writing("traces", "quarantine"):
+            for table, rows in self._waiting.items():
+                if rows:
+                    key = {"traces": "trace_id", "quarantine": "quarantine_id"}[table]
+                    have = self._known(table)
+                    self._corpus.append_rows(table, [row for row in rows if row[key] not in have])
+        self._waiting = {"traces": [], "quarantine": []}
+        self._since = time.monotonic()
+
+    def _known(self, table: str) -> set[str]:
+        parts = self._corpus.parts(table)
+        if parts != self._parts.get(table):
+            self._parts[table], self._keys[table] = parts, self._corpus.keys(table)
+        return self._keys[table]
+
+
+def _json(columns: Mapping[str, Any]) -> str:
+    try:
+        return canonical_json(dict(columns)).decode("utf-8")
+    except UnicodeEncodeError:  # a lone surrogate in what the model wrote
+        return ascii(dict(columns))
