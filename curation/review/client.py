@@ -133,6 +133,15 @@ def find_target(url: str | None, api_key: str | None, home: Path) -> Target:
                 f"{url}: no API key; give --api-key or set {KEY_VARIABLE} (your settings page in Argilla shows it)"
             )
         return Target(url, api_key)
+    return embedded_target(home)
+
+
+def embedded_target(home: Path) -> Target:
+    """The embedded server of `home`, as its owner.
+
+    Raises:
+        ServerError: if it does not run.
+    """
     server = process.running(home)
     if server is None:
         raise ServerError(

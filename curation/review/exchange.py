@@ -1,0 +1,188 @@
+"""`curate review export` and `import`: a round as JSONL, for any tool that is not Argilla.
+
+Offsets are code points of the text as it stands in the file, so no conversion is needed on either side. Importing a file
+twice changes nothing: a review counts as new when what it says is new.
+"""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from curation import console
+from curation.query import connect
+from curation.review import ledger, reviews, rounds
+from curation.review.reviews import SUBMITTED, Mark, Review, reviewer_name
+from curation.review.rounds import RoundRecipe
+from curation.store import Corpus, write_file
+from schemas.errors import DataError
+from schemas.manifest import Counts, Manifest
+from schemas.patterns import RISKY_PATTERNS
+
+STAGE = "review-import"
+
+
+class MarkLine(BaseModel):
+    """Marked words."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    pattern: str
+    field: str
+    start: int = Field(ge=0)
+    end: int
+
+
+class ReviewLine(BaseModel):
+    """One review in a file; other keys, such as the texts of an export, are passed over."""
+
+    trace_id: str
+    reviewer: str = Field(min_length=1)
+    patterns: list[str]
+    """The patterns that are there, or ["none"]."""
+    verdict: str | None = None
+    status: str = SUBMITTED
+    comment: str | None = None
+    spans: list[MarkLine] = Field(default_factory=list)
+    updated_at: datetime | None = None
+    """When it was given; the time of the import by default."""
+
+
+class Imported(NamedTuple):
+    """What an import did."""
+
+    manifest: Manifest
+    new_reviews: int
+    new_annotations: int
+
+
+def export(corpus_dir: Path, recipe: RoundRecipe, out: Path) -> int:
+    """Write a round, made now if there is none, as JSONL: the traces with suggestions, and each trace's reviews.
+
+    Raises:
+        RecipeError: if the round cannot be made with these settings.
+        CorpusError: if the file cannot be written.
+    """
+    corpus = Corpus(corpus_dir)
+    rounds.open_or_create(corpus, recipe)
+    given: dict[str, list[Review]] = {}
+    for review in reviews.standing(review for review in ledger.load(corpus) if review.round == recipe.name):
+        given.setdefault(review.trace_id, []).append(review)
+    rows = [row for batch in rounds.records(connect(corpus), recipe.name) for row in batch.to_pylist()]
+    lines = (_export_line(row, given.get(row["trace_id"], [])) for row in rows)
+    write_file(out, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode())
+    return len(rows)
+
+
+def run(corpus_dir: Path, name: str, file: Path) -> Imported:
+    """Read reviews from a JSONL file into a round.
+
+    Raises:
+        CorpusError: if the corpus has no such round.
+        DataError: if the file cannot be read at all.
+    """
+    corpus = Corpus(corpus_dir)
+    found = rounds.open_round(corpus, name)
+    texts = ledger.texts(corpus, [task.trace_id for task in found.tasks])
+    latest = {
+        (review.trace_id, review.reviewer): review
+        for review in sorted(ledger.load(corpus), key=lambda review: review.updated_at)
+        if review.round == name
+    }
+    counts, arrived, faults = Counts(), [], []
+    for number, text in _lines(file):
+        try:
+            found_here = read_line(text, name, texts)
+        except ValueError as error:
+            counts.rows += 1
+            counts.add("quarantined", "unreadable review")
+            faults.append((number, "unreadable review", _reason(error)))
+            continue
+        counts.rows += max(1, len(found_here))
+        counts.kept += len(found_here)
+        if not found_here:
+            counts.add("filtered", "no review yet")
+        for review in found_here:
+            known = latest.get((review.trace_id, review.reviewer))
+            if known is None or known.content != review.content:
+                arrived.append(review)
+                latest[review.trace_id, review.reviewer] = review
+    ledger.quarantine(corpus, STAGE, file.name, faults)
+    added = ledger.add(corpus, arrived)
+    manifest = Manifest(stage=STAGE, recipe={"round": name, "file": file.name}, counts=counts)
+    corpus.write_manifest(manifest)
+    if faults:
+        console.say(f"{file}:{faults[0][0]}: {faults[0][2]} (and {len(faults) - 1} more in quarantine)")
+    return Imported(manifest, *added)
+
+
+def read_line(text: str, round: str, texts: dict[str, dict[str, str]]) -> list[Review]:
+    """The reviews in a line: one, or those in the `reviews` of an exported line.
+
+    Raises:
+        ValueError: if one is unreadable, or is about a trace that is not in `texts`, or marks words outside of it.
+    """
+    line = json.loads(text)
+    if not isinstance(line, dict):
+        raise ValueError("not a JSON object")
+    given = line["reviews"] if "reviews" in line else [line]
+    return [_read(ReviewLine.model_validate(review), round, texts) for review in given]
+
+
+def _read(line: ReviewLine, round: str, texts: dict[str, dict[str, str]]) -> Review:
+    if line.trace_id not in texts:
+        raise ValueError(f"trace {line.trace_id!r} is not in this round")
+    for mark in line.spans:
+        length = len(texts[line.trace_id].get(mark.field, ""))
+        if not mark.start < mark.end <= length:
+            raise ValueError(
+                f"marked words [{mark.start}, {mark.end}) are outside of the {mark.field} ({length} characters)"
+            )
+    moment = line.updated_at or datetime.now(UTC)
+    return reviews.checked(
+        Review(
+            round, line.trace_id, reviewer_name(line.reviewer), moment.isoformat(), line.status, line.verdict,
+            tuple(line.patterns), tuple(Mark(**mark.model_dump()) for mark in line.spans), line.comment or None,
+        )
+    )  # fmt: skip
+
+
+def _export_line(row: dict[str, Any], given: list[Review]) -> dict[str, Any]:
+    verdicts = [] if row["blind"] else row["verdicts"] or []
+    evidence = [] if row["blind"] else row["evidence"] or []
+    true = {verdict["pattern"] for verdict in verdicts if verdict["label"]}
+    return {
+        **{
+            name: row[name]
+            for name in ("trace_id", "prompt", "reasoning", "answer", "strategy", "model", "kind")
+        },
+        "reason": row["reason"],
+        "blind": row["blind"],
+        "choices": [*RISKY_PATTERNS, "none"],
+        "suggested": [{k: v[k] for k in ("pattern", "label", "score", "provenance")} for v in verdicts],
+        "suggested_spans": [
+            {"pattern": e["pattern"], **span} for e in evidence if e["pattern"] in true for span in e["spans"]
+        ],
+        "reviews": [{**r._asdict(), "spans": [mark._asdict() for mark in r.spans]} for r in given],
+    }
+
+
+def _lines(file: Path) -> Iterator[tuple[int, str]]:
+    try:
+        with file.open(encoding="utf-8") as handle:
+            for number, line in enumerate(handle, start=1):
+                if line.strip():
+                    yield number, line
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{file}: cannot be read ({error}); give a JSONL file in UTF-8") from error
+
+
+def _reason(error: ValueError) -> str:
+    if isinstance(error, ValidationError):
+        return "; ".join(
+            f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_url=False)
+        )
+    return str(error)
