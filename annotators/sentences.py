@@ -8,15 +8,18 @@ import re
 from bisect import bisect_right
 from typing import NamedTuple
 
-# A stop with its closing quotes needs a space behind it, so that "3.5" holds together; a line break always ends.
-_LATIN_END = re.compile(rb"[.!?]+[\"')\]*]*[ \t]+|\n\s*")
-# Curly quotes, and the stops of Chinese, Devanagari and Arabic, which need no space.
+# A stop with its closing quotes and the white space behind it, or a line break. Both patterns start with a set of
+# bytes, which is what makes `re` fast here; whether there is white space is looked at afterwards.
+_LATIN_END = re.compile(rb"[.!?\n][.!?\"')\]*\s]*")
+# Also curly quotes, and the stops of Chinese, Devanagari and Arabic, which need no space.
 _ANY_END = re.compile(
-    rb"[.!?]+(?:[\"')\]*]|\xe2\x80[\x99\x9d])*[ \t]+|\n\s*"
-    rb"|(?:\xe3\x80\x82|\xef\xbc[\x81\x9f]|\xe0\xa5\xa4|\xd8\x9f)+(?:\xe2\x80[\x99\x9d])?\s*"
+    rb"[.!?\n](?:[.!?\"')\]*\s]|\xe2\x80[\x99\x9d])*"
+    rb"|[\xe3\xef\xe0\xd8](?:(?<=\xe3)\x80\x82|(?<=\xef)\xbc[\x81\x9f]|(?<=\xe0)\xa5\xa4|(?<=\xd8)\x9f)"
+    rb"(?:\xe2\x80[\x99\x9d]|\s)*"
 )
 _NOT_AN_END = frozenset((b"e.g", b"i.e", b"vs", b"Mr", b"Mrs", b"Ms", b"Dr", b"St"))
 FULL_STOP = ord(".")
+WHITE_SPACE = frozenset(b" \t\n\r\f\v")
 
 
 class Sentences(NamedTuple):
@@ -36,13 +39,15 @@ def split(data: bytes) -> Sentences:
     start = len(data) - len(data.lstrip())
     for match in (_LATIN_END if data.isascii() else _ANY_END).finditer(data):
         at, behind = match.span()
-        if data[at] == FULL_STOP and _abbreviated(data, at):
+        first = data[at]
+        if first < 128 and data[behind - 1] not in WHITE_SPACE:
             continue
-        stop = at + len(data[at:behind].rstrip())
-        if stop > start:
+        if first == FULL_STOP and _abbreviated(data, at):
+            continue
+        if at > start:
             starts.append(start)
-            ends.append(start + len(data[start:stop].rstrip()))
-        start = max(start, behind)
+            ends.append(at + len(match[0].rstrip()))
+        start = behind
     if start < len(data):
         starts.append(start)
         ends.append(len(data.rstrip()))

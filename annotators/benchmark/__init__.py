@@ -5,7 +5,7 @@ See README.md for what is in it. Topics never appear in both splits; nobody tune
 
 import json
 from importlib.resources import files
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from pydantic import BaseModel, ConfigDict
 
@@ -13,6 +13,7 @@ from schemas.prompt import Kind, prompt_id
 from schemas.trace import Trace, ingested_trace_id
 
 Split = Literal["dev", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
 
 
 class Labelled(NamedTuple):
@@ -52,8 +53,12 @@ class Source(BaseModel):
 def load(split: Split) -> list[Labelled]:
     """The traces of a split, in file order."""
     folder = files(__name__) / split
-    parts = sorted((part for part in folder.iterdir() if part.name.endswith(".jsonl")), key=lambda part: part.name)
-    return [_labelled(json.loads(line)) for part in parts for line in part.read_text("utf-8").splitlines() if line]
+    parts = sorted(
+        (part for part in folder.iterdir() if part.name.endswith(".jsonl")), key=lambda part: part.name
+    )
+    return [
+        _labelled(json.loads(line)) for part in parts for line in part.read_text("utf-8").splitlines() if line
+    ]
 
 
 def _labelled(row: dict[str, object]) -> Labelled:
@@ -70,5 +75,10 @@ def _labelled(row: dict[str, object]) -> Labelled:
         source_id=source.id,
     )
     return Labelled(
-        trace, source.labels | source.structure, source.evidence, source.topic, source.style, source.hard_negative
+        trace,
+        source.labels | source.structure,
+        source.evidence,
+        source.topic,
+        source.style,
+        source.hard_negative,
     )

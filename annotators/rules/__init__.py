@@ -8,10 +8,13 @@ from schemas.annotation import Annotation
 from schemas.trace import Trace
 
 NAME = "rules@1"
+SPANS = 3
+"""Evidence sentences per field: enough for a reader to decide."""
 
 
 def annotator() -> Annotator:
     """The rule annotator."""
+
     def annotate(traces: Sequence[Trace]) -> Iterator[Annotation]:
         for trace in traces:
             verdicts = judge(trace)
@@ -24,7 +27,7 @@ def annotator() -> Annotator:
                     label=verdict.label,
                     score=verdict.score,
                     spans=tuple(
-                        span for reading, chosen in verdict.evidence for span in reading.spans(chosen)
+                        span for reading, chosen in verdict.evidence for span in reading.spans(chosen, SPANS)
                     ),
                     rationale=verdict.rationale,
                 )

@@ -83,5 +83,5 @@ def _filled(text: str, fragments: dict[str, str]) -> str:
 
 
 def _expanded(text: str) -> str:
-    text = text.replace(" ... ", r"\b[^.!?;:\n]{0,40}?\b").replace("~", r"\w*").replace("'", "['’]")
+    text = text.replace(" ... ", r"\b[^.,!?;:()\n]*?\b").replace("~", r"\w*").replace("'", "['’]")
     return text.replace("(", "(?:").replace(" ", r"\s+")

@@ -27,7 +27,7 @@ class Reading:
         self._data = text.encode("utf-8")
         self._ascii = len(self._data) == len(text)
         self._sentences = split(self._data)
-        self._found: dict[str, list[int]] = {}
+        self._numbers: dict[str, Numbers] = {}
         self.cues = bank.cues_in(self._data)
         """The cues without gaps that are in the text."""
 
@@ -38,7 +38,9 @@ class Reading:
 
     def having(self, *cues: str) -> Numbers:
         """The sentences that hold at least one of these cues."""
-        return NONE.union(*(self._places(cue) for cue in cues))
+        if len(cues) == 1:
+            return self._sentences_with(cues[0])
+        return NONE.union(*map(self._sentences_with, cues))
 
     def counting(self, cue: str, least: int) -> Numbers:
         """The sentences that hold a cue at least so many times."""
@@ -70,7 +72,7 @@ class Reading:
                 covered.add(number)
         return frozenset(covered)
 
-    def spans(self, chosen: Numbers, limit: int = 3) -> tuple[Span, ...]:
+    def spans(self, chosen: Numbers, limit: int) -> tuple[Span, ...]:
         """The first few of these sentences as evidence, in code points."""
         starts, ends = self._sentences
         return tuple(
@@ -78,13 +80,16 @@ class Reading:
             for number in sorted(chosen)[:limit]
         )
 
+    def _sentences_with(self, cue: str) -> Numbers:
+        if cue not in self._numbers:
+            self._numbers[cue] = frozenset(self._places(cue))
+        return self._numbers[cue]
+
     def _places(self, cue: str) -> list[int]:
         """The sentence of each place where a cue stands; a sentence appears as often as the cue does in it."""
-        if cue not in self._found:
-            present = cue in self.cues or cue in self._bank.gap_cues
-            starts = self._bank.starts(cue, self._data) if present else ()
-            self._found[cue] = [self._sentences.index_of(start) for start in starts]
-        return self._found[cue]
+        if cue not in self.cues and cue not in self._bank.gap_cues:
+            return []
+        return [self._sentences.index_of(start) for start in self._bank.starts(cue, self._data)]
 
     @cached_property
     def _paragraph_starts(self) -> Numbers:

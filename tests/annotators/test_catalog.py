@@ -1,0 +1,13 @@
+import pytest
+
+from annotators import catalog
+from schemas.errors import RecipeError
+
+
+def test_rules_are_known_by_name() -> None:
+    assert catalog.get("rules").name == "rules@1"
+
+
+def test_an_unknown_name_lists_the_known_ones() -> None:
+    with pytest.raises(RecipeError, match=r"unknown annotator 'ruels'; known here: .*rules"):
+        catalog.get("ruels")
