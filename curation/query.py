@@ -7,40 +7,51 @@ configuration is locked, and `select` refuses every statement that is not a SELE
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
+from curation import candidates
 from curation.store import Corpus
 from schemas.errors import RecipeError
-from schemas.patterns import CODEBOOK, RISKY_PATTERNS
 from schemas.tables import TABLES
 
 Connection = duckdb.DuckDBPyConnection
 
 
-def connect(corpus: Corpus, memory_limit: str = "4GB", threads: int | None = None) -> Connection:
+def connect(
+    corpus: Corpus,
+    memory_limit: str = "4GB",
+    threads: int | None = None,
+    parts: Mapping[str, Sequence[str]] | None = None,
+) -> Connection:
     """Open a snapshot of the corpus: parts that appear later are not seen.
 
     Args:
         corpus: the corpus.
         memory_limit: the most memory DuckDB may use, such as "4GB"; larger work spills to the system's temporary folder.
         threads: how many threads it may use; all cores by default.
+        parts: names of the part files of each table that are seen; all by default.
     """
     connection = duckdb.connect(":memory:")
     connection.execute(f"set memory_limit = {quoted(memory_limit)}")
     connection.execute(f"set threads = {threads or len(os.sched_getaffinity(0))}")
     connection.execute("set preserve_insertion_order = false")
     for table, schema in TABLES.items():
-        _define_table(connection, corpus, table, schema)
-    connection.execute(sql_file("verdicts.sql"))
-    annotators = [
-        name for (name,) in connection.execute("select name from latest_annotators order by 1").fetchall()
-    ]
-    connection.execute(candidates_view(annotators))
+        seen = corpus.parts(table)
+        if parts is not None:
+            seen = [part for part in seen if part.name in parts.get(table, ())]
+        _define_table(connection, seen, table, schema)
+    for file in ("verdicts.sql", "clusters.sql"):
+        connection.execute(sql_file(file))
+    found = connection.execute(sql_file("opinions.sql")).fetchall()
+    connection.execute(
+        sql_file("candidates.sql", **candidates.pieces([candidates.Opinion(*row) for row in found]))
+    )
     root = str(corpus.root.resolve())
     connection.execute(f"set allowed_directories = [{quoted(root + os.sep)}]")
     connection.execute("set enable_external_access = false")
@@ -77,6 +88,20 @@ def check_condition(connection: Connection, condition: str) -> None:
     select(connection, f"select trace_id from candidates where ({condition}\n) limit 0")
 
 
+def check_order(connection: Connection, expression: str) -> None:
+    """Check that `expression` is one SQL expression over `candidates`, `part` and `tokens`.
+
+    Raises:
+        RecipeError: with DuckDB's explanation.
+    """
+    try:
+        duckdb.SQLExpression(expression)
+    except duckdb.Error as error:
+        raise RecipeError(_explain(error)) from error
+    rows = "(select *, ''::varchar as part, 0 as tokens from candidates)"
+    select(connection, f"select ({expression}\n) from {rows} limit 0")
+
+
 def prompts_where(
     connection: Connection, condition: str, limit: int | None, seed: int
 ) -> list[dict[str, Any]]:
@@ -94,23 +119,6 @@ def prompts_where(
         return list(query.to_arrow_table().to_pylist())
     except duckdb.Error as error:
         raise RecipeError(f"where: {_explain(error)}") from error
-
-
-def candidates_view(annotators: Sequence[str]) -> str:
-    """The SQL of the `candidates` view for the annotators at hand.
-
-    One row per trace: its columns, its prompt's category, attack and reference answer, the consensus label of each
-    pattern and property under the pattern's name (score under `<name>_score`), `risky` (any of the five; null while
-    one is unknown and none is true), and one struct per annotator such as `rules.weak_vacillation`.
-    """
-    names = [entry.name for entry in CODEBOOK]
-    labels = ",\n".join(
-        f"bool_or(label) filter (pattern = {quoted(n)}) as {n}, max(score) filter (pattern = {quoted(n)}) as {n}_score"
-        for n in names
-    )
-    structs = "".join(f",\n{_annotator_struct(annotator, names)}" for annotator in annotators)
-    risky = " or ".join(f"v.{name}" for name in RISKY_PATTERNS)
-    return sql_file("candidates.sql", labels=labels, annotators=structs, risky=risky)
 
 
 def benchmark_keys(texts: Sequence[str]) -> list[str]:
@@ -139,8 +147,7 @@ def identifier(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _define_table(connection: Connection, corpus: Corpus, table: str, schema: pa.Schema) -> None:
-    parts = corpus.parts(table)
+def _define_table(connection: Connection, parts: Sequence[Path], table: str, schema: pa.Schema) -> None:
     if parts:
         names = ", ".join(quoted(str(part.resolve())) for part in parts)
         connection.execute(
@@ -150,14 +157,6 @@ def _define_table(connection: Connection, corpus: Corpus, table: str, schema: pa
     connection.register("no_rows", schema.empty_table())
     connection.execute(f"create table {table} as select * from no_rows")
     connection.unregister("no_rows")
-
-
-def _annotator_struct(annotator: str, patterns: Sequence[str]) -> str:
-    fields = ", ".join(
-        f"{n} := bool_or(label) filter (name = {quoted(annotator)} and pattern = {quoted(n)})"
-        for n in patterns
-    )
-    return f"struct_pack({fields}) as {identifier(annotator)}"
 
 
 def _explain(error: duckdb.Error) -> str:

@@ -26,7 +26,8 @@ MARKER = "corpus.json"
 ROW_GROUP = 8192
 FEW_VALUES = (
     "kind", "strategy", "model", "system", "source", "source_file", "category", "attack", "finish_reason", "sampling",
-    "pattern", "annotator", "rationale", "stage", "reason", "part",
+    "pattern", "annotator", "rationale", "stage", "reason", "part", "field", "method", "generation", "benchmark",
+    "benchmark_row",
 )  # fmt: skip
 """Columns worth a dictionary; trying one on the long text columns costs a third of the write."""
 

@@ -109,6 +109,32 @@ REVIEWS = pa.schema(
 )
 """Every version of every response that was seen, drafts and discards too; `status` is submitted, draft or discarded."""
 
+CLUSTERS = pa.schema(
+    [
+        pa.field("field", _text, nullable=False),
+        pa.field("method", _text, nullable=False),
+        pa.field("generation", _text, nullable=False),
+        pa.field("id", _text, nullable=False),
+        pa.field("cluster_id", _text, nullable=False),
+        pa.field("representative", pa.bool_(), nullable=False),
+        ("similarity", pa.float32()),
+    ]
+)
+"""Which prompts (field prompt, query) or traces (field response) are duplicates; the last generation of a field and method counts."""
+
+CONTAMINATION = pa.schema(
+    [
+        pa.field("field", _text, nullable=False),
+        pa.field("id", _text, nullable=False),
+        pa.field("benchmark", _text, nullable=False),
+        pa.field("benchmark_row", _text, nullable=False),
+        pa.field("method", _text, nullable=False),
+        pa.field("score", pa.float32(), nullable=False),
+        ("spans", pa.list_(SPAN)),
+    ]
+)
+"""Which prompts (field prompt) or traces (field reasoning, answer) hold an evaluation prompt, and where; never its text."""
+
 TABLES: dict[str, pa.Schema] = {
     "prompts": PROMPTS,
     "traces": TRACES,
@@ -116,6 +142,8 @@ TABLES: dict[str, pa.Schema] = {
     "quarantine": QUARANTINE,
     "review_tasks": REVIEW_TASKS,
     "reviews": REVIEWS,
+    "clusters": CLUSTERS,
+    "contamination": CONTAMINATION,
 }
 
 KEYS: dict[str, tuple[str, ...]] = {
@@ -125,6 +153,8 @@ KEYS: dict[str, tuple[str, ...]] = {
     "quarantine": ("quarantine_id",),
     "review_tasks": ("round", "trace_id"),
     "reviews": ("round", "trace_id", "reviewer", "updated_at"),
+    "clusters": ("field", "method", "generation", "id"),
+    "contamination": ("field", "id", "benchmark", "benchmark_row", "method"),
 }
 """The columns that are unique together in each table."""
 

@@ -1,9 +1,16 @@
--- One row per trace with everything a mix may filter on; query.py fills in the expressions per pattern and annotator.
+-- One row per trace with everything a mix may filter on; candidates.py fills in the expressions per pattern and annotator.
 create view candidates as
 select
     t.* exclude (kind), coalesce(t.kind, p.kind) as kind, p.category, p.attack, p.reference_answer,
-    v.* exclude (trace_id), ({risky}) as risky, a.* exclude (trace_id)
+    {labels}, {risky} as risky,
+    r.duplicate, q.prompt_duplicate, coalesce(q.family, t.prompt_id) as prompt_family,
+    list_sort(list_distinct(list_concat(cp.benchmarks, ct.benchmarks))) as benchmarks,
+    cp.id is not null or ct.id is not null as contaminated
+    {annotators}
 from traces t
 left join prompts p using (prompt_id)
-left join (select trace_id, {labels} from verdicts group by trace_id) v using (trace_id)
-left join (select trace_id {annotators} from current_annotations group by trace_id) a using (trace_id)
+left join (select trace_id {opinions} from current_annotations group by trace_id) o using (trace_id)
+left join response_clusters r using (trace_id)
+left join prompt_clusters q using (prompt_id)
+left join (select id, list(distinct benchmark) as benchmarks from contamination where field = 'prompt' group by id) cp on cp.id = t.prompt_id
+left join (select id, list(distinct benchmark) as benchmarks from contamination where field <> 'prompt' group by id) ct on ct.id = t.trace_id

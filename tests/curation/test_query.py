@@ -1,8 +1,10 @@
+import random
+
 import pytest
 
 from curation.query import benchmark_keys, check_condition, connect, select
 from curation.store import Corpus
-from schemas import RecipeError
+from schemas import RISKY_PATTERNS, RecipeError
 
 
 def fill(corpus: Corpus, *annotations: tuple[str, bool | None], pattern: str = "weak_vacillation") -> None:
@@ -142,3 +144,36 @@ def test_a_condition_may_end_in_a_comment(corpus: Corpus) -> None:
 def test_a_benchmark_key_ignores_case_spacing_and_punctuation() -> None:
     same = benchmark_keys(["How do I kill a Python process?", "  how do I KILL a python\nprocess"])
     assert same[0] == same[1] != benchmark_keys(["How do I kill a Perl process?"])[0]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_candidates_carry_the_same_consensus_as_verdicts(corpus: Corpus, seed: int) -> None:
+    chance = random.Random(seed)
+    who = [
+        "rules@1",
+        "rules@2",
+        "embedding:m@1",
+        "judge:a@1",
+        "guard:b@1",
+        "human:ann",
+        "human:ann@2",
+        "human:bob",
+    ]
+    traces = [{"trace_id": f"t{n}", "prompt_id": "p", "prompt": "?", "reasoning": "", "answer": "", "sample_index": 0} for n in range(40)]  # fmt: skip
+    corpus.append_rows("traces", traces)
+    given = [
+        {"trace_id": trace["trace_id"], "pattern": pattern, "annotator": annotator,
+         "label": chance.choice([True, False, None]), "score": chance.choice([None, 0.25, 0.75])}
+        for trace in traces for pattern in RISKY_PATTERNS for annotator in who if chance.random() < 0.4
+    ]  # fmt: skip
+    corpus.append_rows("annotations", given)
+    connection = connect(corpus)
+    wide = select(connection, "select * from candidates").to_pylist()
+    found = {
+        (row["trace_id"], name): (row[name], row[f"{name}_score"]) for row in wide for name in RISKY_PATTERNS
+    }
+    for row in select(connection, "select * from verdicts").to_pylist():
+        label, score = found.pop((row["trace_id"], row["pattern"]))
+        assert label == row["label"]
+        assert score == pytest.approx(row["score"])
+    assert set(found.values()) <= {(None, None)}
