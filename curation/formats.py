@@ -54,18 +54,15 @@ def sort_out(form: Format, row: Any) -> Fields:
     extra: dict[str, Any] = {}
     if not fields.keys() <= form.takes:
         extra = {name: fields.pop(name) for name in row if name not in form.takes}
-    for column, field in form.rename.items():
-        if column in fields:
-            _move(fields, extra, column, field)
+    # all are taken out before any is put back: a map may swap two columns
+    for column, field, value in [(c, f, fields.pop(c)) for c, f in form.rename.items() if c in fields]:
+        if field in fields:
+            extra[column] = value
+        else:
+            fields[field] = value
     if form.unfold:
         form.unfold(fields)
     return Fields(fields, extra)
-
-
-def _move(fields: dict[str, Any], extra: dict[str, Any], column: str, field: str) -> None:
-    """Give a column its field's name; a row that has the field already keeps the column in extra."""
-    value = fields.pop(column)
-    (extra if field in fields else fields)[column if field in fields else field] = value
 
 
 def detect(columns: Collection[str]) -> str | None:

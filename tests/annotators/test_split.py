@@ -15,7 +15,28 @@ def reason(found: Split | Fault) -> str | None:
 
 def prose(words: int, seed: int = 0) -> str:
     rng = random.Random(seed)
-    bank = "the a user asks whether paint dries faster in sun or shade so let me check each case again wait".split()
+    bank = [
+        "the",
+        "a",
+        "user",
+        "asks",
+        "whether",
+        "paint",
+        "dries",
+        "faster",
+        "in",
+        "sun",
+        "or",
+        "shade",
+        "so",
+        "let",
+        "me",
+        "check",
+        "each",
+        "case",
+        "again",
+        "wait",
+    ]
     return " ".join(rng.choices(bank, k=words))
 
 
@@ -31,15 +52,15 @@ def test_strips_only_line_breaks_around_the_tags() -> None:
     assert split("\n<think>\r\n  a\n\nb \n</think>\n  c\n") == Split("  a\n\nb ", "  c")
 
 
-@pytest.mark.parametrize("block", ["<think></think>", "<think>\n\n</think>", "<think> \n </think>", "</think>"])
+@pytest.mark.parametrize(
+    "block", ["<think></think>", "<think>\n\n</think>", "<think> \n </think>", "</think>"]
+)
 def test_an_empty_reasoning_is_empty_text(block: str) -> None:
     assert split(block + "\n\nI'd rather not.") == Split("", "I'd rather not.")
 
 
 def test_reads_the_open_thoughts_markers() -> None:
-    text = (
-        "<|begin_of_thought|>\n\nTwo and two.\n\n<|end_of_thought|>\n\n<|begin_of_solution|>\n\nFour.\n\n<|end_of_solution|>"
-    )
+    text = "<|begin_of_thought|>\n\nTwo and two.\n\n<|end_of_thought|>\n\n<|begin_of_solution|>\n\nFour.\n\n<|end_of_solution|>"
     assert split(text) == Split("Two and two.", "Four.")
 
 

@@ -1,0 +1,191 @@
+"""Every container gives the same rows with the same numbers, whole or with a fault."""
+
+import io
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from curation import readers
+from curation.json_array import elements
+from curation.readers import open_sources
+from schemas.errors import DataError
+
+ROWS: list[dict[str, Any]] = [
+    {"id": n, "prompt": f'Question {n}: é 🙂 "[{{,\\', "x": [{"y": [n], "z": "z"}]} for n in range(5)
+]
+
+
+def read(path: Path) -> list[tuple[int, Any, str | None]]:
+    (source,) = open_sources(str(path))
+    assert source.name == path.name
+    return [(raw.line, raw.row, raw.fault.reason if raw.fault else None) for raw in source.rows()]
+
+
+def write(path: Path, data: bytes) -> Path:
+    path.write_bytes(data)
+    return path
+
+
+NUMBERED = [(n, row, None) for n, row in enumerate(ROWS, 1)]
+
+
+@pytest.mark.parametrize("indent", [None, 0, 2])
+@pytest.mark.parametrize("ascii_only", [True, False])
+def test_reads_a_json_array_however_it_is_laid_out(
+    tmp_path: Path, indent: int | None, ascii_only: bool
+) -> None:
+    text = json.dumps(ROWS, indent=indent, ensure_ascii=ascii_only)
+    assert read(write(tmp_path / "a.json", text.encode())) == NUMBERED
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("last", [True, False])
+def test_reads_jsonl_with_any_line_ends_and_a_byte_order_mark(tmp_path: Path, end: str, last: bool) -> None:
+    text = end.join(json.dumps(row) for row in ROWS) + (end if last else "")
+    assert read(write(tmp_path / "a.txt", b"\xef\xbb\xbf" + text.encode())) == NUMBERED
+
+
+def test_blank_lines_are_no_rows_but_count_as_lines(tmp_path: Path) -> None:
+    assert read(write(tmp_path / "a.jsonl", b'\n{"a":1}\n \n\n{"a":2}\n\n')) == [
+        (2, {"a": 1}, None),
+        (5, {"a": 2}, None),
+    ]
+
+
+def test_reads_parquet(tmp_path: Path) -> None:
+    pq.write_table(pa.Table.from_pylist(ROWS), tmp_path / "a.parquet")
+    assert read(tmp_path / "a.parquet") == NUMBERED
+
+
+def test_reads_a_folder_saved_by_datasets_split_by_split(tmp_path: Path) -> None:
+    import datasets
+
+    datasets.DatasetDict(
+        {"train": datasets.Dataset.from_list(ROWS), "test": datasets.Dataset.from_list(ROWS[:2])}
+    ).save_to_disk(str(tmp_path / "saved"))
+    train, test = open_sources(str(tmp_path / "saved"))
+    assert (train.name, test.name) == ("saved/train", "saved/test")
+    assert [(raw.line, raw.row, None) for raw in train.rows()] == NUMBERED
+    assert [raw.row for raw in test.rows()] == ROWS[:2]
+    assert all(file.is_file() for file in train.files)
+
+
+@pytest.mark.parametrize("block", [3, 7, 64])
+def test_lines_and_elements_are_the_same_at_every_block_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int
+) -> None:
+    monkeypatch.setattr(readers, "BLOCK", block)
+    array = write(tmp_path / "a.json", json.dumps(ROWS, indent=1).encode())
+    jsonl = write(tmp_path / "a.jsonl", "\n".join(json.dumps(row) for row in ROWS).encode())
+    assert [(raw.line, raw.row, raw.fault) for raw in readers._array_rows(array)] == NUMBERED
+    assert [(raw.line, raw.row, raw.fault) for raw in readers._jsonl_rows(jsonl)] == NUMBERED
+
+
+def test_elements_agree_with_json_on_random_values() -> None:
+    rng = random.Random(1)
+
+    def value(depth: int) -> Any:
+        kind = rng.randrange(6 if depth else 4)
+        if kind == 4:
+            return [value(depth - 1) for _ in range(rng.randrange(4))]
+        if kind == 5:
+            return {rng.choice(["", "a", "]", '"']): value(depth - 1) for _ in range(rng.randrange(4))}
+        return [None, rng.random(), "".join(rng.choices('a"\\[]{},:\n é', k=rng.randrange(9))), True][kind]
+
+    for _ in range(300):
+        array = [value(3) for _ in range(rng.randrange(6))]
+        text = json.dumps(array, indent=rng.choice([None, 1]), ensure_ascii=rng.random() < 0.5).encode()
+        assert [json.loads(e) for e in elements(io.BytesIO(text), rng.choice([1, 5, 50]), 10**6)] == array
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (b'{"a": "no end', "malformed_json"),
+        (b'{"a": NaN}', "malformed_json"),
+        (b'{"a": 1,}', "malformed_json"),
+        (b'{"a": "\xff"}', "invalid_utf8"),
+        (b'{"a": "\\ud83d"}', "lone_surrogate"),
+    ],
+)
+def test_a_bad_line_has_a_fault_and_the_others_go_on(tmp_path: Path, bad: bytes, reason: str) -> None:
+    found = read(write(tmp_path / "a.jsonl", b'{"a":1}\n' + bad + b'\n{"a":2}\n'))
+    assert found == [(1, {"a": 1}, None), (2, None, reason), (3, {"a": 2}, None)]
+
+
+@pytest.mark.parametrize("bad", [b'{"a": NaN}', b'{"a": 1,}', b'{"a": "\xff"}', b"nonsense"])
+def test_a_bad_element_has_a_fault_and_the_others_go_on(tmp_path: Path, bad: bytes) -> None:
+    found = read(write(tmp_path / "a.json", b'[{"a":1}, ' + bad + b', {"a":2}]'))
+    assert [(line, row) for line, row, _ in found] == [(1, {"a": 1}), (2, None), (3, {"a": 2})]
+    assert found[1][2] in ("malformed_json", "invalid_utf8")
+
+
+def test_what_follows_a_broken_string_or_the_arrays_end_is_not_lost_silently(tmp_path: Path) -> None:
+    cut = read(write(tmp_path / "cut.json", b'[{"a":1}, {"a": "no end}, {"b": 2}]'))
+    assert [fault for _, _, fault in cut] == [None, "malformed_json"]
+    behind = read(write(tmp_path / "behind.json", b'[{"a":1}] trailing'))
+    assert [fault for _, _, fault in behind] == [None, "malformed_json"]
+
+
+def test_a_row_beyond_the_limit_is_set_aside_without_being_held_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readers, "BLOCK", 64)
+    monkeypatch.setattr(readers, "MAX_ROW", 200)
+    long = b'{"a":"' + b"x" * 1000 + b'"}'
+    rows = list(readers._jsonl_rows(write(tmp_path / "a.jsonl", b'{"a":1}\n' + long + b'\n{"a":2}\n')))
+    assert [raw.fault.reason if raw.fault else raw.row for raw in rows] == [{"a": 1}, "too_long", {"a": 2}]
+    assert len(rows[1].text or b"") < 400
+    rows = list(readers._array_rows(write(tmp_path / "a.json", b'[{"a":1},' + long + b',{"a":2}]')))
+    assert [raw.fault.reason if raw.fault else raw.row for raw in rows] == [{"a": 1}, "too_long"]
+    assert rows[1].fault and "rest of the file was not read" in rows[1].fault.detail
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", ["is empty"]),
+        (b" \n\n", ["is empty"]),
+        (b"\x1f\x8b123", ["gzip", "unpack it"]),
+        ('{"a":1}'.encode("utf-16"), ["UTF-16", "iconv"]),
+        (b'{\n "a": 1\n}\n', ["one JSON object over several lines", "one object per line"]),
+    ],
+)
+def test_a_file_that_is_no_container_says_what_it_is(tmp_path: Path, data: bytes, words: list[str]) -> None:
+    path = write(tmp_path / "a.jsonl", data)
+    with pytest.raises(DataError) as error:
+        open_sources(str(path))
+    assert str(path) in str(error.value)
+    assert all(word in str(error.value) for word in words)
+
+
+def test_a_damaged_parquet_file_says_so(tmp_path: Path) -> None:
+    (source,) = open_sources(str(write(tmp_path / "a.parquet", b"PAR1 and then nothing")))
+    with pytest.raises(DataError, match=r"damaged Parquet file.*fetch it again"):
+        list(source.rows())
+
+
+def test_a_missing_file_says_how_hub_names_are_written(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"nowhere\.jsonl: no such file; check the path.*hf:NAME"):
+        open_sources(str(tmp_path / "nowhere.jsonl"))
+
+
+def test_a_folder_that_is_no_dataset_names_the_way_out(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"a folder, but not one that `datasets` saved; name the files in it"):
+        open_sources(str(tmp_path))
+
+
+def test_a_hub_out_of_reach_names_the_local_path_as_the_way_out() -> None:
+    code = "from curation.readers import open_sources; open_sources('hf:nobody/nothing')"
+    env = os.environ | {"HF_HUB_OFFLINE": "1"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env)
+    assert "DataError: hf:nobody/nothing: the hub is out of reach" in done.stderr
+    assert "name the local path instead" in done.stderr
