@@ -101,7 +101,10 @@ def main() -> dict[str, object]:
     for split in SPLITS:
         found = scores(annotator, split)
         macro = sum(score.f1 for score in found.values()) / len(found)
-        figures[split] = {"macro_f1": round(macro, 3), **{name: score._asdict() for name, score in found.items()}}
+        figures[split] = {
+            "macro_f1": round(macro, 3),
+            **{name: score._asdict() for name, score in found.items()},
+        }
         print(f"{annotator.name} on {split}: macro-F1 {macro:.2f}")
         for name, score in found.items():
             precision = interval(score.hits, score.hits + score.false_alarms)

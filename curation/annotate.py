@@ -84,8 +84,13 @@ def to_table(annotations: Sequence[Annotation]) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=ANNOTATIONS)
 
 
-def run(corpus_dir: Path, recipe: AnnotateRecipe) -> Manifest:
+def run(corpus_dir: Path, recipe: AnnotateRecipe, only: set[str] | None = None) -> Manifest:
     """Judge what is not judged yet, and say how the corpus stands afterwards.
+
+    Args:
+        corpus_dir: the corpus.
+        recipe: who judges.
+        only: ids of the traces to judge; all of the corpus where it is not given.
 
     Raises:
         RecipeError: if an annotator is unknown.
@@ -96,7 +101,7 @@ def run(corpus_dir: Path, recipe: AnnotateRecipe) -> Manifest:
     failed: dict[str, str] = {}
     with corpus.writing("annotations"):
         for name, annotator in annotators.items():
-            for trace_id, reason in _annotate_missing(corpus, name, annotator):
+            for trace_id, reason in _annotate_missing(corpus, name, annotator, only):
                 failed.setdefault(trace_id, reason)
     manifest = _manifest(corpus, recipe, list(annotators.values()), failed)
     corpus.write_manifest(manifest)
@@ -124,8 +129,12 @@ def _verdicts(annotator: Annotator, traces: Sequence[Trace]) -> list[Annotation]
     return found
 
 
-def _annotate_missing(corpus: Corpus, name: str, annotator: Annotator) -> list[tuple[str, str]]:
+def _annotate_missing(
+    corpus: Corpus, name: str, annotator: Annotator, only: set[str] | None
+) -> list[tuple[str, str]]:
     missing = set(_rows(connect(corpus), "unjudged.sql", annotator)["trace_id"].to_pylist())
+    if only is not None:
+        missing &= only
     failures: list[tuple[str, str]] = []
     waiting = _Waiting(corpus)
     with console.progress(f"annotate {annotator.name}", total=len(missing), unit="traces") as advance:
