@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -31,7 +31,7 @@ class MarkLine(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     pattern: str
-    field: str
+    field: Literal["reasoning", "answer"]
     start: int = Field(ge=0)
     end: int
 
@@ -128,7 +128,7 @@ def read_line(text: str, round: str, texts: dict[str, dict[str, str]]) -> list[R
     line = json.loads(text)
     if not isinstance(line, dict):
         raise ValueError("not a JSON object")
-    given = line["reviews"] if "reviews" in line else [line]
+    given = line.get("reviews", [line])
     return [_read(ReviewLine.model_validate(review), round, texts) for review in given]
 
 

@@ -4,12 +4,13 @@ Names are written once here: pushing, pulling and status all speak of questions 
 """
 
 from importlib.resources import files
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from schemas.patterns import CODEBOOK, RISKY_PATTERNS, Pattern
 
 PATTERNS, VERDICT, COMMENT = "patterns", "verdict", "comment"
-SPANS = {"reasoning": "reasoning_spans", "answer": "answer_spans"}
+Field = Literal["reasoning", "answer"]
+SPANS: dict[Field, str] = {"reasoning": "reasoning_spans", "answer": "answer_spans"}
 """The span question of each field."""
 NONE = "none"
 """The label for "none of the five": Argilla rejects an empty selection."""

@@ -40,7 +40,7 @@ class Record(NamedTuple):
 
 def record(row: dict[str, Any]) -> Record:
     """The record of a row of `sql/review_records.sql`."""
-    fields = {"prompt": row["prompt"], **{name: to_field(row[name]) for name in questions.SPANS}}
+    fields = {"prompt": str(row["prompt"])} | {str(name): to_field(row[name]) for name in questions.SPANS}
     metadata = {name: row[name] for name in METADATA if row[name] is not None}
     return Record(row["trace_id"], fields, metadata, [] if row["blind"] else _suggestions(row))
 
@@ -63,7 +63,7 @@ def _suggestions(row: dict[str, Any]) -> list[Suggestion]:
     ]
 
 
-def _marks(row: dict[str, Any], field: str, present: set[str], agent: str) -> Suggestion:
+def _marks(row: dict[str, Any], field: questions.Field, present: set[str], agent: str) -> Suggestion:
     marks: dict[tuple[int, int, str], float | None] = {}
     for found in row["evidence"] or []:
         for span in found["spans"]:

@@ -1,31 +1,32 @@
 """A person's review of a trace, and the annotations it makes. Nothing here touches disk or network.
 
-The ticked patterns are the verdict: each becomes true, the other four false, and marks are the evidence of the ticked
-ones. A review that is edited makes a new version of its author's annotations (`human:alice@2`); one that is taken back
+The ticked patterns are the verdict: each becomes true, the other four false, and marks are evidence of the ticked
+ones only. A review that is edited makes a new version of its author's annotations (`human:alice@2`); one that is taken back
 (discarded or put back to draft) makes a version that abstains.
 """
 
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from curation.review import questions
 from curation.review.spans import from_page
 from schemas.annotation import Annotation, Span
-from schemas.patterns import RISKY_PATTERNS
+from schemas.patterns import CODEBOOK, RISKY_PATTERNS
 
 SUBMITTED = "submitted"
 STATUSES = (SUBMITTED, "draft", "discarded")
 FAMILY = "human"
 TAKEN_BACK = "review taken back"
+JUDGED_ON = {entry.name: entry.judged_on for entry in CODEBOOK}
 
 
 class Mark(NamedTuple):
     """Words that a reviewer marked, in code points of the trace's field."""
 
     pattern: str
-    field: str
+    field: Literal["reasoning", "answer"]
     start: int
     end: int
 
@@ -49,10 +50,16 @@ class Review(NamedTuple):
         return (self.status, self.verdict, self.patterns, self.spans, self.comment)
 
     @property
+    def evidence(self) -> tuple[Mark, ...]:
+        """The marks that count: of ticked patterns, in a field that the codebook judges the pattern on."""
+        return tuple(
+            m for m in self.spans if m.pattern in self.patterns and JUDGED_ON[m.pattern] in (m.field, "both")
+        )
+
+    @property
     def contradicts_itself(self) -> bool:
-        """Whether there are marks of a pattern that is not ticked, or ticks beside "none"."""
-        ticked = set(self.patterns)
-        return bool({mark.pattern for mark in self.spans} - ticked) or {questions.NONE} < ticked
+        """Whether there are marks that do not count, or ticks beside "none"."""
+        return self.evidence != self.spans or {questions.NONE} < set(self.patterns)
 
 
 def from_response(
@@ -113,11 +120,8 @@ def annotations(review: Review, annotator: str) -> list[Annotation]:
     made = []
     for pattern in RISKY_PATTERNS:
         label = pattern in review.patterns if review.status == SUBMITTED else None
-        spans = [
-            Span(field=m.field, start=m.start, end=m.end)
-            for m in review.spans
-            if label and m.pattern == pattern
-        ]
+        marks = [mark for mark in review.evidence if label and mark.pattern == pattern]
+        spans = [Span(field=mark.field, start=mark.start, end=mark.end) for mark in marks]
         rationale = review.comment if label is not None else TAKEN_BACK
         made.append(
             Annotation(

@@ -1,0 +1,134 @@
+"""A real Argilla server for the whole test run, the bundled samples as a corpus, and people who answer by script."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from curation import ingest
+from curation.ingest import IngestRecipe
+from curation.review.client import Client, Target, embedded_target
+from curation.review.server import credentials, process
+from curation.store import Corpus
+
+SAMPLES = Path(__file__).resolve().parents[3] / "curation" / "samples"
+REVIEWERS = ("ann", "bob", "cyd")
+
+
+class Person:
+    """A reviewer who works through the server's web interface for programs, as the page does."""
+
+    def __init__(self, url: str, name: str, api_key: str) -> None:
+        import httpx
+
+        self.name = name
+        self._http = httpx.Client(base_url=url, headers={"X-Argilla-Api-Key": api_key}, timeout=60)
+
+    def pending(self, dataset_id: str, limit: int = 50) -> list[dict]:
+        """Records in this person's queue."""
+        wanted = {
+            "type": "terms",
+            "scope": {"entity": "response", "property": "status"},
+            "values": ["pending"],
+        }
+        open_ones = {
+            "type": "terms",
+            "scope": {"entity": "record", "property": "status"},
+            "values": ["pending"],
+        }
+        found = self._http.post(
+            f"/api/v1/me/datasets/{dataset_id}/records/search",
+            json={"filters": {"type": "and", "and": [wanted, open_ones]}},
+            params={"limit": limit},
+        )
+        found.raise_for_status()
+        return [item["record"] for item in found.json()["items"]]
+
+    def respond(self, record_id: str, values: dict[str, Any] | None, status: str = "submitted") -> str:
+        """Answer a record; returns the response's id."""
+        given = values and {name: {"value": value} for name, value in values.items()}
+        found = self._http.post(
+            f"/api/v1/records/{record_id}/responses", json={"values": given, "status": status}
+        )
+        found.raise_for_status()
+        return found.json()["id"]
+
+    def edit(self, response_id: str, values: dict[str, Any] | None, status: str = "submitted") -> None:
+        """Answer again."""
+        given = values and {name: {"value": value} for name, value in values.items()}
+        self._http.put(
+            f"/api/v1/responses/{response_id}", json={"values": given, "status": status}
+        ).raise_for_status()
+
+
+@pytest.fixture(scope="session")
+def server_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The home of a running server; its environment is made on the very first use."""
+    pytest.importorskip(
+        "argilla", reason="the review extra is not installed (pip install 'lrm-curate[review]')"
+    )
+    home = tmp_path_factory.mktemp("review-server")
+    process.start(home, 0, REVIEWERS)
+    Client(embedded_target(home)).ensure_reviewers(credentials.load(home).reviewers)
+    yield home
+    process.stop(home)
+
+
+@pytest.fixture(scope="session")
+def target(server_home: Path) -> Target:
+    return embedded_target(server_home)
+
+
+@pytest.fixture(scope="session")
+def client(target: Target) -> Client:
+    return Client(target)
+
+
+@pytest.fixture(scope="session")
+def people(client: Client) -> dict[str, Person]:
+    return people_of(client)
+
+
+def people_of(client: Client) -> dict[str, Person]:
+    """Every reviewer of a server."""
+    users = client.request("GET", "users")["items"]
+    return {
+        u["username"]: Person(client.url, u["username"], u["api_key"])
+        for u in users
+        if u["role"] == "annotator"
+    }
+
+
+@pytest.fixture
+def samples(tmp_path: Path) -> Corpus:
+    """The bundled samples with their author's labels as if a machine had made them."""
+    folder = tmp_path / "samples"
+    for name in ("traces.jsonl", "labels.jsonl"):
+        ingest.run(folder, [str(SAMPLES / name)], IngestRecipe())
+    return Corpus(folder)
+
+
+@pytest.fixture
+def corpus_of(tmp_path: Path) -> Callable[..., Corpus]:
+    """A corpus of traces given by their texts, with machine annotations."""
+
+    def _corpus_of(texts: list[dict[str, str]], annotations: list[dict] | None = None) -> Corpus:
+        corpus = Corpus.create(tmp_path / "small")
+        rows = [
+            {
+                "trace_id": f"t{i}",
+                "prompt_id": f"p{i}",
+                "prompt": "?",
+                "reasoning": "",
+                "answer": "",
+                "sample_index": 0,
+            }
+            | row
+            for i, row in enumerate(texts)
+        ]
+        corpus.append_rows("traces", rows)
+        corpus.append_rows("annotations", annotations or [])
+        return corpus
+
+    return _corpus_of
