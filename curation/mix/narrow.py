@@ -1,0 +1,102 @@
+"""The narrow table: one row per trace with everything a mix decides by, and none of the long text.
+
+It is kept beside the corpus's parts (`.index/`, under a name that hashes all it was made from), so the second mix of a
+corpus reads a few megabytes where the first read all the text. It may be deleted at any time.
+"""
+
+import os
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+
+import pyarrow as pa
+
+from curation.query import Connection, quoted, select, sql_file
+from curation.store import Corpus, make_folder
+from curation.tokens import ESTIMATE
+from schemas.errors import CorpusError, RecipeError
+from schemas.ids import content_id
+
+FOLDER = ".index"
+KEPT = 3
+"""Older indexes than this many are deleted; another process may still read one of these."""
+
+
+def prepare(connection: Connection, corpus: Corpus, expressions: Sequence[str]) -> None:
+    """Create the view `narrow`, and put a view `candidates` before the corpus's own that reads no more than it must.
+
+    Args:
+        connection: of `corpus`.
+        corpus: the corpus.
+        expressions: what is going to be asked of `candidates`; where one needs the long text, the text is there.
+    """
+    registry = (files("curation") / "benchmarks.csv").read_bytes()
+    connection.register("known_benchmarks", _read_csv(registry))
+    query = sql_file(
+        "narrow.sql",
+        estimate=ESTIMATE,
+        prompt_key=sql_file("benchmark_key.sql", text="text"),
+        trace_key=sql_file("benchmark_key.sql", text="prompt"),
+    )
+    connection.execute(f"create temp view narrow as from {_source(connection, corpus, query, registry)}")
+    enough = _binds(connection, expressions)
+    connection.execute(f"create temp view candidates as {'from narrow' if enough else sql_file('wide.sql')}")
+
+
+def _binds(connection: Connection, expressions: Sequence[str]) -> bool:
+    # The newline keeps a trailing `--` comment from swallowing the bracket.
+    asked = ", ".join(f"({expression}\n)" for expression in expressions)
+    try:
+        select(
+            connection,
+            f"select {asked} from (select *, ''::varchar as part, 0 as tokens from narrow) limit 0",
+        )
+    except RecipeError:
+        return False
+    return True
+
+
+def _source(connection: Connection, corpus: Corpus, query: str, registry: bytes) -> str:
+    """The kept index, made now where there is none; a table in memory where the corpus cannot be written."""
+    views = connection.execute(
+        "select sql from duckdb_views() where not internal order by view_name"
+    ).fetchall()
+    parts = [
+        [path.parent.name, path.name, path.stat().st_size, path.stat().st_mtime_ns]
+        for path in sorted(corpus.root.glob("*/part-*.parquet"))
+    ]
+    key = content_id([query, views, registry.decode(), parts])
+    path = corpus.root / FOLDER / f"candidates-{key}.parquet"
+    if not path.exists():
+        try:
+            _write(connection, query, path)
+        except CorpusError:
+            connection.execute(f"create temp table narrow_rows as {query}")
+            return "narrow_rows"
+    return f"read_parquet({quoted(str(path.resolve()))})"
+
+
+def _write(connection: Connection, query: str, path: Path) -> None:
+    make_folder(path.parent)
+    if not os.access(path.parent, os.W_OK):
+        raise CorpusError(f"{path.parent}: cannot be written")
+    temporary = path.parent / f".tmp-{os.getpid()}-{path.name}"
+    try:
+        connection.execute(
+            f"copy ({query}) to {quoted(str(temporary.resolve()))} (format parquet, compression zstd)"
+        )
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    for old in sorted(path.parent.glob("candidates-*.parquet"), key=lambda found: found.stat().st_mtime)[
+        :-KEPT
+    ]:
+        old.unlink(missing_ok=True)
+
+
+def _read_csv(text: bytes) -> pa.Table:
+    import io
+
+    from pyarrow import csv
+
+    return csv.read_csv(io.BytesIO(text)).rename_columns({"key": "prompt_key"})
