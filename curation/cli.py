@@ -27,6 +27,9 @@ CorpusOption = Annotated[
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")
 ]
+RecipeArgument = Annotated[
+    str, typer.Argument(help="A recipe file, or the name of a shipped one; see `curate recipes`.")
+]
 DEFAULT_CORPUS = Path("corpus")
 
 
@@ -221,20 +224,34 @@ def sql(
 
 @app.command("build-mix")
 def build_mix(
-    recipe: Annotated[
-        str, typer.Argument(help="A recipe file, or the name of a shipped one; see `curate recipes`.")
-    ],
+    recipe: RecipeArgument,
     out: Annotated[Path, typer.Option(help="The folder of the mix; new, or of an earlier build.")],
     corpus: CorpusOption = DEFAULT_CORPUS,
     json: JsonOption = False,
 ) -> None:
     """Assemble a training mix from the corpus; the same corpus and recipe give the same bytes.
 
-    Example: curate build-mix study-improved --out mixes/improved
+    A recipe with a `sweep` makes one mix for each point, in a folder of its name below `--out`.
+
+    Examples:
+
+        curate build-mix study-improved --out mixes/improved
+
+        curate build-mix ablation --out mixes/ablation
     """
     from curation import mix as stage
 
-    _report(stage.run(stage.find_recipe(recipe), corpus, out), json)
+    points = stage.find_points(recipe)
+    if len(points) == 1:
+        _report(stage.run(*points.values(), corpus, out), json)
+        return
+    manifests = stage.run_all(points, corpus, out)
+    for manifest in manifests:
+        _report(manifest, json=False)
+    if json:
+        from curation import console
+
+        console.json_result([manifest.model_dump(mode="json") for manifest in manifests])
 
 
 @app.command()

@@ -1,7 +1,8 @@
 """Token counts of traces: exact with a tokenizer, else recorded or estimated; a mix says which it used."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -43,6 +44,18 @@ class TokenCounter:
             encoded = self._tokenizer.encode_batch(batch.column(name).to_pylist(), add_special_tokens=False)
             totals = [total + len(encoding) for total, encoding in zip(totals, encoded, strict=True)]
         return totals
+
+    def count_rows(self, rows: Sequence[dict[str, Any]]) -> list[int]:
+        """Tokens of each row with prompt, reasoning and answer; estimated where there is no tokenizer."""
+        if not rows:
+            return []
+        if self.exact:
+            names = ("prompt", "reasoning", "answer")
+            return self.count(
+                pa.RecordBatch.from_pylist([{name: row[name] for name in names} for row in rows])
+            )
+        texts = [row["prompt"] + row["reasoning"] + row["answer"] for row in rows]
+        return [(len(text.encode("utf-8")) + 3) // 4 for text in texts]
 
 
 def _load(folder: str) -> "Tokenizer":

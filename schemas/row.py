@@ -6,9 +6,9 @@ from schemas.ids import content_id
 from schemas.prompt import Kind
 
 
-def row_id(trace_id: str, part: str) -> str:
-    """The id of the row that `part` of a mix makes of a trace."""
-    return content_id(["row", trace_id, part])
+def row_id(trace_id: str, part: str, copy: int = 0) -> str:
+    """The id of the row that `part` of a mix makes of a trace; `copy` counts repeats, from 0."""
+    return content_id(["row", trace_id, part, *([copy] if copy else [])])
 
 
 class Row(BaseModel):

@@ -6,6 +6,7 @@
     MIX/messages/train-...                      the same rows as chat `messages`, reasoning under `reasoning_content`
     MIX/prompt_completion/train-...             the same rows as `prompt` and `completion` message lists
     MIX/train.jsonl                             the rows again, where the recipe asks for it
+    MIX/*/validation-...                        the validation split, where the recipe asks for one
 
 It is built beside its final place and moved there whole, so a killed build leaves the earlier mix or none.
 """
@@ -19,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curation.mix.card import card
-from curation.query import Connection, sql_file
+from curation.query import Connection, quoted, sql_file
 from curation.store import check_format_version, disk_error, make_folder, write_file, write_parquet
 from schemas.errors import CorpusError, DataError
 from schemas.ids import canonical_json
@@ -29,6 +30,7 @@ from schemas.row import row_id
 from schemas.tables import ROWS
 
 SHARD = "train-00000-of-00001.parquet"
+VALIDATION_SHARD = SHARD.replace("train", "validation")
 
 _MESSAGE = pa.struct([("role", pa.string()), ("content", pa.string()), ("reasoning_content", pa.string())])
 MESSAGES = pa.schema([("row_id", pa.string()), ("messages", pa.list_(_MESSAGE))])
@@ -37,11 +39,12 @@ PROMPT_COMPLETION = pa.schema(
 )
 
 
-def chosen_rows(connection: Connection) -> pa.Table:
-    """The rows of the mix in order, from the table `chosen`."""
+def chosen_rows(connection: Connection, split: str) -> pa.Table:
+    """The rows of one split of the mix in order, from the table `chosen`; repeats are for training only."""
     risky = ", ".join(f"case when {name} then '{name}' end" for name in RISKY_PATTERNS)
-    table = connection.sql(sql_file("mix_rows.sql", risky=risky)).to_arrow_table()
-    ids = [row_id(*key) for key in zip(table["trace_id"].to_pylist(), table["part"].to_pylist(), strict=True)]
+    table = connection.sql(sql_file("mix_rows.sql", risky=risky, split=quoted(split))).to_arrow_table()
+    keys = zip(*(table[name].to_pylist() for name in ("trace_id", "part", "copy")), strict=True)
+    ids = [row_id(*key) for key in keys]
     return table.add_column(0, "row_id", [ids]).select(ROWS.names).cast(ROWS).combine_chunks()
 
 
@@ -65,13 +68,20 @@ def check_target(out: Path) -> None:
     make_folder(out.parent)
 
 
-def write(out: Path, rows: pa.Table, manifest: Manifest, jsonl: bool) -> Manifest:
+def write(
+    out: Path, rows: pa.Table, manifest: Manifest, jsonl: bool, validation: pa.Table | None = None
+) -> Manifest:
     """Write the mix's folder; returns the manifest with the hashes of its files."""
     building = out.parent / f".building-{out.name}"
     try:
         if building.exists():
             shutil.rmtree(building)
-        _write_files(building, rows, jsonl)
+        _write_files(building, rows, SHARD)
+        if validation is not None and validation.num_rows:
+            _write_files(building, validation, VALIDATION_SHARD)
+        if jsonl:
+            lines = (canonical_json(row) + b"\n" for row in rows.to_pylist())
+            write_file(building / "train.jsonl", b"".join(lines))
         write_file(building / "README.md", card(manifest).encode())
         hashes = {
             str(path.relative_to(building)): _hash(path)
@@ -110,17 +120,15 @@ def read_rows(mix: Path, columns: list[str] | None = None) -> pa.Table:
     return pq.read_table(mix / "data" / SHARD, columns=columns)
 
 
-def _write_files(folder: Path, rows: pa.Table, jsonl: bool) -> None:
-    write_parquet(folder / "data" / SHARD, rows)
+def _write_files(folder: Path, rows: pa.Table, shard: str) -> None:
+    write_parquet(folder / "data" / shard, rows)
     plain = rows.select(["row_id", "prompt", "reasoning", "answer"]).to_pylist()
     messages = [{"row_id": row["row_id"], "messages": [_user(row), _assistant(row)]} for row in plain]
-    write_parquet(folder / "messages" / SHARD, pa.Table.from_pylist(messages, MESSAGES))
+    write_parquet(folder / "messages" / shard, pa.Table.from_pylist(messages, MESSAGES))
     pairs = [
         {"row_id": row["row_id"], "prompt": [_user(row)], "completion": [_assistant(row)]} for row in plain
     ]
-    write_parquet(folder / "prompt_completion" / SHARD, pa.Table.from_pylist(pairs, PROMPT_COMPLETION))
-    if jsonl:
-        write_file(folder / "train.jsonl", b"".join(canonical_json(row) + b"\n" for row in rows.to_pylist()))
+    write_parquet(folder / "prompt_completion" / shard, pa.Table.from_pylist(pairs, PROMPT_COMPLETION))
 
 
 def _user(row: dict[str, Any]) -> dict[str, str | None]:

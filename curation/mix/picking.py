@@ -5,24 +5,17 @@ subset of a larger one.
 """
 
 from importlib.resources import files
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import pyarrow as pa
 
+from curation.mix.quotas import Allotment, allot
+from curation.mix.recipe import MixRecipe, Part
 from curation.query import Connection, identifier, quoted, sql_file
 from curation.store import Corpus
 from curation.tokens import ESTIMATE, TokenCounter
 
-
-class Pick(NamedTuple):
-    """One part's wish."""
-
-    part: str
-    where: str
-    take: int | float | Literal["all"]
-    stratify_by: tuple[str, ...]
-    max_tokens: int | None
-    seed: int
+MILLION = 1_000_000
 
 
 class Tally(NamedTuple):
@@ -31,10 +24,17 @@ class Tally(NamedTuple):
     matched: int
     """Traces for which `where` is true and that no earlier part took."""
     kept: int
+    """Rows it gives the mix; more than the traces behind them where it repeats some."""
     filtered: dict[str, int]
     """Matching traces that may not go in, by reason."""
     judged: bool
     """Whether the corpus has any annotation; without, conditions on patterns match nothing."""
+    traces: int
+    """Different traces among the rows."""
+    shortages: list[str]
+    """Strata that cannot give what was asked of them."""
+    strata: dict[str, dict[str, int]]
+    """Usable traces and rows taken of each stratum, where the part has strata."""
 
 
 def prepare(connection: Connection, counter: TokenCounter, corpus: Corpus) -> None:
@@ -47,59 +47,98 @@ def prepare(connection: Connection, counter: TokenCounter, corpus: Corpus) -> No
         connection.execute("create temp view lengths as select * from counted")
     else:
         connection.execute(f"create temp view lengths as select trace_id, {ESTIMATE} as tokens from traces")
-    connection.execute("create temp table decisions (trace_id varchar, part varchar, state varchar)")
-
-
-def pick(connection: Connection, wish: Pick) -> Tally:
-    """Decide the fate of the traces that match one part; adds them to `decisions`."""
-    columns = ", ".join(f"{identifier(column)}::varchar" for column in wish.stratify_by)
-    match = sql_file(
-        "mix_match.sql",
-        stratum=columns,
-        seed=quoted(str(wish.seed)),
-        too_long=f"tokens > {wish.max_tokens}" if wish.max_tokens else "false",
-        lengths="join lengths using (trace_id)" if wish.max_tokens else "",
-        where=wish.where,
+    connection.execute(
+        "create temp table decisions (trace_id varchar, part varchar, state varchar, copies bigint)"
     )
-    connection.execute(match)
-    strata = connection.execute(
+
+
+def match_sql(part: Part, recipe: MixRecipe) -> str:
+    """The statement that finds the traces of a part."""
+    seed = quoted(str(recipe.seed))
+    by_trace = f"md5(trace_id || {seed})"
+    longest = part.max_tokens or recipe.max_tokens
+    return sql_file(
+        "mix_match.sql",
+        stratum=", ".join(f"{identifier(column)}::varchar" for column in part.strata),
+        draw=by_trace if part.draw_by == "trace" else f"md5(prompt_id || {seed}) || {by_trace}",
+        too_long=f"tokens > {longest}" if longest else "false",
+        lengths="join lengths using (trace_id)" if longest else "",
+        where=part.where,
+    )
+
+
+def pick(connection: Connection, name: str, recipe: MixRecipe) -> Tally:
+    """Decide the fate of the traces that match one part; adds them to `decisions`."""
+    part = recipe.parts[name]
+    connection.execute(match_sql(part, recipe))
+    if part.per_prompt:
+        nothing = "(select null::varchar as prompt_id, 0 as traces)"
+        connection.execute(sql_file("mix_cap.sql", cap=str(part.per_prompt), taken=nothing))
+    if recipe.per_prompt:
+        taken = sql_file("mix_taken.sql")
+        connection.execute(sql_file("mix_cap.sql", cap=str(recipe.per_prompt), taken=taken))
+    found = connection.execute(
         "select stratum, count(*) from matched where obstacle is null group by all order by stratum"
     ).fetchall()
-    quotas = allot(dict(strata), wish.take)
-    schema = pa.schema([("stratum", pa.string()), ("quota", pa.int64())])
-    connection.register("quotas", pa.table([list(quotas), list(quotas.values())], schema=schema))
-    connection.execute(sql_file("mix_decide.sql", part=quoted(wish.part)))
-    return _tally(connection, wish.part)
+    sizes = {tuple(stratum): size for stratum, size in found}
+    allotment = allot(sizes, part)
+    _register_quotas(connection, sizes, allotment)
+    connection.execute(sql_file("mix_decide.sql", part=quoted(name)))
+    strata = {
+        " / ".join(value or "null" for value in cell): {"traces": size, "rows": allotment.quotas.get(cell, 0)}
+        for cell, size in (sizes.items() if part.strata else ())
+    }
+    return _tally(connection, name, allotment.shortages, strata)
 
 
-def allot(strata: dict[str, int], take: int | float | str) -> dict[str, int]:
-    """How many to take from each stratum: in proportion to its size, by largest remainder (ties by name)."""
-    total = sum(strata.values())
-    wanted = (
-        total if take == "all" else round(take * total) if isinstance(take, float) else min(int(take), total)
+def finish(connection: Connection, recipe: MixRecipe) -> None:
+    """Create `chosen(trace_id, part, copy, tokens, split, position)`: the mix in its final order."""
+    connection.execute(order_sql(recipe))
+
+
+def order_sql(recipe: MixRecipe) -> str:
+    """The statement that puts the mix in order and splits it."""
+    seed = quoted(str(recipe.seed))
+    share = str(round((recipe.validation or 0) * MILLION))
+    needs_candidates = recipe.order_by or recipe.validation
+    return sql_file(
+        "mix_order.sql",
+        parts=", ".join(quoted(name) for name in recipe.parts),
+        split=sql_file(
+            "mix_family.sql", seed=seed, share=share, key=sql_file("benchmark_key.sql", text="prompt")
+        )
+        if recipe.validation
+        else "'train'",
+        order="".join(f"({expression}\n), " for expression in recipe.order_by),
+        seed=seed,
+        candidates="join candidates using (trace_id)" if needs_candidates else "",
     )
-    if total == 0:
-        return {}
-    quotas = {name: wanted * size // total for name, size in strata.items()}
-    by_remainder = sorted(strata, key=lambda name: (-(wanted * strata[name] % total), name))
-    for name in by_remainder[: wanted - sum(quotas.values())]:
-        quotas[name] += 1
-    return quotas
 
 
-def finish(connection: Connection, seed: int) -> None:
-    """Create `chosen(trace_id, part, tokens, position)`: the mix in its final, shuffled order."""
-    connection.execute(sql_file("mix_order.sql", seed=quoted(str(seed))))
+def _register_quotas(
+    connection: Connection, sizes: dict[tuple[str | None, ...], int], found: Allotment
+) -> None:
+    schema = pa.schema([("stratum", pa.list_(pa.string())), ("size", pa.int64()), ("quota", pa.int64())])
+    rows = [
+        {"stratum": list(cell), "size": size, "quota": found.quotas.get(cell, 0)}
+        for cell, size in sizes.items()
+    ]
+    connection.register("quotas", pa.Table.from_pylist(rows, schema))
 
 
-def _tally(connection: Connection, part: str) -> Tally:
+def _tally(
+    connection: Connection, part: str, shortages: list[str], strata: dict[str, dict[str, int]]
+) -> Tally:
     found = connection.execute(
-        "select state, count(*) from decisions where part = ? group by all order by all", [part]
+        "select state, count(*), sum(copies)::bigint from decisions where part = ? group by all order by all",
+        [part],
     ).fetchall()
-    states = dict(found)
-    kept, not_drawn = states.pop("kept", 0), states.pop("not drawn", 0)
+    traces = {state: n for state, n, _ in found}
+    rows = {state: copies for state, _, copies in found}
+    filtered = {state: n for state, n in traces.items() if state not in ("kept", "not drawn")}
     judged = connection.execute("select exists (select 1 from annotations)").fetchone() == (True,)
-    return Tally(kept + not_drawn + sum(states.values()), kept, states, judged)
+    kept = rows.get("kept", 0)
+    return Tally(sum(traces.values()), kept, filtered, judged, traces.get("kept", 0), shortages, strata)
 
 
 def _registry() -> pa.Table:

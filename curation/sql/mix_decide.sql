@@ -1,11 +1,16 @@
--- Take the first `quota` of each stratum in draw order.
+-- Take the first of each stratum in draw order. A quota above the stratum's size goes round again: every trace has
+-- quota // size copies, and the first quota % size have one more.
 insert into decisions
 select
     trace_id,
     {part},
-    case when obstacle is not null then obstacle when position <= quota then 'kept' else 'not drawn' end
+    case when obstacle is not null then obstacle when copies > 0 then 'kept' else 'not drawn' end,
+    case when obstacle is null then copies else 0 end
 from (
-    select *, row_number() over (partition by stratum, obstacle is null order by draw) as position
+    select
+        trace_id,
+        obstacle,
+        quota // size + (row_number() over (partition by stratum, obstacle is null order by draw) <= quota % size)::bigint as copies
     from matched
+    left join quotas using (stratum)
 )
-left join quotas using (stratum)

@@ -2,8 +2,9 @@
 create or replace temp table matched as
 select
     trace_id,
-    [{stratum}]::varchar as stratum,
-    md5(trace_id || {seed}) as draw,
+    prompt_id,
+    [{stratum}]::varchar[] as stratum,
+    {draw} as draw,
     case
         when benchmark is not null then 'benchmark ' || benchmark
         when {too_long} then 'over max_tokens'

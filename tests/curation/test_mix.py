@@ -12,12 +12,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from curation import mix
-from curation.mix import MixRecipe, folder, picking
-from curation.recipe import load_recipe
+from curation.mix import folder
 from curation.store import Corpus, write_parquet
 from schemas import CorpusError, DataError, RecipeError, prompt_id
 from schemas.tables import TRACES
@@ -80,15 +77,6 @@ def test_stratifying_keeps_the_proportions(build) -> None:
         for row in build("name: x\nparts: {a: {where: kind = 'harmful'}}\n")[1]
     )
     assert all(abs(taken[stratum] - size / 2) < 1 for stratum, size in there.items())
-
-
-@given(st.dictionaries(st.text(max_size=3), st.integers(1, 50), min_size=1), st.integers(1, 300))
-def test_an_allotment_takes_what_is_asked_and_never_more_than_there_is(
-    strata: dict[str, int], take: int
-) -> None:
-    quotas = picking.allot(strata, take)
-    assert sum(quotas.values()) == min(take, sum(strata.values()))
-    assert all(0 <= quotas[name] <= size for name, size in strata.items())
 
 
 def test_a_smaller_take_is_a_subset_of_a_larger_one(build) -> None:
@@ -307,16 +295,16 @@ def test_a_folder_that_is_no_mix_is_explained(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", mix.shipped_recipes())
 def test_each_shipped_recipe_is_valid_and_described(name: str, filled: Corpus, tmp_path: Path) -> None:
-    recipe = load_recipe(mix.find_recipe(name), MixRecipe).recipe
-    assert recipe.name == name
-    assert recipe.description
+    (loaded,) = mix.find_points(name).values()
+    assert loaded.recipe.name == name
+    assert loaded.recipe.description
     with pytest.raises(RecipeError, match=r"take \d+ but only|the mix is empty"):
-        mix.run(mix.find_recipe(name), filled.root, tmp_path / "out")
+        mix.run(loaded, filled.root, tmp_path / "out")
 
 
 def test_an_unknown_recipe_lists_the_shipped_ones() -> None:
     with pytest.raises(RecipeError, match=r"no such file, and no shipped recipe[\s\S]*study-improved"):
-        mix.find_recipe("study-inproved")
+        mix.find_points("study-inproved")
 
 
 def test_a_build_killed_at_any_moment_and_run_again_gives_the_same_mix(tmp_path: Path) -> None:

@@ -1,0 +1,123 @@
+"""Template slots: a trace's reasoning put into another form by rule, its prompt and answer left alone.
+
+The forms are Jinja files in `curation/rewrites` (or the user's own) with these slots: `prompt`, `category`, `kind`, `answer`,
+`reasoning`, `sentences` (those of the reasoning in which the rules see no risky pattern), `opening` (the first of them),
+`recognition` (the first that sees a problem; "" if none does), `conclusion` (the last that decides to refuse, else the last)
+and `refuses` (whether one does). What a form cannot hold is gone from the row, never from the corpus.
+"""
+
+from collections.abc import Callable, Iterable
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from schemas.errors import RecipeError
+from schemas.patterns import RISKY_PATTERNS
+from schemas.trace import Trace
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+MAX_BYTES = 100_000
+Rewrite = Callable[[dict[str, Any]], str]
+"""The new reasoning of a row."""
+
+
+def rewriter(form: str) -> Rewrite:
+    """The rewriting of a form.
+
+    Args:
+        form: `short`, `template`, or the path of a template file.
+
+    Raises:
+        RecipeError: if there is no such form, or the file is no template.
+    """
+    template = _template(form)
+
+    def rewrite(row: dict[str, Any]) -> str:
+        from jinja2 import TemplateError
+
+        try:
+            return template.render(slots(row)).strip()
+        except TemplateError as error:
+            raise RecipeError(f"{form}: cannot be filled in ({error}); correct the template") from error
+
+    return rewrite
+
+
+def shipped_forms() -> tuple[str, ...]:
+    """The forms that come with the package."""
+    folder = Path(str(files("curation") / "rewrites"))
+    return tuple(path.stem for path in sorted(folder.glob("*.jinja")))
+
+
+def slots(row: dict[str, Any]) -> dict[str, Any]:
+    """What a form may hold of a row with prompt, reasoning, answer, kind and category."""
+    evidence = _evidence(row)
+    reasoning: str = row["reasoning"]
+    risky = [span for pattern in RISKY_PATTERNS for span in evidence.get(pattern, ())]
+    spans = [span for span in _sentences(reasoning) if not any(_meet(span, other) for other in risky)]
+
+    def pick(pattern: str) -> list[str]:
+        marked = evidence.get(pattern, ())
+        return [reasoning[slice(*span)] for span in spans if any(_meet(span, other) for other in marked)]
+
+    sentences = [reasoning[slice(*span)] for span in spans]
+    recognitions, refusals = pick("safety_awareness"), pick("reasoning_refusal")
+    return {
+        **{name: row[name] for name in ("prompt", "category", "kind", "answer", "reasoning")},
+        "sentences": sentences,
+        "opening": (sentences or [""])[0],
+        "recognition": (recognitions or [""])[0],
+        "conclusion": (refusals or sentences or [""])[-1],
+        "refuses": bool(refusals),
+    }
+
+
+def _template(form: str) -> "Template":
+    from jinja2 import StrictUndefined, TemplateSyntaxError
+    from jinja2.sandbox import SandboxedEnvironment
+
+    shipped = shipped_forms()
+    path = Path(str(files("curation") / "rewrites" / f"{form}.jinja")) if form in shipped else Path(form)
+    try:
+        text = path.read_bytes()[: MAX_BYTES + 1].decode("utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise RecipeError(
+            f"no form {form!r}; shipped: {', '.join(shipped)}; or the path of a UTF-8 template file"
+        ) from None
+    if len(text) > MAX_BYTES:
+        raise RecipeError(f"{path}: larger than {MAX_BYTES} bytes; is this a template?")
+    try:
+        environment = SandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
+        return environment.from_string(text)
+    except TemplateSyntaxError as error:
+        raise RecipeError(f"{path}:{error.lineno}: not a Jinja template: {error.message}") from error
+
+
+def _evidence(row: dict[str, Any]) -> dict[str, list[tuple[int, int]]]:
+    """Where the rules see each pattern in the reasoning."""
+    from annotators.rules import annotator
+
+    trace = Trace(
+        trace_id="", prompt_id="", **{name: row[name] for name in ("prompt", "reasoning", "answer", "kind")}
+    )
+    return {
+        annotation.pattern: [(span.start, span.end) for span in annotation.spans if span.field == "reasoning"]
+        for annotation in annotator().annotate([trace])
+        if annotation.label
+    }
+
+
+def _sentences(text: str) -> list[tuple[int, int]]:
+    """Offsets of the sentences in code points."""
+    from annotators.sentences import split
+
+    data = text.encode("utf-8")
+    found = split(data)
+    pairs: Iterable[tuple[int, int]] = zip(found.starts, found.ends, strict=True)
+    return [(len(data[:start].decode("utf-8")), len(data[:end].decode("utf-8"))) for start, end in pairs]
+
+
+def _meet(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    return one[0] < other[1] and other[0] < one[1]

@@ -1,0 +1,68 @@
+"""What the manifest of a mix says of it: where the data came from, what became of every trace, what is in the rows."""
+
+from collections import Counter
+from typing import Any
+
+from curation.mix import folder
+from curation.query import Connection, sql_file
+from curation.store import Corpus
+from schemas.manifest import Counts, InputFile, Manifest
+from schemas.patterns import RISKY_PATTERNS
+
+
+def sources(corpus: Corpus) -> list[InputFile]:
+    """The files that were ingested: they name the data without naming the corpus's own part layout."""
+    found = {}
+    for path in sorted((corpus.root / "manifests").glob("ingest-*.json")):
+        for entry in Manifest.model_validate_json(path.read_bytes()).inputs:
+            found[entry.name, entry.blake2b] = entry
+    return [found[key] for key in sorted(found)]
+
+
+def counts(connection: Connection) -> Counts:
+    """Every trace of the corpus with its one fate."""
+    found = Counts()
+    for state, n in connection.execute(sql_file("mix_states.sql")).fetchall():
+        found.rows += n
+        if state == "kept":
+            found.kept = n
+        else:
+            found.filtered[state] = n
+    return found
+
+
+def annotators(connection: Connection) -> dict[str, int]:
+    """The annotators whose verdicts the mix could see, with the number of their annotations."""
+    query = "select annotator, count(*) from annotations group by annotator order by annotator"
+    return dict(connection.execute(query).fetchall())
+
+
+def summarise(rows: Any) -> dict[str, Any]:
+    """Counts, patterns and lengths of the rows of a mix."""
+    import pyarrow.compute as pc
+
+    tokens = rows["tokens"]
+    marks = pc.quantile(tokens, [0.5, 0.9, 1.0], interpolation="lower").to_pylist()
+    risky = Counter(name for names in rows["risky"].to_pylist() for name in names)
+    parts = Counter(zip(rows["part"].to_pylist(), rows["source"].to_pylist(), strict=True))
+    return {
+        "rows": rows.num_rows,
+        "mix_id": folder.mix_id(rows),
+        "strategies": _tally(rows["strategy"]),
+        "kinds": _tally(rows["kind"]),
+        "sources": _tally(rows["source"]),
+        "part_sources": [
+            {"part": part, "source": source, "rows": n}
+            for (part, source), n in sorted(parts.items(), key=lambda item: (item[0][0], str(item[0][1])))
+        ],
+        "patterns": {name: risky.get(name, 0) for name in RISKY_PATTERNS},
+        "tokens": {
+            "total": pc.sum(tokens).as_py(),
+            "mean": round(pc.mean(tokens).as_py(), 1),
+            **dict(zip(("p50", "p90", "max"), marks, strict=True)),
+        },
+    }
+
+
+def _tally(column: Any) -> dict[str, int]:
+    return dict(sorted(Counter(str(value) for value in column.to_pylist()).items()))

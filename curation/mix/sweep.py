@@ -1,0 +1,139 @@
+"""Sweeps: one recipe file, many mixes.
+
+    name: study-${strategy}
+    sweep:
+      strategy: {improved: strategy = 'improved', nocot: reasoning = ''}    # label: value, or a list of values
+    parts:
+      safety: {where: "kind = 'harmful' and ${strategy}", take: 1000}
+
+Every combination of the axes' values is a point, a recipe of its own. `${axis}` is replaced by the value; in `name` and
+`description` by its label. A text that is nothing but `${axis}` keeps the value's type, so `take: ${size}` is a number.
+"""
+
+import itertools
+import re
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from curation.mix.recipe import MixRecipe
+from curation.recipe import Lines, Loaded, Location, check_recipe, load_merged
+from schemas.errors import RecipeError
+
+MAX_POINTS = 1000
+LABELLED = ("name", "description")
+_PLACE = re.compile(r"\$\{(\w+)\}")
+Scalar = str | int | float | bool
+
+Points = dict[str, Loaded[MixRecipe]]
+"""Recipes by name, in the order of the sweep."""
+
+
+class _Choice(NamedTuple):
+    label: str
+    value: Scalar
+
+
+def load_points(path: Path) -> Points:
+    """The recipes of a file: one for each point of its sweep, or the one it is.
+
+    Raises:
+        RecipeError: naming every fault of every point with its line.
+    """
+    data, lines = load_merged(path)
+    axes = _axes(data.pop("sweep", None), lines) if isinstance(data, dict) else {}
+    combinations = list(itertools.product(*axes.values()))
+    if len(combinations) > MAX_POINTS:
+        raise RecipeError(lines.error(("sweep",), f"{len(combinations)} points are more than {MAX_POINTS}"))
+    faults: dict[str, None] = {}
+    points: Points = {}
+    for combination in combinations:
+        try:
+            point = _fill(data, dict(zip(axes, combination, strict=True)), lines, ())
+            loaded = check_recipe(point, lines, MixRecipe)
+            if loaded.recipe.name in points:
+                raise RecipeError(
+                    lines.error(
+                        ("name",),
+                        f"two points are named {loaded.recipe.name}; put every axis in as ${{axis}}",
+                    )
+                )
+            points[loaded.recipe.name] = loaded
+        except RecipeError as error:
+            faults.update(dict.fromkeys(str(error).splitlines()))
+    if faults:
+        raise RecipeError("\n".join(faults))
+    return points
+
+
+def find_points(name: str) -> Points:
+    """The recipes meant by a name: a file, a shipped file, or one point of a shipped file.
+
+    Raises:
+        RecipeError: if there is none; lists the shipped names.
+    """
+    if Path(name).is_file():
+        return load_points(Path(name))
+    shipped = shipped_files()
+    if name in shipped:
+        return load_points(shipped[name])
+    for path in shipped.values():
+        points = load_points(path)
+        if name in points:
+            return {name: points[name]}
+    known = "\n  ".join([*shipped, *shipped_recipes()])
+    raise RecipeError(f"{name}: no such file, and no shipped recipe of that name; shipped:\n  {known}")
+
+
+def shipped_recipes() -> dict[str, str]:
+    """Name and description of each recipe that comes with the package, points of sweeps included."""
+    return {
+        name: loaded.recipe.description
+        for path in shipped_files().values()
+        for name, loaded in load_points(path).items()
+    }
+
+
+def shipped_files() -> dict[str, Path]:
+    """The recipe files that come with the package; those that others extend begin with `_`."""
+    folder = Path(str(files("curation") / "recipes"))
+    return {path.stem: path for path in sorted(folder.glob("[!_]*.yaml"))}
+
+
+def _axes(sweep: Any, lines: Lines) -> dict[str, list[_Choice]]:
+    if sweep is None:
+        return {}
+    if not isinstance(sweep, dict) or not sweep:
+        raise RecipeError(
+            lines.error(("sweep",), "give axes: name, colon, a list of values or label: value pairs")
+        )
+    faults, axes = [], {}
+    for axis, choices in sweep.items():
+        pairs = list(choices.items()) if isinstance(choices, dict) else [(c, c) for c in choices or ()]
+        if not isinstance(choices, dict | list) or not pairs or not isinstance(axis, str):
+            faults.append(lines.error(("sweep", axis), "give a list of values, or label: value pairs"))
+        elif not all(isinstance(value, Scalar) for _, value in pairs):
+            faults.append(lines.error(("sweep", axis), "values are texts, numbers, true or false"))
+        else:
+            axes[axis] = [_Choice(str(label), value) for label, value in pairs]
+    if faults:
+        raise RecipeError("\n".join(faults))
+    return axes
+
+
+def _fill(value: Any, point: Mapping[str, _Choice], lines: Lines, place: Location) -> Any:
+    if isinstance(value, dict):
+        return {key: _fill(inner, point, lines, (*place, key)) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_fill(inner, point, lines, (*place, index)) for index, inner in enumerate(value)]
+    if not isinstance(value, str):
+        return value
+    unknown = sorted(set(_PLACE.findall(value)) - set(point))
+    if unknown:
+        known = ", ".join(point) or "none"
+        raise RecipeError(lines.error(place, f"${{{unknown[0]}}} is no axis of the sweep; axes: {known}"))
+    if place and place[0] in LABELLED:
+        return _PLACE.sub(lambda found: point[found[1]].label, value)
+    alone = _PLACE.fullmatch(value)
+    return point[alone[1]].value if alone else _PLACE.sub(lambda found: str(point[found[1]].value), value)
