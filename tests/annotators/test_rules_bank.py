@@ -27,7 +27,7 @@ def test_both_engines_find_cues_at_the_same_places() -> None:
 
 def test_a_language_file_adds_to_its_cue() -> None:
     assert bank("reasoning").starts("decline", "我拒绝".encode()) == [3]
-    assert bank("reasoning").starts("aware", "Das ist strafbar.".encode())
+    assert bank("reasoning").starts("aware", b"Das ist strafbar.")
 
 
 def test_short_forms_mean_what_the_readme_says() -> None:

@@ -77,7 +77,7 @@ def test_only_traces_that_are_not_judged_are_read_again(corpus: Corpus) -> None:
     assert set(corpus.parts("annotations")) == first
     fill(corpus, 20, 25)
     manifest = annotate.run(corpus.root, RULES)
-    [new] = set(corpus.parts("annotations")) - first
+    [_] = set(corpus.parts("annotations")) - first
     assert manifest.counts.kept == 25
     assert len(corpus.keys("annotations")) == 25 * len(catalog.get("rules").patterns)
 
@@ -136,7 +136,7 @@ def test_several_processes_give_the_same_table_as_one(
 
 def test_an_unknown_annotator_names_the_known_ones_and_writes_nothing(corpus: Corpus) -> None:
     fill(corpus, 0, 3)
-    with pytest.raises(RecipeError, match="unknown annotator 'ruels'; known here: .*rules"):
+    with pytest.raises(RecipeError, match=r"unknown annotator 'ruels'; known here: .*rules"):
         annotate.run(corpus.root, AnnotateRecipe(annotators=["rules", "ruels"]))
     assert corpus.parts("annotations") == []
 
