@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from curation.generate_cli import app as generate_app
 from curation.review.cli import app as review_app
 from schemas.errors import CurateError
 
@@ -19,6 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
+app.add_typer(generate_app)
 app.add_typer(review_app, name="review")
 
 CorpusOption = Annotated[
@@ -92,106 +94,6 @@ def annotate(
     from curation import annotate as stage
 
     _report(stage.run(corpus, stage.AnnotateRecipe(annotators=annotators.split(","))), json)
-
-
-@app.command()
-def strategies(
-    name: Annotated[
-        str | None, typer.Argument(help="Print this one, as a file to start your own from.")
-    ] = None,
-    json: JsonOption = False,
-) -> None:
-    """List the strategies that `curate generate` knows, or print one.
-
-    Example: curate strategies improved > mine.md
-    """
-    from curation import console
-    from curation import strategies as stage
-
-    if name:
-        console.result(stage.source(name))
-        return
-    listed = stage.listed()
-    console.json_result(listed) if json else console.show_rows(list(listed[0]), listed)
-
-
-@app.command()
-def generate(
-    recipe: Annotated[
-        Path | None, typer.Argument(help="A recipe file with any of these settings; options come first.")
-    ] = None,
-    corpus: CorpusOption = DEFAULT_CORPUS,
-    model: Annotated[
-        str | None, typer.Option(help="A model's folder, a hub name, or a server's name for it.")
-    ] = None,
-    revision: Annotated[str | None, typer.Option(help="The commit of a hub model.")] = None,
-    engine: Annotated[str | None, typer.Option(help="auto, vllm, transformers, openai, or ray.")] = None,
-    base_url: Annotated[
-        str | None, typer.Option(help="Address of a server, such as http://localhost:8000/v1.")
-    ] = None,
-    tokenizer: Annotated[
-        str | None, typer.Option(help="Folder of the tokenizer of a server's model.")
-    ] = None,
-    strategies: Annotated[str | None, typer.Option(help="Comma-separated; see `curate strategies`.")] = None,
-    strategy_file: Annotated[list[Path] | None, typer.Option(help="A strategy of your own.")] = None,
-    samples: Annotated[int | None, typer.Option(help="Traces per prompt and strategy.")] = None,
-    think: Annotated[str | None, typer.Option(help="as_is, zero (CoT off), less, or more.")] = None,
-    where: Annotated[
-        str | None, typer.Option(help="SQL condition over `prompts`, such as \"kind = 'harmful'\".")
-    ] = None,
-    limit: Annotated[int | None, typer.Option(help="At most this many prompts, drawn by the seed.")] = None,
-    temperature: Annotated[float | None, typer.Option(help="0 is greedy; 0.6 by default.")] = None,
-    top_p: Annotated[float | None, typer.Option(help="0.95 by default.")] = None,
-    max_new_tokens: Annotated[int | None, typer.Option(help="4096 by default.")] = None,
-    seed: Annotated[int | None, typer.Option()] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be asked and about how many tokens.")
-    ] = False,
-    json: JsonOption = False,
-) -> None:
-    """Have a model answer the corpus's prompts under distillation strategies; run it again to go on after a stop.
-
-    Examples:
-
-        curate generate --model ./DeepSeek-R1-Distill-Qwen-7B --strategies default,improved --where "kind = 'harmful'"
-
-        curate generate --model gpt-oss --base-url http://localhost:8000/v1 --strategies short,template
-
-        curate generate --strategies nocot
-    """
-    from curation import console
-    from curation import generate as stage
-    from curation.recipe import from_options
-
-    settings = from_options(
-        stage.GenerateRecipe,
-        recipe,
-        {
-            ("engine", "model"): model,
-            ("engine", "revision"): revision,
-            ("engine", "kind"): engine,
-            ("engine", "server", "base_url"): base_url,
-            ("engine", "server", "tokenizer"): tokenizer,
-            ("strategies",): strategies.split(",") if strategies else None,
-            ("strategy_files",): strategy_file,
-            ("samples",): samples,
-            ("think",): think,
-            ("where",): where,
-            ("limit",): limit,
-            ("sampling", "temperature"): temperature,
-            ("sampling", "top_p"): top_p,
-            ("sampling", "max_new_tokens"): max_new_tokens,
-            ("sampling", "seed"): seed,
-        },
-    )
-    if dry_run:
-        from curation.estimate import estimate
-
-        console.json_result(estimate(corpus, settings))
-        return
-    manifest = stage.run(corpus, settings)
-    _report(manifest, json)
-    _fail_if_failed(manifest)
 
 
 @app.command()
@@ -315,13 +217,6 @@ def _report(manifest: Any, json: bool) -> None:
     console.say_counts(manifest.stage, manifest.counts)
     if json:
         console.result(manifest.model_dump_json(indent=2))
-
-
-def _fail_if_failed(manifest: Any) -> None:
-    """A run that left work undone does not exit 0."""
-    if failed := manifest.counts.failed:
-        listed = "; ".join(f"{reason} ({n})" for reason, n in failed.items())
-        raise CurateError(f"not everything was answered: {listed}; run the same command again to go on")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import pyarrow as pa
 from curation import candidates
 from curation.store import Corpus
 from schemas.errors import RecipeError
+from schemas.patterns import RISKY_PATTERNS
 from schemas.tables import TABLES
 
 Connection = duckdb.DuckDBPyConnection
@@ -119,6 +120,12 @@ def prompts_where(
         return list(query.to_arrow_table().to_pylist())
     except duckdb.Error as error:
         raise RecipeError(f"where: {_explain(error)}") from error
+
+
+def risky_spans(connection: Connection) -> list[dict[str, Any]]:
+    """trace_id, field and start of every piece of evidence for a risky verdict (sql/repair_spans.sql)."""
+    query = connection.sql(sql_file("repair_spans.sql"), params={"risky": list(RISKY_PATTERNS)})
+    return list(query.to_arrow_table().to_pylist())
 
 
 def benchmark_keys(texts: Sequence[str]) -> list[str]:

@@ -1,0 +1,280 @@
+"""`curate strategies, compose, generate, sample, repair`: each command is a few lines that call the `run` of its stage.
+
+Every setting can stand in a recipe file; the options are the ones used daily, and they win over the file.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from schemas.errors import CurateError
+
+app = typer.Typer()
+
+CorpusOption = Annotated[
+    Path, typer.Option("--corpus", envvar="CURATE_CORPUS", help="The corpus folder.", file_okay=False)
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")
+]
+RecipeArgument = Annotated[
+    Path | None, typer.Argument(help="A recipe file with any of these settings; options win over it.")
+]
+ModelOption = Annotated[
+    str | None, typer.Option(help="A model's folder, a hub name, or a server's name for its model.")
+]
+RevisionOption = Annotated[str | None, typer.Option(help="The commit of a hub model.")]
+EngineOption = Annotated[str | None, typer.Option(help="auto, vllm, transformers, openai or ray.")]
+UrlOption = Annotated[str | None, typer.Option(help="A server's address, such as http://localhost:8000/v1.")]
+TokenizerOption = Annotated[str | None, typer.Option(help="Folder of the tokenizer of a server's model.")]
+StrategiesOption = Annotated[str | None, typer.Option(help="Comma-separated; see `curate strategies`.")]
+FilesOption = Annotated[list[Path] | None, typer.Option(help="A strategy file of your own.")]
+TemperatureOption = Annotated[float | None, typer.Option(help="0 is greedy; 0.6 by default.")]
+TopPOption = Annotated[float | None, typer.Option(help="0.95 by default.")]
+TokensOption = Annotated[int | None, typer.Option(help="Longest reply in tokens; 4096 by default.")]
+SeedOption = Annotated[int | None, typer.Option(help="0 by default.")]
+PromptsOption = Annotated[
+    str | None, typer.Option("--where", help="SQL condition over `prompts`, such as \"kind = 'harmful'\".")
+]
+LimitOption = Annotated[int | None, typer.Option(help="At most this many prompts, drawn by the seed.")]
+AcceptOption = Annotated[
+    str | None, typer.Option(help='SQL condition over `candidates`; "not risky" by default.')
+]
+AnnotatorsOption = Annotated[str | None, typer.Option(help="Comma-separated; rules by default.")]
+DEFAULT_CORPUS = Path("corpus")
+
+
+@app.command()
+def strategies(
+    name: Annotated[
+        str | None, typer.Argument(help="Print this one, as a file to start your own from.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """List the strategies that `curate generate` knows, or print one.
+
+    Example: curate strategies improved > mine.md
+    """
+    from curation import console
+    from curation import strategies as stage
+
+    if name:
+        console.result(stage.source(name))
+        return
+    listed = stage.listed()
+    console.json_result(listed) if json else console.show_rows(list(listed[0]), listed)
+
+
+@app.command()
+def compose(
+    corpus: CorpusOption = DEFAULT_CORPUS,
+    templates: Annotated[
+        Path | None,
+        typer.Option(
+            help="YAML of `family: text with {query}`, or a folder of texts; placeholders by default."
+        ),
+    ] = None,
+    where: PromptsOption = None,
+    limit: LimitOption = None,
+    seed: SeedOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Put raw queries into jailbreak templates of yours; the composed prompts carry the family as `attack`.
+
+    Example: curate compose --templates families.yaml --limit 200
+    """
+    from curation import compose as stage
+    from curation.recipe import from_options
+
+    given: dict[tuple[str, ...], Any] = {
+        ("templates",): templates,
+        ("where",): where,
+        ("limit",): limit,
+        ("seed",): seed,
+    }
+    _report(stage.run(corpus, from_options(stage.ComposeRecipe, None, given)), json)
+
+
+@app.command()
+def generate(
+    recipe: RecipeArgument = None,
+    corpus: CorpusOption = DEFAULT_CORPUS,
+    model: ModelOption = None,
+    revision: RevisionOption = None,
+    engine: EngineOption = None,
+    base_url: UrlOption = None,
+    tokenizer: TokenizerOption = None,
+    strategies: StrategiesOption = None,
+    strategy_file: FilesOption = None,
+    samples: Annotated[int | None, typer.Option(help="Traces per prompt and strategy.")] = None,
+    think: Annotated[str | None, typer.Option(help="as_is, zero (CoT off), less or more.")] = None,
+    where: PromptsOption = None,
+    limit: LimitOption = None,
+    temperature: TemperatureOption = None,
+    top_p: TopPOption = None,
+    max_new_tokens: TokensOption = None,
+    seed: SeedOption = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be asked and about how many tokens.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Have a model answer the corpus's prompts under distillation strategies; run it again to go on after a stop.
+
+    Examples:
+
+        curate generate --model ./DeepSeek-R1-Distill-Qwen-7B --strategies default,improved --where "kind = 'harmful'"
+
+        curate generate --model gpt-oss --base-url http://localhost:8000/v1 --strategies short,template
+
+        curate generate --strategies nocot
+    """
+    from curation import console
+    from curation import generate as stage
+    from curation.recipe import from_options
+
+    how = _how(model, revision, engine, base_url, tokenizer, strategies, strategy_file)
+    how |= _sampling(temperature, top_p, max_new_tokens, seed)
+    how |= {("samples",): samples, ("think",): think, ("where",): where, ("limit",): limit}
+    settings = from_options(stage.GenerateRecipe, recipe, how)
+    if dry_run:
+        from curation.estimate import estimate
+
+        console.json_result(estimate(corpus, settings))
+        return
+    _finish(stage.run(corpus, settings), json)
+
+
+@app.command()
+def sample(
+    recipe: RecipeArgument = None,
+    target: Annotated[int | None, typer.Option(help="Accepted traces wanted of each strategy.")] = None,
+    corpus: CorpusOption = DEFAULT_CORPUS,
+    model: ModelOption = None,
+    revision: RevisionOption = None,
+    engine: EngineOption = None,
+    base_url: UrlOption = None,
+    tokenizer: TokenizerOption = None,
+    strategies: StrategiesOption = None,
+    strategy_file: FilesOption = None,
+    accept: AcceptOption = None,
+    annotators: AnnotatorsOption = None,
+    budget: Annotated[int | None, typer.Option(help="At most this many traces per strategy.")] = None,
+    samples: Annotated[int | None, typer.Option(help="How often one prompt is tried at most.")] = None,
+    where: PromptsOption = None,
+    temperature: TemperatureOption = None,
+    top_p: TopPOption = None,
+    max_new_tokens: TokensOption = None,
+    seed: SeedOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Generate and judge in rounds until each strategy has its accepted traces or the budget is spent.
+
+    Example: curate sample --target 1000 --model ./R1-7B --strategies default,improved --samples 8 --budget 20000
+    """
+    from curation import sample as stage
+    from curation.recipe import from_options
+
+    how = _how(model, revision, engine, base_url, tokenizer, strategies, strategy_file)
+    how |= _sampling(temperature, top_p, max_new_tokens, seed)
+    how |= {("samples",): samples, ("where",): where}
+    given: dict[tuple[str, ...], Any] = {("generate", *place): value for place, value in how.items()}
+    given |= {("target",): target, ("accept",): accept, ("budget",): budget}
+    given[("annotators",)] = annotators.split(",") if annotators else None
+    manifest = stage.run(corpus, from_options(stage.SampleRecipe, recipe, given))
+    if not json:
+        stage.show(manifest)
+    _finish(manifest, json)
+
+
+@app.command()
+def repair(
+    recipe: RecipeArgument = None,
+    corpus: CorpusOption = DEFAULT_CORPUS,
+    model: ModelOption = None,
+    revision: RevisionOption = None,
+    engine: EngineOption = None,
+    base_url: UrlOption = None,
+    tokenizer: TokenizerOption = None,
+    strategies: Annotated[
+        str | None, typer.Option("--strategy", help="The strategy to go on under; improved by default.")
+    ] = None,
+    strategy_file: FilesOption = None,
+    tries: Annotated[int | None, typer.Option(help="How often one trace is tried; 3 by default.")] = None,
+    where: Annotated[
+        str | None, typer.Option(help="SQL condition over `candidates`: the traces to look at.")
+    ] = None,
+    accept: AcceptOption = None,
+    annotators: AnnotatorsOption = None,
+    temperature: TemperatureOption = None,
+    top_p: TopPOption = None,
+    max_new_tokens: TokensOption = None,
+    seed: SeedOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Cut risky traces before their first risky sentence and have the model go on from there; parents stay as they are.
+
+    Example: curate repair --model ./R1-7B --where "strategy = 'default'"
+    """
+    from curation import console
+    from curation import repair as stage
+    from curation.recipe import from_options
+
+    how = _how(model, revision, engine, base_url, tokenizer, strategies, strategy_file)
+    how |= _sampling(temperature, top_p, max_new_tokens, seed)
+    given: dict[tuple[str, ...], Any] = {("generate", *place): value for place, value in how.items()}
+    given |= {("tries",): tries, ("where",): where, ("accept",): accept}
+    given[("annotators",)] = annotators.split(",") if annotators else None
+    manifest = stage.run(corpus, from_options(stage.RepairRecipe, recipe, given))
+    if not json:
+        console.json_result(manifest.summary)
+    _finish(manifest, json)
+
+
+def _how(
+    model: str | None,
+    revision: str | None,
+    engine: str | None,
+    base_url: str | None,
+    tokenizer: str | None,
+    strategies: str | None,
+    strategy_file: list[Path] | None,
+) -> dict[tuple[str, ...], Any]:
+    return {
+        ("engine", "model"): model,
+        ("engine", "revision"): revision,
+        ("engine", "kind"): engine,
+        ("engine", "server", "base_url"): base_url,
+        ("engine", "server", "tokenizer"): tokenizer,
+        ("strategies",): strategies.split(",") if strategies else None,
+        ("strategy_files",): strategy_file or None,
+    }
+
+
+def _sampling(
+    temperature: float | None, top_p: float | None, max_new_tokens: int | None, seed: int | None
+) -> Mapping[tuple[str, ...], Any]:
+    return {
+        ("sampling", "temperature"): temperature,
+        ("sampling", "top_p"): top_p,
+        ("sampling", "max_new_tokens"): max_new_tokens,
+        ("sampling", "seed"): seed,
+    }
+
+
+def _report(manifest: Any, json: bool) -> None:
+    from curation import console
+
+    console.say_counts(manifest.stage, manifest.counts)
+    if json:
+        console.result(manifest.model_dump_json(indent=2))
+
+
+def _finish(manifest: Any, json: bool) -> None:
+    """Report, and do not exit 0 where work was left undone."""
+    _report(manifest, json)
+    if failed := manifest.counts.failed:
+        listed = "; ".join(f"{reason} ({n})" for reason, n in failed.items())
+        raise CurateError(f"not everything was answered: {listed}; run the same command again to go on")

