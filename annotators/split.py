@@ -100,15 +100,15 @@ def loop_length(text: str) -> int:
     """Length of the unit that a text degenerates into repeating, in code points; 0 for ordinary text.
 
     A loop is the same unit of at most 600 code points at least 6 times back to back, over at least 240 code points
-    and a third of the text. Such a stretch covers a quarter point of the text, so three bounded searches find it and
-    the cost does not grow with the text.
+    and a third of the text. Two bounded searches look for it, so the cost does not grow with the text: they are sure
+    to find a loop in the last third and one that fills half of the text.
     """
-    find, step = text.find, len(text) // 4
-    for start in (step, 2 * step, 3 * step):
+    find, size = text.find, len(text)
+    for start in (size * 3 // 8, size * 3 // 4):
         again = find(text[start : start + LOOP_WINDOW], start + 1, start + LOOP_REACH)
         if again > 0:
             length = _repeated_length(text, start, again - start)
-            if length >= max(LOOP_LENGTH, LOOP_REPEATS * (again - start), LOOP_SHARE * len(text)):
+            if length >= max(LOOP_LENGTH, LOOP_REPEATS * (again - start), LOOP_SHARE * size):
                 return again - start
     return 0
 

@@ -9,9 +9,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -195,6 +198,16 @@ def test_invalid_utf8_is_kept_readable(tmp_path: Path) -> None:
     assert ingest(tmp_path / "c", tmp_path / "a.jsonl").counts.quarantined == {"invalid_utf8": 1}
     (found,) = table(tmp_path / "c", "quarantine")
     assert found["row"] == '{"prompt": "\\xff"}'
+
+
+def test_parquet_rows_keep_their_odd_columns_and_bad_ones_their_text(tmp_path: Path) -> None:
+    when = datetime(2026, 1, 2, tzinfo=UTC)
+    rows = [trace(1, when=when, price=Decimal("1.5"), raw=b"x"), trace(2, when=when, prompt=None)]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
+    assert ingest(tmp_path / "c", tmp_path / "a.parquet").counts.quarantined == {"missing_prompt": 1}
+    (kept,), (bad,) = table(tmp_path / "c", "traces"), table(tmp_path / "c", "quarantine")
+    assert json.loads(kept["extra"]) == {"when": "2026-01-02T00:00:00+00:00", "price": "1.5", "raw": "b'x'"}
+    assert json.loads(bad["row"])["reasoning"] == "Think 2."
 
 
 def test_small_parts_hold_the_same_rows_as_one_large_part(
