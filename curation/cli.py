@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from curation.generate_cli import app as generate_app
+from curation.mix_cli import app as mix_app
 from curation.review.cli import app as review_app
 from schemas.errors import CurateError
 
@@ -21,6 +22,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 app.add_typer(generate_app)
+app.add_typer(mix_app)
 app.add_typer(review_app, name="review")
 
 CorpusOption = Annotated[
@@ -28,9 +30,6 @@ CorpusOption = Annotated[
 ]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")
-]
-RecipeArgument = Annotated[
-    str, typer.Argument(help="A recipe file, or the name of a shipped one; see `curate recipes`.")
 ]
 DEFAULT_CORPUS = Path("corpus")
 
@@ -122,76 +121,6 @@ def sql(
 
     rows = select(connect(Corpus(corpus)), query)
     console.json_result(rows.to_pylist()) if json else console.show_rows(rows.column_names, rows.to_pylist())
-
-
-@app.command("build-mix")
-def build_mix(
-    recipe: RecipeArgument,
-    out: Annotated[Path, typer.Option(help="The folder of the mix; new, or of an earlier build.")],
-    corpus: CorpusOption = DEFAULT_CORPUS,
-    json: JsonOption = False,
-) -> None:
-    """Assemble a training mix from the corpus; the same corpus and recipe give the same bytes.
-
-    A recipe with a `sweep` makes one mix for each point, in a folder of its name below `--out`.
-
-    Examples:
-
-        curate build-mix study-improved --out mixes/improved
-
-        curate build-mix ablation --out mixes/ablation
-    """
-    from curation import mix as stage
-
-    points = stage.find_points(recipe)
-    if len(points) == 1:
-        _report(stage.run(*points.values(), corpus, out), json)
-        return
-    manifests = stage.run_all(points, corpus, out)
-    for manifest in manifests:
-        _report(manifest, json=False)
-    if json:
-        from curation import console
-
-        console.json_result([manifest.model_dump(mode="json") for manifest in manifests])
-
-
-@app.command()
-def recipes() -> None:
-    """List the shipped mix recipes."""
-    from curation import console
-    from curation.mix import shipped_recipes
-
-    for name, description in shipped_recipes().items():
-        console.result(f"{name:28} {description}")
-
-
-@app.command()
-def why(
-    id: Annotated[str, typer.Argument(help="A row_id, trace_id or source_id.")],
-    corpus: CorpusOption = DEFAULT_CORPUS,
-    mix: Annotated[Path | None, typer.Option(help="Also say what this mix did with it.")] = None,
-    show: Annotated[bool, typer.Option("--show", help="Show texts unmasked.")] = False,
-    json: JsonOption = False,
-) -> None:
-    """Say where a row or trace came from, what was judged of it, and why a mix took it or not."""
-    from curation import console, lineage
-
-    found = lineage.why(id, corpus, mix, show=show)
-    console.json_result(found) if json else lineage.show_why(found)
-
-
-@app.command()
-def diff(
-    mix_a: Annotated[Path, typer.Argument(help="A mix folder.")],
-    mix_b: Annotated[Path, typer.Argument(help="Another mix folder.")],
-    json: JsonOption = False,
-) -> None:
-    """Compare two mixes: rows added and removed, counts per part and pattern, recipe fields that differ."""
-    from curation import console, lineage
-
-    found = lineage.diff(mix_a, mix_b)
-    console.json_result(found) if json else lineage.show_diff(found)
 
 
 def main() -> None:

@@ -1,0 +1,130 @@
+"""`curate validate`, `curate plan`, `curate schema`: what a recipe would do, before anything is written."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from curation import console
+from curation.mix import checks, decide, picking, summary
+from curation.mix.recipe import MixRecipe
+from curation.mix.sweep import Points
+from curation.query import connect
+from curation.recipe import Loaded
+from curation.store import Corpus
+from schemas.errors import RecipeError
+
+PLACEHOLDER = {"type": "string", "pattern": r"^\$\{\w+\}$", "description": "a value of the sweep"}
+
+
+def validate(points: Points, corpus_dir: Path | None) -> None:
+    """Check every point against a corpus (its columns, its annotators): all faults at once.
+
+    Args:
+        points: recipes that have been read, so their fields are right already.
+        corpus_dir: null checks no SQL.
+
+    Raises:
+        RecipeError: naming every fault.
+    """
+    if corpus_dir is None:
+        return
+    connection = connect(Corpus(corpus_dir))
+    faults: dict[str, None] = {}
+    for loaded in points.values():
+        faults.update(dict.fromkeys(checks.expression_faults(connection, *loaded)))
+    if faults:
+        raise RecipeError("\n".join(faults))
+
+
+def plan(loaded: Loaded[MixRecipe], corpus_dir: Path) -> dict[str, Any]:
+    """What building the mix would do: counts, quotas, the SQL that finds the traces, and what stands against it.
+
+    Raises:
+        RecipeError: for faults in SQL or columns, without which nothing can be counted.
+    """
+    recipe, lines = loaded
+    corpus = Corpus(corpus_dir)
+    connection = connect(corpus)
+    if faults := checks.expression_faults(connection, recipe, lines):
+        raise RecipeError("\n".join(faults))
+    tallies = decide(connection, recipe, corpus)
+    splits = connection.execute("select split, count(*) from chosen group by split order by split").fetchall()
+    return {
+        "name": recipe.name,
+        "rows": sum(tally.kept for tally in tallies.values()),
+        "splits": dict(splits),
+        "traces": summary.counts(connection).model_dump(),
+        "parts": {
+            name: tally._asdict() | {"sql": picking.match_sql(recipe.parts[name], recipe)}
+            for name, tally in tallies.items()
+        },
+        "order_sql": picking.order_sql(recipe),
+        "faults": checks.wish_faults(connection, tallies, recipe, lines),
+    }
+
+
+def show_plan(found: Mapping[str, Any], sql: bool) -> None:
+    """Print a plan for a person."""
+    splits = ", ".join(f"{split} {n}" for split, n in found["splits"].items())
+    console.result(f"{found['name']}: {found['rows']} rows ({splits})")
+    rows = [
+        {
+            "part": name, "matching traces": part["matched"], "rows": part["kept"], "different traces": part["traces"],
+            "left out": ", ".join(f"{n} {reason}" for reason, n in part["filtered"].items()),
+        }
+        for name, part in found["parts"].items()
+    ]  # fmt: skip
+    console.show_rows(list(rows[0]), rows)
+    for name, part in found["parts"].items():
+        if part["strata"]:
+            strata = [{"stratum": cell, **numbers} for cell, numbers in part["strata"].items()]
+            console.result(f"part {name}:")
+            console.show_rows(["stratum", "traces", "rows"], strata)
+        if sql:
+            console.result(part["sql"])
+    if sql:
+        console.result(found["order_sql"])
+    for fault in found["faults"]:
+        console.say(f"build-mix would stop: {fault}")
+
+
+def schema() -> dict[str, Any]:
+    """JSON Schema of a mix recipe as it stands in a file, for editors."""
+    found = _with_placeholders(MixRecipe.model_json_schema())
+    required = found.pop("required")
+    found["properties"] |= {
+        "extends": {"type": "string", "description": "another recipe file to start from; null removes a key"},
+        "sweep": {
+            "type": "object",
+            "description": "axis -> values; ${axis} stands for the value, in name and description for its label",
+            "additionalProperties": {
+                "anyOf": [
+                    {"type": "array", "minItems": 1},
+                    {"type": "object", "minProperties": 1},
+                    {"type": "null"},
+                ]
+            },
+        },
+    }
+    found["$defs"]["Part"].pop("required")  # what a recipe extends may give it
+    parts = found["properties"]["parts"]
+    parts["additionalProperties"] = {"anyOf": [parts["additionalProperties"], {"type": "null"}]}
+    found["properties"]["name"] = {"type": "string"}  # it may hold ${axis}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **found,
+        "anyOf": [{"required": ["extends"]}, {"required": required}],
+    }
+
+
+def _with_placeholders(value: Any) -> Any:
+    """Let every number be `${axis}` too."""
+    if isinstance(value, list):
+        return [_with_placeholders(inner) for inner in value]
+    if not isinstance(value, dict):
+        return value
+    inner = {key: _with_placeholders(part) for key, part in value.items()}
+    if inner.get("type") in ("integer", "number"):
+        default = {"default": inner.pop("default")} if "default" in inner else {}
+        return {"anyOf": [inner, PLACEHOLDER], **default}
+    return inner

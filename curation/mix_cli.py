@@ -1,0 +1,143 @@
+"""The commands about mixes: `curate recipes, schema, validate, plan, build-mix, why, diff`. Each is a few lines."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer()
+
+CorpusOption = Annotated[
+    Path, typer.Option("--corpus", envvar="CURATE_CORPUS", help="The corpus folder.", file_okay=False)
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")
+]
+RecipeArgument = Annotated[
+    str, typer.Argument(help="A recipe file, or the name of a shipped one; see `curate recipes`.")
+]
+DEFAULT_CORPUS = Path("corpus")
+
+
+@app.command()
+def recipes() -> None:
+    """List the shipped mix recipes; those of a sweep stand under the name that builds all of them."""
+    from curation import console
+    from curation.mix.sweep import load_points, shipped_files
+
+    for name, path in shipped_files().items():
+        console.result(f"{name} (all of these)")
+        for point, loaded in load_points(path).items():
+            console.result(f"  {point:28} {loaded.recipe.description}")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of mix recipes, for editors that check YAML while it is written.
+
+    Example: curate schema > mix.schema.json, then "# yaml-language-server: $schema=mix.schema.json" on top of a recipe.
+    """
+    from curation import console
+    from curation.mix import planning
+
+    console.json_result(planning.schema())
+
+
+@app.command()
+def validate(recipe: RecipeArgument, corpus: CorpusOption = DEFAULT_CORPUS) -> None:
+    """Check a recipe and every point of its sweep; all faults at once, each with file and line.
+
+    Where there is a corpus, its SQL and columns are checked too.
+    """
+    from curation import console
+    from curation.mix import planning
+    from curation.mix.sweep import find_points
+    from curation.store import MARKER
+
+    points = find_points(recipe)
+    there = (corpus / MARKER).is_file()
+    planning.validate(points, corpus if there else None)
+    unchecked = "" if there else f"; SQL and columns were not checked: {corpus} is no corpus"
+    console.say(f"{recipe}: {len(points)} valid{unchecked}")
+
+
+@app.command()
+def plan(
+    recipe: RecipeArgument,
+    corpus: CorpusOption = DEFAULT_CORPUS,
+    sql: Annotated[
+        bool, typer.Option("--sql", help="Also print the SQL that finds and orders the traces.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Show what `curate build-mix` would take, and from what, before anything is written; exits 1 if it would stop."""
+    from curation import console
+    from curation.mix import planning
+    from curation.mix.sweep import find_points
+
+    found = [planning.plan(loaded, corpus) for loaded in find_points(recipe).values()]
+    if json:
+        console.json_result(found)
+    else:
+        for one in found:
+            planning.show_plan(one, sql)
+    if any(one["faults"] for one in found):
+        raise typer.Exit(1)
+
+
+@app.command("build-mix")
+def build_mix(
+    recipe: RecipeArgument,
+    out: Annotated[Path, typer.Option(help="The folder of the mix; new, or of an earlier build.")],
+    corpus: CorpusOption = DEFAULT_CORPUS,
+    json: JsonOption = False,
+) -> None:
+    """Assemble a training mix from the corpus; the same corpus and recipe give the same bytes.
+
+    A recipe with a `sweep` makes one mix for each point, in a folder of its name below `--out`.
+
+    Examples:
+
+        curate build-mix study-improved --out mixes/improved
+
+        curate build-mix ablation --out mixes/ablation
+    """
+    from curation import console
+    from curation import mix as stage
+
+    points = stage.find_points(recipe)
+    single = len(points) == 1
+    manifests = [stage.run(*points.values(), corpus, out)] if single else stage.run_all(points, corpus, out)
+    for manifest in manifests:
+        console.say_counts(f"{manifest.stage} {manifest.recipe['name']}", manifest.counts)
+    if json:
+        documents = [manifest.model_dump(mode="json") for manifest in manifests]
+        console.json_result(documents[0] if single else documents)
+
+
+@app.command()
+def why(
+    id: Annotated[str, typer.Argument(help="A row_id, trace_id or source_id.")],
+    corpus: CorpusOption = DEFAULT_CORPUS,
+    mix: Annotated[Path | None, typer.Option(help="Also say what this mix did with it.")] = None,
+    show: Annotated[bool, typer.Option("--show", help="Show texts unmasked.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Say where a row or trace came from, what was judged of it, and why a mix took it or not."""
+    from curation import console, lineage
+
+    found = lineage.why(id, corpus, mix, show=show)
+    console.json_result(found) if json else lineage.show_why(found)
+
+
+@app.command()
+def diff(
+    mix_a: Annotated[Path, typer.Argument(help="A mix folder.")],
+    mix_b: Annotated[Path, typer.Argument(help="Another mix folder.")],
+    json: JsonOption = False,
+) -> None:
+    """Compare two mixes: rows added and removed, counts per part and pattern, recipe fields that differ."""
+    from curation import console, lineage
+
+    found = lineage.diff(mix_a, mix_b)
+    console.json_result(found) if json else lineage.show_diff(found)
