@@ -102,7 +102,7 @@ def build(
 
 def decide(connection: Connection, recipe: MixRecipe, corpus: Corpus) -> dict[str, picking.Tally]:
     """Decide every trace's fate in the table `decisions`; returns each part's totals."""
-    picking.prepare(connection, TokenCounter(recipe.tokenizer), corpus)
+    picking.prepare(connection, recipe, corpus)
     tallies = {name: picking.pick(connection, name, recipe) for name in recipe.parts}
     picking.finish(connection, recipe)
     return tallies

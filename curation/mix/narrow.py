@@ -59,7 +59,7 @@ def _binds(connection: Connection, expressions: Sequence[str]) -> bool:
 def _source(connection: Connection, corpus: Corpus, query: str, registry: bytes) -> str:
     """The kept index, made now where there is none; a table in memory where the corpus cannot be written."""
     views = connection.execute(
-        "select sql from duckdb_views() where not internal order by view_name"
+        "select sql from duckdb_views() where not internal and not temporary order by view_name"
     ).fetchall()
     parts = [
         [path.parent.name, path.name, path.stat().st_size, path.stat().st_mtime_ns]

@@ -4,16 +4,16 @@ A draw is `order by md5(trace_id || seed)`: it depends on neither file order nor
 subset of a larger one.
 """
 
-from importlib.resources import files
 from typing import NamedTuple
 
 import pyarrow as pa
 
+from curation.mix import narrow
 from curation.mix.quotas import Allotment, allot
 from curation.mix.recipe import MixRecipe, Part
 from curation.query import Connection, identifier, quoted, sql_file
 from curation.store import Corpus
-from curation.tokens import ESTIMATE, TokenCounter
+from curation.tokens import TokenCounter
 
 MILLION = 1_000_000
 
@@ -37,16 +37,15 @@ class Tally(NamedTuple):
     """Usable traces and rows taken of each stratum, where the part has strata."""
 
 
-def prepare(connection: Connection, counter: TokenCounter, corpus: Corpus) -> None:
-    """Create `held_out` (benchmark prompts), `lengths` (tokens per trace) and the empty `decisions`."""
-    connection.register("known_benchmarks", _registry())
-    key = sql_file("benchmark_key.sql", text="prompt")
-    connection.execute(sql_file("mix_held_out.sql", benchmark_key=key))
+def prepare(connection: Connection, recipe: MixRecipe, corpus: Corpus) -> None:
+    """Create `lengths` (tokens per trace) and the empty `decisions`; `candidates` becomes narrow (`curation.mix.narrow`)."""
+    narrow.prepare(connection, corpus, _expressions(recipe))
+    counter = TokenCounter(recipe.tokenizer)
     if counter.exact:
         connection.register("counted", _count_all(counter, corpus))
         connection.execute("create temp view lengths as select * from counted")
     else:
-        connection.execute(f"create temp view lengths as select trace_id, {ESTIMATE} as tokens from traces")
+        connection.execute("create temp view lengths as select trace_id, estimated_tokens as tokens from narrow")
     connection.execute(
         "create temp table decisions (trace_id varchar, part varchar, state varchar, copies bigint)"
     )
@@ -64,7 +63,16 @@ def match_sql(part: Part, recipe: MixRecipe) -> str:
         too_long=f"tokens > {longest}" if longest else "false",
         lengths="join lengths using (trace_id)" if longest else "",
         where=part.where,
+        allowed=", ".join(map(quoted, recipe.allow_benchmarks)),
     )
+
+
+def _expressions(recipe: MixRecipe) -> list[str]:
+    """Everything the recipe asks of `candidates`."""
+    found = list(recipe.order_by)
+    for part in recipe.parts.values():
+        found += [part.where, *map(identifier, part.strata)]
+    return found
 
 
 def pick(connection: Connection, name: str, recipe: MixRecipe) -> Tally:
@@ -104,11 +112,7 @@ def order_sql(recipe: MixRecipe) -> str:
     return sql_file(
         "mix_order.sql",
         parts=", ".join(quoted(name) for name in recipe.parts),
-        split=sql_file(
-            "mix_family.sql", seed=seed, share=share, key=sql_file("benchmark_key.sql", text="prompt")
-        )
-        if recipe.validation
-        else "'train'",
+        split=sql_file("mix_family.sql", seed=seed, share=share) if recipe.validation else "'train'",
         order="".join(f"({expression}\n), " for expression in recipe.order_by),
         seed=seed,
         candidates="join candidates using (trace_id)" if needs_candidates else "",
@@ -139,14 +143,6 @@ def _tally(
     judged = connection.execute("select exists (select 1 from annotations)").fetchone() == (True,)
     kept = rows.get("kept", 0)
     return Tally(sum(traces.values()), kept, filtered, judged, traces.get("kept", 0), shortages, strata)
-
-
-def _registry() -> pa.Table:
-    import io
-
-    from pyarrow import csv
-
-    return csv.read_csv(io.BytesIO((files("curation") / "benchmarks.csv").read_bytes()))
 
 
 def _count_all(counter: TokenCounter, corpus: Corpus) -> pa.Table:

@@ -91,6 +91,8 @@ class MixRecipe(Recipe):
     on_shortage: Shortage = "error"
     agreement: gate.AgreementWish | None = None
     """How far reviewers must agree on each pattern before a mix may be built on this corpus."""
+    allow_benchmarks: tuple[str, ...] = ()
+    """Benchmarks whose prompts may go in all the same; traces that hit any other are refused (`curate decontaminate`)."""
     licenses: dict[str, str] = Field(default_factory=dict)
     """Source -> licence, for the card; the card says which sources have none."""
     jsonl: bool = False

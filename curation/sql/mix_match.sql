@@ -6,11 +6,14 @@ select
     [{stratum}]::varchar[] as stratum,
     {draw} as draw,
     case
-        when benchmark is not null then 'benchmark ' || benchmark
+        when refused is not null then 'benchmark ' || refused
         when {too_long} then 'over max_tokens'
     end as obstacle
-from (select * from candidates where ({where}
-))
+from (
+    select *, list_filter(held_out, lambda name: not list_contains([{allowed}]::varchar[], name))[1] as refused
+    from candidates
+    where ({where}
+    )
+)
 {lengths}
-left join held_out using (prompt_id)
 where trace_id not in (select trace_id from decisions where state = 'kept')
