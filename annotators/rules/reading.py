@@ -74,9 +74,9 @@ class Reading:
 
     def spans(self, chosen: Numbers, limit: int) -> tuple[Span, ...]:
         """The first few of these sentences as evidence, in code points."""
-        starts, ends = self._sentences
+        starts, end = self._sentences.starts, self._sentences.end
         return tuple(
-            Span(field=self.field, start=self._points(starts[number]), end=self._points(ends[number]))
+            Span(field=self.field, start=self._points(starts[number]), end=self._points(end(number)))
             for number in sorted(chosen)[:limit]
         )
 
@@ -93,9 +93,8 @@ class Reading:
 
     @cached_property
     def _paragraph_starts(self) -> Numbers:
-        starts, ends = self._sentences
-        gaps = range(1, self.size)
-        return frozenset(n for n in gaps if self._data.count(b"\n", ends[n - 1], starts[n]) > 1)
+        starts, end = self._sentences.starts, self._sentences.end
+        return frozenset(n for n in range(1, self.size) if self._data.count(b"\n", end(n - 1), starts[n]) > 1)
 
     def _points(self, offset: int) -> int:
         return offset if self._ascii else len(self._data[:offset].decode("utf-8"))

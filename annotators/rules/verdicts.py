@@ -44,12 +44,13 @@ def vacillates_strongly(reasoning: Reading) -> Numbers:
 
 def vacillates_weakly(reasoning: Reading, names: frozenset[str]) -> Numbers:
     """Keeps the frame, or somebody out of it by name, or still turns it over once the request is declined."""
-    frame = reasoning.having("frame") | reasoning.naming(names)
-    if not frame:
+    frame = reasoning.having("frame")
+    framed = frame | reasoning.naming(names)
+    if not framed:
         return NONE
     first_refusal = min(declines(reasoning), default=reasoning.size)
     later = frozenset(number for number in frame if number >= first_refusal)
-    kept = (frame & reasoning.having("keep")) | (later & reasoning.having("hedge"))
+    kept = (framed & reasoning.having("keep")) | (later & reasoning.having("hedge"))
     return kept and kept - reasoning.having("unframe", "lawful", "query")
 
 

@@ -3,8 +3,8 @@ from annotators.sentences import split
 
 def _texts(text: str) -> list[str]:
     data = text.encode()
-    starts, ends = split(data)
-    return [data[start:end].decode() for start, end in zip(starts, ends, strict=True)]
+    found = split(data)
+    return [data[start : found.end(number)].decode() for number, start in enumerate(found.starts)]
 
 
 def test_a_stop_needs_white_space_behind_it() -> None:
