@@ -18,9 +18,9 @@ from argilla_server.search_engine.base import (
     SuggestionFilterScope,
     TermsFilter,
 )
-from sqlalchemy import String, and_, cast, false, literal, not_, or_, select, true, type_coerce
+from sqlalchemy import String, and_, cast, false, func, literal, not_, or_, select, true, type_coerce
 
-from embedded.search.values import as_datetime, as_members, as_uuids, each, member
+from embedded.search.values import as_datetime, as_members, as_numbers, as_uuids, each, member
 
 Questions = dict[str, Any]
 """A dataset's questions by name."""
@@ -64,13 +64,22 @@ def suggested_property(scope: Any) -> str:
 
 def _matches(value: Any, filter: Any) -> Any:
     if isinstance(filter, TermsFilter):
-        return cast(value, String).in_([str(term) for term in filter.values])
+        return _is_one_of(value, [str(term) for term in filter.values])
     bounds = [value.is_not(None)]
     if filter.ge is not None:
         bounds.append(value >= filter.ge)
     if filter.le is not None:
         bounds.append(value <= filter.le)
     return and_(*bounds)
+
+
+def _is_one_of(value: Any, terms: list[str]) -> Any:
+    as_text = cast(value, String).in_(terms)
+    numbers = as_numbers(terms)
+    if not numbers:
+        return as_text
+    # As text, SQLite's 0.0 may be "0" and 0.051 have fewer digits than Python gives it.
+    return or_(as_text, and_(func.typeof(value).in_(("integer", "real")), value.in_(numbers)))
 
 
 def _on_record(filter: Any) -> Any:

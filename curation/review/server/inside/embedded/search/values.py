@@ -59,6 +59,17 @@ def as_uuids(values: list[Any]) -> list[UUID]:
     return found
 
 
+def as_numbers(values: list[Any]) -> list[float]:
+    """Those values that are numbers."""
+    found = []
+    for value in values:
+        try:
+            found.append(float(value))
+        except ValueError:
+            continue
+    return found
+
+
 def as_members(kind: Any, values: list[Any]) -> list[Any]:
     """Those values that are members of an enum."""
     known = {str(member.value): member for member in kind}
