@@ -13,7 +13,7 @@ from typing import Any
 import datasets
 import torch
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback
-from transformers.integrations import TensorBoardCallback
+from transformers.integrations.integration_utils import TensorBoardCallback
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
@@ -43,7 +43,8 @@ def build(config: TrainConfig, model: Any, tokenizer: Any, rows: Sequence[Render
     if config.report_to == "tensorboard":
         from torch.utils.tensorboard import SummaryWriter
 
-        trainer.add_callback(TensorBoardCallback(SummaryWriter(str(out / "tensorboard"))))
+        board: Any = TensorBoardCallback
+        trainer.add_callback(board(SummaryWriter(str(out / "tensorboard"))))
     return trainer
 
 

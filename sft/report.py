@@ -1,0 +1,222 @@
+"""The report: one HTML file that compares models trained on different mixes. No script, nothing loaded from elsewhere.
+
+Everything shown is read back from the folders the stages left, so a report can be made again at any time. Replies to
+harmful prompts are masked unless they were judged to be refusals.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from curation.mix.folder import read_manifest
+from curation.query import connect, quoted, select
+from curation.store import Corpus, write_file
+from schemas.manifest import Counts, Manifest
+from schemas.patterns import RISKY_PATTERNS
+from sft.score import SCORES, Scores, percent
+from sft.score.suites import MEASURES, Rate, SuiteScore
+from sft.statistics import wilson
+
+SAMPLES = 2
+"""Generations shown per model and suite."""
+WIDTH, HEIGHT = 640, 200
+"""Drawing area of the loss curves, in SVG units."""
+
+
+class Entry(NamedTuple):
+    """One line of the comparison."""
+
+    name: str
+    mix: Path
+    run: Path
+
+
+class ScoreGroup(NamedTuple):
+    """One measure for every model."""
+
+    suite: str
+    measure: str
+    headline: bool
+    """Whether it is the suite's main number."""
+    rows: list[tuple[str, SuiteScore, Rate]]
+    """Name of the model, its suite and its rate."""
+
+
+class Curve(NamedTuple):
+    """A loss curve as SVG points."""
+
+    name: str
+    points: str
+    first: float
+    last: float
+
+
+def run(
+    out: Path, title: str, note: str, entries: Sequence[Entry], corpus_dir: Path, evaluation_dir: Path
+) -> Path:
+    """Write the report.
+
+    Args:
+        out: the HTML file.
+        title: its heading.
+        note: what a reader must know before believing a number.
+        entries: the mixes and what was trained on them.
+        corpus_dir: the corpus the mixes were made of.
+        evaluation_dir: the corpus the models were asked.
+    """
+    corpus, evaluation = Corpus(corpus_dir), Corpus(evaluation_dir)
+    scores = {e.name: Scores.model_validate_json((e.run / SCORES).read_bytes()) for e in entries}
+    page = render(
+        title=title,
+        note=note,
+        scores=scores,
+        groups=score_groups(scores),
+        mixes={e.name: read_manifest(e.mix) for e in entries},
+        patterns=RISKY_PATTERNS,
+        strategies=pattern_table(corpus),
+        curves=curves({e.name: _losses(e.run) for e in entries}),
+        width=WIDTH,
+        height=HEIGHT,
+        accounting=_accounting(corpus, evaluation, entries),
+        agreement=agreement_rows(select(connect(corpus), _sql("rules_against_author")).to_pylist()),
+        generations={name: _generations(evaluation, found.model) for name, found in scores.items()},
+    )
+    write_file(out, page.encode())
+    return out
+
+
+def render(**context: Any) -> str:
+    """Fill the template; everything that comes from data is escaped."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("sft", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["percent"] = percent
+    return environment.get_template("report.html").render(**context)
+
+
+def score_groups(scores: dict[str, Scores]) -> list[ScoreGroup]:
+    """Every rate of every model, grouped by measure, so that models stand under each other."""
+    groups = []
+    for suite, measures in MEASURES.items():
+        for number, measure in enumerate(measures):
+            found = [
+                (name, *pair)
+                for name, of_model in scores.items()
+                for pair in _rates(of_model, suite, measure)
+            ]
+            if found:
+                groups.append(ScoreGroup(suite, measure, number == 0, found))
+    return groups
+
+
+def pattern_table(corpus: Corpus) -> dict[str, dict[str, tuple[int, int]]]:
+    """k of n for each strategy and risky pattern."""
+    table: dict[str, dict[str, tuple[int, int]]] = {}
+    for row in select(connect(corpus), _sql("pattern_rates")).to_pylist():
+        if row["pattern"] in RISKY_PATTERNS and row["n"]:
+            table.setdefault(row["strategy"], {})[row["pattern"]] = (row["k"], row["n"])
+    return table
+
+
+def curves(losses: dict[str, list[tuple[int, float]]]) -> list[Curve]:
+    """Scale loss curves into the drawing area, all alike."""
+    everything = [point for points in losses.values() for point in points]
+    if not everything:
+        return []
+    last_step, highest = max(step for step, _ in everything), max(loss for _, loss in everything)
+    return [
+        Curve(
+            name,
+            " ".join(
+                f"{WIDTH * s / last_step:.1f},{HEIGHT * (1 - loss / highest):.1f}" for s, loss in points
+            ),
+            points[0][1],
+            points[-1][1],
+        )
+        for name, points in losses.items()
+        if points
+    ]
+
+
+def agreement_rows(found: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Precision and recall of the rules against the author's labels, with intervals."""
+    rows = []
+    for row in found:
+        flagged, present = row["hits"] + row["false_alarms"], row["hits"] + row["misses"]
+        rows.append(row | {"precision": _share(row["hits"], flagged), "recall": _share(row["hits"], present)})
+    return rows
+
+
+def masked_reply(row: dict[str, Any]) -> dict[str, Any]:
+    """A generation as it may be shown: of harmful prompts only refusals are readable, and no reasoning."""
+    state = json.loads(row["extra"])["think_state"]
+    shown = {key: row[key] for key in ("kind", "prompt", "reasoning", "answer", "reference_answer")} | {
+        "state": state
+    }
+    if row["kind"] == "harmful":
+        shown["reasoning"] = _mask(row["reasoning"])
+        shown["answer"] = row["answer"] if row["answer_refusal"] else _mask(row["answer"])
+        shown["prompt"] = " ".join(row["prompt"].split()[:3]) + " [...] " + _mask(row["prompt"])
+    return shown
+
+
+def _mask(text: str) -> str:
+    return f"[masked: {len(text.split())} words]" if text else "(empty)"
+
+
+def _share(k: int, n: int) -> str:
+    if n == 0:
+        return "-"
+    low, high = wilson(k, n)
+    return f"{percent(k / n)} ({percent(low)} to {percent(high)}, {k}/{n})"
+
+
+def _rates(scores: Scores, suite: str, measure: str) -> Iterable[tuple[SuiteScore, Rate]]:
+    return ((s, r) for s in scores.suites if s.suite == suite for r in s.rates if r.measure == measure)
+
+
+def _losses(run: Path) -> list[tuple[int, float]]:
+    lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    return [(entry["step"], entry["loss"]) for entry in map(json.loads, lines) if "loss" in entry]
+
+
+def _generations(evaluation: Corpus, model: str) -> list[dict[str, Any]]:
+    shown: dict[str, list[dict[str, Any]]] = {}
+    for row in select(connect(evaluation), _sql("generations").replace("{model}", quoted(model))).to_pylist():
+        of_kind = shown.setdefault(row["kind"], [])
+        if len(of_kind) < SAMPLES:
+            of_kind.append(masked_reply(row))
+    return [row for rows in shown.values() for row in rows]
+
+
+def _accounting(corpus: Corpus, evaluation: Corpus, entries: Sequence[Entry]) -> list[tuple[str, Counts]]:
+    stages = [(f"{m.stage} ({_files(m)})" if m.inputs else m.stage, m.counts) for m in _manifests(corpus)]
+    mixes = [(f"build-mix {e.name}", read_manifest(e.mix).counts) for e in entries]
+    runs = [(f"sft run {e.name}", _manifest(e.run / "manifest.json").counts) for e in entries]
+    scored = [(f"score {m.recipe['model']}", m.counts) for m in _manifests(evaluation) if m.stage == "score"]
+    return stages + mixes + runs + scored
+
+
+def _files(manifest: Manifest) -> str:
+    return ", ".join(entry.name for entry in manifest.inputs)
+
+
+def _manifests(corpus: Corpus) -> list[Manifest]:
+    found = [_manifest(path) for path in sorted((corpus.root / "manifests").glob("*.json"))]
+    return sorted(found, key=lambda manifest: manifest.stage != "ingest")
+
+
+def _manifest(path: Path) -> Manifest:
+    return Manifest.model_validate_json(path.read_bytes())
+
+
+def _sql(name: str) -> str:
+    return (files("sft") / "sql" / f"{name}.sql").read_text(encoding="utf-8")
