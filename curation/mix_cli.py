@@ -141,3 +141,20 @@ def diff(
 
     found = lineage.diff(mix_a, mix_b)
     console.json_result(found) if json else lineage.show_diff(found)
+
+
+@app.command()
+def report(
+    out: Annotated[Path, typer.Option(help="The HTML file.", dir_okay=False)],
+    mixes: Annotated[list[Path] | None, typer.Argument(help="Mix folders to set beside the corpus.")] = None,
+    corpus: CorpusOption = DEFAULT_CORPUS,
+    show: Annotated[bool, typer.Option("--show", help="Show texts unmasked.")] = False,
+) -> None:
+    """Write one self-contained HTML page: pattern rates, yields, lengths, agreement, mixes, masked examples.
+
+    Example: curate report mixes/improved --out report.html
+    """
+    from curation import console
+    from curation import report as stage
+
+    console.result(str(stage.run(out, corpus, mixes or [], show)))

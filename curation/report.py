@@ -1,0 +1,160 @@
+"""`curate report`: one HTML page about a corpus and the mixes made of it; it loads nothing and runs no script of the data.
+
+Texts are masked: examples show their plain words alone (`curation.masking`), unless the caller asks for more.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from annotators.agreement import Agreement
+from curation.masking import mask, mask_words
+from curation.mix.folder import read_manifest, read_rows
+from curation.page import render
+from curation.query import Connection, connect, quoted, select, sql_file
+from curation.review import gate
+from curation.store import Corpus, write_file
+from schemas.manifest import Manifest
+from schemas.patterns import CODEBOOK, RISKY_PATTERNS
+from schemas.tables import TABLES
+
+EXAMPLES = 3
+"""Examples of each pattern."""
+AROUND = 160
+"""Code points shown on each side of the evidence."""
+
+
+class Piece(NamedTuple):
+    """A piece of an example's text."""
+
+    text: str
+    marked: bool
+
+
+class Rates(NamedTuple):
+    """k of n for each (strategy, pattern) of a set of traces."""
+
+    name: str
+    found: dict[tuple[str, str], tuple[int, int]]
+
+
+def run(out: Path, corpus_dir: Path, mixes: Sequence[Path] = (), show: bool = False) -> Path:
+    """Write the page.
+
+    Args:
+        out: the HTML file.
+        corpus_dir: the corpus.
+        mixes: mixes made of it; each is set beside the corpus.
+        show: give texts in full.
+
+    Raises:
+        CorpusError: if the folder is no corpus or the page cannot be written.
+        DataError: if a mix is none.
+    """
+    corpus = Corpus(corpus_dir)
+    connection = connect(corpus)
+    manifests = {mix.name: read_manifest(mix) for mix in mixes}
+    strategies = _rows(connection, sql_file("report_strategies.sql"))
+    page = render(
+        "curation",
+        "report.html",
+        title=f"Corpus {corpus_dir.resolve().name}",
+        tables={name: _count(connection, name) for name in TABLES},
+        stages=[m for m in _manifests(corpus) if m.counts.rows],
+        patterns=RISKY_PATTERNS,
+        rates=pattern_rates(connection, mixes),
+        strategies=strategies,
+        longest=max((row["reasoning_tokens"][2] for row in strategies if row["reasoning_tokens"]), default=1)
+        or 1,
+        people=gate.agreements(connection),
+        machines=_machine_agreement(connection),
+        mixes=manifests,
+        codebook={entry.name: entry for entry in CODEBOOK},
+        examples={pattern: examples(connection, pattern, show) for pattern in RISKY_PATTERNS},
+        shown=show,
+    )
+    write_file(out, page.encode("utf-8"))
+    return out
+
+
+def pattern_rates(connection: Connection, mixes: Sequence[Path]) -> list[Rates]:
+    """Rates before and after filtering: the corpus, what a guard lets through (where one judged), and each mix."""
+    import pyarrow as pa
+
+    found = [_rates(connection, "all traces", "")]
+    guarded = "(select trace_id from verdicts where pattern = 'unsafe' and not label)"
+    if select(connection, f"select 1 from {guarded} limit 1").num_rows:
+        found.append(_rates(connection, "guard-filtered", f"and trace_id in {guarded}"))
+    for mix in mixes:
+        connection.register("mixed", pa.table({"trace_id": read_rows(mix, ["trace_id"])["trace_id"]}))
+        found.append(_rates(connection, mix.name, "and trace_id in (select trace_id from mixed)"))
+    return found
+
+
+def examples(connection: Connection, pattern: str, show: bool) -> list[dict[str, Any]]:
+    """Traces that show a pattern, cut to the words around the evidence."""
+    query = sql_file("report_examples.sql", pattern=quoted(pattern), limit=str(EXAMPLES))
+    found = _rows(connection, query)
+    for row in found:
+        spans = row.pop("spans") or []
+        row["prompt"] = row["prompt"] if show else mask(row["prompt"])
+        for field in ("reasoning", "answer"):
+            text = row[field] if show else mask_words(row[field])
+            row[field] = pieces(text, [(s["start"], s["end"]) for s in spans if s["field"] == field], show)
+    return found
+
+
+def pieces(text: str, spans: Sequence[tuple[int, int]], whole: bool) -> list[Piece]:
+    """Cut a text into marked and unmarked pieces; unless `whole`, only what is near a mark, or the beginning."""
+    marked = _merged(spans, len(text))
+    first, last = (marked[0][0], marked[-1][1]) if marked else (0, AROUND)
+    begin, end = (0, len(text)) if whole else (max(0, first - AROUND), min(len(text), last + AROUND))
+    found, at = [Piece("… ", False)] if begin else [], begin
+    for start, stop in marked:
+        found += [Piece(text[at:start], False), Piece(text[start:stop], True)]
+        at = stop
+    found.append(Piece(text[at:end] + (" …" if end < len(text) else ""), False))
+    return [piece for piece in found if piece.text]
+
+
+def _merged(spans: Sequence[tuple[int, int]], length: int) -> list[tuple[int, int]]:
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted((max(0, start), min(end, length)) for start, end in spans):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        elif start < end:
+            merged.append((start, end))
+    return merged
+
+
+def _rates(connection: Connection, name: str, only: str) -> Rates:
+    patterns = "(" + ", ".join(map(quoted, RISKY_PATTERNS)) + ")"
+    query = sql_file("report_patterns.sql", patterns=patterns, only=only)
+    return Rates(
+        name, {(row["strategy"], row["pattern"]): (row["k"], row["n"]) for row in _rows(connection, query)}
+    )
+
+
+def _machine_agreement(connection: Connection) -> dict[str, Agreement]:
+    """How far all current annotators, machines and people, agree on each pattern."""
+    from annotators.agreement import agreement, by_unit
+
+    query = "select trace_id, pattern, label from current_annotations where label is not null order by all"
+    rows = connection.execute(query).fetchall()
+    return {
+        wanted: agreement(by_unit((trace, label) for trace, pattern, label in rows if pattern == wanted))
+        for wanted in RISKY_PATTERNS
+    }
+
+
+def _manifests(corpus: Corpus) -> list[Manifest]:
+    paths = sorted((corpus.root / "manifests").glob("*.json"))
+    return [Manifest.model_validate_json(path.read_bytes()) for path in paths]
+
+
+def _count(connection: Connection, table: str) -> int:
+    return int(select(connection, f"select count(*) as n from {table}")["n"][0].as_py())
+
+
+def _rows(connection: Connection, query: str) -> list[dict[str, Any]]:
+    return list(select(connection, query).to_pylist())

@@ -1,0 +1,167 @@
+"""The report, with hostile traces, in a real browser where there is one."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from curation import masking, report
+from curation.store import Corpus
+from schemas import RISKY_PATTERNS, prompt_id
+
+ATTACK = (
+    "<script>window.hacked = 1</script><img src=x onerror='window.hacked = 2'></pre></details></style></script>"
+    "<svg onload=window.hacked=3><a href='javascript:window.hacked=4'>x</a>{{ 7 * 7 }}{% raw %}\" autofocus onfocus=\"window.hacked=5"
+)
+
+
+@pytest.fixture
+def hostile(tmp_path: Path) -> Corpus:
+    """A corpus in which every text that a file can bring is an attack on the page."""
+    corpus = Corpus.create(tmp_path / "hostile")
+    traces, annotations = [], []
+    for n, pattern in enumerate(RISKY_PATTERNS):
+        trace = {
+            "trace_id": f"t{n}", "prompt_id": prompt_id(ATTACK), "prompt": ATTACK, "kind": "harmful", "strategy": ATTACK,
+            "model": ATTACK, "reasoning": f"{n} {ATTACK}", "answer": ATTACK, "sample_index": 0, "source": ATTACK,
+        }  # fmt: skip
+        traces.append(trace)
+        span = {"field": "reasoning", "start": 2, "end": 30}
+        annotations.append(
+            {
+                "trace_id": f"t{n}",
+                "pattern": pattern,
+                "annotator": "rules@1",
+                "label": True,
+                "spans": [span],
+                "rationale": ATTACK,
+            }
+        )
+    corpus.append_rows("traces", traces)
+    corpus.append_rows("annotations", annotations)
+    return corpus
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if not chromium:
+        pytest.skip("no chromium on this machine: the report was not opened in a browser")
+    with playwright.sync_playwright() as driver:
+        running = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield running
+        running.close()
+
+
+def opened(browser: Any, path: Path) -> tuple[Any, list[str]]:
+    """The page, and everything it asked the network for."""
+    asked: list[str] = []
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(path.as_uri())
+    return page, asked
+
+
+def test_no_script_of_the_data_runs_and_nothing_is_loaded(
+    hostile: Corpus, tmp_path: Path, browser: Any
+) -> None:
+    report.run(tmp_path / "r.html", hostile.root, show=True)
+    page, asked = opened(browser, tmp_path / "r.html")
+    page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
+    assert page.evaluate("window.hacked") is None
+    assert asked == [(tmp_path / "r.html").as_uri()]
+    assert page.locator("script").count() == 1 and page.locator("img").count() == 0
+    assert "window.hacked = 1" in page.locator("details pre").first.inner_text()
+
+
+def test_the_policy_stops_a_script_even_where_an_escape_is_forgotten(
+    hostile: Corpus, tmp_path: Path, browser: Any
+) -> None:
+    report.run(tmp_path / "r.html", hostile.root)
+    text = (tmp_path / "r.html").read_text()
+    (tmp_path / "r.html").write_text(text.replace("<h1>", f"{ATTACK}<h1>", 1))
+    page, _ = opened(browser, tmp_path / "r.html")
+    assert page.evaluate("window.hacked") is None
+
+
+def test_tables_sort_by_number_on_a_click(filled: Corpus, tmp_path: Path, browser: Any) -> None:
+    report.run(tmp_path / "r.html", filled.root)
+    page, _ = opened(browser, tmp_path / "r.html")
+    table = page.locator("table.sort").nth(1)
+
+    def column() -> list[int]:
+        return [int(row.locator("td").nth(2).inner_text()) for row in table.locator("tbody tr").all()]
+
+    table.locator("th button").nth(2).click()
+    assert column() == sorted(column(), reverse=True) and len(set(column())) > 1
+    table.locator("th button").nth(2).click()
+    assert column() == sorted(column())
+    assert table.locator("th").nth(2).get_attribute("aria-sort") == "ascending"
+
+
+def test_nothing_is_wider_than_a_phone(hostile: Corpus, filled: Corpus, tmp_path: Path, browser: Any) -> None:
+    for corpus in (hostile, filled):
+        report.run(tmp_path / "r.html", corpus.root, show=True)
+        page, _ = opened(browser, tmp_path / "r.html")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_examples_are_masked_unless_asked_for(filled: Corpus, tmp_path: Path) -> None:
+    report.run(tmp_path / "masked.html", filled.root)
+    report.run(tmp_path / "shown.html", filled.root, show=True)
+    masked, shown = (tmp_path / "masked.html").read_text(), (tmp_path / "shown.html").read_text()
+    assert "about privacy" not in masked and "about privacy" in shown
+    assert "[masked: 24 characters]" in masked and "[masked" not in shown
+
+
+def test_a_mix_stands_beside_the_corpus(build, filled: Corpus, tmp_path: Path) -> None:
+    build("name: x\nparts:\n  a: {where: \"kind = 'harmful' and not weak_vacillation\", take: 20}\n")
+    report.run(tmp_path / "r.html", filled.root, [tmp_path / "mix"])
+    from curation.query import connect
+
+    before, after = report.pattern_rates(connect(filled), [tmp_path / "mix"])
+    assert before.found["default", "weak_vacillation"] == (10, 30)
+    assert all(k == 0 for (_, pattern), (k, _) in after.found.items() if pattern == "weak_vacillation")
+    assert sum(n for (_, pattern), (_, n) in after.found.items() if pattern == "weak_vacillation") == 20
+
+
+def test_a_guard_s_verdicts_are_a_filter_of_their_own(filled: Corpus) -> None:
+    from curation.query import connect, select
+
+    ids = select(connect(filled), "select trace_id from traces where strategy = 'default'")[
+        "trace_id"
+    ].to_pylist()
+    filled.append_rows(
+        "annotations",
+        [
+            {"trace_id": id, "pattern": "unsafe", "annotator": "guard:g@1", "label": n % 2 == 0}
+            for n, id in enumerate(ids)
+        ],
+    )
+    names = [rates.name for rates in report.pattern_rates(connect(filled), [])]
+    assert names == ["all traces", "guard-filtered"]
+
+
+@pytest.mark.parametrize(
+    ("spans", "expected"),
+    [
+        ([(2, 4)], [("ab", False), ("cd", True), ("ef", False)]),
+        ([(2, 4), (3, 5)], [("ab", False), ("cde", True), ("f", False)]),
+        ([(0, 99)], [("abcdef", True)]),
+        ([], [("abcdef", False)]),
+    ],
+)
+def test_pieces_mark_the_evidence(spans: list[tuple[int, int]], expected: list[tuple[str, bool]]) -> None:
+    assert [tuple(piece) for piece in report.pieces("abcdef", spans, whole=True)] == expected
+
+
+def test_a_mask_keeps_plain_words_and_length() -> None:
+    text = "I could copy permit no. 7 with a scanner; that's wrong, so no."
+    masked = masking.mask_words(text)
+    assert len(masked) == len(text)
+    assert masked.startswith("I could ▒▒▒▒ ▒▒▒▒▒▒ no. ▒ with a ▒▒▒▒▒▒▒;") and masked.endswith(
+        "that's wrong, so no."
+    )
