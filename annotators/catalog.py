@@ -1,12 +1,23 @@
-"""Annotators by name. A name is the family ("rules"); the version it carries today is in the Annotator itself.
+"""Annotators by name: our own, those of installed packages, and any function of a module.
 
-Each entry is a factory behind an import, so that asking for one annotator never loads the libraries of another.
+A name is a family ("rules"), or a family and what it is to be ("judge:gpt-oss", "guard:qwen3guard"); the version it carries
+today is in the Annotator itself. Each entry is a factory behind an import, so that asking for one annotator never loads
+the libraries of another.
 """
 
+import importlib
+import inspect
+import sys
 from collections.abc import Callable
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any
 
-from annotators.base import Annotator
+from annotators.base import Annotator, Model
 from schemas.errors import RecipeError
+
+PLUG_INS = "lrm_curate.annotators"
+"""Entry point group: the entry's name is the annotator's name here, its object a factory."""
 
 
 def _rules() -> Annotator:
@@ -15,15 +26,77 @@ def _rules() -> Annotator:
     return annotator()
 
 
+def _judge(model: Model, alias: str, prompt: str | None) -> Annotator:
+    from annotators.judge import llm_judge
+
+    return llm_judge(model, alias)
+
+
+def _guard(model: Model, which: str, prompt: str | None) -> Annotator:
+    from annotators.guards import guard
+
+    return guard(model, which, prompt)
+
+
 FACTORIES: dict[str, Callable[[], Annotator]] = {"rules": _rules}
+MODEL_FACTORIES: dict[str, Callable[[Model, str, str | None], Annotator]] = {"judge": _judge, "guard": _guard}
+"""Factories of annotators that ask a model; they get what stands behind the colon, and a guard's own prompt."""
 
 
-def get(name: str) -> Annotator:
+def get(name: str, model: Model | None = None, guard_prompt: str | None = None) -> Annotator:
     """The annotator of this name.
 
+    Args:
+        name: a family, `family:which`, an entry point's name, or `module:function`.
+        model: the model it may ask.
+        guard_prompt: the published prompt of a guard, where the user brings it.
+
     Raises:
-        RecipeError: if there is none; the message lists those there are.
+        RecipeError: if there is no such annotator, or it needs a model and there is none.
     """
-    if name not in FACTORIES:
-        raise RecipeError(f"unknown annotator {name!r}; known here: {', '.join(sorted(FACTORIES))}")
-    return FACTORIES[name]()
+    family, _, which = name.partition(":")
+    if name in FACTORIES:
+        return FACTORIES[name]()
+    if family in MODEL_FACTORIES:
+        if model is None:
+            raise RecipeError(
+                f"annotator {name!r} asks a model; name it with --model, and --base-url for a server"
+            )
+        return MODEL_FACTORIES[family](model, which, guard_prompt)
+    if found := _plug_ins().get(name):
+        return _build(name, found.load(), model)
+    if which:
+        return _build(name, _function(name, family, which), model)
+    known = sorted({*FACTORIES, *(f"{family}:NAME" for family in MODEL_FACTORIES), *_plug_ins()})
+    raise RecipeError(f"unknown annotator {name!r}; known here: {', '.join(known)}, or module:function")
+
+
+def _plug_ins() -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=PLUG_INS)}
+
+
+def _function(name: str, module: str, function: str) -> Any:
+    if str(Path.cwd()) not in sys.path:  # where a user's own file usually lies
+        sys.path.append(str(Path.cwd()))
+    try:
+        return getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise RecipeError(
+            f"annotator {name!r}: {error}; name a function as module:function, importable or in this folder"
+        ) from error
+
+
+def _build(name: str, factory: Any, model: Model | None) -> Annotator:
+    if not callable(factory):
+        raise RecipeError(f"annotator {name!r} is no function; it must return an Annotator")
+    wants_model = bool(inspect.signature(factory).parameters)
+    if wants_model and model is None:
+        raise RecipeError(
+            f"annotator {name!r} asks a model; name it with --model, and --base-url for a server"
+        )
+    built: object = factory(model) if wants_model else factory()
+    if not isinstance(built, Annotator):
+        raise RecipeError(
+            f"annotator {name!r}: the function returned {type(built).__name__}, not an annotators.base.Annotator"
+        )
+    return built

@@ -1,17 +1,19 @@
 """`curate annotate`: let annotators judge the traces they have not judged yet.
 
 Work is handed in as Arrow batches and comes back as Arrow tables, so large corpora are spread over processes without
-pickling a single Trace. A killed run keeps its finished parts; the next run reads only what is missing.
+pickling a single Trace. A killed run keeps its finished parts; the next run reads only what is missing. While rules work
+the annotations are locked; an annotator that asks a model may take hours, so it locks only while a part is written.
 """
 
 import multiprocessing
 import os
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 from pydantic import Field
@@ -19,14 +21,16 @@ from pydantic import Field
 from annotators import catalog
 from annotators.base import Annotator
 from curation import console
+from curation.asking import EngineModel, estimate
+from curation.engines.choosing import EngineSettings
+from curation.judging import Judged, judge, to_traces
 from curation.query import Connection, connect, select, sql_file
 from curation.recipe import Recipe
 from curation.store import Corpus
 from curation.versions import versions
-from schemas.annotation import Annotation
+from schemas.errors import RecipeError
 from schemas.ids import content_id
 from schemas.manifest import Counts, Manifest
-from schemas.tables import ANNOTATIONS
 from schemas.trace import Trace
 
 BATCH_TRACES = 512
@@ -42,108 +46,89 @@ class AnnotateRecipe(Recipe):
 
     annotators: list[str] = Field(min_length=1)
     """Names from the catalog, judged one after the other."""
+    engine: EngineSettings | None = None
+    """The model of those that ask one."""
+    guard_prompt: Path | None = None
+    """File with a guard's published prompt (docs/annotators.md)."""
+    price_in: float = Field(default=0, ge=0)
+    """Price of a million prompt tokens, in your currency."""
+    price_out: float = Field(default=0, ge=0)
+    """Price of a million generated tokens."""
+
+    def open(self) -> "Opened":
+        """The annotators and their model, which is not loaded yet; raises as `catalog.get` and `locate` do."""
+        model = EngineModel(self.engine) if self.engine else None
+        prompt = _read(self.guard_prompt) if self.guard_prompt else None
+        return Opened({name: catalog.get(name, model, prompt) for name in self.annotators}, model)
 
 
-class Judged(NamedTuple):
-    """What an annotator made of one batch."""
+class Opened(NamedTuple):
+    """Annotators, ready to judge."""
 
-    annotations: pa.Table
-    failures: list[tuple[str, str]]
-    """trace_id and reason of every trace it raised on."""
-    traces: int
-    """Size of the batch, failures included."""
+    annotators: dict[str, Annotator]
+    model: EngineModel | None
 
 
-def judge(annotator: Annotator, batch: pa.RecordBatch) -> Judged:
-    """Judge a batch; a trace the annotator raises on fails alone and the others go on."""
-    traces = to_traces(batch)
-    try:
-        return Judged(to_table(_verdicts(annotator, traces)), [], len(traces))
-    except Exception:  # noqa: BLE001  which trace it was is found out one by one
-        return _judge_singly(annotator, traces)
-
-
-def to_traces(batch: pa.RecordBatch) -> list[Trace]:
-    """The traces of a batch that has columns named like Trace's fields."""
-    return [Trace.model_validate(row) for row in batch.to_pylist()]
-
-
-def to_table(annotations: Sequence[Annotation]) -> pa.Table:
-    """Annotations as rows of the annotations table."""
-    spans = [[(span.field, span.start, span.end) for span in a.spans] for a in annotations]
-    columns = [
-        [a.trace_id for a in annotations],
-        [a.pattern for a in annotations],
-        [a.annotator for a in annotations],
-        [a.label for a in annotations],
-        [a.score for a in annotations],
-        spans,
-        [a.rationale for a in annotations],
-    ]
-    arrays = [pa.array(values, type=field.type) for values, field in zip(columns, ANNOTATIONS, strict=True)]
-    return pa.Table.from_arrays(arrays, schema=ANNOTATIONS)
-
-
-def run(corpus_dir: Path, recipe: AnnotateRecipe, only: set[str] | None = None) -> Manifest:
+def run(corpus_dir: Path, recipe: AnnotateRecipe) -> Manifest:
     """Judge what is not judged yet, and say how the corpus stands afterwards.
 
-    Args:
-        corpus_dir: the corpus.
-        recipe: who judges.
-        only: ids of the traces to judge; all of the corpus where it is not given.
-
     Raises:
-        RecipeError: if an annotator is unknown.
+        RecipeError: if an annotator is unknown, or its model is missing.
+        EngineError: if the model cannot be found.
         CorpusError: if the corpus is missing or cannot be written.
     """
     corpus = Corpus(corpus_dir)
-    annotators = {name: catalog.get(name) for name in recipe.annotators}
+    opened = recipe.open()
     failed: dict[str, str] = {}
-    with corpus.writing("annotations"):
-        for name, annotator in annotators.items():
-            for trace_id, reason in _annotate_missing(corpus, name, annotator, only):
+    for name, annotator in opened.annotators.items():
+        with _turn(corpus, annotator):
+            for trace_id, reason in _annotate_missing(corpus, name, annotator):
                 failed.setdefault(trace_id, reason)
-    manifest = _manifest(corpus, recipe, list(annotators.values()), failed)
+    manifest = _manifest(corpus, recipe, opened, failed)
     corpus.write_manifest(manifest)
     return manifest
 
 
-def _judge_singly(annotator: Annotator, traces: Sequence[Trace]) -> Judged:
-    good: list[Annotation] = []
-    failures = []
-    for trace in traces:
-        try:
-            good += _verdicts(annotator, [trace])
-        except Exception as error:  # noqa: BLE001
-            failures.append((trace.trace_id, f"{annotator.name}: {type(error).__name__}: {error}"[:200]))
-    return Judged(to_table(good), failures, len(traces))
-
-
-def _verdicts(annotator: Annotator, traces: Sequence[Trace]) -> list[Annotation]:
-    found = list(annotator.annotate(traces))
-    due = [(trace.trace_id, pattern) for trace in traces for pattern in annotator.patterns]
-    if [(a.trace_id, a.pattern) for a in found] != due:
-        raise ValueError(
-            f"gave {len(found)} annotations, not one per trace and pattern in order ({len(due)})"
-        )
+def estimates(corpus_dir: Path, recipe: AnnotateRecipe) -> dict[str, Any]:
+    """What `run` would ask, in about how many tokens and at what price; nothing is loaded and nobody is asked."""
+    corpus = Corpus(corpus_dir)
+    found = {}
+    for annotator in recipe.open().annotators.values():
+        missing = _missing(corpus, annotator)
+        traces = (trace for batch in _batches(corpus, missing) for trace in to_traces(batch))
+        wanted = estimate(annotator, traces)
+        found[annotator.name] = wanted._asdict() | {
+            "cost": _cost(recipe, wanted.prompt_tokens, wanted.generated_tokens)
+        }
     return found
 
 
-def _annotate_missing(
-    corpus: Corpus, name: str, annotator: Annotator, only: set[str] | None
-) -> list[tuple[str, str]]:
-    missing = set(_rows(connect(corpus), "unjudged.sql", annotator)["trace_id"].to_pylist())
-    if only is not None:
-        missing &= only
+def _turn(corpus: Corpus, annotator: Annotator) -> AbstractContextManager[None]:
+    return nullcontext() if annotator.questions else corpus.writing("annotations")
+
+
+def _annotate_missing(corpus: Corpus, name: str, annotator: Annotator) -> list[tuple[str, str]]:
+    missing = _missing(corpus, annotator)
     failures: list[tuple[str, str]] = []
-    waiting = _Waiting(corpus)
-    with console.progress(f"annotate {annotator.name}", total=len(missing), unit="traces") as advance:
-        for judged in _spread(name, annotator, _batches(corpus, missing), len(missing)):
-            failures += judged.failures
-            waiting.add(judged)
-            advance(judged.traces)
-    waiting.flush()
+    stopped = None
+    waiting = _Waiting(corpus, annotator)
+    try:
+        with console.progress(f"annotate {annotator.name}", total=len(missing), unit="traces") as advance:
+            for judged in _spread(name, annotator, _batches(corpus, missing), len(missing)):
+                failures += judged.failures
+                waiting.add(judged)
+                advance(judged.traces)
+                if stopped := judged.stopped:
+                    break
+    finally:
+        waiting.flush()
+    if stopped:
+        failures += [(i, f"{annotator.name}: {stopped}"[:200]) for i in sorted(_missing(corpus, annotator))]
     return failures
+
+
+def _missing(corpus: Corpus, annotator: Annotator) -> set[str]:
+    return set(_rows(connect(corpus), "unjudged.sql", annotator)["trace_id"].to_pylist())
 
 
 def _batches(corpus: Corpus, missing: set[str]) -> Iterator[pa.RecordBatch]:
@@ -162,8 +147,9 @@ def _rows(connection: Connection, file: str, annotator: Annotator) -> pa.Table:
 class _Waiting:
     """Annotations that wait to be written as one part."""
 
-    def __init__(self, corpus: Corpus) -> None:
+    def __init__(self, corpus: Corpus, annotator: Annotator) -> None:
         self._corpus = corpus
+        self._annotator = annotator
         self._clear()
 
     def add(self, judged: Judged) -> None:
@@ -174,8 +160,18 @@ class _Waiting:
 
     def flush(self) -> None:
         if self._tables:
-            self._corpus.append("annotations", pa.concat_tables(self._tables))
+            self._write(pa.concat_tables(self._tables))
         self._clear()
+
+    def _write(self, rows: pa.Table) -> None:
+        if not self._annotator.questions:  # the lock is held already
+            self._corpus.append("annotations", rows)
+            return
+        with self._corpus.writing("annotations"):
+            # Another process may have judged some of these traces in the meantime.
+            missing = _missing(self._corpus, self._annotator)
+            ours = pa.array([trace_id in missing for trace_id in rows["trace_id"].to_pylist()], pa.bool_())
+            self._corpus.append("annotations", rows.filter(ours))
 
     def _clear(self) -> None:
         self._tables: list[pa.Table] = []
@@ -214,23 +210,48 @@ def _judge_here(batch: pa.RecordBatch) -> Judged:
     return judge(_here, batch)
 
 
-def _manifest(
-    corpus: Corpus, recipe: AnnotateRecipe, annotators: Sequence[Annotator], failed: dict[str, str]
-) -> Manifest:
+def _manifest(corpus: Corpus, recipe: AnnotateRecipe, opened: Opened, failed: dict[str, str]) -> Manifest:
     connection = connect(corpus)
     counts = Counts(rows=select(connection, "select count(*) as n from traces")["n"][0].as_py())
     for reason in failed.values():
         counts.add("failed", reason)
     counts.kept = counts.rows - len(failed)
-    settings = recipe.model_dump()
+    settings = _settings(recipe, opened)
     return Manifest(
         stage="annotate",
         recipe=settings,
         recipe_id=content_id(settings),
         versions=versions("lrm-curate", "google-re2"),
         counts=counts,
-        summary={a.name: _totals(connection, a) for a in annotators},
+        summary={a.name: _totals(connection, a) for a in opened.annotators.values()} | _spent(recipe, opened),
     )
+
+
+def _settings(recipe: AnnotateRecipe, opened: Opened) -> dict[str, Any]:
+    """The recipe as a manifest keeps it: the model by name, no path or address of somebody's machine."""
+    settings: dict[str, Any] = {"annotators": recipe.annotators}
+    if opened.model and recipe.engine:
+        settings |= {"model": opened.model.name, "engine": recipe.engine.kind}
+        settings |= {"price_in": recipe.price_in, "price_out": recipe.price_out}
+    return settings
+
+
+def _spent(recipe: AnnotateRecipe, opened: Opened) -> dict[str, Any]:
+    if opened.model is None:
+        return {}
+    tokens = opened.model.tokens()
+    return {"tokens": tokens | {"cost": _cost(recipe, tokens["prompt"], tokens["generated"])}}
+
+
+def _cost(recipe: AnnotateRecipe, prompt: int, generated: int) -> float:
+    return round((prompt * recipe.price_in + generated * recipe.price_out) / 1e6, 6)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: cannot be read as UTF-8 text ({error}); check --guard-prompt") from error
 
 
 def _totals(connection: Connection, annotator: Annotator) -> dict[str, dict[str, int]]:

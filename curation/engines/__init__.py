@@ -4,7 +4,9 @@ A reply is taken apart into reasoning and answer here, once (`take_apart`); nobo
 """
 
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
+
+from pydantic import Field
 
 from annotators.split import Fault, split
 from curation.recipe import Recipe
@@ -23,6 +25,10 @@ class Sampling(Recipe):
     top_p: float = 1.0
     seed: int = 0
     """Only used when sampling."""
+    json_schema: dict[str, Any] | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Replies follow this schema, on engines that can make them; the others are only asked to."""
+    continues: bool = Field(default=True, exclude_if=lambda value: value is True)
+    """Whether a last message by the assistant is the beginning of the answer; false: a finished turn to be judged."""
 
 
 class Reply(NamedTuple):
@@ -49,7 +55,8 @@ class Engine(Protocol):
     def chat(self, conversations: Sequence[Sequence[Message]], sampling: Sampling) -> list[Reply]:
         """Answer each conversation, in order.
 
-        A conversation that ends in the assistant's message is continued from there, and the reply is the whole turn.
+        A conversation that ends in the assistant's message is continued from there, and the reply is the whole turn
+        (see `Sampling.continues`). A conversation of one message with the role "text" is a whole prompt.
 
         Raises:
             EngineError: if the model does not answer.

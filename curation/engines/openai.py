@@ -19,7 +19,7 @@ from pydantic import Field
 
 from annotators.split import Fault, separate
 from curation.engines import FinishReason, Message, Reply, Sampling, take_apart
-from curation.engines.prompting import beginning_of, render
+from curation.engines.prompting import beginning_of, plain_prompt, render
 from curation.engines.streaming import Answered, Question, in_order
 from curation.engines.weights import load_tokenizer, locate
 from curation.recipe import Recipe
@@ -122,11 +122,16 @@ class OpenAIEngine:
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
         }
+        if sampling.json_schema:
+            wanted = {"name": "reply", "schema": sampling.json_schema, "strict": True}
+            body["response_format"] = {"type": "json_schema", "json_schema": wanted}
+        if (prompt := plain_prompt(messages)) is not None:
+            return _Request(place, "completions", self._finish(body | {"prompt": prompt}), "")
         if self._tokenizer:
-            rendered = render(self._tokenizer, messages)
+            rendered = render(self._tokenizer, messages, sampling.continues)
             body |= {"prompt": rendered.ids, "skip_special_tokens": False}
             return _Request(place, "completions", self._finish(body), rendered.lead)
-        if beginning_of(messages)[1]:
+        if sampling.continues and beginning_of(messages)[1]:
             raise EngineError(
                 f"{self.name}: a server cannot be told how an answer begins without the model's tokenizer; name its "
                 "folder with --tokenizer (vLLM servers), or use the vllm or transformers engine"

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from annotators.split import OPEN
 from curation.engines import Message
+from schemas.errors import EngineError
 
 
 class Rendered(NamedTuple):
@@ -20,14 +21,24 @@ class Rendered(NamedTuple):
     """The part of the assistant's turn that the prompt holds already; the model's text goes on from it."""
 
 
-def render(tokenizer: Any, messages: Sequence[Message]) -> Rendered:
+def render(tokenizer: Any, messages: Sequence[Message], continues: bool = True) -> Rendered:
     """Render a conversation with the model's own chat template.
 
     Args:
         tokenizer: a transformers tokenizer with a chat template.
-        messages: the conversation; a last message by the assistant is the beginning of the answer.
+        messages: the conversation, or one message with the role "text": a prompt that is sent as it is.
+        continues: whether a last message by the assistant is the beginning of the answer.
+
+    Raises:
+        EngineError: if the model has no chat template and needs one.
     """
-    asked, beginning = beginning_of(messages)
+    if (prompt := plain_prompt(messages)) is not None:
+        return Rendered(tokenizer.encode(prompt), "")
+    if not tokenizer.chat_template:
+        raise EngineError(
+            "the model has no chat template, so it cannot be asked; use an instruction-tuned model"
+        )
+    asked, beginning = beginning_of(messages) if continues else (list(messages), "")
     text = tokenizer.apply_chat_template(asked, add_generation_prompt=True, tokenize=False)
     lead = beginning
     if text.rstrip().endswith(OPEN):
@@ -43,3 +54,8 @@ def beginning_of(messages: Sequence[Message]) -> tuple[list[Message], str]:
     if messages and messages[-1]["role"] == "assistant":
         return list(messages[:-1]), messages[-1]["content"]
     return list(messages), ""
+
+
+def plain_prompt(messages: Sequence[Message]) -> str | None:
+    """The prompt that is sent as it is, without a chat template; null for a conversation."""
+    return messages[0]["content"] if len(messages) == 1 and messages[0]["role"] == "text" else None

@@ -11,7 +11,6 @@ from curation import console
 from curation.engines import FinishReason, Message, Reply, Sampling, take_apart
 from curation.engines.prompting import Rendered, render
 from curation.engines.weights import fingerprint, load_model, load_tokenizer, locate
-from schemas.errors import EngineError
 from schemas.ids import content_id
 
 BATCH = 32
@@ -25,10 +24,6 @@ class TransformersEngine:
         self.name = name
         self._model = model.eval()
         self._tokenizer = tokenizer
-        if not tokenizer.chat_template:
-            raise EngineError(
-                f"{name}: no chat template, so it cannot be asked; use an instruction-tuned model"
-            )
 
     @classmethod
     def load(cls, model: str, revision: str | None = None) -> "TransformersEngine":
@@ -43,7 +38,7 @@ class TransformersEngine:
 
     def chat(self, conversations: Sequence[Sequence[Message]], sampling: Sampling) -> list[Reply]:
         """Answer each conversation, in order."""
-        prompts = [render(self._tokenizer, messages) for messages in conversations]
+        prompts = [render(self._tokenizer, messages, sampling.continues) for messages in conversations]
         by_length = sorted(range(len(prompts)), key=lambda i: len(prompts[i].ids))
         replies: dict[int, Reply] = {}
         with console.progress("generate", total=len(prompts), unit="prompts") as advance:

@@ -43,10 +43,6 @@ class VllmEngine:
         self._tokenizer = tokenizer
         self._adapter = adapter
         self._seeds_requests = llm.llm_engine.vllm_config.device_config.device_type != "cpu"
-        if not tokenizer.chat_template:
-            raise EngineError(
-                f"{name}: no chat template, so it cannot be asked; use an instruction-tuned model"
-            )
 
     @classmethod
     def load(
@@ -116,7 +112,7 @@ class VllmEngine:
 
         while len(running) < WINDOW and (following := next(waiting, None)):
             index, question = following
-            prompt = render(self._tokenizer, question.messages)
+            prompt = render(self._tokenizer, question.messages, sampling.continues)
             request = str(next(self._llm.request_counter))
             try:
                 self._llm.llm_engine.add_request(
@@ -131,8 +127,9 @@ class VllmEngine:
 
     def _params(self, question: Question, sampling: Sampling) -> Any:
         from vllm import SamplingParams
-        from vllm.sampling_params import RequestOutputKind
+        from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
+        schema = sampling.json_schema
         seeded = self._seeds_requests and sampling.temperature > 0
         return SamplingParams(
             max_tokens=sampling.max_new_tokens,
@@ -141,6 +138,7 @@ class VllmEngine:
             seed=question.seed if seeded else None,
             detokenize=False,
             output_kind=RequestOutputKind.FINAL_ONLY,
+            structured_outputs=StructuredOutputsParams(json=schema) if schema else None,
         )
 
     def _reply(self, prompt: Rendered, output: Any) -> Reply:

@@ -1,0 +1,94 @@
+"""One annotator, one batch of traces: verdicts as an Arrow table, failures by trace, and never one taking the others along."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from annotators.base import Annotator, Failure
+from schemas.annotation import Annotation
+from schemas.errors import CurateError, EngineError
+from schemas.tables import ANNOTATIONS
+from schemas.trace import Trace
+
+
+class Judged(NamedTuple):
+    """What an annotator made of one batch."""
+
+    annotations: pa.Table
+    failures: list[tuple[str, str]]
+    """trace_id and reason of every trace it raised on."""
+    traces: int
+    """Size of the batch, failures included."""
+    stopped: str | None = None
+    """Why no further batch can be judged, if so."""
+
+
+def judge(annotator: Annotator, batch: pa.RecordBatch) -> Judged:
+    """Judge a batch; a trace the annotator raises on fails alone and the others go on."""
+    traces = to_traces(batch)
+    try:
+        return _verdicts(annotator, traces)
+    except CurateError:
+        raise
+    except Exception:  # noqa: BLE001  which trace it was is found out one by one
+        return _judge_singly(annotator, traces)
+
+
+def to_traces(batch: pa.RecordBatch) -> list[Trace]:
+    """The traces of a batch that has columns named like Trace's fields."""
+    return [Trace.model_validate(row) for row in batch.to_pylist()]
+
+
+def to_table(annotations: Sequence[Annotation]) -> pa.Table:
+    """Annotations as rows of the annotations table."""
+    spans = [[(span.field, span.start, span.end) for span in a.spans] for a in annotations]
+    columns = [
+        [a.trace_id for a in annotations],
+        [a.pattern for a in annotations],
+        [a.annotator for a in annotations],
+        [a.label for a in annotations],
+        [a.score for a in annotations],
+        spans,
+        [a.rationale for a in annotations],
+    ]
+    arrays = [pa.array(values, type=field.type) for values, field in zip(columns, ANNOTATIONS, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=ANNOTATIONS)
+
+
+def _judge_singly(annotator: Annotator, traces: Sequence[Trace]) -> Judged:
+    good: list[pa.Table] = []
+    failures: list[tuple[str, str]] = []
+    for trace in traces:
+        try:
+            judged = _verdicts(annotator, [trace])
+            good.append(judged.annotations)
+            failures += judged.failures
+        except Exception as error:  # noqa: BLE001
+            failures.append((trace.trace_id, f"{annotator.name}: {type(error).__name__}: {error}"[:200]))
+    return Judged(pa.concat_tables([ANNOTATIONS.empty_table(), *good]), failures, len(traces))
+
+
+def _verdicts(annotator: Annotator, traces: Sequence[Trace]) -> Judged:
+    found: list[Annotation] = []
+    failed: dict[str, str] = {}
+    stopped = None
+    try:
+        for verdict in annotator.annotate(traces):
+            if isinstance(verdict, Failure):
+                failed[verdict.trace_id] = f"{annotator.name}: {verdict.reason}"[:200]
+            else:
+                found.append(verdict)
+    except EngineError as error:
+        stopped = str(error)
+        given = {annotation.trace_id for annotation in found}
+        failed |= {
+            t.trace_id: f"{annotator.name}: {stopped}"[:200] for t in traces if t.trace_id not in given
+        }
+    judged = [trace for trace in traces if trace.trace_id not in failed]
+    due = [(trace.trace_id, pattern) for trace in judged for pattern in annotator.patterns]
+    if [(a.trace_id, a.pattern) for a in found] != due:
+        raise ValueError(
+            f"gave {len(found)} annotations, not one per trace and pattern in order ({len(due)})"
+        )
+    return Judged(to_table(found), list(failed.items()), len(traces), stopped)
