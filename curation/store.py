@@ -150,8 +150,7 @@ def write_parquet(path: Path, table: pa.Table) -> None:
         pq.write_table(
             table,
             temporary,
-            compression="zstd",
-            compression_level=1,
+            compression="snappy",
             use_dictionary=[name for name in FEW_VALUES if name in table.schema.names],
             row_group_size=ROW_GROUP,
         )
