@@ -63,18 +63,13 @@ def ensure(client: Client, recipe: RoundRecipe) -> Dataset:
     if found:
         return found
     argilla = load_argilla()
+    if recipe.name not in {item["name"] for item in client.request("GET", "me/workspaces")["items"]}:
+        client.request("POST", "workspaces", json={"name": recipe.name})
+    settings = _settings(argilla, recipe.overlap)
     with client.errors_explained():
-        workspace = (
-            client.sdk.workspaces(recipe.name)
-            or argilla.Workspace(name=recipe.name, client=client.sdk).create()
-        )
-        dataset = argilla.Dataset(
-            name=recipe.name,
-            workspace=workspace,
-            settings=_settings(argilla, recipe.overlap),
-            client=client.sdk,
-        )
-        dataset.create()
+        argilla.Dataset(
+            name=recipe.name, workspace=recipe.name, settings=settings, client=client.sdk
+        ).create()
     created = find(client, recipe.name)
     if created is None:
         raise ServerError(

@@ -7,7 +7,7 @@ between the two tables is put right by the next one.
 from collections.abc import Sequence
 from typing import Any
 
-from curation.annotate import to_table
+from curation.judging import to_table
 from curation.query import connect
 from curation.review import reviews
 from curation.review.reviews import FAMILY, Mark, Review
