@@ -1,7 +1,7 @@
-"""The report: one HTML file that compares models trained on different mixes. No script, nothing loaded from elsewhere.
+"""The report: one HTML file that compares models trained on different mixes, and loads nothing from elsewhere.
 
 Everything shown is read back from the folders the stages left, so a report can be made again at any time. Replies to
-harmful prompts are masked unless they were judged to be refusals.
+harmful prompts are masked, but for answers that were judged to be refusals.
 """
 
 import json
@@ -10,12 +10,14 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from curation.masking import mask_words
 from curation.mix.folder import read_manifest
+from curation.page import percent, render
 from curation.query import connect, quoted, select
 from curation.store import Corpus, write_file
 from schemas.manifest import Counts, Manifest
 from schemas.patterns import RISKY_PATTERNS
-from sft.score import SCORES, Scores, percent
+from sft.score import SCORES, Scores
 from sft.score.suites import MEASURES, Rate, SuiteScore
 from sft.statistics import wilson
 
@@ -69,6 +71,8 @@ def run(
     corpus, evaluation = Corpus(corpus_dir), Corpus(evaluation_dir)
     scores = {e.name: Scores.model_validate_json((e.run / SCORES).read_bytes()) for e in entries}
     page = render(
+        "sft",
+        "report.html",
         title=title,
         note=note,
         scores=scores,
@@ -85,21 +89,6 @@ def run(
     )
     write_file(out, page.encode())
     return out
-
-
-def render(**context: Any) -> str:
-    """Fill the template; everything that comes from data is escaped."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("sft", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["percent"] = percent
-    return environment.get_template("report.html").render(**context)
 
 
 def score_groups(scores: dict[str, Scores]) -> list[ScoreGroup]:
@@ -156,20 +145,15 @@ def agreement_rows(found: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def masked_reply(row: dict[str, Any]) -> dict[str, Any]:
-    """A generation as it may be shown: of harmful prompts only refusals are readable, and no reasoning."""
+    """A generation as it may be shown: what answers a harmful prompt keeps its plain words, unless it refuses."""
     state = json.loads(row["extra"])["think_state"]
     shown = {key: row[key] for key in ("kind", "prompt", "reasoning", "answer", "reference_answer")} | {
         "state": state
     }
     if row["kind"] == "harmful":
-        shown["reasoning"] = _mask(row["reasoning"])
-        shown["answer"] = row["answer"] if row["answer_refusal"] else _mask(row["answer"])
-        shown["prompt"] = " ".join(row["prompt"].split()[:3]) + " [...] " + _mask(row["prompt"])
+        shown["prompt"], shown["reasoning"] = mask_words(row["prompt"]), mask_words(row["reasoning"])
+        shown["answer"] = row["answer"] if row["answer_refusal"] else mask_words(row["answer"])
     return shown
-
-
-def _mask(text: str) -> str:
-    return f"[masked: {len(text.split())} words]" if text else "(empty)"
 
 
 def _share(k: int, n: int) -> str:

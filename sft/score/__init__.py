@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from annotators import catalog
 from curation import annotate, console
 from curation.engines import Engine, Sampling
+from curation.page import percent
 from curation.query import connect, quoted, select
 from curation.store import Corpus, write_file
 from curation.versions import versions
@@ -107,11 +108,6 @@ def show(scores: Scores) -> None:
             )  # fmt: skip
     console.show(table)
     console.say(f"judged by {scores.judge}; only replies that ended with an answer enter a rate")
-
-
-def percent(share: float | None) -> str:
-    """A share for people; "-" where there is none."""
-    return "-" if share is None else f"{100 * share:.1f} %"
 
 
 def _prompts(corpus: Corpus, suite: Suite | Literal["all"]) -> dict[Suite, list[dict[str, Any]]]:
