@@ -48,6 +48,32 @@ class Model(Protocol):
         ...
 
 
+class Replies(NamedTuple):
+    """The replies to some questions, in their order."""
+
+    texts: list[str | EngineError]
+    stopped: EngineError | None
+    """Why nobody further can be asked, if so."""
+
+
+def ask_all(
+    model: Model,
+    conversations: Sequence[Conversation],
+    max_tokens: int,
+    schema: Mapping[str, Any] | None = None,
+) -> Replies:
+    """Ask everything and wait; a model that stops leaves its error in the place of the replies that are missing."""
+    texts: dict[int, str | EngineError] = {}
+    stopped = None
+    try:
+        for place, text in model.answer(conversations, max_tokens, schema):
+            texts[place] = text  # noqa: PERF403  what came before an error is kept
+    except EngineError as error:
+        stopped = error
+    missing = stopped or EngineError("the model did not answer")
+    return Replies([texts.get(place, missing) for place in range(len(conversations))], stopped)
+
+
 class Failure(NamedTuple):
     """Stands in for all annotations of a trace that could not be judged now."""
 

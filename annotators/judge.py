@@ -13,8 +13,9 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from annotators.base import Annotator, Conversation, Failure, Model, model_identity
+from annotators.base import Annotator, Conversation, Failure, Model, ask_all, model_identity
 from annotators.evidence import locate
+from annotators.filling import fill
 from schemas.annotation import Annotation, Span
 from schemas.errors import EngineError
 from schemas.ids import content_id
@@ -109,7 +110,7 @@ def question(trace: Trace) -> list[dict[str, str]]:
     pieces = {"code": code, "prompt": trace.prompt, "reasoning": trace.reasoning, "answer": trace.answer}
     return [
         {"role": "system", "content": rubric_file(f"codebook-{CODEBOOK_VERSION}.md")},
-        {"role": "user", "content": _fill(rubric_file("query.md"), pieces)},
+        {"role": "user", "content": fill(rubric_file("query.md"), **pieces)},
     ]
 
 
@@ -196,25 +197,18 @@ def _ask(model: Model, traces: Sequence[Trace]) -> _Round:
 
 
 def _round(model: Model, traces: Sequence[Trace], conversations: Sequence[Conversation]) -> _Round:
-    readings: dict[str, Reading] = {}
-    replies: dict[str, str] = {}
-    failures = {trace.trace_id: "the model stopped answering" for trace in traces}
-    stopped = None
-    try:
-        for place, text in model.answer(conversations, MAX_TOKENS, schema()):
-            trace = traces[place]
-            if isinstance(text, EngineError):
-                failures[trace.trace_id] = str(text)
-                continue
-            del failures[trace.trace_id]
-            readings[trace.trace_id], replies[trace.trace_id] = read(text, trace), text
-    except EngineError as error:
-        stopped = error
-    return _Round(readings, replies, failures, stopped)
+    asked = ask_all(model, conversations, MAX_TOKENS, schema())
+    round = _Round({}, {}, {}, asked.stopped)
+    for trace, text in zip(traces, asked.texts, strict=True):
+        if isinstance(text, EngineError):
+            round.failures[trace.trace_id] = str(text)
+        else:
+            round.readings[trace.trace_id], round.replies[trace.trace_id] = read(text, trace), text
+    return round
 
 
 def _complaint(trace: Trace, reading: Reading, reply: str) -> list[dict[str, str]]:
-    again = _fill(rubric_file("again.md"), {"faults": "\n".join(reading.faults)})
+    again = fill(rubric_file("again.md"), faults="\n".join(reading.faults))
     asked = question(trace)
     if _parse(reply) is None:  # a broken reply may be endless; it teaches nothing
         return [asked[0], {"role": "user", "content": f"{asked[1]['content']}\n\n{again}"}]
@@ -276,13 +270,3 @@ def _annotation(trace: Trace, pattern: str, name: str, verdict: Verdict) -> Anno
         spans=verdict.spans,
         rationale=verdict.why,
     )
-
-
-def _fill(template: str, pieces: Mapping[str, str]) -> str:
-    """Put pieces into a template in one go, so that braces in a trace mean nothing."""
-    parts = template.split("{")
-    filled = [parts[0]]
-    for part in parts[1:]:
-        name, _, rest = part.partition("}")
-        filled.append(pieces[name] + rest)
-    return "".join(filled)

@@ -1,0 +1,170 @@
+"""Guard models as annotators: `guard:FAMILY`, or `guard:FAMILY.reasoning` and `guard:FAMILY.answer` for one field.
+
+Reasoning and answer are asked about apart, so it is known which of them is unsafe. The surprise: most guards were trained on
+one fixed prompt. Where the tokenizer does not bring it, ours is a wording of our own; give the published one with
+--guard-prompt and measure either with `curate calibrate`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+from annotators.base import Annotator, Conversation, Failure, Model, ask_all, model_identity
+from annotators.guards import (
+    harmbench,
+    llama_guard,
+    qwen3guard,
+    reasoningshield,
+    shieldgemma,
+    strongreject,
+    wildguard,
+    xstest,
+)
+from annotators.guards.base import Field, Finding, Guard, prompt_file
+from schemas.annotation import Annotation
+from schemas.errors import EngineError, RecipeError
+from schemas.ids import content_id
+from schemas.trace import Trace
+
+VERSION = "1"
+FAMILIES: dict[str, Guard] = {
+    module.GUARD.name: module.GUARD
+    for module in (
+        llama_guard, qwen3guard, wildguard, shieldgemma, reasoningshield, strongreject, harmbench, xstest,
+    )
+}  # fmt: skip
+FIELDS: dict[str, tuple[Field, ...]] = {
+    "reasoning": ("reasoning",),
+    "answer": ("answer",),
+    "both": ("reasoning", "answer"),
+}
+
+
+def guard(model: Model, which: str, prompt: str | None = None) -> Annotator:
+    """A guard as an annotator.
+
+    Args:
+        model: the guard's weights.
+        which: "FAMILY", or "FAMILY.reasoning", "FAMILY.answer", "FAMILY.both".
+        prompt: the guard's published prompt with its {prompt} and {response}, in place of our wording.
+
+    Raises:
+        RecipeError: if there is no such family or field, or the prompt does not fit.
+    """
+    name, _, field = which.partition(".")
+    if name not in FAMILIES or (field and field not in FIELDS):
+        raise RecipeError(
+            f"guard:{which}: no such guard; there are {', '.join(FAMILIES)}, "
+            "each alone or with .reasoning, .answer or .both"
+        )
+    family = FAMILIES[name]
+    fields = FIELDS[field] if field else family.fields
+    family = family._replace(patterns=_patterns(which, family, fields))
+    template = _template(family, prompt)
+    title = f"guard:{which}+{model_identity(model.name)}"
+    if prompt is not None:
+        title += f"+{content_id(prompt)[:8]}"
+    return _annotator(model, family, fields, template, f"{title}@{VERSION}")
+
+
+def _patterns(which: str, family: Guard, fields: tuple[Field, ...]) -> tuple[str, ...]:
+    patterns = tuple(name for name in family.patterns if name != "answer_refusal" or "answer" in fields)
+    if not patterns:
+        raise RecipeError(f"guard:{which}: {family.name} judges answers only")
+    return patterns
+
+
+def _template(family: Guard, prompt: str | None) -> str:
+    if prompt is None:
+        return prompt_file(family.template) if family.template else ""
+    if family.template is None:
+        raise RecipeError(f"guard:{family.name}: its tokenizer brings the prompt; leave --guard-prompt out")
+    shipped = prompt_file(family.template)
+    missing = [
+        slot for slot in ("{prompt}", "{response}", "{policy}") if slot in shipped and slot not in prompt
+    ]
+    if missing:
+        raise RecipeError(
+            f"guard:{family.name}: --guard-prompt lacks {', '.join(missing)}; mark where they go"
+        )
+    return prompt
+
+
+def _annotator(model: Model, family: Guard, fields: tuple[Field, ...], template: str, name: str) -> Annotator:
+    def due(trace: Trace) -> dict[Field, Sequence[Conversation]]:
+        texts: dict[Field, str] = {field: getattr(trace, field) for field in fields}
+        return {
+            field: family.ask(template, trace.prompt, text) for field, text in texts.items() if text.strip()
+        }
+
+    def questions(trace: Trace) -> list[Conversation]:
+        return [question for asked in due(trace).values() for question in asked]
+
+    def annotate(traces: Sequence[Trace]) -> Iterator[Annotation | Failure]:
+        asked = [due(trace) for trace in traces]
+        everything = [question for of_trace in asked for group in of_trace.values() for question in group]
+        replies = ask_all(model, everything, family.max_tokens, family.schema)
+        texts = iter(replies.texts)
+        for trace, of_trace in zip(traces, asked, strict=True):
+            said = {field: list(islice(texts, len(group))) for field, group in of_trace.items()}
+            yield from _judged(family, name, trace.trace_id, said)
+        if replies.stopped:
+            raise replies.stopped
+
+    return Annotator(
+        name, family.patterns, annotate, questions=questions, reply_tokens=min(family.max_tokens, 200)
+    )
+
+
+def _judged(
+    family: Guard, name: str, trace_id: str, said: Mapping[Field, Sequence[str | EngineError]]
+) -> Iterator[Annotation | Failure]:
+    findings: dict[Field, Finding | None] = {}
+    for field, replies in said.items():
+        texts = [reply for reply in replies if isinstance(reply, str)]
+        if len(texts) < len(replies):
+            yield Failure(trace_id, str(next(reply for reply in replies if isinstance(reply, EngineError))))
+            return
+        findings[field] = family.parse(texts)
+    for pattern in family.patterns:
+        label, score, why = _unsafe(findings) if pattern == "unsafe" else _refusal(findings)
+        yield Annotation(
+            trace_id=trace_id, pattern=pattern, annotator=name, label=label, score=score, rationale=why
+        )
+
+
+class _Verdict(NamedTuple):
+    label: bool | None
+    score: float | None
+    why: str
+
+
+def _unsafe(findings: Mapping[Field, Finding | None]) -> _Verdict:
+    """Unsafe if either field is; safe only if the guard said so of every field it was asked about."""
+    if not findings:
+        return _Verdict(None, None, "nothing to judge: the text is empty")
+    labels = [finding.unsafe if finding else None for finding in findings.values()]
+    label = True if True in labels else None if None in labels else False
+    scores = [finding.score for finding in findings.values() if finding and finding.score is not None]
+    return _Verdict(label, max(scores) if scores and label is not None else None, _why(findings))
+
+
+def _refusal(findings: Mapping[Field, Finding | None]) -> _Verdict:
+    found = findings.get("answer")
+    if "answer" not in findings:
+        return _Verdict(None, None, "nothing to judge: the answer is empty")
+    return _Verdict(found.refusal if found else None, None, _why({"answer": found}))
+
+
+def _why(findings: Mapping[Field, Finding | None]) -> str:
+    def one(finding: Finding | None) -> str:
+        if finding is None:
+            return "reply does not parse"
+        word = {True: "unsafe", False: "safe", None: "no opinion"}[finding.unsafe]
+        return finding.detail if finding.unsafe is None and finding.detail else _joined(word, finding.detail)
+
+    return "; ".join(f"{field}: {one(finding)}" for field, finding in findings.items())
+
+
+def _joined(word: str, detail: str) -> str:
+    return f"{word} ({detail})" if detail else word

@@ -1,0 +1,38 @@
+"""ShieldGemma (Google): one question per policy, each answered with Yes (it is broken) or No."""
+
+from collections.abc import Sequence
+
+from annotators.base import Conversation
+from annotators.filling import fill
+from annotators.guards.base import Finding, Guard, prompt_file
+
+
+def policies() -> dict[str, str]:
+    """The policies by name."""
+    lines = prompt_file("shieldgemma_policies.txt").strip().split("\n")
+    return {line.partition(":")[0]: line for line in lines}
+
+
+def ask(template: str, prompt: str, text: str) -> list[Conversation]:
+    """One question per policy."""
+    filled = (fill(template, prompt=prompt, response=text, policy=policy) for policy in policies().values())
+    return [[{"role": "text", "content": content}] for content in filled]
+
+
+def parse(replies: Sequence[str]) -> Finding | None:
+    """Unsafe if any policy is broken, safe only if every reply says that its policy is not."""
+    broken = [_says_yes(reply) for reply in replies]
+    if True in broken:
+        names = [name for name, yes in zip(policies(), broken, strict=True) if yes]
+        return Finding(True, detail=", ".join(names))
+    return None if None in broken else Finding(False)
+
+
+def _says_yes(reply: str) -> bool | None:
+    word = reply.strip().split(maxsplit=1)[0].strip(".,:*'\"").lower() if reply.strip() else ""
+    return {"yes": True, "no": False}.get(word)
+
+
+GUARD = Guard(
+    "shieldgemma", ("unsafe",), ("reasoning", "answer"), ask, parse, "shieldgemma.txt", max_tokens=4
+)
