@@ -182,7 +182,7 @@ def sample(
     how |= {("samples",): samples, ("where",): where}
     given: dict[tuple[str, ...], Any] = {("generate", *place): value for place, value in how.items()}
     given |= {("target",): target, ("accept",): accept, ("budget",): budget}
-    given[("annotators",)] = annotators.split(",") if annotators else None
+    given[("annotate", "annotators")] = annotators.split(",") if annotators else None
     manifest = stage.run(corpus, from_options(stage.SampleRecipe, recipe, given))
     if not json:
         stage.show(manifest)
@@ -226,7 +226,7 @@ def repair(
     how |= _sampling(temperature, top_p, max_new_tokens, seed)
     given: dict[tuple[str, ...], Any] = {("generate", *place): value for place, value in how.items()}
     given |= {("tries",): tries, ("where",): where, ("accept",): accept}
-    given[("annotators",)] = annotators.split(",") if annotators else None
+    given[("annotate", "annotators")] = annotators.split(",") if annotators else None
     manifest = stage.run(corpus, from_options(stage.RepairRecipe, recipe, given))
     if not json:
         console.json_result(manifest.summary)

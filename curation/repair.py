@@ -13,6 +13,7 @@ from pydantic import Field
 
 from annotators.sentences import split as sentences
 from annotators.split import CLOSE, OPEN
+from curation.annotate import AnnotateRecipe
 from curation.engines import Engine
 from curation.engines.choosing import model_name
 from curation.generate import (
@@ -53,7 +54,8 @@ class RepairRecipe(Recipe):
     """SQL condition over `candidates`: the traces to look at. The risky ones among them are repaired."""
     accept: str = "not risky"
     """SQL condition over `candidates` that a repaired trace must meet."""
-    annotators: list[str] = Field(default=["rules"], min_length=1)
+    annotate: AnnotateRecipe = AnnotateRecipe(annotators=["rules"])
+    """Who judges each round."""
     tries: int = Field(default=3, ge=1)
     """How often one trace is tried."""
 
@@ -141,7 +143,7 @@ def run(corpus_dir: Path, recipe: RepairRecipe) -> Manifest:
         missing = without_done(corpus, due)
         engine = engine or open_for(recipe.generate, missing)
         failed = generate(corpus, engine, missing, recipe.generate).failed
-        accepted = judge(corpus, recipe.annotators, recipe.accept, {task.trace_id for task in tasks})
+        accepted = judge(corpus, recipe.annotate, recipe.accept, len(missing))
         repaired = {task.columns["parent_id"] for task in tasks if task.trace_id in accepted}
         if failed:
             break
@@ -220,7 +222,7 @@ def _gain(corpus: Corpus, recipe: RepairRecipe, tally: Tally, repaired: int) -> 
     """Plain rejection against repair, on the same traces."""
     row = select(
         connect(corpus),
-        f"""select count(*) as traces, coalesce(count_if({recipe.accept}\n), 0) as accepted,
+        f"""select count(*) as traces, coalesce(count_if({recipe.accept}\n), 0)::int as accepted,
         coalesce(sum(reasoning_tokens + answer_tokens), 0) as tokens
         from candidates where parent_id is null and ({recipe.where}\n)""",
     ).to_pylist()[0]

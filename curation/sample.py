@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import Field
 
 from curation import annotate, console
+from curation.annotate import AnnotateRecipe
 from curation.engines import Engine
 from curation.generate import (
     GenerateRecipe,
@@ -28,7 +29,7 @@ from curation.recipe import Recipe
 from curation.store import Corpus
 from curation.tally import Tally, cost_of, tallies
 from curation.versions import versions
-from schemas.errors import RecipeError
+from schemas.errors import EngineError, RecipeError
 from schemas.ids import content_id
 from schemas.manifest import Manifest
 
@@ -44,8 +45,8 @@ class SampleRecipe(Recipe):
     """Accepted traces wanted of each strategy."""
     accept: str = "not risky"
     """SQL condition over `candidates`; a trace for which it is unknown is not accepted."""
-    annotators: list[str] = Field(default=["rules"], min_length=1)
-    """Who judges each round."""
+    annotate: AnnotateRecipe = AnnotateRecipe(annotators=["rules"])
+    """Who judges each round. The corpus's other traces that they have not seen are judged too."""
     budget: int | None = Field(default=None, ge=1)
     """At most this many traces are generated for each strategy."""
     per_prompt: int = Field(default=1, ge=1)
@@ -104,8 +105,9 @@ def run(corpus_dir: Path, recipe: SampleRecipe) -> Manifest:
     }
     engine: Engine | None = None
     failed: dict[str, int] = {}
+    asked: list[Task] = []
     while not failed:
-        accepted = judge(corpus, recipe.annotators, recipe.accept, {t.trace_id for t in planned.tasks})
+        accepted = judge(corpus, recipe.annotate, recipe.accept, len(asked))
         answered = corpus.keys("traces") | corpus.keys("quarantine")
         rounds = [next_round(tasks, answered, accepted, recipe) for tasks in by_strategy.values()]
         asked = [task for tasks in rounds for task in tasks]
@@ -119,11 +121,25 @@ def run(corpus_dir: Path, recipe: SampleRecipe) -> Manifest:
     return manifest
 
 
-def judge(corpus: Corpus, annotators: list[str], accept: str, ids: set[str]) -> set[str]:
-    """Have those of these traces judged that are not, and give the ids of the accepted ones."""
-    annotate.run(corpus.root, annotate.AnnotateRecipe(annotators=annotators), only=ids)
+def judge(corpus: Corpus, recipe: AnnotateRecipe, accept: str, fresh: int) -> set[str]:
+    """Have the traces judged that are not, and give the ids of the accepted ones.
+
+    Args:
+        corpus: the corpus.
+        recipe: who judges.
+        accept: SQL condition over `candidates`.
+        fresh: traces that were just generated.
+
+    Raises:
+        EngineError: if as many traces could not be judged: to go on would spend the budget for nothing.
+    """
+    failed = annotate.run(corpus.root, recipe).counts.failed
+    if sum(failed.values()) >= max(fresh, 1):
+        raise EngineError(
+            f"the annotators fail: {'; '.join(failed)}; what was generated is kept, run the same command again to go on"
+        )
     rows = select(connect(corpus), f"select trace_id from candidates where ({accept}\n)")
-    return ids & set(rows["trace_id"].to_pylist())
+    return set(rows["trace_id"].to_pylist())
 
 
 def check_accept(corpus: Corpus, accept: str) -> None:
