@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from curation.annotate_cli import app as annotate_app
 from curation.generate_cli import app as generate_app
 from curation.mix_cli import app as mix_app
 from curation.review.cli import app as review_app
@@ -21,6 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
+app.add_typer(annotate_app)
 app.add_typer(generate_app)
 app.add_typer(mix_app)
 app.add_typer(review_app, name="review")
@@ -78,21 +80,6 @@ def formats() -> None:
 
     for name, form in FORMATS.items():
         console.result(f"{name:18} {form.help}")
-
-
-@app.command()
-def annotate(
-    corpus: CorpusOption = DEFAULT_CORPUS,
-    annotators: Annotated[str, typer.Option(help="Comma-separated names of annotators.")] = "rules",
-    json: JsonOption = False,
-) -> None:
-    """Tag every trace with the risky patterns; only traces an annotator has not seen are read.
-
-    Example: curate annotate --annotators rules
-    """
-    from curation import annotate as stage
-
-    _report(stage.run(corpus, stage.AnnotateRecipe(annotators=annotators.split(","))), json)
 
 
 @app.command()

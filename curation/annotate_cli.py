@@ -1,0 +1,89 @@
+"""`curate annotate, agree, calibrate`: each command is a few lines that call the `run` of its stage."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from curation.generate_cli import (
+    CorpusOption,
+    EngineOption,
+    JsonOption,
+    ModelOption,
+    RecipeArgument,
+    RevisionOption,
+    TokenizerOption,
+    UrlOption,
+)
+from schemas.errors import CurateError
+
+app = typer.Typer()
+DEFAULT_CORPUS = Path("corpus")
+
+
+@app.command()
+def annotate(
+    recipe: RecipeArgument = None,
+    corpus: CorpusOption = DEFAULT_CORPUS,
+    annotators: Annotated[
+        str | None,
+        typer.Option(
+            "--annotators",
+            "--annotator",
+            help="Comma-separated: rules (the default), judge, guard:FAMILY, a plug-in's name, or module:function.",
+        ),
+    ] = None,
+    model: ModelOption = None,
+    revision: RevisionOption = None,
+    engine: EngineOption = None,
+    base_url: UrlOption = None,
+    tokenizer: TokenizerOption = None,
+    guard_prompt: Annotated[
+        Path | None, typer.Option(help="File with a guard's published prompt; see docs/annotators.md.")
+    ] = None,
+    price_in: Annotated[float | None, typer.Option(help="Price of a million prompt tokens.")] = None,
+    price_out: Annotated[float | None, typer.Option(help="Price of a million generated tokens.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say how many questions, tokens and what cost; ask nobody.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Tag every trace with the risky patterns; only traces an annotator has not seen are read.
+
+    Examples:
+
+        curate annotate --annotators rules
+
+        curate annotate --annotators judge:gpt-oss --model gpt-oss-120b --base-url http://localhost:8000/v1 --dry-run
+
+        curate annotate --annotators guard:llama-guard.answer --model ./Llama-Guard-3-8B
+
+        curate annotate --annotator mine:annotator
+    """
+    from curation import annotate as stage
+    from curation import console
+    from curation.recipe import from_options
+
+    names = annotators.split(",") if annotators else None if recipe else ["rules"]
+    options: dict[tuple[str, ...], Any] = {
+        ("annotators",): names,
+        ("engine", "model"): model,
+        ("engine", "revision"): revision,
+        ("engine", "kind"): engine,
+        ("engine", "server", "base_url"): base_url,
+        ("engine", "server", "tokenizer"): tokenizer,
+        ("guard_prompt",): guard_prompt,
+        ("price_in",): price_in,
+        ("price_out",): price_out,
+    }
+    settings = from_options(stage.AnnotateRecipe, recipe, options)
+    if dry_run:
+        console.json_result(stage.estimates(corpus, settings))
+        return
+    manifest = stage.run(corpus, settings)
+    console.say_counts(manifest.stage, manifest.counts)
+    if json:
+        console.result(manifest.model_dump_json(indent=2))
+    if failed := manifest.counts.failed:
+        listed = "; ".join(f"{reason} ({n})" for reason, n in list(failed.items())[:5])
+        raise CurateError(f"not every trace was judged: {listed}; run the same command again to go on")
