@@ -16,6 +16,9 @@ JsonOption = Annotated[
 RecipeArgument = Annotated[
     str, typer.Argument(help="A recipe file, or the name of a shipped one; see `curate recipes`.")
 ]
+RedactOption = Annotated[
+    str, typer.Option(help="full; masked (harmful prompts and quotes of them); or ids (no text).")
+]
 DEFAULT_CORPUS = Path("corpus")
 
 
@@ -106,13 +109,16 @@ def build_mix(
     from curation import mix as stage
 
     points = stage.find_points(recipe)
-    single = len(points) == 1
-    manifests = [stage.run(*points.values(), corpus, out)] if single else stage.run_all(points, corpus, out)
+    manifests = (
+        stage.run_all(points, corpus, out)
+        if len(points) > 1
+        else [stage.run(loaded, corpus, out) for loaded in points.values()]
+    )
     for manifest in manifests:
         console.say_counts(f"{manifest.stage} {manifest.recipe['name']}", manifest.counts)
     if json:
         documents = [manifest.model_dump(mode="json") for manifest in manifests]
-        console.json_result(documents[0] if single else documents)
+        console.json_result(documents if len(points) > 1 else documents[0])
 
 
 @app.command()
@@ -158,3 +164,59 @@ def report(
     from curation import report as stage
 
     console.result(str(stage.run(out, corpus, mixes or [], show)))
+
+
+@app.command()
+def export(
+    mix: Annotated[Path, typer.Argument(help="A mix folder.")],
+    out: Annotated[
+        Path, typer.Option(help="A .jsonl file, or .json for one array; with --format hf a folder.")
+    ],
+    format: Annotated[
+        str, typer.Option(help="messages, prompt-completion, sharegpt, alpaca, study, or hf.")
+    ] = "messages",
+    template: Annotated[
+        str, typer.Option(help="The target chat template: think, deepseek-r1, qwen3 or gpt-oss.")
+    ] = "think",
+    redact: RedactOption = "full",
+) -> None:
+    """Write a mix in another trainer's format.
+
+    Where a template drops the reasoning, the model learns the answer alone: name the template you train with.
+
+    Example: curate export mixes/improved --format messages --template qwen3 --out train.jsonl
+    """
+    from curation import console, publish
+    from curation import export as stage
+    from curation.redaction import tier
+
+    if format == "hf":
+        console.result(str(publish.stage(mix, out, tier(redact))))
+        return
+    done = stage.run(mix, out, format, template, tier(redact))
+    console.say(f"export: {done.rows} rows in {done.path}")
+
+
+@app.command()
+def push(
+    mix: Annotated[Path, typer.Argument(help="A mix folder.")],
+    repository: Annotated[str, typer.Argument(help="owner/name on the Hugging Face hub.")],
+    redact: RedactOption = "full",
+    public: Annotated[
+        bool, typer.Option("--public", help="For everybody to see; private by default.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Publish a mix on the Hugging Face hub, after asking. Log in with `hf auth login`; the token is never shown."""
+    from curation import console, publish
+    from curation.redaction import tier
+
+    def confirm(offer: publish.Offer) -> bool:
+        console.say(offer.describe())
+        return yes or typer.confirm("Publish?", default=False, err=True)
+
+    address = publish.run(mix, repository, tier(redact), not public, confirm)
+    if address is None:
+        console.say("nothing was sent")
+        raise typer.Exit(1)
+    console.result(address)

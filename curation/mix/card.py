@@ -1,11 +1,13 @@
 """The dataset card of a mix: YAML metadata that the Hub reads, and a page that a person reads."""
 
+from collections.abc import Iterator
 from importlib.resources import files
 from typing import Any
 
 from schemas.manifest import Manifest
 
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+UNKNOWN = "not stated"
 
 
 def card(manifest: Manifest) -> str:
@@ -13,20 +15,75 @@ def card(manifest: Manifest) -> str:
     from huggingface_hub import DatasetCardData
     from jinja2 import Environment, StrictUndefined
 
-    rows: Any = manifest.summary["rows"]
+    summary: Any = manifest.summary
+    tier = summary.get("redaction", "full")
+    splits = ("train", *(["validation"] if summary.get("validation_rows") else []))
+    configs = [_config("default", "data", splits, default=True)]
+    if tier != "ids":
+        configs += [_config(name, name, splits) for name in ("messages", "prompt_completion")]
     data = DatasetCardData(
         language=["en"],
+        license=_license(manifest),
         pretty_name=str(manifest.recipe["name"]),
         task_categories=["text-generation"],
-        size_categories=[next((name for limit, name in SIZES if rows < limit), "1M<n<10M")],
+        size_categories=[next((name for limit, name in SIZES if summary["rows"] < limit), "1M<n<10M")],
         tags=["safety", "reasoning", "sft", "lrm-curate"],
-        configs=[_config("default", "data", True), _config("messages"), _config("prompt_completion")],
+        configs=configs,
     )
     text = (files("curation") / "templates" / "card.md").read_text(encoding="utf-8")
     page = Environment(undefined=StrictUndefined, trim_blocks=True, autoescape=False)  # noqa: S701 - Markdown, not HTML
-    return f"---\n{data.to_yaml()}\n---\n\n" + page.from_string(text).render(m=manifest, s=manifest.summary)
+    page.filters["cell"] = cell
+    body = page.from_string(text).render(
+        m=manifest, s=summary, tier=tier, sources=list(source_lines(manifest)), limits=list(limits(manifest))
+    )
+    return f"---\n{data.to_yaml()}\n---\n\n{body}"
 
 
-def _config(name: str, folder: str | None = None, default: bool = False) -> dict[str, Any]:
-    config: dict[str, Any] = {"config_name": name, "data_files": f"{folder or name}/train-*.parquet"}
+def cell(value: Any) -> str:
+    """A value inside a Markdown table: names and conditions may hold what a table or a page would take for its own."""
+    text = " ".join(str(value).split())
+    for mark, safe in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "\\|"), ("`", "'")):
+        text = text.replace(mark, safe)
+    return text
+
+
+def source_lines(manifest: Manifest) -> Iterator[dict[str, Any]]:
+    """Part, source, rows and licence of everything that is in the mix."""
+    licenses: Any = manifest.recipe.get("licenses") or {}
+    summary: Any = manifest.summary
+    for entry in summary.get("part_sources", ()):
+        source = entry["source"]
+        yield entry | {"source": source or "(none)", "license": licenses.get(source, UNKNOWN)}
+
+
+def limits(manifest: Manifest) -> Iterator[str]:
+    """What a user of the mix must know before believing it, as far as the manifest can tell."""
+    summary: Any = manifest.summary
+    parts: Any = manifest.recipe.get("parts", {})
+    annotators = summary.get("annotators", {})
+    if not annotators:
+        yield "Nobody and nothing judged these traces: whether they show risky patterns is not known."
+    elif not any(name.startswith("human:") for name in annotators):
+        yield f"The verdicts are by programs alone ({', '.join(annotators)}); no person has reviewed them."
+    unknown = sorted({line["source"] for line in source_lines(manifest) if line["license"] == UNKNOWN})
+    if unknown:
+        yield f"The licence of these sources is not stated: {', '.join(unknown)}. Find out before you pass the data on."
+    if not str(summary["tokens_counted_by"]).startswith("tokenizer"):
+        yield "Token counts are estimates where no engine recorded them."
+    for name, tally in summary["parts"].items():
+        if parts.get(name, {}).get("rewrite"):
+            yield f"The reasoning of part {name} was rewritten by rule ({parts[name]['rewrite']}): no model wrote it so."
+        if tally["kept"] > tally.get("traces", tally["kept"]):
+            yield f"Part {name} repeats traces: {tally['kept']} rows of {tally['traces']} traces."
+    yield "A risky pattern that no annotator saw may be there all the same."
+
+
+def _license(manifest: Manifest) -> str:
+    found = {line["license"] for line in source_lines(manifest)}
+    return found.pop() if len(found) == 1 and UNKNOWN not in found else "other"
+
+
+def _config(name: str, folder: str, splits: tuple[str, ...], default: bool = False) -> dict[str, Any]:
+    paths = [{"split": split, "path": f"{folder}/{split}-*.parquet"} for split in splits]
+    config: dict[str, Any] = {"config_name": name, "data_files": paths}
     return config | ({"default": True} if default else {})

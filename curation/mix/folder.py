@@ -120,6 +120,29 @@ def read_rows(mix: Path, columns: list[str] | None = None) -> pa.Table:
     return pq.read_table(mix / "data" / SHARD, columns=columns)
 
 
+def read_splits(mix: Path) -> dict[str, pa.Table]:
+    """The rows of each split of a mix; raises as `read_manifest` does."""
+    rows = {"train": read_rows(mix)}
+    if (mix / "data" / VALIDATION_SHARD).is_file():
+        rows["validation"] = pq.read_table(mix / "data" / VALIDATION_SHARD)
+    return rows
+
+
+def check_files(mix: Path, manifest: Manifest) -> None:
+    """Refuse a mix whose files are not those it was built with.
+
+    Raises:
+        DataError: naming the files.
+    """
+    changed = [
+        name
+        for name, known in manifest.outputs.items()
+        if not (mix / name).is_file() or _hash(mix / name) != known
+    ]
+    if changed:
+        raise DataError(f"{mix}: changed since it was built: {', '.join(changed)}; build the mix again")
+
+
 def _write_files(folder: Path, rows: pa.Table, shard: str) -> None:
     write_parquet(folder / "data" / shard, rows)
     plain = rows.select(["row_id", "prompt", "reasoning", "answer"]).to_pylist()

@@ -11,6 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from schemas.annotation import Annotation
 from schemas.errors import RecipeError
 from schemas.patterns import RISKY_PATTERNS
 from schemas.trace import Trace
@@ -105,7 +106,7 @@ def _evidence(row: dict[str, Any]) -> dict[str, list[tuple[int, int]]]:
     return {
         annotation.pattern: [(span.start, span.end) for span in annotation.spans if span.field == "reasoning"]
         for annotation in annotator().annotate([trace])
-        if annotation.label
+        if isinstance(annotation, Annotation) and annotation.label
     }
 
 

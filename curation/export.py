@@ -1,0 +1,124 @@
+"""`curate export`: a mix in the formats of other trainers, whole or with its harmful text taken out.
+
+Which key carries the reasoning decides whether a trainer sees it: many chat templates drop it in silence. So the target
+template is named, never guessed: see `TEMPLATES`.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from curation.mix import folder
+from curation.redaction import Tier, redacted
+from curation.store import write_file
+from schemas.errors import RecipeError
+from schemas.ids import canonical_json
+
+Line = dict[str, Any]
+Carrier = Literal["think", "reasoning_content", "thinking"]
+
+TEMPLATES: dict[str, Carrier] = {
+    "think": "think",
+    "deepseek-r1": "think",
+    "qwen3": "reasoning_content",
+    "gpt-oss": "thinking",
+}
+"""Target template -> how it carries reasoning: inline in think tags, or under a key of the assistant's message.
+
+`deepseek-r1` is the training template that comes with TRL; the model's own deletes the reasoning whatever carries it."""
+
+
+class Export(NamedTuple):
+    """What was written."""
+
+    path: Path
+    rows: int
+
+
+def messages(row: Line, carrier: Carrier) -> Line:
+    """TRL conversational."""
+    return {"row_id": row["row_id"], "messages": [_user(row), _assistant(row, carrier)]}
+
+
+def prompt_completion(row: Line, carrier: Carrier) -> Line:
+    """TRL prompt and completion, both as lists of messages."""
+    return {"row_id": row["row_id"], "prompt": [_user(row)], "completion": [_assistant(row, carrier)]}
+
+
+def sharegpt(row: Line, carrier: Carrier) -> Line:
+    """ShareGPT, reasoning in think tags: its turns have no other place for it."""
+    turns = [{"from": "human", "value": row["prompt"]}, {"from": "gpt", "value": inline(row)}]
+    return {"id": row["row_id"], "conversations": turns}
+
+
+def alpaca(row: Line, carrier: Carrier) -> Line:
+    """Alpaca, reasoning in think tags; the whole prompt is the instruction."""
+    return {"id": row["row_id"], "instruction": row["prompt"], "input": "", "output": inline(row)}
+
+
+def study(row: Line, carrier: Carrier) -> Line:
+    """The safety study's rows: `instruction` and `solution` for math, `prompt` and `response` for all others."""
+    if row["kind"] == "math":
+        return {"id": row["row_id"], "instruction": row["prompt"], "solution": inline(row)}
+    kinds = {"harmful": "safety", "benign": "benign", "code": "code"}
+    line = {"id": row["row_id"], "prompt": row["prompt"], "response": inline(row)}
+    return line | ({"data_type": kinds[row["kind"]]} if row["kind"] else {})
+
+
+FORMATS: dict[str, Callable[[Line, Carrier], Line]] = {
+    "messages": messages,
+    "prompt-completion": prompt_completion,
+    "sharegpt": sharegpt,
+    "alpaca": alpaca,
+    "study": study,
+}
+CHAT = ("messages", "prompt-completion")
+"""Formats whose messages have a place for the reasoning; the others take think tags."""
+
+
+def inline(row: Line) -> str:
+    """Reasoning in think tags, then the answer, as R1 writes them."""
+    return f"<think>\n{row['reasoning']}\n</think>\n\n{row['answer']}"
+
+
+def run(mix: Path, out: Path, format: str, template: str = "think", redact: Tier = "full") -> Export:
+    """Write the training rows of a mix to `out`: JSON lines, or a JSON array where it ends in .json.
+
+    Raises:
+        RecipeError: for an unknown format or template, or one that cannot hold the rows.
+        DataError: if the folder is no mix.
+        CorpusError: if `out` cannot be written.
+    """
+    if format not in FORMATS:
+        raise RecipeError(f"unknown format {format!r}; known: {', '.join(FORMATS)}")
+    if template not in TEMPLATES:
+        raise RecipeError(f"unknown template {template!r}; known: {', '.join(TEMPLATES)}")
+    if TEMPLATES[template] != "think" and format not in CHAT:
+        raise RecipeError(
+            f"{format} has no place for reasoning beside the text, which {template} needs; use {' or '.join(CHAT)}"
+        )
+    lines = [canonical_json(line) for line in _lines(mix, format, TEMPLATES[template], redact)]
+    array = out.suffix == ".json"
+    write_file(
+        out, b"[\n" + b",\n".join(lines) + b"\n]\n" if array else b"".join(line + b"\n" for line in lines)
+    )
+    return Export(out, len(lines))
+
+
+def _lines(mix: Path, format: str, carrier: Carrier, redact: Tier) -> Iterator[Line]:
+    rows = redacted(folder.read_rows(mix), redact)
+    if redact == "ids":
+        yield from rows.to_pylist()
+        return
+    for row in rows.to_pylist():
+        yield FORMATS[format](row, carrier)
+
+
+def _user(row: Line) -> Line:
+    return {"role": "user", "content": row["prompt"]}
+
+
+def _assistant(row: Line, carrier: Carrier) -> Line:
+    if carrier == "think":
+        return {"role": "assistant", "content": inline(row)}
+    return {"role": "assistant", "content": row["answer"], carrier: row["reasoning"]}

@@ -1,0 +1,150 @@
+"""`curate push`: a mix on the Hugging Face hub, after somebody has said yes to what exactly goes where.
+
+Surprise: `create_repo(private=True)` leaves a repository that is public already as it is, so the visibility is looked up
+before anything is sent. The token is the hub library's own business; it is never read, shown or logged here.
+"""
+
+import re
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from curation.mix import folder
+from curation.mix.card import UNKNOWN, card, source_lines
+from curation.redaction import Tier, redacted
+from curation.store import write_file, write_parquet
+from schemas.errors import DataError
+from schemas.manifest import Manifest
+
+_TOKEN = re.compile(r"hf_\w+|(?<=Bearer )\S+")
+
+
+class Offer(NamedTuple):
+    """What would be published, for the person who decides."""
+
+    repository: str
+    private: bool
+    tier: Tier
+    rows: int
+    harmful: int
+    """Rows whose kind is not known to be harmless."""
+    unlicensed: list[str]
+    """Sources of which no licence is stated."""
+    files: list[str]
+
+    def describe(self) -> str:
+        """The question in words."""
+        lines = [
+            f"Publish {self.rows} rows to the {'private' if self.private else 'PUBLIC'} dataset {self.repository}",
+            f"  text: {'all of it' if self.tier == 'full' else self.tier}; {self.harmful} rows on harmful or unlabelled prompts",
+            f"  files: {', '.join(self.files)}",
+        ]
+        if self.unlicensed:
+            lines.append(f"  no licence is stated for: {', '.join(self.unlicensed)}")
+        return "\n".join(lines)
+
+
+def run(
+    mix: Path, repository: str, tier: Tier, private: bool, confirm: Callable[[Offer], bool]
+) -> str | None:
+    """Publish a mix; returns its address, or null where the answer was no.
+
+    Args:
+        mix: the folder.
+        repository: "owner/name".
+        tier: how much of the text goes out.
+        private: whether only the owner may see it.
+        confirm: asked once, with everything at hand and nothing sent.
+
+    Raises:
+        DataError: if the folder is no mix or was changed since, or the hub refuses.
+    """
+    with tempfile.TemporaryDirectory(prefix="curate-push-") as scratch:
+        staged = stage(mix, Path(scratch) / "mix", tier)
+        if not confirm(_offer(staged, repository, tier, private)):
+            return None
+        return _upload(staged, repository, private)
+
+
+def stage(mix: Path, out: Path, tier: Tier) -> Path:
+    """Write the dataset folder of a tier: a copy of the mix, or one with text taken out, without paths of this machine.
+
+    Raises:
+        DataError: if the folder is no mix, or its files are not those it was built with.
+    """
+    manifest = folder.read_manifest(mix)
+    folder.check_files(mix, manifest)
+    public = manifest.model_copy(update={"recipe": _without_paths(manifest.recipe)})
+    if tier == "full":
+        shutil.copytree(mix, out)
+        write_file(out / "manifest.json", public.model_dump_json(indent=2).encode() + b"\n")
+        return out
+    splits = {split: redacted(rows, tier) for split, rows in folder.read_splits(mix).items()}
+    summary = {**public.summary, "redaction": tier, "redacted_from": public.summary["mix_id"]}
+    if tier == "masked":
+        summary["mix_id"] = folder.mix_id(splits["train"])
+        public = public.model_copy(update={"summary": summary})
+        folder.write(out, splits["train"], public, False, splits.get("validation"))
+        return out
+    public = public.model_copy(update={"summary": summary, "outputs": {}})
+    for split, rows in splits.items():
+        write_parquet(out / "data" / f"{split}-00000-of-00001.parquet", rows)
+    write_file(out / "README.md", card(public).encode())
+    write_file(out / "manifest.json", public.model_dump_json(indent=2).encode() + b"\n")
+    return out
+
+
+def _without_paths(recipe: dict[str, Any]) -> dict[str, Any]:
+    parts = {
+        name: part | {"rewrite": part["rewrite"] and Path(part["rewrite"]).name}
+        if "rewrite" in part
+        else part
+        for name, part in recipe["parts"].items()
+    }
+    tokenizer = recipe.get("tokenizer")
+    return recipe | {"parts": parts, "tokenizer": tokenizer and Path(tokenizer).name}
+
+
+def _offer(staged: Path, repository: str, tier: Tier, private: bool) -> Offer:
+    manifest = Manifest.model_validate_json((staged / "manifest.json").read_bytes())
+    summary: Any = manifest.summary
+    kinds = summary["kinds"]
+    harmless = sum(kinds.get(kind, 0) for kind in ("benign", "math", "code"))
+    return Offer(
+        repository,
+        private,
+        tier,
+        summary["rows"] + summary.get("validation_rows", 0),
+        summary["rows"] - harmless,
+        sorted({line["source"] for line in source_lines(manifest) if line["license"] == UNKNOWN}),
+        sorted(str(path.relative_to(staged)) for path in staged.rglob("*") if path.is_file()),
+    )
+
+
+def _upload(staged: Path, repository: str, private: bool) -> str:
+    from huggingface_hub import HfApi
+
+    try:
+        api = HfApi()
+        address = api.create_repo(repository, repo_type="dataset", private=private, exist_ok=True)
+        if private and not api.repo_info(repository, repo_type="dataset").private:
+            raise DataError(
+                f"{repository} is there and public; nothing was sent. Make it private, or say --public"
+            )
+        api.upload_folder(
+            folder_path=str(staged),
+            repo_id=repository,
+            repo_type="dataset",
+            commit_message=f"curate push: {folder.read_manifest(staged).summary['mix_id']}",
+        )
+    except DataError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the hub's errors, its HTTP client's and its checks of names share no base
+        text = _TOKEN.sub("[token]", str(error))
+        raise DataError(
+            f"{repository}: the hub refused or is out of reach ({type(error).__name__}: {text}); "
+            "see `hf auth login` and the repository's name"
+        ) from None
+    return str(address)
