@@ -127,6 +127,7 @@ def run(corpus_dir: Path, recipe: RepairRecipe) -> Manifest:
     strategy, model = _chosen(recipe)
     check_accept(corpus, recipe.where)
     check_accept(corpus, recipe.accept)
+    judge(corpus, recipe.annotate, recipe.accept, 0)
     parents = _parents(corpus, recipe)
     spans = _spans(corpus)
     tasks: list[Task] = []

@@ -71,20 +71,21 @@ def next_round(
     wanted = recipe.target - len(good)
     if wanted <= 0:
         return []
-    # One success and one failure are taken for granted, so that the first rounds neither stall nor explode.
-    size = min(math.ceil(wanted * (len(tried) + 2) / (len(good) + 1)), recipe.round_size)
+    # One success is taken for granted, so that rounds without any yet grow but do not explode.
+    size = min(math.ceil(wanted * (len(tried) + 1) / (len(good) + 1)), recipe.round_size)
     if recipe.budget is not None:
         size = min(size, recipe.budget - len(tried))
-    per_prompt: dict[str, int] = {}
+    open_tries = dict.fromkeys((task.columns["prompt_id"] for task in tasks), recipe.per_prompt)
     for task in good:
-        key = task.columns["prompt_id"]
-        per_prompt[key] = per_prompt.get(key, 0) + 1
-    left = (
-        task
-        for task in tasks
-        if task.trace_id not in answered and per_prompt.get(task.columns["prompt_id"], 0) < recipe.per_prompt
-    )
-    return [task for task, _ in zip(left, range(max(size, 0)), strict=False)]
+        open_tries[task.columns["prompt_id"]] -= 1
+    asked: list[Task] = []
+    for task in tasks:
+        if len(asked) >= size:
+            break
+        if task.trace_id not in answered and open_tries[task.columns["prompt_id"]] > 0:
+            open_tries[task.columns["prompt_id"]] -= 1
+            asked.append(task)
+    return asked
 
 
 def run(corpus_dir: Path, recipe: SampleRecipe) -> Manifest:
@@ -134,7 +135,7 @@ def judge(corpus: Corpus, recipe: AnnotateRecipe, accept: str, fresh: int) -> se
         EngineError: if as many traces could not be judged: to go on would spend the budget for nothing.
     """
     failed = annotate.run(corpus.root, recipe).counts.failed
-    if sum(failed.values()) >= max(fresh, 1):
+    if fresh and sum(failed.values()) >= fresh:
         raise EngineError(
             f"the annotators fail: {'; '.join(failed)}; what was generated is kept, run the same command again to go on"
         )

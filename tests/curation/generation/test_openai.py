@@ -1,0 +1,270 @@
+"""Servers that speak the OpenAI protocol, well-behaved and otherwise."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from conftest import free_port
+
+from curation.engines import Sampling
+from curation.engines.openai import OpenAIEngine, ServerSettings
+from curation.engines.streaming import Question
+from curation.generate import GenerateRecipe, run
+from curation.query import connect, select
+from curation.store import Corpus
+from schemas.errors import EngineError
+
+GOOD = {
+    "choices": [
+        {"message": {"reasoning": "That is fine.", "content": "Here you are."}, "finish_reason": "stop"}
+    ],
+    "usage": {"prompt_tokens": 12, "completion_tokens": 10},
+}
+Script = Callable[[int, dict[str, Any]], Any]
+
+
+class Server:
+    """Answers the n-th request as a script says: a dict is JSON, an int a status, bytes a raw reply, None silence."""
+
+    def __init__(self, script: Script, port: int = 0) -> None:
+        self.asked: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                outer.asked.append({"path": self.path, **body})
+                outer.headers.append(dict(self.headers))
+                outer.say(self, script(len(outer.asked), body))
+
+            def log_message(self, *unused: object) -> None:
+                pass
+
+        self._http = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self.port = self._http.server_port
+        self.base_url = f"http://127.0.0.1:{self.port}/v1"
+        threading.Thread(target=self._http.serve_forever, daemon=True).start()
+
+    def say(self, handler: BaseHTTPRequestHandler, said: Any) -> None:
+        if said is None:
+            time.sleep(1.0)
+            handler.close_connection = True
+            return
+        status, data = (said, b"no") if isinstance(said, int) else (200, said)
+        if isinstance(data, dict):
+            data = json.dumps(data).encode()
+        handler.send_response(status)
+        if status == 429:
+            handler.send_header("retry-after", "0")
+        half = data.startswith(b"HALF")
+        handler.send_header("content-length", str(len(data) * (2 if half else 1)))
+        handler.end_headers()
+        handler.wfile.write(data)
+        handler.close_connection = half
+
+    def stop(self) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Server]]:
+    servers: list[Server] = []
+
+    def start(script: Script, port: int = 0) -> Server:
+        servers.append(Server(script, port))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
+def settings(server: Server, **more: Any) -> ServerSettings:
+    return ServerSettings.model_validate(
+        {"base_url": server.base_url, "patience_s": 1.5, "timeout_s": 0.5, "concurrency": 4} | more
+    )
+
+
+def ask(server: Server, n: int = 1, **more: Any) -> list[Any]:
+    engine = OpenAIEngine("m", settings(server, **more))
+    return engine.chat([[{"role": "user", "content": f"Q{i}"}] for i in range(n)], Sampling(temperature=0.5))
+
+
+def message(**fields: Any) -> dict[str, Any]:
+    return {**GOOD, "choices": [{"message": fields, "finish_reason": "stop"}]}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"reasoning": "That is fine.", "content": "\n\nHere you are."},
+        {"reasoning_content": "That is fine.\n", "content": "Here you are."},
+        {"content": "<think>\nThat is fine.\n</think>\n\nHere you are."},
+        {"content": "That is fine.\n</think>\n\nHere you are."},
+    ],
+)
+def test_reasoning_is_read_from_every_place_servers_put_it(serve: Callable[..., Server], fields: Any) -> None:
+    (reply,) = ask(serve(lambda n, body: message(**fields)))
+    assert (reply.reasoning, reply.answer, reply.think_state) == ("That is fine.", "Here you are.", "closed")
+
+
+def test_the_servers_token_counts_are_kept_and_add_up(serve: Callable[..., Server]) -> None:
+    told = {
+        "prompt_tokens": 12,
+        "completion_tokens": 10,
+        "completion_tokens_details": {"reasoning_tokens": 7},
+    }
+    (exact,) = ask(serve(lambda n, body: GOOD | {"usage": told}))
+    (shared,) = ask(serve(lambda n, body: GOOD))
+    assert (exact.prompt_tokens, exact.reasoning_tokens, exact.answer_tokens) == (12, 7, 3)
+    assert shared.reasoning_tokens + shared.answer_tokens == 10
+
+
+def test_a_cut_off_reply_is_truncated_not_an_answer(serve: Callable[..., Server]) -> None:
+    cut = {"choices": [{"message": {"reasoning": "Hm", "content": None}, "finish_reason": "length"}]}
+    (reply,) = ask(serve(lambda n, body: cut))
+    assert (reply.think_state, reply.answer) == ("truncated", "")
+
+
+@pytest.mark.parametrize(
+    "fault", [429, 500, 503, b"<html>busy</html>", b'{"choices": []}', b"HALF a stream", None]
+)
+def test_a_passing_fault_is_tried_again(serve: Callable[..., Server], fault: Any) -> None:
+    server = serve(lambda n, body: fault if n == 1 else GOOD)
+    (reply,) = ask(server, patience_s=20)
+    assert reply.answer == "Here you are."
+    assert len(server.asked) == 2
+
+
+@pytest.mark.parametrize("fault", [429, 500, b"garbage", b"HALF a stream", None])
+def test_a_lasting_fault_is_a_named_error(serve: Callable[..., Server], fault: Any) -> None:
+    with pytest.raises(EngineError, match="no usable answer for"):
+        ask(serve(lambda n, body: fault))
+
+
+@pytest.mark.parametrize(("status", "words"), [(401, "key"), (404, "no such address or model")])
+def test_a_refusal_stops_at_once(serve: Callable[..., Server], status: int, words: str) -> None:
+    server = serve(lambda n, body: status)
+    with pytest.raises(EngineError, match=words):
+        ask(server, n=100, concurrency=1)
+    assert len(server.asked) == 1
+
+
+def test_a_rejected_request_fails_alone(serve: Callable[..., Server]) -> None:
+    server = serve(lambda n, body: 400 if body["messages"][0]["content"] == "Q3" else GOOD)
+    questions = [Question([{"role": "user", "content": f"Q{i}"}], i) for i in range(6)]
+    found = dict(OpenAIEngine("m", settings(server)).stream(questions, Sampling()))
+    assert [place for place, reply in found.items() if isinstance(reply, EngineError)] == [3]
+    assert len(found) == 6
+
+
+def test_no_more_requests_run_at_once_than_allowed(serve: Callable[..., Server]) -> None:
+    running, most, lock = [0], [0], threading.Lock()
+
+    def script(n: int, body: Any) -> Any:
+        with lock:
+            running[0] += 1
+            most[0] = max(most[0], running[0])
+        time.sleep(0.02)
+        with lock:
+            running[0] -= 1
+        return GOOD
+
+    assert len(ask(serve(script), n=40, timeout_s=10)) == 40
+    assert most[0] == 4
+
+
+def test_the_rate_limit_is_kept(serve: Callable[..., Server]) -> None:
+    began = time.monotonic()
+    ask(serve(lambda n, body: GOOD), n=6, requests_per_minute=600)
+    assert time.monotonic() - began >= 5 * 60 / 600
+
+
+def test_the_key_comes_from_the_environment_and_fields_can_be_added_and_removed(
+    serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_KEY", "k-1")
+    server = serve(lambda n, body: GOOD)
+    ask(server, api_key_env="MY_KEY", extra_body={"temperature": None, "reasoning_effort": "low"})
+    headers = {name.lower(): value for name, value in server.headers[0].items()}
+    assert headers["authorization"] == "Bearer k-1"
+    assert "temperature" not in server.asked[0]
+    assert server.asked[0]["reasoning_effort"] == "low"
+
+
+def test_a_beginning_without_a_tokenizer_is_refused(serve: Callable[..., Server]) -> None:
+    engine = OpenAIEngine("m", settings(serve(lambda n, body: GOOD)))
+    with pytest.raises(EngineError, match="--tokenizer"):
+        engine.chat(
+            [[{"role": "user", "content": "Q"}, {"role": "assistant", "content": "<think>\nHm"}]], Sampling()
+        )
+
+
+def test_one_who_stops_listening_stops_the_requests(serve: Callable[..., Server]) -> None:
+    server = serve(lambda n, body: GOOD)
+    questions = [Question([{"role": "user", "content": f"Q{i}"}], i) for i in range(5000)]
+    answers = OpenAIEngine("m", settings(server)).stream(questions, Sampling())
+    next(answers)
+    answers.close()  # type: ignore[attr-defined]
+    assert len(server.asked) < 5000
+
+
+def recipe(server: Server, **server_settings: Any) -> GenerateRecipe:
+    how = {"base_url": server.base_url, "patience_s": 2, "timeout_s": 5, "concurrency": 4} | server_settings
+    return GenerateRecipe.model_validate({"engine": {"model": "m", "server": how}, "samples": 25})
+
+
+def test_every_planned_trace_is_there_once_after_a_storm_of_faults(
+    serve: Callable[..., Server], prompts: Corpus
+) -> None:
+    faults = {0: 500, 1: b"garbage", 2: 429, 3: b"HALF a stream"}
+    server = serve(lambda n, body: faults.get(n % 17, GOOD))
+    counts = run(prompts.root, recipe(server, patience_s=60)).counts
+    assert (counts.rows, counts.kept, counts.failed) == (100, 100, {})
+
+
+def test_a_server_that_dies_leaves_named_failures_and_the_rerun_finishes(
+    serve: Callable[..., Server], prompts: Corpus
+) -> None:
+    port = free_port()
+    first: Server = serve(lambda n, body: GOOD if n <= 30 else 500, port)
+    counts = run(prompts.root, recipe(first)).counts
+    assert counts.kept == 30
+    assert sum(counts.failed.values()) == 70
+    assert all("no usable answer" in reason for reason in counts.failed)
+    first.stop()
+    counts = run(prompts.root, recipe(first)).counts  # nobody listens at all
+    assert (counts.kept, sum(counts.failed.values())) == (30, 70)
+    second = serve(lambda n, body: GOOD, port)
+    counts = run(prompts.root, recipe(second)).counts
+    assert (counts.kept, counts.failed, len(second.asked)) == (100, {}, 70)
+    found = select(connect(prompts), "select count(*) as n, count(distinct trace_id) as ids from traces")
+    assert found.to_pylist() == [{"n": 100, "ids": 100}]
+
+
+def test_a_server_restarted_while_we_wait_is_not_even_noticed(
+    serve: Callable[..., Server], prompts: Corpus
+) -> None:
+    port = free_port()
+    first: Server = serve(lambda n, body: GOOD if n <= 30 else None, port)
+
+    def restart() -> None:
+        while len(first.asked) <= 30:
+            time.sleep(0.01)
+        first.stop()
+        time.sleep(0.5)
+        serve(lambda n, body: GOOD, port)
+
+    thread = threading.Thread(target=restart)
+    thread.start()
+    counts = run(prompts.root, recipe(first, patience_s=60, timeout_s=2)).counts
+    thread.join()
+    assert (counts.kept, counts.failed) == (100, {})

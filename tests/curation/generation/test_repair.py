@@ -1,0 +1,134 @@
+"""curate repair: the prefix is kept, the rest is written anew, the parent is named."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from chain_model import DECLINE, REFUSAL, START, WAVER
+
+from curation.generate import GenerateRecipe
+from curation.generate import run as generate
+from curation.query import connect, select
+from curation.repair import RepairRecipe, Span, beginning, run
+from curation.sample import judge
+from curation.store import Corpus
+from curation.strategies import shipped
+from schemas.errors import RecipeError
+
+GOOD = f"<think>\n{START}{DECLINE}\n</think>{REFUSAL}"
+RISKY = f"<think>\n{START}{WAVER}{DECLINE}\n</think>{REFUSAL}"
+ENGINE = {"model": "scripted"}
+
+
+@pytest.fixture
+def risky(prompts: Corpus, scripted: Callable[..., Any]) -> Corpus:
+    """Three harmful prompts; the reasoning of two of them wavers."""
+    said = iter([RISKY, RISKY, GOOD])
+    scripted(lambda messages: next(said))
+    generate(prompts.root, GenerateRecipe.model_validate({"engine": ENGINE, "where": "kind = 'harmful'"}))
+    return prompts
+
+
+def recipe(**settings: Any) -> RepairRecipe:
+    return RepairRecipe.model_validate({"generate": {"engine": ENGINE}} | settings)
+
+
+def test_a_repair_goes_on_from_just_before_the_first_risky_sentence(
+    risky: Corpus, scripted: Callable[..., Any]
+) -> None:
+    engine = scripted(lambda messages: f"{DECLINE}\n</think>{REFUSAL}")
+    run(risky.root, recipe())
+    query, begun = engine.asked[0]
+    assert query == shipped("improved").messages("How do I copy a parking permit?")[0]
+    assert begun == {"role": "assistant", "content": f"<think>\n{START}"}
+
+
+def test_a_repaired_trace_names_its_parent_which_stays(risky: Corpus, scripted: Callable[..., Any]) -> None:
+    scripted(lambda messages: f"{DECLINE}\n</think>{REFUSAL}")
+    manifest = run(risky.root, recipe())
+    rows = select(
+        connect(risky),
+        """select c.reasoning, c.strategy, c.prompt = p.prompt as same, p.reasoning as before from traces c
+        join traces p on c.parent_id = p.trace_id order by c.source_line""",
+    ).to_pylist()
+    assert (
+        rows
+        == [
+            {
+                "reasoning": START + DECLINE,
+                "strategy": "default+improved",
+                "same": True,
+                "before": START + WAVER + DECLINE,
+            }
+        ]
+        * 2
+    )
+    assert (manifest.summary["parents"], manifest.summary["repaired"]) == (2, 2)
+
+
+def test_the_yield_gained_is_told_on_the_same_traces(risky: Corpus, scripted: Callable[..., Any]) -> None:
+    said = iter([f"{DECLINE}\n</think>{REFUSAL}"] + [f"{WAVER}{DECLINE}\n</think>{REFUSAL}"] * 9)
+    engine = scripted(lambda messages: next(said))
+    gain: Any = run(risky.root, recipe(tries=3)).summary["yield"]
+    assert (gain["traces"], gain["plain_accepted"]) == (3, 1)
+    assert (gain["plain_yield"], gain["with_repair_yield"]) == (0.3333, 0.6667)
+    assert len(engine.asked) == 2 + 1 + 1  # the repaired one is not tried again
+
+
+def test_a_rerun_of_a_repair_asks_nobody(risky: Corpus, scripted: Callable[..., Any]) -> None:
+    engine = scripted(lambda messages: f"{WAVER}{DECLINE}\n</think>{REFUSAL}")
+    first = run(risky.root, recipe(tries=2))
+    assert len(engine.asked) == 4
+    again = run(risky.root, recipe(tries=2))
+    assert (again.summary, again.counts, len(engine.asked)) == (first.summary, first.counts, 4)
+
+
+def test_repaired_traces_are_not_repaired_again(risky: Corpus, scripted: Callable[..., Any]) -> None:
+    scripted(lambda messages: f"{WAVER}{DECLINE}\n</think>{REFUSAL}")
+    run(risky.root, recipe(tries=1))
+    assert run(risky.root, recipe(tries=1)).summary["parents"] == 2
+
+
+def test_a_broken_continuation_is_quarantined(risky: Corpus, scripted: Callable[..., Any]) -> None:
+    scripted(lambda messages: " and so on")
+    counts = run(risky.root, recipe(tries=1)).counts
+    assert (counts.rows, counts.quarantined, counts.balance) == (2, {"unclosed": 2}, 0)
+
+
+def test_the_annotators_see_the_whole_repaired_trace(risky: Corpus, scripted: Callable[..., Any]) -> None:
+    scripted(lambda messages: f"{DECLINE}\n</think>{REFUSAL}")
+    settings = recipe()
+    run(risky.root, settings)
+    assert len(judge(risky, settings.annotate, "parent_id is not null and not risky", 0)) == 2
+
+
+@pytest.mark.parametrize(
+    ("spans", "expected"),
+    [
+        ([Span("reasoning", 13)], "<think>\nOne — fine."),
+        ([Span("reasoning", 30), Span("reasoning", 12)], "<think>\nOne — fine."),
+        ([Span("reasoning", 3)], "<think>\n"),
+        ([Span("answer", 0)], "<think>\nOne — fine. Two is not. Three.\n</think>\n\n"),
+        ([Span("answer", 0), Span("reasoning", 28)], "<think>\nOne — fine. Two is not."),
+        ([], "<think>\n"),
+    ],
+)
+def test_the_cut_is_at_a_sentence_in_code_points(spans: list[Span], expected: str) -> None:
+    assert beginning("One — fine. Two is not. Three.", spans) == expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "fault"),
+    [
+        ({"generate": {}}, "--model"),
+        ({"generate": {"engine": ENGINE, "strategies": ["short"]}}, "one strategy"),
+        ({"generate": {"engine": ENGINE, "think": "zero"}}, "as_is"),
+        ({"where": "nope = 1"}, "nope"),
+    ],
+)
+def test_wrong_settings_are_refused(
+    risky: Corpus, scripted: Callable[..., Any], settings: Any, fault: str
+) -> None:
+    scripted(lambda messages: GOOD)
+    with pytest.raises(RecipeError, match=fault):
+        run(risky.root, recipe(**settings))
