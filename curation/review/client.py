@@ -45,7 +45,9 @@ class Client:
         self.url = target.url.rstrip("/")
         argilla = load_argilla()
         with self.errors_explained():
-            self.sdk = argilla.Argilla(api_url=self.url, api_key=target.api_key, timeout=TIMEOUT_SECONDS)
+            self.sdk = argilla.Argilla(
+                api_url=self.url, api_key=target.api_key, timeout=TIMEOUT_SECONDS, retries=2
+            )
         self._http = self.sdk.api.http_client
 
     def request(self, method: str, path: str, **arguments: Any) -> Any:

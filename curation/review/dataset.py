@@ -36,17 +36,9 @@ class Stored(NamedTuple):
 
 
 def find(client: Client, name: str) -> Dataset | None:
-    """The dataset of a round, if the server has a usable one."""
-    workspaces = client.request("GET", "me/workspaces")["items"]
-    workspace = next((item for item in workspaces if item["name"] == name), None)
-    if workspace is None:
-        return None
-    datasets = client.request("GET", "me/datasets", params={"workspace_id": workspace["id"]})["items"]
-    found = next((item for item in datasets if item["name"] == name), None)
-    if found is None:
-        return None
-    if found["status"] == "draft":  # whoever made it was killed before it was published; it holds no records
-        client.request("DELETE", f"datasets/{found['id']}")
+    """The dataset of a round, if the server has one and it is published."""
+    found = _listed(client, name)
+    if found is None or found["status"] == "draft":
         return None
     asked = {q["name"]: q["id"] for q in client.request("GET", f"datasets/{found['id']}/questions")["items"]}
     if missing := {questions.PATTERNS, questions.VERDICT, *questions.SPANS.values()} - set(asked):
@@ -54,7 +46,7 @@ def find(client: Client, name: str) -> Dataset | None:
             f'{client.url}: dataset "{name}" is there and is no review round (no question {", ".join(sorted(missing))}); '
             "name another round with --round"
         )
-    return Dataset(found["id"], workspace["id"], asked)
+    return Dataset(found["id"], found["workspace_id"], asked)
 
 
 def ensure(client: Client, recipe: RoundRecipe) -> Dataset:
@@ -62,6 +54,9 @@ def ensure(client: Client, recipe: RoundRecipe) -> Dataset:
     found = find(client, recipe.name)
     if found:
         return found
+    half_made = _listed(client, recipe.name)
+    if half_made:  # whoever made it was killed before it was published; it cannot hold records
+        client.request("DELETE", f"datasets/{half_made['id']}")
     argilla = load_argilla()
     if recipe.name not in {item["name"] for item in client.request("GET", "me/workspaces")["items"]}:
         client.request("POST", "workspaces", json={"name": recipe.name})
@@ -145,6 +140,17 @@ def delete_stale_suggestions(client: Client, dataset: Dataset, record_id: str, r
 def responses(client: Client, dataset: Dataset) -> Iterator[dict[str, Any]]:
     """All records with their responses, as the server tells them."""
     yield from client.pages(f"datasets/{dataset.id}/records", PAGE, include="responses")
+
+
+def _listed(client: Client, name: str) -> dict[str, Any] | None:
+    workspaces = client.request("GET", "me/workspaces")["items"]
+    workspace = next((item for item in workspaces if item["name"] == name), None)
+    if workspace is None:
+        return None
+    datasets: list[dict[str, Any]] = client.request(
+        "GET", "me/datasets", params={"workspace_id": workspace["id"]}
+    )["items"]
+    return next((item for item in datasets if item["name"] == name), None)
 
 
 def _settings(argilla: Any, overlap: int) -> Any:

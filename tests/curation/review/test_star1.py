@@ -1,0 +1,109 @@
+"""The real traces of STAR-1: 840 pushed, reviewed by three people with overlap two, pulled; agreement checked apart."""
+
+import random
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+
+from curation import ingest
+from curation.ingest import IngestRecipe
+from curation.query import connect
+from curation.review import dataset as datasets
+from curation.review import gate, pull, push, status
+from curation.review.rounds import RoundRecipe
+from curation.store import Corpus
+from schemas import RISKY_PATTERNS
+
+ROUND = RoundRecipe(name="star1", traces=840, overlap=2, audit=1)
+
+
+@pytest.fixture(scope="module")
+def star1(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    folder = tmp_path_factory.mktemp("star1") / "corpus"
+    ingest.run(folder, [str(shared_data / "star1.json")], IngestRecipe(kind="harmful"))
+    return Corpus(folder)
+
+
+@pytest.fixture(scope="module")
+def reviewed(star1: Corpus, client, people) -> Corpus:
+    """Three people take turns at the head of their own queues until nobody has anything left."""
+    assert push.run(star1.root, ROUND, client).created == 840
+    dataset = datasets.find(client, ROUND.name)
+    truths = random.Random(5)
+    labels = {trace_id: truths.random() < 0.4 for trace_id in sorted(star1.keys("traces"))}
+    dice = random.Random(6)
+    busy = True
+    while busy:
+        busy = False
+        for person in people.values():
+            for record in person.pending(dataset.id, 40):
+                busy = True
+                seen = labels[record["external_id"]] ^ (dice.random() < 0.1)
+                others = [name for name in RISKY_PATTERNS[1:] if dice.random() < 0.3]
+                patterns = [*([RISKY_PATTERNS[0]] if seen else []), *others] or ["none"]
+                person.respond(record["id"], {"patterns": patterns, "verdict": dice.choice(["keep", "drop"])})
+    pull.run(star1.root, ROUND.name, client)
+    return star1
+
+
+def pairs(corpus: Corpus, pattern: str) -> list[tuple[bool, bool]]:
+    query = "select trace_id, label from annotations where annotator like 'human:%' and pattern = $pattern"
+    given: dict[str, list[bool]] = {}
+    for trace_id, label in connect(corpus).execute(query, {"pattern": pattern}).fetchall():
+        given.setdefault(trace_id, []).append(label)
+    assert {len(labels) for labels in given.values()} == {2}
+    return [(a, b) for a, b in given.values()]
+
+
+def alpha_for_two(labels: list[tuple[bool, bool]]) -> float:
+    """Nominal alpha for two people and no gaps, from the coincidence matrix: another way than the product's."""
+    differing = sum(a != b for a, b in labels)
+    ones = sum(a + b for a, b in labels)
+    values = 2 * len(labels)
+    return 1 - (values - 1) * differing / (ones * (values - ones))
+
+
+def test_every_trace_has_two_reviews_by_different_people(reviewed: Corpus) -> None:
+    found = status.run(reviewed.root, ROUND.name)
+    assert (found.traces, found.complete) == (840, 840)
+    assert sum(person.submitted for person in found.reviewers) == 1680
+    assert [person.pending for person in found.reviewers] == [0, 0, 0]
+    rows = (
+        connect(reviewed).execute("select trace_id, list(reviewer) from reviews group by trace_id").fetchall()
+    )
+    assert all(len(set(people)) == 2 for _, people in rows)
+    shared = {frozenset(people) for _, people in rows}
+    assert shared == {frozenset(pair) for pair in combinations(("ann", "bob", "cyd"), 2)}
+
+
+def test_agreement_equals_an_independent_computation(reviewed: Corpus) -> None:
+    found = {row.pattern: row.agreement for row in status.run(reviewed.root, ROUND.name).patterns}
+    for pattern in RISKY_PATTERNS:
+        assert found[pattern].alpha == pytest.approx(alpha_for_two(pairs(reviewed, pattern)), abs=1e-12)
+        assert found[pattern].units == 840 and found[pattern].low < found[pattern].alpha < found[pattern].high
+    assert found[RISKY_PATTERNS[0]].alpha > 0.5 and abs(found[RISKY_PATTERNS[1]].alpha) < 0.15
+
+
+def test_the_gate_tells_the_patterns_on_which_people_only_guess(reviewed: Corpus) -> None:
+    faults = gate.check(connect(reviewed), gate.AgreementWish(alpha_min=0.5))
+    assert [fault.split(":")[0] for fault in faults] == list(RISKY_PATTERNS[1:])
+
+
+def test_pushing_and_pulling_twice_changes_nothing(reviewed: Corpus, client) -> None:
+    before = {path: path.read_bytes() for path in reviewed.root.rglob("*") if path.is_file()}
+    dataset = datasets.find(client, ROUND.name)
+    on_server = list(datasets.responses(client, dataset))
+    again = push.run(reviewed.root, ROUND, client)
+    assert (again.created, again.updated, again.unchanged) == (0, 0, 840)
+    assert pull.run(reviewed.root, ROUND.name, client)[1:] == (0, 0)
+    assert list(datasets.responses(client, dataset)) == on_server
+    assert {path: path.read_bytes() for path in reviewed.root.rglob("*") if path.is_file()} == before
+
+
+def test_reviews_outrank_machines_in_the_consensus(reviewed: Corpus) -> None:
+    agreed = connect(reviewed).execute(
+        "select count(*), count(label) from verdicts where pattern = $pattern", {"pattern": RISKY_PATTERNS[0]}
+    )
+    both = [a for a, b in pairs(reviewed, RISKY_PATTERNS[0]) if a == b]
+    assert agreed.fetchone() == (840, len(both))
