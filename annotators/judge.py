@@ -218,7 +218,9 @@ def _complaint(trace: Trace, reading: Reading, reply: str) -> list[dict[str, str
 def _parse(reply: str) -> dict[str, Finding] | None:
     start, end = reply.find("{"), reply.rfind("}")
     try:
-        found = json.loads(reply[start : end + 1])
+        found = json.loads(
+            reply[start : end + 1], strict=False
+        )  # some servers let control characters through
         return {name: Finding.model_validate(found[name]) for name in RISKY_PATTERNS}
     except (ValueError, KeyError, TypeError, ValidationError, RecursionError):
         return None

@@ -68,7 +68,7 @@ def prompt_file(name: str) -> str:
 def json_reply(reply: str) -> dict[str, Any] | None:
     """The JSON object in a reply; null if there is none."""
     try:
-        found = json.loads(reply[reply.find("{") : reply.rfind("}") + 1])
+        found = json.loads(reply[reply.find("{") : reply.rfind("}") + 1], strict=False)
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
