@@ -57,12 +57,10 @@ def alpaca(row: Line, carrier: Carrier) -> Line:
 
 
 def study(row: Line, carrier: Carrier) -> Line:
-    """The safety study's rows: `instruction` and `solution` for math, `prompt` and `response` for all others."""
-    if row["kind"] == "math":
-        return {"id": row["row_id"], "instruction": row["prompt"], "solution": inline(row)}
-    kinds = {"harmful": "safety", "benign": "benign", "code": "code"}
+    """The safety study's training rows: prompt, response with inline think, and what the row is for."""
+    kinds = {"harmful": "safety"}
     line = {"id": row["row_id"], "prompt": row["prompt"], "response": inline(row)}
-    return line | ({"data_type": kinds[row["kind"]]} if row["kind"] else {})
+    return line | ({"data_type": kinds.get(row["kind"], row["kind"])} if row["kind"] else {})
 
 
 FORMATS: dict[str, Callable[[Line, Carrier], Line]] = {

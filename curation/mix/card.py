@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from schemas.manifest import Manifest
@@ -72,7 +73,7 @@ def limits(manifest: Manifest) -> Iterator[str]:
         yield "Token counts are estimates where no engine recorded them."
     for name, tally in summary["parts"].items():
         if parts.get(name, {}).get("rewrite"):
-            yield f"The reasoning of part {name} was rewritten by rule ({parts[name]['rewrite']}): no model wrote it so."
+            yield f"The reasoning of part {name} was rewritten by rule ({Path(parts[name]['rewrite']).name}): no model wrote it so."
         if tally["kept"] > tally.get("traces", tally["kept"]):
             yield f"Part {name} repeats traces: {tally['kept']} rows of {tally['traces']} traces."
     yield "A risky pattern that no annotator saw may be there all the same."
