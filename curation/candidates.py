@@ -5,9 +5,10 @@ pattern: grouping five million annotations by trace alone is twelve times faster
 holds the two against each other.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from annotators.consensus import Weights
 from schemas.patterns import CODEBOOK, RISKY_PATTERNS
 
 NAMES = tuple(entry.name for entry in CODEBOOK)
@@ -23,15 +24,17 @@ class Opinion(NamedTuple):
     pattern: str
 
 
-def pieces(opinions: Sequence[Opinion]) -> dict[str, str]:
-    """The pieces of `sql/candidates.sql` for the annotators at hand."""
+def pieces(opinions: Sequence[Opinion], weights: Mapping[str, Weights]) -> dict[str, str]:
+    """The pieces of `sql/candidates.sql` for the annotators at hand, and the weights of the patterns that are weighed."""
     columns = {opinion: f"o{n}" for n, opinion in enumerate(opinions) if opinion.pattern in NAMES}
     aggregates = "".join(
         f",\nbool_or(label) filter ({_is(o)}) as {c}, max(score) filter ({_is(o)}) as {c}_score"
         for o, c in columns.items()
     )
     labels = ",\n".join(
-        f"{_label(_of(columns, name))} as {name}, {_score(_of(columns, name))} as {name}_score"
+        _weighed(name, columns, weights[name])
+        if name in weights
+        else f"{_label(_of(columns, name))} as {name}, {_score(_of(columns, name))} as {name}_score"
         for name in NAMES
     )
     structs = "".join(f",\n{_struct(columns, name)}" for name in sorted({o.name for o in opinions}))
@@ -68,6 +71,24 @@ def _score(voices: Voices) -> str:
         cases.append(f"when {_spoke(columns)} > 0 then {_sum(given)} / {_spoke(columns)}")
     silent = ", ".join(f"{c}_score" for columns in voices.values() for c in columns)
     return f"(case {' '.join(cases)} else list_avg([{silent}]) end)::float" if cases else "null::float"
+
+
+def _weighed(pattern: str, columns: dict[Opinion, str], weights: Weights) -> str:
+    """As `sql/consensus_weighted.sql` has it: people, then the posterior, then the highest rank that spoke."""
+    voices = _of(columns, pattern)
+    people = voices.get(0, [])
+    rates = {c: weights.annotators.get(o.name) for o, c in columns.items() if o.pattern == pattern and o.rank}
+    known = {column: rate for column, rate in rates.items() if rate}
+    terms = (
+        f"case when {c} then {r.if_true:.6f} when not {c} then {r.if_false:.6f} else 0 end"
+        for c, r in known.items()
+    )
+    odds = f"({weights.prior:.6f} + {_sum(terms)})"
+    by_rank = f"{_spoke(people)} > 0 or {_spoke(list(known))} = 0" if people else f"{_spoke(list(known))} = 0"
+    return (
+        f"if({by_rank}, {_label(voices)}, nullif(sign({odds}), 0) > 0) as {pattern}, "
+        f"if({by_rank}, {_score(voices)}, 1 / (1 + exp(-{odds})))::float as {pattern}_score"
+    )
 
 
 def _spoke(columns: Sequence[str]) -> str:

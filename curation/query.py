@@ -15,6 +15,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from annotators.consensus import Ballots, Policy, Weights, dawid_skene, measured
 from curation import candidates
 from curation.store import Corpus
 from schemas.errors import RecipeError
@@ -29,6 +30,7 @@ def connect(
     memory_limit: str = "4GB",
     threads: int | None = None,
     parts: Mapping[str, Sequence[str]] | None = None,
+    policy: Policy = "ranked",
 ) -> Connection:
     """Open a snapshot of the corpus: parts that appear later are not seen.
 
@@ -37,6 +39,7 @@ def connect(
         memory_limit: the most memory DuckDB may use, such as "4GB"; larger work spills to the system's temporary folder.
         threads: how many threads it may use; all cores by default.
         parts: names of the part files of each table that are seen; all by default.
+        policy: how annotators that differ come to one verdict (docs/annotators.md).
     """
     connection = duckdb.connect(":memory:")
     connection.execute(f"set memory_limit = {quoted(memory_limit)}")
@@ -47,12 +50,10 @@ def connect(
         if parts is not None:
             seen = [part for part in seen if part.name in parts.get(table, ())]
         _define_table(connection, seen, table, schema)
-    for file in ("verdicts.sql", "clusters.sql"):
-        connection.execute(sql_file(file))
-    found = connection.execute(sql_file("opinions.sql")).fetchall()
-    connection.execute(
-        sql_file("candidates.sql", **candidates.pieces([candidates.Opinion(*row) for row in found]))
-    )
+    connection.execute(sql_file("clusters.sql"))
+    weights = _define_verdicts(connection, policy)
+    found = [candidates.Opinion(*row) for row in connection.execute(sql_file("opinions.sql")).fetchall()]
+    connection.execute(sql_file("candidates.sql", **candidates.pieces(found, weights)))
     root = str(corpus.root.resolve())
     connection.execute(f"set allowed_directories = [{quoted(root + os.sep)}]")
     connection.execute("set enable_external_access = false")
@@ -164,6 +165,43 @@ def _define_table(connection: Connection, parts: Sequence[Path], table: str, sch
     connection.register("no_rows", schema.empty_table())
     connection.execute(f"create table {table} as select * from no_rows")
     connection.unregister("no_rows")
+
+
+def _define_verdicts(connection: Connection, policy: Policy) -> dict[str, Weights]:
+    """Define the views and macros of the consensus; returns the weights of each pattern that is weighed."""
+    calibrated = connection.execute("select exists (from calibrations)").fetchone() == (True,)
+    decides = "if(label is null or score is null or threshold is null, label, score >= threshold)"
+    joined = f"left join ({sql_file('thresholds.sql')}) t using (annotator, pattern)"
+    pieces = {
+        "lowest": "1" if policy == "majority" else "3",
+        "calibrated": decides if calibrated else "label",
+        "thresholds": joined if calibrated else "",
+    }
+    connection.execute(sql_file("verdicts.sql", **pieces))
+    weights = _weights(connection, policy)
+    if weights:
+        values = ", ".join(
+            f"({quoted(name)}, {quoted(pattern)}, {known.prior:.6f}, {r.if_true:.6f}, {r.if_false:.6f})"
+            for pattern, known in weights.items()
+            for name, r in known.annotators.items()
+        )
+        connection.execute(sql_file("consensus_weighted.sql", weights=values))
+    else:
+        connection.execute(sql_file("consensus_ranked.sql"))
+    connection.execute("create view verdicts as from verdicts_from(0)")
+    return weights
+
+
+def _weights(connection: Connection, policy: Policy) -> dict[str, Weights]:
+    if policy in ("ranked", "majority"):
+        return {}
+    ballots: dict[str, list[Ballots]] = {}
+    for pattern, votes, truth, traces in connection.execute(sql_file("ballots.sql")).fetchall():
+        said = {vote["name"]: vote["label"] for vote in votes}
+        ballots.setdefault(pattern, []).append(Ballots(said, truth, traces))
+    estimate = measured if policy == "weighted" else dawid_skene
+    found = {pattern: estimate(cast) for pattern, cast in ballots.items()}
+    return {pattern: weights for pattern, weights in found.items() if weights}
 
 
 def _explain(error: duckdb.Error) -> str:

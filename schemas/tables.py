@@ -135,6 +135,24 @@ CONTAMINATION = pa.schema(
 )
 """Which prompts (field prompt) or traces (field reasoning, answer) hold an evaluation prompt, and where; never its text."""
 
+CALIBRATIONS = pa.schema(
+    [
+        pa.field("calibration_id", _text, nullable=False),
+        pa.field("version", pa.int32(), nullable=False),
+        pa.field("annotator", _text, nullable=False),
+        pa.field("pattern", _text, nullable=False),
+        pa.field("codebook", pa.int32(), nullable=False),
+        pa.field("target", _text, nullable=False),
+        ("threshold", pa.float32()),
+        pa.field("traces", pa.int32(), nullable=False),
+        pa.field("true_positives", pa.int32(), nullable=False),
+        pa.field("false_positives", pa.int32(), nullable=False),
+        pa.field("false_negatives", pa.int32(), nullable=False),
+        pa.field("true_negatives", pa.int32(), nullable=False),
+    ]
+)
+"""From which score an annotator's verdict is true, and how it then does on people's labels; the last version counts."""
+
 TABLES: dict[str, pa.Schema] = {
     "prompts": PROMPTS,
     "traces": TRACES,
@@ -144,6 +162,7 @@ TABLES: dict[str, pa.Schema] = {
     "reviews": REVIEWS,
     "clusters": CLUSTERS,
     "contamination": CONTAMINATION,
+    "calibrations": CALIBRATIONS,
 }
 
 KEYS: dict[str, tuple[str, ...]] = {
@@ -155,6 +174,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "reviews": ("round", "trace_id", "reviewer", "updated_at"),
     "clusters": ("field", "method", "generation", "id"),
     "contamination": ("field", "id", "benchmark", "benchmark_row", "method"),
+    "calibrations": ("calibration_id", "annotator", "pattern"),
 }
 """The columns that are unique together in each table."""
 

@@ -71,7 +71,7 @@ def build(
     """
     recipe, lines = loaded
     folder.check_target(out)
-    connection = connect(corpus, parts=parts)
+    connection = connect(corpus, parts=parts, policy=recipe.consensus)
     _demand(checks.expression_faults(connection, recipe, lines))
     tallies = decide(connection, recipe, corpus)
     _demand(checks.wish_faults(connection, tallies, recipe, lines))

@@ -44,7 +44,7 @@ def plan(loaded: Loaded[MixRecipe], corpus_dir: Path) -> dict[str, Any]:
     """
     recipe, lines = loaded
     corpus = Corpus(corpus_dir)
-    connection = connect(corpus)
+    connection = connect(corpus, policy=recipe.consensus)
     if faults := checks.expression_faults(connection, recipe, lines):
         raise RecipeError("\n".join(faults))
     tallies = decide(connection, recipe, corpus)

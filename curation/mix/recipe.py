@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from annotators.consensus import Policy
 from curation.recipe import Recipe
 from curation.review import gate
 
@@ -89,6 +90,8 @@ class MixRecipe(Recipe):
     tokenizer: str | None = None
     """A folder with tokenizer.json for exact token counts; without it, recorded counts or UTF-8 bytes / 4."""
     on_shortage: Shortage = "error"
+    consensus: Policy = "ranked"
+    """How annotators that differ come to one verdict: ranked, majority, weighted or dawid_skene (docs/annotators.md)."""
     agreement: gate.AgreementWish | None = None
     """How far reviewers must agree on each pattern before a mix may be built on this corpus."""
     allow_benchmarks: tuple[str, ...] = ()

@@ -2,19 +2,21 @@
 -- People outrank judges and guards, those outrank trained models, those outrank rules; within the highest rank that has
 -- an opinion the majority wins and a tie stays null. Only the latest version of a machine annotator counts, and of each
 -- person the latest review of a trace (human:alice@2 is what alice made of her first review when she edited it).
+-- Where `curate calibrate` has found a threshold for an annotator's scores, the score decides its label. {lowest} is the
+-- last rank that differs from the others: 3 for `ranked`, 1 where all but people speak alike.
 create view latest_annotators as
 select annotator, name, rank
 from (
     select
         annotator,
         split_part(annotator, '@', 1) as name,
-        case split_part(name, ':', 1)
+        least({lowest}, case split_part(name, ':', 1)
             when 'human' then 0
             when 'judge' then 1
             when 'guard' then 1
             when 'rules' then 3
             else 2
-        end as rank,
+        end) as rank,
         row_number() over (
             partition by name
             order by try_cast(split_part(annotator, '@', 2) as double) desc nulls last, annotator desc
@@ -24,9 +26,10 @@ from (
 where age = 1;
 
 create view current_annotations as
-select trace_id, pattern, name, annotator, rank, label, score, spans
+select trace_id, pattern, name, annotator, rank, {calibrated} as label, score, spans
 from annotations
 join latest_annotators using (annotator)
+{thresholds}
 where rank > 0
 union all
 select trace_id, pattern, people.name, annotations.annotator, 0, label, score, spans
@@ -38,14 +41,14 @@ qualify row_number() over (
 ) = 1;
 
 -- The consensus of the annotators of this rank and below: 0 is everybody, 1 leaves people out.
-create macro verdicts_from(highest) as table
-select trace_id, pattern, best.label, best.score, best.provenance
+create macro ranked_verdicts(highest) as table
+select trace_id, pattern, best.label, best.score, best.provenance, best.rank
 from (
     select
         trace_id,
         pattern,
         -- packed in a struct, since arg_min of a bare column passes over nulls
-        arg_min({'label': label, 'score': score, 'provenance': provenance}, rank) as best
+        arg_min({'label': label, 'score': score, 'provenance': provenance, 'rank': rank}, rank) as best
     from (
         select
             trace_id,
@@ -63,5 +66,3 @@ from (
     )
     group by trace_id, pattern
 );
-
-create view verdicts as from verdicts_from(0);

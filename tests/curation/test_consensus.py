@@ -1,0 +1,186 @@
+"""Consensus policies over a corpus; tests/annotators/test_consensus.py has the estimates themselves."""
+
+import random
+from typing import get_args
+
+import pytest
+
+from annotators.consensus import Policy
+from curation.query import connect, select
+from curation.store import Corpus
+
+POLICIES = get_args(Policy)
+SKILLS = {"judge:m@1": 0.95, "embedding:a@1": 0.85, "embedding:b@1": 0.75, "rules@1": 0.6}
+PATTERNS = ("weak_vacillation", "inconsistency", "unsafe")
+
+
+def annotation(
+    trace: str, pattern: str, annotator: str, label: bool | None, score: float | None = None
+) -> dict:
+    return {"trace_id": trace, "pattern": pattern, "annotator": annotator, "label": label, "score": score}
+
+
+def add_traces(corpus: Corpus, ids: list[str]) -> None:
+    fixed = {"prompt_id": "p", "prompt": "?", "reasoning": "r", "answer": "a", "sample_index": 0}
+    corpus.append_rows("traces", [{"trace_id": trace, **fixed} for trace in ids])
+
+
+@pytest.fixture
+def judged(corpus: Corpus) -> Corpus:
+    """300 traces, three patterns, annotators of known skill who sometimes abstain, and people on every fifth trace."""
+    dice = random.Random(5)
+    ids = [f"t{n:03}" for n in range(300)]
+    add_traces(corpus, ids)
+    rows = []
+    for trace in ids:
+        for pattern in PATTERNS:
+            truth = dice.random() < 0.3
+            for name, skill in SKILLS.items():
+                label = truth if dice.random() < skill else not truth
+                score = round(dice.uniform(0.5, 1) if label else dice.uniform(0, 0.5), 3)
+                spoken = dice.random() < 0.8
+                rows.append(
+                    annotation(
+                        trace,
+                        pattern,
+                        name,
+                        label if spoken else None,
+                        score if dice.random() < 0.5 else None,
+                    )
+                )
+            if pattern != "unsafe" and int(trace[1:]) % 5 == 0:
+                rows.append(annotation(trace, pattern, "human:ann", truth))
+                rows.append(
+                    annotation(trace, pattern, "human:bob", truth if dice.random() < 0.9 else not truth)
+                )
+    corpus.append_rows("annotations", rows)
+    return corpus
+
+
+def calibrate(corpus: Corpus, version: int, annotator: str, pattern: str, threshold: float | None) -> None:
+    counts = dict.fromkeys(
+        ("traces", "true_positives", "false_positives", "false_negatives", "true_negatives"), 1
+    )
+    row = {
+        "calibration_id": str(version),
+        "version": version,
+        "annotator": annotator,
+        "pattern": pattern,
+        "codebook": 1,
+        "target": "f1",
+        "threshold": threshold,
+    }
+    corpus.append_rows("calibrations", [row | counts])
+
+
+def only(corpus: Corpus, policy: Policy = "ranked") -> tuple:
+    [row] = select(
+        connect(corpus, policy=policy), "select label, score, provenance from verdicts"
+    ).to_pylist()
+    return row["label"], row["score"], row["provenance"]
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("calibrated", [False, True])
+def test_verdicts_and_candidates_say_the_same(judged: Corpus, policy: Policy, calibrated: bool) -> None:
+    if calibrated:
+        calibrate(judged, 1, "embedding:a@1", "weak_vacillation", 0.8)
+    connection = connect(judged, policy=policy)
+    for pattern in PATTERNS:
+        query = f"""select count(*) as n, count(v.label) as known, count_if(v.label is distinct from c.{pattern}
+            or abs(v.score - c.{pattern}_score) > 1e-5 or (v.score is null) <> (c.{pattern}_score is null)) as differ
+            from verdicts v join candidates c using (trace_id) where pattern = '{pattern}'"""
+        [row] = select(connection, query).to_pylist()
+        assert row["differ"] == 0 and row["n"] == 300 and row["known"] > 200
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_people_have_the_last_word_under_every_policy(judged: Corpus, policy: Policy) -> None:
+    query = """select count(*) as n from verdicts v join (
+        select trace_id, pattern, any_value(label) as label from current_annotations where rank = 0
+        group by all having min(label) = max(label)) p using (trace_id, pattern) where v.label is distinct from p.label"""
+    assert select(connect(judged, policy=policy), query)["n"].to_pylist() == [0]
+
+
+def test_weighing_is_right_more_often_than_the_majority(judged: Corpus) -> None:
+    # The strongest annotator by rank is the most skilled here too, so `ranked` is a bar of its own.
+    def right(policy: Policy) -> int:
+        query = """select count_if(v.label = j.label) as n from verdicts v
+            join annotations j using (trace_id, pattern) where j.annotator = 'judge:m@1' and v.pattern <> 'unsafe'"""
+        return select(connect(judged, policy=policy), query)["n"].to_pylist()[0]
+
+    assert right("weighted") > right("majority") and right("dawid_skene") > right("majority")
+
+
+def test_the_majority_lets_rules_outvote_a_judge(corpus: Corpus) -> None:
+    add_traces(corpus, ["t"])
+    corpus.append_rows(
+        "annotations",
+        [
+            annotation("t", "unsafe", name, name != "judge:m@1")
+            for name in ("judge:m@1", "embedding:a@1", "rules@1")
+        ],
+    )
+    assert only(corpus)[::2] == (False, "judge:m@1")
+    assert only(corpus, "majority")[::2] == (True, "embedding:a@1,judge:m@1,rules@1")
+
+
+@pytest.mark.parametrize("policy", ["weighted", "dawid_skene"])
+def test_a_pattern_without_ground_to_stand_on_falls_back_to_rank(corpus: Corpus, policy: Policy) -> None:
+    add_traces(corpus, ["t"])
+    corpus.append_rows(
+        "annotations",
+        [annotation("t", "unsafe", "judge:m@1", True), annotation("t", "unsafe", "rules@1", False)],
+    )
+    assert only(corpus, policy) == only(corpus)
+
+
+def test_an_annotator_without_a_measured_reliability_speaks_only_where_nobody_else_does(
+    judged: Corpus,
+) -> None:
+    rows = [
+        annotation("t001", "inconsistency", "guard:new@1", True),
+        annotation("new", "inconsistency", "guard:new@1", True),
+    ]
+    add_traces(judged, ["new"])
+    judged.append_rows("annotations", rows)
+    connection = connect(judged, policy="weighted")
+    query = "select trace_id, provenance from verdicts where trace_id in ('t001', 'new') and pattern = 'inconsistency'"
+    found = {row["trace_id"]: row["provenance"] for row in select(connection, query).to_pylist()}
+    assert found["new"] == "guard:new@1" and "guard:new" not in found["t001"]
+
+
+def test_a_calibrated_threshold_decides_the_label_and_the_latest_counts(corpus: Corpus) -> None:
+    add_traces(corpus, ["t"])
+    corpus.append_rows("annotations", [annotation("t", "unsafe", "rules@1", True, 0.75)])
+    assert only(corpus)[0] is True
+    calibrate(corpus, 1, "rules@1", "unsafe", 0.8)
+    assert only(corpus)[:2] == (False, 0.75)
+    calibrate(corpus, 2, "rules@1", "unsafe", 0.75)
+    assert only(corpus)[0] is True
+    calibrate(corpus, 3, "rules@1", "unsafe", None)
+    assert only(corpus)[0] is True
+    calibrate(corpus, 4, "rules@2", "unsafe", 0.9)  # another version of it
+    assert only(corpus)[0] is True
+
+
+def test_an_abstention_is_not_turned_into_a_verdict_by_a_threshold(corpus: Corpus) -> None:
+    add_traces(corpus, ["t"])
+    corpus.append_rows("annotations", [annotation("t", "unsafe", "rules@1", None, 0.9)])
+    calibrate(corpus, 1, "rules@1", "unsafe", 0.5)
+    assert only(corpus)[0] is None
+
+
+def test_a_mix_says_by_which_policy_it_was_built(judged: Corpus, tmp_path) -> None:
+    from curation import mix
+
+    rows = {}
+    for policy in POLICIES:
+        recipe = tmp_path / f"{policy}.yaml"
+        recipe.write_text(f"name: x\nconsensus: {policy}\nparts: {{a: {{where: unsafe}}}}\n")
+        manifest = mix.run(recipe, judged.root, tmp_path / policy)
+        assert manifest.recipe["consensus"] == policy
+        rows[policy] = manifest.counts.kept
+        query = "select count(*) as n from candidates where unsafe"
+        assert rows[policy] == select(connect(judged, policy=policy), query)["n"].to_pylist()[0]
+    assert len(set(rows.values())) > 1
