@@ -32,7 +32,7 @@ VOCABULARY = 1024
 TRAINING: dict[str, Any] = {
     "learning_rate": 1e-2,
     "warmup_steps": 10,
-    "max_steps": 150,
+    "max_steps": 120,
     "per_device_train_batch_size": 8,
     "gradient_accumulation_steps": 1,
     "max_length": 1024,
