@@ -93,6 +93,10 @@ def build_mix(
     recipe: RecipeArgument,
     out: Annotated[Path, typer.Option(help="The folder of the mix; new, or of an earlier build.")],
     corpus: CorpusOption = DEFAULT_CORPUS,
+    lock: Annotated[
+        Path | None,
+        typer.Option(help="Written at the first build; later builds give the same mix or say what changed."),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Assemble a training mix from the corpus; the same corpus and recipe give the same bytes.
@@ -104,16 +108,21 @@ def build_mix(
         curate build-mix study-improved --out mixes/improved
 
         curate build-mix ablation --out mixes/ablation
+
+        curate build-mix my-mix.yaml --lock my-mix.lock --out mixes/mine
     """
     from curation import console
     from curation import mix as stage
+    from curation.mix import lock as locking
 
     points = stage.find_points(recipe)
-    manifests = (
-        stage.run_all(points, corpus, out)
-        if len(points) > 1
-        else [stage.run(loaded, corpus, out) for loaded in points.values()]
-    )
+    if len(points) > 1 and lock:
+        raise typer.BadParameter("a lock is for one mix; name one point of the sweep", param_hint="--lock")
+    if len(points) > 1:
+        manifests = stage.run_all(points, corpus, out)
+    else:
+        (loaded,) = points.values()
+        manifests = [locking.run(loaded, corpus, out, lock) if lock else stage.run(loaded, corpus, out)]
     for manifest in manifests:
         console.say_counts(f"{manifest.stage} {manifest.recipe['name']}", manifest.counts)
     if json:

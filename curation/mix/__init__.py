@@ -61,9 +61,9 @@ def run_all(points: Points, corpus_dir: Path, out: Path) -> list[Manifest]:
 
 
 def build(
-    loaded: Loaded[MixRecipe], corpus: Corpus, out: Path, parts: dict[str, list[str]] | None = None
+    loaded: Loaded[MixRecipe], corpus: Corpus, out: Path, snapshot: summary.Snapshot | None = None
 ) -> Manifest:
-    """Build one mix; `parts` (table -> names of part files) takes the corpus as it was when it had no others.
+    """Build one mix; with a snapshot, of the corpus as it was then.
 
     Raises:
         RecipeError: for faults in the recipe, too few matching traces, or an empty mix.
@@ -71,7 +71,7 @@ def build(
     """
     recipe, lines = loaded
     folder.check_target(out)
-    connection = connect(corpus, parts=parts, policy=recipe.consensus)
+    connection = connect(corpus, parts=snapshot.parts if snapshot else None, policy=recipe.consensus)
     _demand(checks.expression_faults(connection, recipe, lines))
     tallies = decide(connection, recipe, corpus)
     _demand(checks.wish_faults(connection, tallies, recipe, lines))
@@ -83,7 +83,7 @@ def build(
     dumped = recipe.model_dump(mode="json")
     manifest = Manifest(
         stage=STAGE,
-        inputs=summary.sources(corpus),
+        inputs=snapshot.inputs if snapshot else summary.sources(corpus),
         recipe=dumped,
         recipe_id=content_id(dumped),
         seed=recipe.seed,

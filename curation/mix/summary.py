@@ -1,13 +1,28 @@
 """What the manifest of a mix says of it: where the data came from, what became of every trace, what is in the rows."""
 
 from collections import Counter
-from typing import Any
+from typing import Any, NamedTuple
 
 from curation.mix import folder
 from curation.query import Connection, sql_file
 from curation.store import Corpus
 from schemas.manifest import Counts, InputFile, Manifest
 from schemas.patterns import RISKY_PATTERNS
+from schemas.tables import TABLES
+
+
+class Snapshot(NamedTuple):
+    """A corpus as it was at some time: parts never change, so their names are enough."""
+
+    parts: dict[str, list[str]]
+    """Names of the part files of each table."""
+    inputs: list[InputFile]
+    """The files that had been ingested."""
+
+
+def snapshot(corpus: Corpus) -> Snapshot:
+    """The corpus as it is now."""
+    return Snapshot({table: [part.name for part in corpus.parts(table)] for table in TABLES}, sources(corpus))
 
 
 def sources(corpus: Corpus) -> list[InputFile]:

@@ -1,0 +1,177 @@
+"""Lock files: build the same mix again later, or stop and say what changed.
+
+The parts of a corpus never change, so the names of the parts that were there are a snapshot: a locked build looks at those
+alone, however much the corpus has grown. Only if one is gone (or the code, the tokenizer, the benchmark registry changed) can
+the mix differ, and then nothing is left in its place.
+"""
+
+import hashlib
+import shutil
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from curation.mix import build, folder
+from curation.mix.recipe import MixRecipe
+from curation.mix.summary import Snapshot, snapshot
+from curation.recipe import Loaded
+from curation.store import Corpus, check_format_version, write_file
+from schemas.errors import DataError, RecipeError
+from schemas.manifest import FORMAT_VERSION, InputFile, Manifest
+
+
+class Lock(BaseModel):
+    """Everything that decides a mix, and the mix that came of it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format_version: int = FORMAT_VERSION
+    mix_id: str
+    recipe: dict[str, object]
+    recipe_id: str
+    versions: dict[str, str]
+    parts: dict[str, list[str]]
+    """Names of the part files of each table."""
+    inputs: list[InputFile]
+    files: dict[str, str]
+    """Hashes of what else decides: the benchmark registry, the tokenizer, the forms."""
+    summary: dict[str, int]
+    """Rows of each part of the mix, for a reader of the difference."""
+
+
+def run(loaded: Loaded[MixRecipe], corpus_dir: Path, out: Path, path: Path) -> Manifest:
+    """Build a mix under a lock: write the lock where there is none, else build what it says.
+
+    Raises:
+        RecipeError: if the mix would not be the locked one; says what changed.
+        CorpusError: if the corpus or a folder cannot be used.
+        DataError: if the lock cannot be read.
+    """
+    corpus = Corpus(corpus_dir)
+    if not path.exists():
+        now = snapshot(corpus)
+        manifest = build(loaded, corpus, out, now)
+        write_file(path, _lock(manifest, loaded.recipe, now).model_dump_json(indent=2).encode() + b"\n")
+        return manifest
+    locked = read(path)
+    recipe_changes = _changes(locked.recipe, loaded.recipe.model_dump(mode="json"))
+    if recipe_changes:
+        raise _changed(path, [f"the recipe: {change}" for change in recipe_changes])
+    beside = out.parent / f".locked-{out.name}"
+    try:
+        manifest = build(loaded, corpus, beside, Snapshot(locked.parts, locked.inputs))
+        if manifest.summary["mix_id"] != locked.mix_id:
+            raise _changed(path, what_changed(locked, manifest, loaded.recipe, corpus))
+        folder.check_target(out)
+        if out.exists():
+            shutil.rmtree(out)
+        beside.rename(out)
+    except RecipeError as error:
+        missing = _missing(locked, corpus)
+        raise (
+            _changed(path, [*missing, str(error)]) if missing and str(path) not in str(error) else error
+        ) from None
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return manifest
+
+
+def read(path: Path) -> Lock:
+    """The lock in a file.
+
+    Raises:
+        DataError: if it is none.
+        CorpusError: if a newer version of this toolkit wrote it.
+    """
+    check_format_version(path)
+    try:
+        return Lock.model_validate_json(path.read_bytes())
+    except ValueError as error:
+        raise DataError(
+            f"{path}: not a lock file of this toolkit ({error}); delete it to lock again"
+        ) from error
+
+
+def what_changed(locked: Lock, manifest: Manifest, recipe: MixRecipe, corpus: Corpus) -> list[str]:
+    """Why a locked build gave another mix, as far as can be told."""
+    found = _missing(locked, corpus)
+    found += [
+        f"{name}: version {locked.versions.get(name)} then, {version} now"
+        for name, version in manifest.versions.items()
+        if locked.versions.get(name) != version
+    ]
+    now = hashes(recipe)
+    found += [
+        f"{name} has other content"
+        for name in sorted(locked.files.keys() | now.keys())
+        if locked.files.get(name) != now.get(name)
+    ]
+    rows = _rows(manifest)
+    found += [
+        f"part {name}: {locked.summary.get(name, 0)} rows then, {rows.get(name, 0)} now"
+        for name in sorted(locked.summary.keys() | rows.keys())
+        if locked.summary.get(name) != rows.get(name)
+    ]
+    return found or [
+        "nothing that a lock records, so the code of this toolkit or the bytes of a part changed"
+    ]
+
+
+def hashes(recipe: MixRecipe) -> dict[str, str]:
+    """Hashes of the files besides the corpus that decide a mix."""
+    found = {"benchmarks.csv": Path(str(files("curation") / "benchmarks.csv"))}
+    if recipe.tokenizer:
+        found["tokenizer.json"] = Path(recipe.tokenizer) / "tokenizer.json"
+    for part in recipe.parts.values():
+        if part.rewrite and Path(part.rewrite).is_file():
+            found[Path(part.rewrite).name] = Path(part.rewrite)
+    return {
+        name: hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest() for name, path in found.items()
+    }
+
+
+def _lock(manifest: Manifest, recipe: MixRecipe, now: Snapshot) -> Lock:
+    return Lock(
+        mix_id=str(manifest.summary["mix_id"]),
+        recipe=manifest.recipe,
+        recipe_id=str(manifest.recipe_id),
+        versions=manifest.versions,
+        parts=now.parts,
+        inputs=now.inputs,
+        files=hashes(recipe),
+        summary=_rows(manifest),
+    )
+
+
+def _rows(manifest: Manifest) -> dict[str, int]:
+    tallies: Any = manifest.summary["parts"]
+    return {name: tally["kept"] for name, tally in tallies.items()}
+
+
+def _missing(locked: Lock, corpus: Corpus) -> list[str]:
+    now = snapshot(corpus).parts
+    gone = {table: sorted(set(names) - set(now.get(table, ()))) for table, names in locked.parts.items()}
+    return [
+        f"{table}: {len(names)} of {len(locked.parts[table])} parts are gone ({names[0]}, ...)"
+        for table, names in gone.items()
+        if names
+    ]
+
+
+def _changes(a: Any, b: Any, place: str = "") -> list[str]:
+    if isinstance(a, dict) and isinstance(b, dict):
+        return [
+            change
+            for key in sorted(a.keys() | b.keys())
+            for change in _changes(a.get(key), b.get(key), f"{place}.{key}".lstrip("."))
+        ]
+    return [] if a == b else [f"{place} was {a!r} and is {b!r}"]
+
+
+def _changed(path: Path, changes: list[str]) -> RecipeError:
+    lines = "\n".join(f"  {change}" for change in changes)
+    return RecipeError(
+        f"{path}: the locked mix cannot be built again; delete the lock to build another. Changed:\n{lines}"
+    )
