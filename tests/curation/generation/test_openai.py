@@ -8,7 +8,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from conftest import free_port
 
 from curation.engines import Sampling
 from curation.engines.openai import OpenAIEngine, ServerSettings
@@ -17,6 +16,7 @@ from curation.generate import GenerateRecipe, run
 from curation.query import connect, select
 from curation.store import Corpus
 from schemas.errors import EngineError
+from tests.curation.generation.conftest import free_port
 
 GOOD = {
     "choices": [

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import people_of
 
 from curation.review import dataset as datasets
 from curation.review import pull, push
@@ -20,6 +19,7 @@ from curation.review.client import Client, Target, embedded_target, find_target
 from curation.review.rounds import RoundRecipe
 from curation.review.server import credentials, environment, process
 from schemas import ServerError
+from tests.curation.review.conftest import people_of
 
 
 def curate(*arguments: object, expect: int = 0) -> subprocess.CompletedProcess[str]:
