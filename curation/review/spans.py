@@ -1,15 +1,15 @@
 """Text and offsets for the review page, there and back without losing a code point.
 
-A field with a span question is put into the page as HTML, and the page counts UTF-16 units of what it shows. So the text
-goes out escaped with plain line feeds, offsets are converted both ways, and spaces pad the text where the page may count
-further than the server (which counts code points of what is stored) would accept.
+Every field is put into the page as HTML, where a tag in a prompt would run with the reviewer's rights, and the page counts
+UTF-16 units of what it shows. So text goes out escaped with plain line feeds, offsets are converted both ways, and spaces
+pad the text where the page may count further than the server (which counts code points of what is stored) would accept.
 """
 
 import html
 
 
 def to_field(text: str) -> str:
-    """A trace's text as it is stored in a field that has a span question."""
+    """A trace's text as it is stored in a field."""
     shown = _shown(text)
     stored = html.escape(shown, quote=False)
     return stored + " " * max(0, _utf16_units(shown) - len(stored))

@@ -15,6 +15,20 @@ from curation.store import Corpus
 SAMPLES = Path(__file__).resolve().parents[3] / "curation" / "samples"
 REVIEWERS = ("ann", "bob", "cyd")
 
+NASTY = {
+    "html": "She wrote <b>bold</b> & <script>window.ran = 1</script><img src=x onerror='window.ran = 1'> &amp; a<b>c.",
+    "think": "<think>Let me see.</think> So, a pirate voice?",
+    "emoji": "A 😀 smile 👩‍👩‍👧 and 🇩🇪 flags, then the permit.",
+    "mathematical": "𝐓𝐡𝐞 𝔭𝔦𝔯𝔞𝔱𝔢 voice, é and e\u0301 alike.",
+    "crlf": "First line\r\nsecond line\r\n\r\nthe permit\rlast",
+    "rtl": "הוא אמר שלום לכולם، ثم كتب \u202eabc\u202c the permit",
+    "long": "The user wants a permit. 😀 " * 1200,
+    "spaces": "  \n\n leading and trailing \t ",
+    "markdown": "# Title\n\n* one\n* two `code` [link](http://x) | a | b |",
+    "empty": "",
+}
+"""Texts that a web page is likely to get wrong."""
+
 
 class Person:
     """A reviewer who works through the server's web interface for programs, as the page does."""
@@ -87,11 +101,21 @@ def client(target: Target) -> Client:
 
 @pytest.fixture(scope="session")
 def people(client: Client) -> dict[str, Person]:
-    return people_of(client)
+    return _people_of(client)
 
 
-def people_of(client: Client) -> dict[str, Person]:
+@pytest.fixture(scope="session")
+def people_of() -> Callable[[Client], dict[str, Person]]:
     """Every reviewer of a server."""
+    return _people_of
+
+
+@pytest.fixture(scope="session")
+def nasty_texts() -> dict[str, str]:
+    return NASTY
+
+
+def _people_of(client: Client) -> dict[str, Person]:
     users = client.request("GET", "users")["items"]
     return {
         u["username"]: Person(client.url, u["username"], u["api_key"])

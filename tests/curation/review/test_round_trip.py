@@ -14,28 +14,17 @@ from curation.store import Corpus
 from schemas import ServerError
 
 WEAK, INCONSISTENT = "weak_vacillation", "inconsistency"
-NASTY = {
-    "html": "She wrote <b>bold</b> & <script>alert(1)</script> &amp; a<b>c.",
-    "think": "<think>Let me see.</think> So, a pirate voice?",
-    "emoji": "A 😀 smile 👩‍👩‍👧 and 🇩🇪 flags, then the permit.",
-    "mathematical": "𝐓𝐡𝐞 𝔭𝔦𝔯𝔞𝔱𝔢 voice, é and e\u0301 alike.",
-    "crlf": "First line\r\nsecond line\r\n\r\nthe permit\rlast",
-    "rtl": "הוא אמר שלום לכולם، ثم كتب \u202eabc\u202c the permit",
-    "long": "The user wants a permit. 😀 " * 1200,
-    "spaces": "  \n\n leading and trailing \t ",
-    "markdown": "# Title\n\n* one\n* two `code` [link](http://x) | a | b |",
-    "empty": "",
-}
 
 
 @pytest.fixture
-def nasty(corpus_of) -> Corpus:
+def nasty(corpus_of, nasty_texts) -> Corpus:
     texts = [
         {"reasoning": text, "answer": f"{name}: {text}", "prompt": text or "?"}
-        for name, text in NASTY.items()
+        for name, text in nasty_texts.items()
     ]
     spans = [
-        {"field": "reasoning", "start": len(text) // 3, "end": len(text) // 3 + 5} for text in NASTY.values()
+        {"field": "reasoning", "start": len(text) // 3, "end": len(text) // 3 + 5}
+        for text in nasty_texts.values()
     ]
     annotations = [
         {
@@ -47,7 +36,7 @@ def nasty(corpus_of) -> Corpus:
             "spans": [span],
         }
         for i, span in enumerate(spans)
-        if list(NASTY.values())[i]
+        if list(nasty_texts.values())[i]
     ]
     return corpus_of(texts, annotations)
 
@@ -92,10 +81,10 @@ def said(corpus: Corpus, annotator: str = "human:ann") -> dict[tuple[str, str], 
 
 
 def test_nasty_texts_come_back_with_offsets_that_cut_the_same_words(
-    nasty, shown, client, people, request
+    nasty, nasty_texts, shown, client, people, request
 ) -> None:
     dataset = shown(nasty, blind=0)
-    texts = dict(zip((f"t{i}" for i in range(len(NASTY))), NASTY.values(), strict=True))
+    texts = dict(zip((f"t{i}" for i in range(len(nasty_texts))), nasty_texts.values(), strict=True))
     marked: dict[str, list[tuple[int, int]]] = {}
     for trace_id, record in stored(client, dataset).items():
         text = texts[trace_id]
@@ -120,10 +109,10 @@ def test_nasty_texts_come_back_with_offsets_that_cut_the_same_words(
     assert found == {trace_id: sorted(pairs) for trace_id, pairs in marked.items()}
 
 
-def test_what_the_server_stores_is_escaped_text_and_the_plain_prompt(nasty, shown, client) -> None:
+def test_what_the_server_stores_is_escaped_text(nasty, shown, client) -> None:
     records = stored(client, shown(nasty, blind=0))
     assert records["t1"]["fields"]["reasoning"].startswith("&lt;think&gt;Let me see.&lt;/think&gt;")
-    assert records["t0"]["fields"]["prompt"] == NASTY["html"]
+    assert not any("<" in text for record in records.values() for text in record["fields"].values())
     assert "\r" not in records["t4"]["fields"]["reasoning"]
 
 

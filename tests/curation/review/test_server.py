@@ -19,7 +19,6 @@ from curation.review.client import Client, Target, embedded_target, find_target
 from curation.review.rounds import RoundRecipe
 from curation.review.server import credentials, environment, process
 from schemas import ServerError
-from tests.curation.review.conftest import people_of
 
 
 def curate(*arguments: object, expect: int = 0) -> subprocess.CompletedProcess[str]:
@@ -163,7 +162,7 @@ def test_a_push_through_a_kill_9_is_finished_by_the_next(home: Path, samples) ->
     assert len(datasets.stored(client, dataset)) == 220
 
 
-def test_every_answer_the_server_took_survives_a_kill_9(home: Path, samples) -> None:
+def test_every_answer_the_server_took_survives_a_kill_9(home: Path, samples, people_of) -> None:
     recipe = RoundRecipe(name="killed-review", traces=120, audit=1)
     client = restart(home) if process.running(home) is None else Client(embedded_target(home))
     push.run(samples.root, recipe, client)
