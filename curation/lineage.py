@@ -1,19 +1,27 @@
-"""`curate why` and `curate diff`: where a row came from, and what makes two mixes differ.
+"""`curate why`: where a row came from, what was judged of it and by whom, and which clause of a recipe took it.
 
 Texts are masked unless the caller asks to see them: the prompts of a safety corpus ask for harmful things.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from curation import console
+from curation.masking import mask
 from curation.mix import MixRecipe, decide
 from curation.mix.folder import read_manifest, read_rows
+from curation.mix.recipe import Part
 from curation.query import Connection, connect, quoted, select
 from curation.store import Corpus
-from schemas.errors import DataError
+from schemas.errors import DataError, RecipeError
+from schemas.manifest import Manifest
 
-TEXTS = ("prompt", "text", "system", "reasoning", "answer", "reference_answer", "row", "extra")
+TEXTS = (
+    "prompt", "text", "system", "reasoning", "answer", "reference_answer", "row", "extra", "comment",
+)  # fmt: skip
 
 
 def why(identifier: str, corpus_dir: Path, mix: Path | None = None, show: bool = False) -> dict[str, Any]:
@@ -46,73 +54,52 @@ def why(identifier: str, corpus_dir: Path, mix: Path | None = None, show: bool =
             "trace": {name: value for name, value in trace.items() if not isinstance(value, dict)},
             "annotations": _where(connection, "annotations", one),
             "verdicts": _where(connection, "verdicts", one),
+            "prompt": _where(connection, "prompts", f"prompt_id = {quoted(trace['prompt_id'])}"),
+            "reviews": _where(connection, "reviews", one),
+            "duplicates": _where(connection, "current_clusters", _either(trace)),
+            "contamination": _where(connection, "contamination", _either(trace)),
         }
         found["traces"].append(entry)
-    if mix:
-        fates = _fates(connection, corpus, mix, [trace["trace_id"] for trace in traces])
-        for entry in found["traces"]:
-            entry["mix"] = fates.get(entry["trace"]["trace_id"], [{"part": None, "state": "no part matches"}])
+        if mix:
+            _tell_fate(entry, mix, corpus, read_manifest(mix))
     return found if show else _masked(found)
-
-
-def diff(mix_a: Path, mix_b: Path) -> dict[str, Any]:
-    """What makes mix B differ from mix A: rows, counts per part and pattern, recipe fields."""
-    manifests = [read_manifest(mix) for mix in (mix_a, mix_b)]
-    rows = [{row["trace_id"]: row for row in read_rows(mix).to_pylist()} for mix in (mix_a, mix_b)]
-    a, b = rows
-    moved = sorted(t for t in a.keys() & b.keys() if a[t]["part"] != b[t]["part"])
-    rejudged = sorted(t for t in a.keys() & b.keys() if sorted(a[t]["risky"]) != sorted(b[t]["risky"]))
-    summaries: list[dict[str, Any]] = [manifest.summary for manifest in manifests]
-    return {
-        "a": str(mix_a),
-        "b": str(mix_b),
-        "identical": summaries[0]["mix_id"] == summaries[1]["mix_id"],
-        "counts": {
-            "a": len(a), "b": len(b), "added": len(b.keys() - a.keys()), "removed": len(a.keys() - b.keys()),
-            "moved": len(moved), "rejudged": len(rejudged),
-        },
-        "added": sorted(b.keys() - a.keys()),
-        "removed": sorted(a.keys() - b.keys()),
-        "moved": [{"trace_id": t, "from": a[t]["part"], "to": b[t]["part"]} for t in moved],
-        "rejudged": [{"trace_id": t, "from": a[t]["risky"], "to": b[t]["risky"]} for t in rejudged],
-        "parts": _changes(*({n: p["kept"] for n, p in s["parts"].items()} for s in summaries)),
-        "patterns": _changes(*(s["patterns"] for s in summaries)),
-        "recipe": _changes(*(_flat(manifest.recipe) for manifest in manifests)),
-    }  # fmt: skip
 
 
 def show_why(found: dict[str, Any]) -> None:
     """Print what `why` found for a person."""
     for entry in found["traces"]:
+        told = entry["trace"] | {
+            f"prompt_{name}": value
+            for row in entry["prompt"]
+            for name, value in row.items()
+            if name.startswith("source")
+        }
         console.show_rows(["trace", "value"], [
-            {"trace": name, "value": value} for name, value in entry["trace"].items() if value is not None
+            {"trace": name, "value": value} for name, value in told.items() if value is not None
         ])  # fmt: skip
-        console.show_rows(
-            ["pattern", "label", "score", "annotator", "spans", "rationale"], entry["annotations"]
-        )
+        _show("annotations", ["pattern", "label", "score", "annotator", "spans", "rationale"], entry)
+        _show("reviews", ["round", "reviewer", "status", "verdict", "patterns", "updated_at"], entry)
+        _show("duplicates", ["field", "method", "cluster_id", "representative"], entry)
+        for row in entry.get("rows", []):
+            console.result(f'this mix holds it as row {row["row_id"]}, taken by part "{row["part"]}"')
         for fate in entry.get("mix", []):
             console.result(
-                f"in this mix: {fate['state']}" + (f' (part "{fate["part"]}")' if fate["part"] else "")
+                f"its recipe says today: {fate['state']}"
+                + (f' (part "{fate["part"]}")' if fate["part"] else "")
+            )
+        for name, clause in entry.get("clauses", {}).items():
+            console.result(
+                f"part {name}: " + "; ".join(f"{field}: {value}" for field, value in clause.items())
             )
     if found["quarantined"]:
         columns = ["source_file", "source_line", "reason", "detail", "row"]
         console.show_rows(columns, [{name: row[name] for name in columns} for row in found["quarantined"]])
 
 
-def show_diff(found: dict[str, Any]) -> None:
-    """Print what `diff` found for a person."""
-    if found["identical"]:
-        console.result("the two mixes hold the same rows in the same order")
-    console.show_rows(list(found["counts"]), [found["counts"]])
-    for name in ("parts", "patterns", "recipe"):
-        if found[name]:
-            console.show_rows(
-                [name, "a", "b"], [{name: key, **change} for key, change in found[name].items()]
-            )
-    for name in ("added", "removed"):
-        if found[name]:
-            more = f" ... ({len(found[name])} in all; --json lists them)" if len(found[name]) > 5 else ""
-            console.result(f"{name}: {' '.join(found[name][:5])}{more}")
+def _show(what: str, columns: list[str], entry: dict[str, Any]) -> None:
+    if entry[what]:
+        console.result(what)
+        console.show_rows(columns, [{name: row.get(name) for name in columns} for row in entry[what]])
 
 
 def _row(mix: Path, identifier: str) -> dict[str, Any] | None:
@@ -129,18 +116,57 @@ def _where(connection: Connection, table: str, condition: str) -> list[dict[str,
     )
 
 
-def _fates(
-    connection: Connection, corpus: Corpus, mix: Path, trace_ids: list[str]
-) -> dict[str, list[dict[str, Any]]]:
-    """Decide the mix again from its own recipe; each trace's state in each part that looked at it."""
-    decide(connection, MixRecipe.model_validate(read_manifest(mix).recipe), corpus)
-    fates: dict[str, list[dict[str, Any]]] = {}
-    for trace_id in trace_ids:
-        query = f"select part, state from decisions where trace_id = {quoted(trace_id)}"
-        fates[trace_id] = select(connection, query).to_pylist() or [
-            {"part": None, "state": "no part matches"}
-        ]
-    return fates
+def _tell_fate(entry: dict[str, Any], mix: Path, corpus: Corpus, manifest: Manifest) -> None:
+    """Add what the mix holds of a trace, what its recipe says of it today, and the clauses of the parts that looked at it."""
+    trace_id = entry["trace"]["trace_id"]
+    held = [
+        row
+        for row in read_rows(mix, ["row_id", "trace_id", "part"]).to_pylist()
+        if row["trace_id"] == trace_id
+    ]
+    entry["rows"] = [{"row_id": row["row_id"], "part": row["part"]} for row in held]
+    try:
+        entry["mix"] = fates(corpus, manifest, [trace_id])[trace_id]
+    except RecipeError as error:
+        entry["mix"] = [{"part": None, "state": f"the recipe cannot be followed here: {error}"}]
+    parts: Any = manifest.recipe["parts"]
+    looked = dict.fromkeys(
+        [row["part"] for row in held] + [fate["part"] for fate in entry["mix"] if fate["part"]]
+    )
+    entry["clauses"] = {name: _clause(parts[name]) for name in looked}
+
+
+def fates(corpus: Corpus, manifest: Manifest, trace_ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+    """What a mix's own recipe says today of some traces: their state in each part that looked at them.
+
+    Raises:
+        RecipeError: if the recipe cannot be followed here, such as for want of its tokenizer.
+    """
+    recipe = MixRecipe.model_validate(manifest.recipe)
+    connection = connect(corpus, policy=recipe.consensus)
+    decide(connection, recipe, corpus)
+    found: dict[str, list[dict[str, Any]]] = {
+        trace_id: [{"part": None, "state": "no part matches"}] for trace_id in trace_ids
+    }
+    connection.register("asked", pa.table({"trace_id": pa.array(list(trace_ids), pa.string())}))
+    rows = select(
+        connection,
+        "select trace_id, part, state from decisions semi join asked using (trace_id) order by all",
+    )
+    grouped: dict[str, list[dict[str, Any]]] = {}
+    for row in rows.to_pylist():
+        grouped.setdefault(row.pop("trace_id"), []).append(row)
+    return found | grouped
+
+
+def _clause(part: dict[str, Any]) -> dict[str, Any]:
+    """What a part says, without what it leaves at its default."""
+    defaults = Part(where="").model_dump(mode="json")
+    return {name: value for name, value in part.items() if name == "where" or value != defaults.get(name)}
+
+
+def _either(trace: dict[str, Any]) -> str:
+    return f"id in ({quoted(trace['trace_id'])}, {quoted(trace['prompt_id'])})"
 
 
 def _masked(value: Any, name: str = "") -> Any:
@@ -149,20 +175,5 @@ def _masked(value: Any, name: str = "") -> Any:
     if isinstance(value, list):
         return [_masked(inner, name) for inner in value]
     if name in TEXTS and isinstance(value, str) and value:
-        return f"[masked: {len(value)} characters; --show shows them]"
+        return mask(value, "; --show shows them")
     return value
-
-
-def _changes(a: dict[str, Any], b: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    return {
-        key: {"a": a.get(key), "b": b.get(key)}
-        for key in sorted(a.keys() | b.keys())
-        if a.get(key) != b.get(key)
-    }
-
-
-def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, inner in value.items():
-        flat |= _flat(inner, f"{prefix}{key}.") if isinstance(inner, dict) else {f"{prefix}{key}": inner}
-    return flat

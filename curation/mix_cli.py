@@ -149,13 +149,18 @@ def why(
 def diff(
     mix_a: Annotated[Path, typer.Argument(help="A mix folder.")],
     mix_b: Annotated[Path, typer.Argument(help="Another mix folder.")],
+    corpus: CorpusOption = DEFAULT_CORPUS,
     json: JsonOption = False,
 ) -> None:
-    """Compare two mixes: rows added and removed, counts per part and pattern, recipe fields that differ."""
-    from curation import console, lineage
+    """Compare two mixes: every row that came, went, moved or was judged anew, with the reason.
 
-    found = lineage.diff(mix_a, mix_b)
-    console.json_result(found) if json else lineage.show_diff(found)
+    Reasons are sharper where the corpus is at hand.
+    """
+    from curation import console, difference
+    from curation.store import MARKER
+
+    found = difference.diff(mix_a, mix_b, corpus if (corpus / MARKER).is_file() else None)
+    console.json_result(found) if json else difference.show(found)
 
 
 @app.command()

@@ -1,0 +1,247 @@
+"""`curate diff`: what makes two mixes differ, row by row, each with its reason.
+
+A manifest says which files and annotators a mix could see; the rows say what was judged then. The corpus, where it is at hand,
+says what is judged now and what each recipe would do with a trace today. A reason is the first of these that explains a row.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import pyarrow as pa
+
+from curation import console
+from curation.lineage import fates
+from curation.mix.folder import read_manifest, read_rows
+from curation.query import connect, select
+from curation.store import Corpus
+from schemas.errors import RecipeError
+from schemas.manifest import Manifest
+from schemas.patterns import RISKY_PATTERNS
+
+Cause = Literal["recipe", "verdict", "annotator version", "new data", "gone", "draw", "unknown"]
+
+
+class Reason(NamedTuple):
+    """Why one row differs."""
+
+    trace_id: str
+    cause: Cause
+    detail: str
+
+
+class _Side(NamedTuple):
+    """One of the two mixes."""
+
+    name: str
+    manifest: Manifest
+    rows: dict[str, dict[str, Any]]
+    today: dict[str, list[dict[str, Any]]]
+    """What its recipe says today of each trace that differs; empty without a corpus."""
+
+    @property
+    def files(self) -> set[str]:
+        return {entry.name for entry in self.manifest.inputs}
+
+    @property
+    def annotators(self) -> set[str]:
+        seen: Any = self.manifest.summary.get("annotators", {})
+        return set(seen)
+
+
+class _Trace(NamedTuple):
+    """What the corpus says of a trace now."""
+
+    source_file: str | None
+    risky: frozenset[str]
+    annotators: frozenset[str]
+
+
+def diff(mix_a: Path, mix_b: Path, corpus_dir: Path | None = None) -> dict[str, Any]:
+    """What makes mix B differ from mix A: rows with reasons, counts per part and pattern, recipe fields.
+
+    Args:
+        mix_a: a mix folder.
+        mix_b: another one.
+        corpus_dir: the corpus they were made of; without it the reasons are those that the mixes tell by themselves.
+
+    Raises:
+        DataError: if a folder is no mix.
+    """
+    a, b = (_Side(str(mix), read_manifest(mix), _rows(mix), {}) for mix in (mix_a, mix_b))
+    added, removed = sorted(b.rows.keys() - a.rows.keys()), sorted(a.rows.keys() - b.rows.keys())
+    both = sorted(a.rows.keys() & b.rows.keys())
+    moved = [t for t in both if a.rows[t]["part"] != b.rows[t]["part"]]
+    rejudged = [t for t in both if sorted(a.rows[t]["risky"]) != sorted(b.rows[t]["risky"])]
+    clauses = _changes(_flat(a.manifest.recipe), _flat(b.manifest.recipe))
+    traces: dict[str, _Trace] | None = None
+    if corpus_dir and (differ := sorted({*added, *removed, *moved, *rejudged})):
+        corpus = Corpus(corpus_dir)
+        traces = _traces(corpus, differ)
+        a, b = (side._replace(today=_today(corpus, side.manifest, differ)) for side in (a, b))
+    reasons = {
+        "added": [_came_or_went(t, here=b, there=a, clauses=clauses, traces=traces) for t in added],
+        "removed": [_came_or_went(t, here=a, there=b, clauses=clauses, traces=traces) for t in removed],
+        "moved": [Reason(t, "recipe", _said(clauses)) for t in moved],
+        "rejudged": [_judged_anew(t, a, b, traces) for t in rejudged],
+    }
+    summaries: list[dict[str, Any]] = [a.manifest.summary, b.manifest.summary]
+    return {
+        "a": a.name,
+        "b": b.name,
+        "identical": summaries[0]["mix_id"] == summaries[1]["mix_id"],
+        "counts": {
+            "a": len(a.rows), "b": len(b.rows), "added": len(added), "removed": len(removed),
+            "moved": len(moved), "rejudged": len(rejudged),
+        },
+        "added": added,
+        "removed": removed,
+        "moved": [{"trace_id": t, "from": a.rows[t]["part"], "to": b.rows[t]["part"]} for t in moved],
+        "rejudged": [{"trace_id": t, "from": a.rows[t]["risky"], "to": b.rows[t]["risky"]} for t in rejudged],
+        "reasons": {name: [reason._asdict() for reason in found] for name, found in reasons.items()},
+        "causes": {name: dict(Counter(reason.cause for reason in found)) for name, found in reasons.items()},
+        "parts": _changes(*({n: p["kept"] for n, p in s["parts"].items()} for s in summaries)),
+        "patterns": _changes(*(s["patterns"] for s in summaries)),
+        "recipe": clauses,
+        "annotators": _changes(*(s.get("annotators", {}) for s in summaries)),
+    }  # fmt: skip
+
+
+def show(found: dict[str, Any]) -> None:
+    """Print what `diff` found for a person."""
+    if found["identical"]:
+        console.result("the two mixes hold the same rows in the same order")
+    console.show_rows(list(found["counts"]), [found["counts"]])
+    for name in ("parts", "patterns", "recipe", "annotators"):
+        if found[name]:
+            console.show_rows(
+                [name, "a", "b"], [{name: key, **change} for key, change in found[name].items()]
+            )
+    for name, causes in found["causes"].items():
+        for cause, n in causes.items():
+            first = next(reason for reason in found["reasons"][name] if reason["cause"] == cause)
+            console.result(f"{name}: {n} by {cause}, such as {first['trace_id']}: {first['detail']}")
+
+
+def _came_or_went(
+    trace_id: str, here: _Side, there: _Side, clauses: dict[str, Any], traces: dict[str, _Trace] | None
+) -> Reason:
+    """Why a trace is in the mix `here` and not in the mix `there`."""
+    if traces is None:
+        told = (
+            _said(clauses) if clauses else "the recipes are equal, so the corpus changed; --corpus tells more"
+        )
+        return Reason(trace_id, "recipe" if clauses else "unknown", told)
+    now = traces.get(trace_id)
+    if now is None:
+        return Reason(trace_id, "gone", "this corpus has no such trace")
+    if now.source_file and there.files and now.source_file in here.files - there.files:
+        return Reason(trace_id, "new data", f"{now.source_file} was ingested between the two builds")
+    then = frozenset(here.rows[trace_id]["risky"])
+    if then != now.risky:
+        return Reason(trace_id, *_verdict(then, now, here))
+    fate = "; ".join(
+        f"{each['state']}" + (f" (part {each['part']})" if each["part"] else "")
+        for each in there.today[trace_id]
+    )
+    would_take = any(each["state"] == "kept" for each in there.today[trace_id])
+    strangers = now.annotators - there.annotators
+    if would_take and strangers and there.annotators:
+        return Reason(
+            trace_id, "annotator version", f"judged by {_list(strangers)}, which {there.name} could not see"
+        )
+    if clauses and not would_take:
+        return Reason(trace_id, "recipe", f"under the recipe of {there.name}: {fate}; {_said(clauses)}")
+    if would_take:
+        return Reason(
+            trace_id, "draw", f"{there.name} would take it today: the corpus changed after it was built"
+        )
+    return Reason(
+        trace_id, "draw", f"under the same recipe: {fate}; other traces changed its place in the draw"
+    )
+
+
+def _judged_anew(trace_id: str, a: _Side, b: _Side, traces: dict[str, _Trace] | None) -> Reason:
+    then, later = (frozenset(side.rows[trace_id]["risky"]) for side in (a, b))
+    seen = traces[trace_id].annotators if traces and trace_id in traces else frozenset()
+    return Reason(
+        trace_id, *_verdict(then, _Trace(None, later, frozenset((seen or b.annotators) & b.annotators)), a)
+    )
+
+
+def _verdict(then: frozenset[str], now: _Trace, side: _Side) -> tuple[Cause, str]:
+    changed = ", ".join(
+        f"{name} {name in then} -> {name in now.risky}".lower()
+        for name in RISKY_PATTERNS
+        if (name in then) != (name in now.risky)
+    )
+    strangers = now.annotators - side.annotators
+    older = {name for name in strangers if any(_family(name) == _family(known) for known in side.annotators)}
+    if older:
+        return "annotator version", f"{changed} by {_list(older)}, newer than {side.name}"
+    return "verdict", changed + (f" by {_list(strangers)}" if strangers else "")
+
+
+def _family(annotator: str) -> str:
+    return annotator.partition("@")[0]
+
+
+def _traces(corpus: Corpus, trace_ids: Sequence[str]) -> dict[str, _Trace]:
+    connection = connect(corpus)
+    connection.register("asked", pa.table({"trace_id": pa.array(list(trace_ids), pa.string())}))
+    risky = ", ".join(f"case when {name} then '{name}' end" for name in RISKY_PATTERNS)
+    rows = select(
+        connection,
+        f"select trace_id, source_file, [{risky}] as risky from candidates semi join asked using (trace_id)",
+    ).to_pylist()
+    judged = select(
+        connection,
+        "select trace_id, list(distinct annotator) as names from current_annotations semi join asked using (trace_id) group by all",
+    ).to_pylist()
+    names = {row["trace_id"]: frozenset(row["names"]) for row in judged}
+    return {
+        row["trace_id"]: _Trace(
+            row["source_file"], frozenset(filter(None, row["risky"])), names.get(row["trace_id"], frozenset())
+        )
+        for row in rows
+    }
+
+
+def _today(corpus: Corpus, manifest: Manifest, trace_ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+    try:
+        return fates(corpus, manifest, trace_ids)
+    except RecipeError as error:
+        return {
+            trace_id: [{"part": None, "state": f"the recipe cannot be followed here: {error}"}]
+            for trace_id in trace_ids
+        }
+
+
+def _rows(mix: Path) -> dict[str, dict[str, Any]]:
+    return {row["trace_id"]: row for row in read_rows(mix, ["trace_id", "part", "risky"]).to_pylist()}
+
+
+def _said(clauses: dict[str, dict[str, Any]]) -> str:
+    return "; ".join(
+        f"{name}: {change['a']} -> {change['b']}" for name, change in clauses.items() if name != "name"
+    )
+
+
+def _list(names: frozenset[str] | set[str]) -> str:
+    return ", ".join(sorted(names))
+
+
+def _changes(a: dict[str, Any], b: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {
+        key: {"a": a.get(key), "b": b.get(key)}
+        for key in sorted(a.keys() | b.keys())
+        if a.get(key) != b.get(key)
+    }
+
+
+def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, inner in value.items():
+        flat |= _flat(inner, f"{prefix}{key}.") if isinstance(inner, dict) else {f"{prefix}{key}": inner}
+    return flat
