@@ -5,7 +5,9 @@ import pkgutil
 import sys
 from pathlib import Path
 
-NAMES = sorted(module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]) if module.name[0] != "_")
+NAMES = sorted(
+    module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]) if module.name[0] != "_"
+)
 
 
 def main(names: list[str]) -> None:

@@ -45,7 +45,9 @@ def prepare(connection: Connection, recipe: MixRecipe, corpus: Corpus) -> None:
         connection.register("counted", _count_all(counter, corpus))
         connection.execute("create temp view lengths as select * from counted")
     else:
-        connection.execute("create temp view lengths as select trace_id, estimated_tokens as tokens from narrow")
+        connection.execute(
+            "create temp view lengths as select trace_id, estimated_tokens as tokens from narrow"
+        )
     connection.execute(
         "create temp table decisions (trace_id varchar, part varchar, state varchar, copies bigint)"
     )

@@ -27,7 +27,9 @@ def test_the_main_job_in_json_from_start_to_end(tmp_path: Path) -> None:
     assert sum(ingested["counts"]["quarantined"].values()) == 1
     annotated = json.loads(curate("annotate", "--annotators", "rules", "--json", cwd=tmp_path).stdout)
     assert annotated["counts"]["kept"] == 2
-    rows = json.loads(curate("sql", "select source_id, kind from traces order by all", "--json", cwd=tmp_path).stdout)
+    rows = json.loads(
+        curate("sql", "select source_id, kind from traces order by all", "--json", cwd=tmp_path).stdout
+    )
     assert rows == [{"source_id": "a", "kind": "harmful"}, {"source_id": "b", "kind": "harmful"}]
     status = json.loads(curate("status", "--json", cwd=tmp_path).stdout)
     assert status["tables"]["quarantine"]["rows"] == 1
