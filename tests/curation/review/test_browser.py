@@ -240,6 +240,8 @@ def test_search_filters_and_find_similar_answer_in_the_page(page, client, sample
     page.get_by_role("button", name="Find similar").click()
     page.wait_for_timeout(1500)
     assert int(page.inner_text('[aria-label="Total Records"]').removeprefix("of ")) >= 1
+    screenshot(page, "review-search")
     page.get_by_text("Guidelines", exact=True).first.click()
     page.wait_for_selector("text=How to review a trace")
+    page.wait_for_timeout(1000)  # the panel slides open
     screenshot(page, "review-guidelines")
