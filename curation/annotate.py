@@ -50,6 +50,8 @@ class AnnotateRecipe(Recipe):
     """The model of those that ask one."""
     guard_prompt: Path | None = None
     """File with a guard's published prompt (docs/annotators.md)."""
+    ray_workers: int | None = Field(default=None, ge=1)
+    """Judge on a Ray cluster with so many workers; for annotators without a model."""
     price_in: float = Field(default=0, ge=0)
     """Price of a million prompt tokens, in your currency."""
     price_out: float = Field(default=0, ge=0)
@@ -82,7 +84,7 @@ def run(corpus_dir: Path, recipe: AnnotateRecipe) -> Manifest:
     failed: dict[str, str] = {}
     for name, annotator in opened.annotators.items():
         with _turn(corpus, annotator):
-            for trace_id, reason in _annotate_missing(corpus, name, annotator):
+            for trace_id, reason in _annotate_missing(corpus, name, annotator, recipe.ray_workers):
                 failed.setdefault(trace_id, reason)
     manifest = _manifest(corpus, recipe, opened, failed)
     corpus.write_manifest(manifest)
@@ -107,14 +109,16 @@ def _turn(corpus: Corpus, annotator: Annotator) -> AbstractContextManager[None]:
     return nullcontext() if annotator.questions else corpus.writing("annotations")
 
 
-def _annotate_missing(corpus: Corpus, name: str, annotator: Annotator) -> list[tuple[str, str]]:
+def _annotate_missing(
+    corpus: Corpus, name: str, annotator: Annotator, ray_workers: int | None
+) -> list[tuple[str, str]]:
     missing = _missing(corpus, annotator)
     failures: list[tuple[str, str]] = []
     stopped = None
     waiting = _Waiting(corpus, annotator)
     try:
         with console.progress(f"annotate {annotator.name}", total=len(missing), unit="traces") as advance:
-            for judged in _spread(name, annotator, _batches(corpus, missing), len(missing)):
+            for judged in _spread(name, annotator, _batches(corpus, missing), len(missing), ray_workers):
                 failures += judged.failures
                 waiting.add(judged)
                 advance(judged.traces)
@@ -180,9 +184,14 @@ class _Waiting:
 
 
 def _spread(
-    name: str, annotator: Annotator, batches: Iterable[pa.RecordBatch], traces: int
+    name: str, annotator: Annotator, batches: Iterable[pa.RecordBatch], traces: int, ray_workers: int | None
 ) -> Iterator[Judged]:
-    """Judge batches here, or in several processes where the annotator allows it and it pays."""
+    """Judge batches here, in several processes where the annotator allows it and it pays, or on Ray where told to."""
+    if ray_workers and not annotator.questions:
+        from curation.on_ray import judge_on_ray
+
+        yield from judge_on_ray(name, batches, ray_workers)
+        return
     cores = len(os.sched_getaffinity(0))
     if not annotator.parallel or cores == 1 or traces < PARALLEL_FROM:
         yield from (judge(annotator, batch) for batch in batches)

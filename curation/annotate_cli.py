@@ -11,6 +11,7 @@ from curation.generate_cli import (
     JsonOption,
     ModelOption,
     RecipeArgument,
+    ReplicasOption,
     RevisionOption,
     TokenizerOption,
     UrlOption,
@@ -38,6 +39,7 @@ def annotate(
     engine: EngineOption = None,
     base_url: UrlOption = None,
     tokenizer: TokenizerOption = None,
+    replicas: ReplicasOption = None,
     guard_prompt: Annotated[
         Path | None, typer.Option(help="File with a guard's published prompt; see docs/annotators.md.")
     ] = None,
@@ -59,17 +61,22 @@ def annotate(
         curate annotate --annotators guard:llama-guard.answer --model ./Llama-Guard-3-8B
 
         curate annotate --annotator mine:annotator
+
+        curate annotate --annotators rules --engine ray --replicas 16
     """
     from curation import annotate as stage
     from curation import console
     from curation.recipe import from_options
 
     names = annotators.split(",") if annotators else None if recipe else ["rules"]
+    on_ray = engine == "ray" and model is None  # annotators without a model, spread over the cluster's workers
     options: dict[tuple[str, ...], Any] = {
         ("annotators",): names,
+        ("ray_workers",): (replicas or 2) if on_ray else None,
         ("engine", "model"): model,
         ("engine", "revision"): revision,
-        ("engine", "kind"): engine,
+        ("engine", "kind"): None if on_ray else engine,
+        ("engine", "replicas"): None if on_ray else replicas,
         ("engine", "server", "base_url"): base_url,
         ("engine", "server", "tokenizer"): tokenizer,
         ("guard_prompt",): guard_prompt,

@@ -28,6 +28,7 @@ ModelOption = Annotated[
 RevisionOption = Annotated[str | None, typer.Option(help="The commit of a hub model.")]
 EngineOption = Annotated[str | None, typer.Option(help="auto, vllm, transformers, openai or ray.")]
 UrlOption = Annotated[str | None, typer.Option(help="A server's address, such as http://localhost:8000/v1.")]
+ReplicasOption = Annotated[int | None, typer.Option(help="Engines that --engine ray runs over its cluster.")]
 TokenizerOption = Annotated[str | None, typer.Option(help="Folder of the tokenizer of a server's model.")]
 StrategiesOption = Annotated[str | None, typer.Option(help="Comma-separated; see `curate strategies`.")]
 FilesOption = Annotated[list[Path] | None, typer.Option(help="A strategy file of your own.")]
@@ -106,6 +107,7 @@ def generate(
     engine: EngineOption = None,
     base_url: UrlOption = None,
     tokenizer: TokenizerOption = None,
+    replicas: ReplicasOption = None,
     strategies: StrategiesOption = None,
     strategy_file: FilesOption = None,
     samples: Annotated[int | None, typer.Option(help="Traces per prompt and strategy.")] = None,
@@ -135,7 +137,7 @@ def generate(
     from curation import generate as stage
     from curation.recipe import from_options
 
-    how = _how(model, revision, engine, base_url, tokenizer, strategies, strategy_file)
+    how = _how(model, revision, engine, base_url, tokenizer, replicas, strategies, strategy_file)
     how |= _sampling(temperature, top_p, max_new_tokens, seed)
     how |= {("samples",): samples, ("think",): think, ("where",): where, ("limit",): limit}
     settings = from_options(stage.GenerateRecipe, recipe, how)
@@ -157,6 +159,7 @@ def sample(
     engine: EngineOption = None,
     base_url: UrlOption = None,
     tokenizer: TokenizerOption = None,
+    replicas: ReplicasOption = None,
     strategies: StrategiesOption = None,
     strategy_file: FilesOption = None,
     accept: AcceptOption = None,
@@ -177,7 +180,7 @@ def sample(
     from curation import sample as stage
     from curation.recipe import from_options
 
-    how = _how(model, revision, engine, base_url, tokenizer, strategies, strategy_file)
+    how = _how(model, revision, engine, base_url, tokenizer, replicas, strategies, strategy_file)
     how |= _sampling(temperature, top_p, max_new_tokens, seed)
     how |= {("samples",): samples, ("where",): where}
     given: dict[tuple[str, ...], Any] = {("generate", *place): value for place, value in how.items()}
@@ -198,6 +201,7 @@ def repair(
     engine: EngineOption = None,
     base_url: UrlOption = None,
     tokenizer: TokenizerOption = None,
+    replicas: ReplicasOption = None,
     strategies: Annotated[
         str | None, typer.Option("--strategy", help="The strategy to go on under; improved by default.")
     ] = None,
@@ -222,7 +226,7 @@ def repair(
     from curation import repair as stage
     from curation.recipe import from_options
 
-    how = _how(model, revision, engine, base_url, tokenizer, strategies, strategy_file)
+    how = _how(model, revision, engine, base_url, tokenizer, replicas, strategies, strategy_file)
     how |= _sampling(temperature, top_p, max_new_tokens, seed)
     given: dict[tuple[str, ...], Any] = {("generate", *place): value for place, value in how.items()}
     given |= {("tries",): tries, ("where",): where, ("accept",): accept}
@@ -239,6 +243,7 @@ def _how(
     engine: str | None,
     base_url: str | None,
     tokenizer: str | None,
+    replicas: int | None,
     strategies: str | None,
     strategy_file: list[Path] | None,
 ) -> dict[tuple[str, ...], Any]:
@@ -248,6 +253,7 @@ def _how(
         ("engine", "kind"): engine,
         ("engine", "server", "base_url"): base_url,
         ("engine", "server", "tokenizer"): tokenizer,
+        ("engine", "replicas"): replicas,
         ("strategies",): strategies.split(",") if strategies else None,
         ("strategy_files",): strategy_file or None,
     }

@@ -3,6 +3,8 @@
 from importlib.util import find_spec
 from typing import Literal
 
+from pydantic import Field
+
 from curation.engines import Engine
 from curation.engines.openai import ServerSettings
 from curation.engines.vllm import VllmSettings
@@ -10,7 +12,7 @@ from curation.engines.weights import fingerprint, locate
 from curation.recipe import Recipe
 from schemas.errors import RecipeError
 
-Kind = Literal["auto", "vllm", "transformers", "openai"]
+Kind = Literal["auto", "vllm", "transformers", "openai", "ray"]
 
 
 class EngineSettings(Recipe):
@@ -23,6 +25,8 @@ class EngineSettings(Recipe):
     """The commit of a hub model; for a server, the version to record."""
     vllm: VllmSettings = VllmSettings()
     server: ServerSettings | None = None
+    replicas: int = Field(default=1, ge=1)
+    """How many engines of the "auto" kind the kind "ray" runs, spread over the cluster."""
 
 
 def engine_kind(settings: EngineSettings) -> Kind:
@@ -36,7 +40,7 @@ def engine_kind(settings: EngineSettings) -> Kind:
 
 def model_name(settings: EngineSettings) -> str:
     """ "name@fingerprint" of the model, without loading it; raises as `locate` does."""
-    if engine_kind(settings) == "openai":
+    if settings.server or engine_kind(settings) == "openai":
         return f"{settings.model}@{settings.revision or 'server'}"
     weights = locate(settings.model, settings.revision)
     return f"{weights.name}@{fingerprint(weights)}"
@@ -57,6 +61,10 @@ def open_engine(settings: EngineSettings, seed: int = 0) -> Engine:
         from curation.engines.openai import OpenAIEngine
 
         return OpenAIEngine(settings.model, settings.server, settings.revision)
+    if kind == "ray":
+        from curation.on_ray import RayEngine
+
+        return RayEngine(settings, seed)
     if kind == "vllm":
         from curation.engines.vllm import VllmEngine
 
