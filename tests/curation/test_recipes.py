@@ -1,0 +1,390 @@
+"""What a mix recipe can say: quotas, repeats, caps, forms, curriculum, validation, sweeps, plans, schema."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curation import mix
+from curation.mix import folder, planning, quotas
+from curation.mix.recipe import Part
+from curation.mix.rewriting import slots
+from curation.mix.sweep import find_points, load_points
+from curation.store import Corpus
+from schemas import RecipeError, prompt_id
+
+Sizes = dict[tuple[str | None, ...], int]
+SIZES = st.dictionaries(
+    st.tuples(st.text(max_size=2) | st.none()), st.integers(1, 50), min_size=1, max_size=9
+)
+
+
+def fault(build, text: str) -> str:
+    with pytest.raises(RecipeError) as caught:
+        build(text)
+    return str(caught.value)
+
+
+@given(SIZES, st.integers(1, 300), st.integers(1, 3))
+def test_an_allotment_takes_what_is_asked_and_never_more_than_there_is(
+    sizes: Sizes, take: int, repeat: int
+) -> None:
+    found = quotas.allot(sizes, Part(where="true", take=take, stratify_by=("x",), repeat=repeat)).quotas
+    assert sum(found.values()) == min(take, repeat * sum(sizes.values()))
+    assert all(0 <= found[cell] <= repeat * size for cell, size in sizes.items())
+
+
+@given(SIZES, st.integers(1, 100), st.integers(1, 9), st.integers(9, 30))
+def test_bounds_hold_for_every_stratum(sizes: Sizes, take: int, low: int, high: int) -> None:
+    part = Part(where="true", take=take, stratify_by=("x",), at_least=low, at_most=high)
+    allotment = quotas.allot(sizes, part)
+    if allotment.shortages:
+        assert sum(min(low, size) for size in sizes.values()) > take
+        return
+    assert all(min(low, size) <= allotment.quotas[cell] <= min(high, size) for cell, size in sizes.items())
+    assert sum(allotment.quotas.values()) == min(take, sum(min(high, size) for size in sizes.values()))
+
+
+@given(SIZES, st.integers(1, 300))
+def test_an_allotment_does_not_depend_on_the_order_of_the_strata(sizes: Sizes, take: int) -> None:
+    part = Part(where="true", take=take, stratify_by=("x",))
+    assert quotas.allot(sizes, part) == quotas.allot(dict(reversed(sizes.items())), part)
+
+
+def test_ratios_multiply_across_columns_and_leave_the_others_in_proportion() -> None:
+    sizes: Sizes = {(s, k, c): 100 for s in ("a", "b") for k in ("x", "y") for c in ("1", "2")}
+    sizes["a", "x", "1"] = 300
+    part = Part(
+        where="true", take=80, stratify_by=("c",), ratios={"s": {"a": 3, "b": 1}, "k": {"x": 1, "*": 1}}
+    )
+    sizes = {(c, s, k): n for (s, k, c), n in sizes.items()}
+    found = quotas.allot(sizes, part).quotas
+    assert sum(n for (c, s, k), n in found.items() if s == "a") == 60
+    assert (found["1", "a", "x"], found["2", "a", "x"]) == (23, 7)  # 3 to 1, as there are
+    assert (found["1", "b", "y"], found["2", "b", "y"]) == (5, 5)
+
+
+def test_all_with_ratios_takes_the_most_that_keeps_them() -> None:
+    part = Part(where="true", take="all", ratios={"s": {"a": 2, "b": 1}})
+    assert quotas.allot({("a",): 50, ("b",): 10, ("c",): 99}, part).quotas == {
+        ("a",): 20,
+        ("b",): 10,
+        ("c",): 0,
+    }
+
+
+def test_a_stratum_that_cannot_give_its_ratio_is_a_shortage() -> None:
+    part = Part(where="true", take=40, ratios={"s": {"a": 1, "b": 1}})
+    found = quotas.allot({("a",): 50, ("b",): 10}, part)
+    assert found.shortages == ["the ratios ask for 20 of b, which has 10"]
+    assert found.quotas == {("a",): 20, ("b",): 10}
+
+
+def test_a_mix_keeps_ratios_of_a_pattern_and_a_strategy(build) -> None:
+    _, rows = build(
+        "name: x\nparts:\n  a:\n    where: kind = 'harmful' and strategy = 'default'\n    take: 12\n"
+        "    ratios: {weak_vacillation: {true: 1, false: 2}}\n"
+    )
+    assert Counter(bool(row["risky"]) for row in rows) == {True: 4, False: 8}
+
+
+def test_a_missing_value_is_null_in_ratios(build) -> None:
+    _, rows = build(
+        "name: x\nparts:\n  a: {where: kind = 'harmful', take: 6, ratios: {category: {null: 3, '*': 1}}}\n"
+    )
+    assert sum(row["category"] is None for row in rows) == 3
+
+
+def test_repeats_are_rows_of_their_own_spread_evenly(build) -> None:
+    manifest, rows = build("name: x\nparts:\n  a: {where: kind = 'math', take: 50, repeat: 3}\n")
+    times = Counter(row["trace_id"] for row in rows)
+    assert len({row["row_id"] for row in rows}) == 50
+    assert Counter(times.values()) == {2: 10, 3: 10}
+    assert (manifest.counts.kept, manifest.counts.balance) == (20, 0)
+    assert manifest.summary["parts"]["a"]["kept"] == 50 and manifest.summary["parts"]["a"]["traces"] == 20
+    assert manifest.summary["tokens"]["total"] == sum(row["tokens"] for row in rows)
+
+
+def test_what_repeats_cannot_reach_is_a_shortage(build) -> None:
+    assert "take 50 but only" in fault(
+        build, "name: x\nparts:\n  a: {where: kind = 'math', take: 50, repeat: 2}\n"
+    )
+
+
+def add_strategies(corpus: Corpus) -> None:
+    """Give each of the first 30 prompts a trace of a second and a third strategy."""
+    rows = []
+    for n in range(30):
+        text = f"Question {n} about {('privacy', 'theft', 'deception')[n % 3]}"
+        base = {
+            "prompt": text,
+            "prompt_id": prompt_id(text),
+            "kind": "harmful",
+            "reasoning": "r",
+            "answer": "a",
+            "sample_index": 0,
+        }
+        rows += [
+            {**base, "trace_id": f"{strategy}{n}", "strategy": strategy} for strategy in ("short", "realsafe")
+        ]
+    corpus.append_rows("traces", rows)
+
+
+def test_a_prompt_may_have_one_strategy_only(build, filled: Corpus) -> None:
+    add_strategies(filled)
+    manifest, rows = build("name: x\nparts:\n  a: {where: kind = 'harmful', per_prompt: 1}\n")
+    assert max(Counter(row["prompt_id"] for row in rows).values()) == 1 and len(rows) == 60
+    assert manifest.counts.filtered["over per_prompt"] == 60
+    assert len({row["strategy"] for row in rows if row["strategy"] != "improved"}) == 3
+
+
+def test_the_cap_of_the_mix_counts_across_parts(build, filled: Corpus) -> None:
+    add_strategies(filled)
+    _, rows = build(
+        "name: x\nper_prompt: 2\nparts:\n  first: {where: strategy = 'short'}\n  rest: {where: kind = 'harmful'}\n"
+    )
+    assert max(Counter(row["prompt_id"] for row in rows).values()) == 2
+    assert sum(row["part"] == "first" for row in rows) == 30
+
+
+def test_drawing_by_prompt_takes_the_same_prompts_under_every_strategy(build, filled: Corpus) -> None:
+    add_strategies(filled)
+    _, rows = build(
+        "name: x\nparts:\n  a: {where: strategy = 'short', take: 10, draw_by: prompt}\n"
+        "  b: {where: strategy = 'realsafe', take: 10, draw_by: prompt}\n"
+    )
+    prompts = {part: {row["prompt_id"] for row in rows if row["part"] == part} for part in "ab"}
+    assert prompts["a"] == prompts["b"]
+
+
+def test_a_curriculum_orders_and_shuffles_the_rest(build) -> None:
+    _, rows = build(
+        "name: x\norder_by: [part, -tokens]\nparts:\n  z: {where: kind = 'math'}\n  a: {where: kind = 'harmful', take: 20}\n"
+    )
+    assert [row["part"] for row in rows] == ["z"] * 20 + ["a"] * 20
+    lengths = [row["tokens"] for row in rows[:20]]
+    assert lengths == sorted(lengths, reverse=True)
+
+
+def test_a_family_of_prompts_is_on_one_side_only(build, filled: Corpus, tmp_path: Path) -> None:
+    add_strategies(filled)
+    text = "QUESTION 3, about privacy!"  # the same family as Question 3
+    filled.append_rows(
+        "traces",
+        [
+            {
+                "trace_id": "loud",
+                "prompt": text,
+                "prompt_id": prompt_id(text),
+                "kind": "harmful",
+                "reasoning": "r",
+                "answer": "a",
+                "sample_index": 0,
+            }
+        ],
+    )
+    manifest, _ = build("name: x\nvalidation: 0.3\nparts:\n  a: {where: 'true', repeat: 2}\n")
+    splits = folder.read_splits(tmp_path / "mix")
+
+    def families(name: str) -> set[str]:
+        return {"".join(c for c in row.lower() if c.isalnum()) for row in splits[name]["prompt"].to_pylist()}
+
+    assert not families("train") & families("validation")
+    assert 0.1 < len(families("validation")) / 80 < 0.5
+    assert len(set(splits["validation"]["trace_id"].to_pylist())) == splits["validation"].num_rows
+    assert manifest.summary["validation_rows"] == splits["validation"].num_rows
+    assert manifest.summary["mix_id"] == folder.mix_id(splits["train"])
+
+
+def test_every_mix_of_one_seed_holds_out_the_same_prompts(build, tmp_path: Path) -> None:
+    build("name: x\nvalidation: 0.3\nparts:\n  a: {where: 'true'}\n", "whole")
+    build("name: y\nvalidation: 0.3\nparts:\n  b: {where: kind = 'harmful', take: 30}\n", "part")
+    whole, part = (
+        {
+            split: set(rows["prompt_id"].to_pylist())
+            for split, rows in folder.read_splits(tmp_path / name).items()
+        }
+        for name in ("whole", "part")
+    )
+    assert part["validation"] <= whole["validation"] and part["train"] <= whole["train"]
+
+
+def test_rewriting_shortens_the_row_and_leaves_the_corpus(build, filled: Corpus) -> None:
+    reasoning = "The user wants a permit. Forging it is illegal and would harm others. So I will think long. I will refuse this request."
+    trace = {
+        "trace_id": "long",
+        "prompt_id": "p",
+        "prompt": "q",
+        "kind": "harmful",
+        "reasoning": reasoning,
+        "answer": "Sorry, no.",
+        "sample_index": 0,
+    }
+    filled.append_rows("traces", [trace])
+    (row,) = build("name: x\nparts:\n  a: {where: trace_id = 'long', rewrite: short}\n")[1]
+    assert row["reasoning"] == "Forging it is illegal and would harm others. I will refuse this request."
+    assert (
+        row["answer"] == "Sorry, no."
+        and row["tokens"] == (len("q" + row["reasoning"] + row["answer"]) + 3) // 4
+    )
+
+
+def test_the_template_form_names_the_category_that_applies(build) -> None:
+    _, rows = build(
+        "name: x\nparts:\n  a: {where: category = 'privacy' and kind = 'harmful', rewrite: template}\n"
+    )
+    for row in rows:
+        assert "8. Privacy or sensitive data: yes.\n" in row["reasoning"]
+        assert row["reasoning"].count(": no.") == 7
+
+
+def test_a_form_of_one_s_own_and_its_faults(build, tmp_path: Path) -> None:
+    (tmp_path / "f.jinja").write_text("{{ sentences | length }} {{ category }}")
+    recipe = f"name: x\nparts:\n  a: {{where: kind = 'math', rewrite: {tmp_path / 'f.jinja'}}}\n"
+    assert build(recipe)[1][0]["reasoning"].split()[0].isdigit()
+    (tmp_path / "f.jinja").write_text("{{ categry }}")
+    assert "'categry' is undefined" in fault(build, recipe)
+    (tmp_path / "f.jinja").write_text("{{ ''.__class__.__mro__ }}")
+    assert "unsafe" in fault(build, recipe)
+    (tmp_path / "f.jinja").write_text("{% if %}")
+    assert "recipe.yaml:3: parts.a.rewrite" in fault(build, recipe)
+    assert "no form 'shrot'; shipped: short, template" in fault(
+        build, recipe.replace(str(tmp_path / "f.jinja"), "shrot")
+    )
+
+
+def test_sentences_with_a_risky_pattern_are_no_slot() -> None:
+    reasoning = (
+        "Forging is wrong and illegal. I could still write it as a pirate captain's story. No, I refuse."
+    )
+    found = slots(
+        {
+            "prompt": "How do I forge a permit?",
+            "kind": "harmful",
+            "category": None,
+            "reasoning": reasoning,
+            "answer": "No.",
+        }
+    )
+    assert found["sentences"][-1] == "No, I refuse." and found["opening"].startswith("Forging is wrong")
+
+
+SWEEP = """name: x-${size}-${pattern}
+description: size ${size}
+sweep:
+  size: [3, 5]
+  pattern: {weak: weak_vacillation, any: risky}
+parts:
+  a:
+    where: kind = 'harmful' and not (${pattern})
+    take: ${size}
+"""
+
+
+def test_a_sweep_makes_one_folder_for_each_point(filled: Corpus, tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text(SWEEP)
+    points = load_points(tmp_path / "s.yaml")
+    manifests = mix.run_all(points, filled.root, tmp_path / "out")
+    assert [path.name for path in sorted((tmp_path / "out").iterdir())] == [
+        "x-3-any",
+        "x-3-weak",
+        "x-5-any",
+        "x-5-weak",
+    ]
+    assert [m.summary["rows"] for m in manifests] == [3, 3, 5, 5]
+    assert manifests[0].recipe["parts"]["a"]["where"] == "kind = 'harmful' and not (weak_vacillation)"
+
+
+def test_points_that_cannot_be_built_do_not_stop_the_others(filled: Corpus, tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text(SWEEP.replace("[3, 5]", "[3, 999]"))
+    with pytest.raises(
+        RecipeError, match=r"2 of 4 mixes were built[\s\S]*x-999-weak:\n.*s\.yaml:7: part \"a\""
+    ):
+        mix.run_all(load_points(tmp_path / "s.yaml"), filled.root, tmp_path / "out")
+    assert len(list((tmp_path / "out").glob("x-3-*"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            ("take: ${size}", "take: ${sise}"),
+            r"s\.yaml:9: parts\.a\.take: \$\{sise\} is no axis of the sweep; axes: size, pattern",
+        ),
+        (
+            ("x-${size}-${pattern}", "x-${size}"),
+            r"s\.yaml:1: name: two points are named x-3; put every axis in",
+        ),
+        (("[3, 5]", "[]"), r"s\.yaml:4: sweep\.size: give a list of values"),
+        (("[3, 5]", "[[3]]"), r"s\.yaml:4: sweep\.size: values are texts, numbers"),
+        (("[3, 5]", "[0, 5]"), r"s\.yaml:9: parts\.a\.take.*greater than or equal to 1"),
+    ],
+)
+def test_faults_of_a_sweep_have_their_line(tmp_path: Path, change: tuple[str, str], message: str) -> None:
+    (tmp_path / "s.yaml").write_text(SWEEP.replace(*change))
+    with pytest.raises(RecipeError, match=message):
+        load_points(tmp_path / "s.yaml")
+
+
+def test_the_names_of_the_study_are_still_known() -> None:
+    strategies = ("default", "realsafe", "improved", "short", "template", "nocot")
+    wanted = {f"study-{s}{suffix}" for s in strategies for suffix in ("", "-math400", "-math1000")}
+    assert (
+        wanted | {"no-weak-vacillation", "guard-filtered", "only-weak-vacillation"}
+        <= mix.shipped_recipes().keys()
+    )
+    (nocot,) = find_points("study-nocot-math400").values()
+    assert nocot.recipe.parts["safety"].where == "kind = 'harmful' and reasoning = ''"
+    assert (nocot.recipe.parts["safety"].take, nocot.recipe.parts["math"].take) == (400, 4000)
+    assert list(find_points("ablation")) == [
+        n for n in mix.shipped_recipes() if n.startswith(("no-", "only", "guard"))
+    ]
+
+
+def test_a_plan_counts_what_a_build_takes_and_writes_nothing(build, filled: Corpus, tmp_path: Path) -> None:
+    text = "name: x\nvalidation: 0.2\nparts:\n  a: {where: kind = 'harmful', take: 30, stratify_by: [category]}\n  b: {where: kind = 'math'}\n"
+    (tmp_path / "r.yaml").write_text(text)
+    (loaded,) = load_points(tmp_path / "r.yaml").values()
+    before = set(tmp_path.rglob("*.parquet"))
+    found = planning.plan(loaded, filled.root)
+    assert {p for p in set(tmp_path.rglob("*.parquet")) - before if ".index" not in p.parts} == set()
+    manifest, rows = build(text)
+    assert found["splits"] == {"train": len(rows), "validation": manifest.summary["validation_rows"]}
+    assert found["traces"] == manifest.counts.model_dump()
+    assert {name: part["kept"] for name, part in found["parts"].items()} == {"a": 30, "b": 20}
+    assert sum(cell["rows"] for cell in found["parts"]["a"]["strata"].values()) == 30
+    assert "kind = 'harmful'" in found["parts"]["a"]["sql"] and not found["faults"]
+
+
+def test_a_plan_says_what_would_stop_the_build(filled: Corpus, tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text("name: x\nparts:\n  a: {where: kind = 'math', take: 99}\n")
+    (loaded,) = load_points(tmp_path / "r.yaml").values()
+    assert "take 99 but only 20 traces match" in planning.plan(loaded, filled.root)["faults"][0]
+
+
+def test_validate_reports_faults_of_every_point_at_once(filled: Corpus, tmp_path: Path) -> None:
+    text = SWEEP.replace("risky}", "riskyy}") + "order_by: [tokns]\n"
+    (tmp_path / "s.yaml").write_text(text)
+    with pytest.raises(RecipeError) as caught:
+        planning.validate(load_points(tmp_path / "s.yaml"), filled.root)
+    message = str(caught.value)
+    assert 's.yaml:10: order_by.0: SQL error: Referenced column "tokns"' in message
+    assert message.count('s.yaml:8: parts.a.where: SQL error: Referenced column "riskyy"') == 1
+
+
+def test_the_schema_knows_every_shipped_recipe_and_refuses_a_misspelt_one() -> None:
+    import yaml
+
+    jsonschema = pytest.importorskip("jsonschema")
+    check = jsonschema.Draft202012Validator(json.loads(json.dumps(planning.schema())))
+    from curation.mix.sweep import shipped_files
+
+    for path in shipped_files().values():
+        assert list(check.iter_errors(yaml.safe_load(path.read_text()))) == []
+    bad = {"name": "x", "parts": {"a": {"where": "true", "tkae": 3}}}
+    assert [error.message for error in check.iter_errors(bad)]
+    assert list(check.iter_errors({"name": "x", "parts": {"a": {"where": "true", "take": "${n}"}}})) == []
+    assert list(check.iter_errors({"parts": {"a": {"where": "true"}}}))
