@@ -1,12 +1,17 @@
-"""How far annotators agree: Krippendorff's alpha for nominal labels, with a bootstrap interval.
+"""How far annotators agree: Krippendorff's alpha, Cohen's and Fleiss' kappa for nominal labels, with bootstrap intervals.
 
 Alpha is undefined while everybody gives one and the same label everywhere: perfect agreement and no evidence at all look
 alike then, so such a pattern has alpha null and never 1.
 
-Source: K. Krippendorff, "Computing Krippendorff's Alpha-Reliability" (2011), section B.
+The kappas are undefined in the same case. Alpha takes any number of labels per trace; Cohen's kappa is for a pair, and
+Fleiss' kappa for traces that all annotators labelled.
+
+Sources: K. Krippendorff, "Computing Krippendorff's Alpha-Reliability" (2011), section B; J. Cohen, "A Coefficient of Agreement
+for Nominal Scales" (1960); J. Fleiss, "Measuring Nominal Scale Agreement among Many Raters" (1971).
 """
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -22,7 +27,7 @@ class Agreement(NamedTuple):
     """How far annotators agree on one question."""
 
     alpha: float | None
-    """1 is perfect, 0 is chance, below 0 is systematic disagreement; null while it is undefined."""
+    """The coefficient (alpha or kappa): 1 is perfect, 0 is chance, below 0 is systematic disagreement; null while it is undefined."""
     low: float | None
     """Lower end of the interval."""
     high: float | None
@@ -42,9 +47,48 @@ def agreement(units: Iterable[Sequence[Label]], seed: int = 0) -> Agreement:
     counts = _count_labels([labels for labels in units if len(labels) > 1])
     if counts.shape[0] == 0:
         return Agreement(None, None, None, 0)
-    point = _alphas(counts, None)[0]
-    interval = _interval(counts, seed) if point is not None else (None, None)
-    return Agreement(point, *interval, counts.shape[0])
+    kinds, sizes = _distinct(counts)
+    return _with_interval(lambda weights: _alphas(kinds, weights), sizes, seed)
+
+
+def cohen(pairs: Sequence[tuple[Label, Label]], seed: int = 0) -> Agreement:
+    """Cohen's kappa of two annotators over the traces both labelled, with its 95 % percentile interval."""
+    import numpy as np
+
+    if not pairs:
+        return Agreement(None, None, None, 0)
+    kinds = Counter(pairs)
+    labels = {label: i for i, label in enumerate(dict.fromkeys(label for pair in kinds for label in pair))}
+    left, right = (np.eye(len(labels))[[labels[pair[side]] for pair in kinds]] for side in (0, 1))
+    same = (left * right).sum(axis=1)
+
+    def kappas(weights: "NDArray[Any]") -> list[float | None]:
+        total = weights.sum(axis=1)
+        chance = ((weights @ left) * (weights @ right)).sum(axis=1) / total**2
+        return _beyond(weights @ same / total, chance)
+
+    return _with_interval(kappas, np.array(list(kinds.values())), seed)
+
+
+def fleiss(units: Sequence[Sequence[Label]], seed: int = 0) -> Agreement:
+    """Fleiss' kappa over traces that were all labelled by the same number of annotators, with its 95 % interval.
+
+    Raises:
+        ValueError: if the numbers of labels differ.
+    """
+    if len({len(unit) for unit in units}) > 1:
+        raise ValueError("Fleiss' kappa needs the same number of labels on every trace")
+    if not units or len(units[0]) < 2:
+        return Agreement(None, None, None, 0)
+    (counts, sizes), raters = _distinct(_count_labels(units)), len(units[0])
+    same = (counts * (counts - 1)).sum(axis=1) / (raters * (raters - 1))
+
+    def kappas(weights: "NDArray[Any]") -> list[float | None]:
+        total = weights.sum(axis=1)
+        chance = ((weights @ counts / (total * raters)[:, None]) ** 2).sum(axis=1)
+        return _beyond(weights @ same / total, chance)
+
+    return _with_interval(kappas, sizes, seed)
 
 
 def pairwise_agreement(pairs: Iterable[tuple[Label, Label]]) -> float | None:
@@ -74,12 +118,8 @@ def _count_labels(units: Sequence[Sequence[Label]]) -> "NDArray[Any]":
     return counts
 
 
-def _alphas(counts: "NDArray[Any]", weights: "NDArray[Any] | None") -> list[float | None]:
+def _alphas(counts: "NDArray[Any]", weights: "NDArray[Any]") -> list[float | None]:
     """Alpha of the units (n, labels), each weighted by how often it was drawn: weights are (resamples, n)."""
-    import numpy as np
-
-    if weights is None:
-        weights = np.ones((1, len(counts)))
     size = counts.sum(axis=1)
     disagreement = (counts * (size[:, None] - counts)).sum(axis=1) / (size - 1)
     values = weights @ size
@@ -89,12 +129,39 @@ def _alphas(counts: "NDArray[Any]", weights: "NDArray[Any] | None") -> list[floa
     return [float(1 - o / e) if e > 0 else None for o, e in zip(observed, expected, strict=True)]
 
 
-def _interval(counts: "NDArray[Any]", seed: int) -> tuple[float | None, float | None]:
+def _beyond(observed: "NDArray[Any]", chance: "NDArray[Any]") -> list[float | None]:
+    """(observed - chance) / (1 - chance); null where chance alone gives perfect agreement."""
+    return [
+        float((o - c) / (1 - c)) if c < 1 - 1e-12 else None for o, c in zip(observed, chance, strict=True)
+    ]
+
+
+def _distinct(counts: "NDArray[Any]") -> "tuple[NDArray[Any], NDArray[Any]]":
+    """The different rows, and how often each occurs."""
     import numpy as np
 
-    n = len(counts)
-    weights = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=RESAMPLES)
-    drawn = [alpha for alpha in _alphas(counts, weights) if alpha is not None]
+    return np.unique(counts, axis=0, return_counts=True)
+
+
+def _with_interval(
+    estimate: "Callable[[NDArray[Any]], list[float | None]]", sizes: "NDArray[Any]", seed: int
+) -> Agreement:
+    """An estimate and its percentile interval over resampled units.
+
+    Args:
+        estimate: of (resamples, kinds) weights.
+        sizes: how many units there are of each kind; drawing units is drawing from these, so a million units cost no
+            more than a hundred.
+        seed: of the resampling.
+    """
+    import numpy as np
+
+    n = int(sizes.sum())
+    point = estimate(sizes[None, :].astype(float))[0]
+    if point is None:
+        return Agreement(None, None, None, n)
+    weights = np.random.default_rng(seed).multinomial(n, sizes / n, size=RESAMPLES)
+    drawn = [value for value in estimate(weights) if value is not None]
     tail = 100 * (1 - CONFIDENCE) / 2
     low, high = np.percentile(drawn, [tail, 100 - tail])
-    return float(low), float(high)
+    return Agreement(point, float(low), float(high), n)

@@ -69,7 +69,9 @@ def annotate(
     from curation.recipe import from_options
 
     names = annotators.split(",") if annotators else None if recipe else ["rules"]
-    on_ray = engine == "ray" and model is None  # annotators without a model, spread over the cluster's workers
+    on_ray = (
+        engine == "ray" and model is None
+    )  # annotators without a model, spread over the cluster's workers
     options: dict[tuple[str, ...], Any] = {
         ("annotators",): names,
         ("ray_workers",): (replicas or 2) if on_ray else None,
@@ -94,3 +96,62 @@ def annotate(
     if failed := manifest.counts.failed:
         listed = "; ".join(f"{reason} ({n})" for reason, n in list(failed.items())[:5])
         raise CurateError(f"not every trace was judged: {listed}; run the same command again to go on")
+
+
+@app.command()
+def agree(
+    corpus: CorpusOption = DEFAULT_CORPUS,
+    annotators: Annotated[
+        str | None,
+        typer.Option(
+            help='Comma-separated names without versions, or "people" (their majority); all by default.'
+        ),
+    ] = None,
+    patterns: Annotated[
+        str | None, typer.Option(help="Comma-separated; the five risky ones by default.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Show how far annotators agree, people included: alpha, Fleiss and Cohen per pattern, with 95 % intervals.
+
+    Examples:
+
+        curate agree
+
+        curate agree --annotators people,rules,judge:gpt-oss --json
+    """
+    from curation import agree as stage
+    from curation import console
+
+    found = stage.run(corpus, stage.AgreeRecipe(**_listed(annotators=annotators, patterns=patterns)))
+    console.json_result(found) if json else stage.show(found)
+
+
+@app.command()
+def calibrate(
+    corpus: CorpusOption = DEFAULT_CORPUS,
+    precision: Annotated[
+        float | None, typer.Option(min=0.01, max=1, help="The least precision; the best F1 by default.")
+    ] = None,
+    annotators: Annotated[
+        str | None, typer.Option(help="Comma-separated names without versions; all by default.")
+    ] = None,
+    patterns: Annotated[
+        str | None, typer.Option(help="Comma-separated; the five risky ones by default.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Measure annotators on people's labels and keep the scores from which their word counts as a yes.
+
+    Example: curate calibrate --precision 0.9
+    """
+    from curation import calibrate as stage
+    from curation import console
+
+    given = _listed(annotators=annotators, patterns=patterns)
+    found = stage.run(corpus, stage.CalibrateRecipe(precision=precision, **given))
+    console.json_result(found) if json else stage.show(found)
+
+
+def _listed(**options: str | None) -> dict[str, Any]:
+    return {name: tuple(value.split(",")) for name, value in options.items() if value}

@@ -1,26 +1,5 @@
-"""Intervals for rates. Wilson's, since the normal one is [0, 0] when nothing was seen in 50 tries."""
+"""Intervals for rates, as scores print them; they are computed in `annotators.intervals`, which annotators share."""
 
-from math import sqrt
-from statistics import NormalDist
-from typing import NamedTuple
+from annotators.intervals import Interval, wilson
 
-
-class Interval(NamedTuple):
-    """A confidence interval of a rate, within [0, 1]."""
-
-    low: float
-    high: float
-
-
-def wilson(k: int, n: int, confidence: float = 0.95) -> Interval:
-    """Wilson's score interval of k successes in n independent tries (Wilson 1927, without continuity correction).
-
-    Raises:
-        ValueError: unless 0 <= k <= n and n > 0.
-    """
-    if not 0 <= k <= n or n == 0:
-        raise ValueError(f"{k} of {n} is no rate")
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
-    centre = (k + z * z / 2) / (n + z * z)
-    half = z / (n + z * z) * sqrt(k * (n - k) / n + z * z / 4)
-    return Interval(max(0.0, centre - half) if k else 0.0, min(1.0, centre + half) if k < n else 1.0)
+__all__ = ["Interval", "wilson"]

@@ -3,10 +3,12 @@
 import random
 from itertools import permutations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import cohen_kappa_score
+from statsmodels.stats.inter_rater import aggregate_raters, fleiss_kappa
 
-from annotators.agreement import agreement, by_unit, pairwise_agreement
+from annotators.agreement import agreement, by_unit, cohen, fleiss, pairwise_agreement
 
 # Krippendorff (2011), section C: four observers, twelve units, "." is a missing value.
 PUBLISHED = {
@@ -73,3 +75,34 @@ def test_the_interval_holds_alpha_narrows_with_more_traces_and_repeats():
 def test_agreement_of_pairs_is_the_share_of_equal_ones():
     assert pairwise_agreement([(True, True), (True, False), (False, False), (False, False)]) == 0.75
     assert pairwise_agreement([]) is None
+
+
+LABELS = st.sampled_from(["yes", "no", "odd"])
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.tuples(LABELS, LABELS), min_size=1, max_size=40))
+def test_cohens_kappa_is_that_of_scikit_learn(pairs):
+    found = cohen(pairs)
+    if len({label for pair in pairs for label in pair}) < 2:
+        assert found == (None, None, None, len(pairs))
+    else:
+        assert abs(found.alpha - cohen_kappa_score(*zip(*pairs, strict=True))) < 1e-9
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.lists(LABELS, min_size=3, max_size=3), min_size=1, max_size=40))
+def test_fleiss_kappa_is_that_of_statsmodels(units):
+    found = fleiss(units)
+    if len({label for unit in units for label in unit}) < 2:
+        assert found.alpha is None
+    else:
+        assert abs(found.alpha - fleiss_kappa(aggregate_raters(units)[0])) < 1e-9
+
+
+def test_kappas_have_intervals_and_nothing_to_say_of_nothing():
+    pairs = [(True, True)] * 30 + [(False, False)] * 40 + [(True, False)] * 6
+    found = cohen(pairs)
+    assert found.low < found.alpha < found.high and found.units == 76
+    assert abs(fleiss(pairs).alpha - found.alpha) < 0.05
+    assert cohen([]) == fleiss([]) == fleiss([[True], [False]]) == (None, None, None, 0)

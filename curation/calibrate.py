@@ -1,0 +1,191 @@
+"""`curate calibrate`: a threshold per annotator and pattern for a wanted precision or the best F1, on people's labels.
+
+The thresholds go into the corpus (table `calibrations`) as a new version and decide labels in the consensus from then on; older
+versions stay. An annotator without scores gets no threshold, but its precision and recall are measured all the same.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import Field
+
+from annotators.calibration import (
+    Judgement,
+    Tally,
+    Target,
+    calibration_error,
+    find_threshold,
+    held_out,
+    reliability,
+    tally,
+)
+from curation import console
+from curation.query import connect, select, sql_file
+from curation.recipe import Recipe
+from curation.store import Corpus
+from schemas.errors import RecipeError
+from schemas.ids import content_id
+from schemas.patterns import CODEBOOK_VERSION, RISKY_PATTERNS
+
+
+class CalibrateRecipe(Recipe):
+    """What `curate calibrate` may be told."""
+
+    precision: float | None = Field(default=None, gt=0, le=1)
+    """The least precision; the best F1 where none is given."""
+    annotators: tuple[str, ...] = ()
+    """Names without versions; all by default."""
+    patterns: tuple[str, ...] = RISKY_PATTERNS
+
+
+class Calibrated(NamedTuple):
+    """What was found of one annotator and pattern."""
+
+    annotator: str
+    pattern: str
+    threshold: float | None
+    abstained: int
+    """Traces that people judged and it did not; they are in no other figure."""
+    now: Tally
+    """With the threshold, on the labels that chose it."""
+    held_out: Tally | None
+    """On labels that did not choose it."""
+    judgements: Sequence[Judgement]
+
+
+def calibrated(rows: Sequence[Mapping[str, Any]], target: Target) -> list[Calibrated]:
+    """Calibrate each annotator and pattern.
+
+    Args:
+        rows: of sql/calibration_labels.sql.
+        target: what the thresholds are for.
+    """
+    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
+    for row in rows:
+        groups[row["annotator"], row["pattern"]].append(row)
+    found = []
+    for (annotator, pattern), mine in groups.items():
+        spoke = [
+            Judgement(row["score"], row["label"], row["truth"], row["prompt_id"])
+            for row in mine
+            if row["label"] is not None
+        ]
+        threshold = find_threshold(spoke, target)
+        outside = held_out(spoke, target) if threshold is not None else None
+        abstained = len(mine) - len(spoke)
+        found.append(
+            Calibrated(annotator, pattern, threshold, abstained, tally(spoke, threshold), outside, spoke)
+        )
+    return found
+
+
+def run(corpus_dir: Path, recipe: CalibrateRecipe) -> dict[str, Any]:
+    """Find thresholds, keep them in the corpus, and say how each annotator does on people's labels.
+
+    Raises:
+        RecipeError: if no trace was judged by people and by one of the annotators.
+        CorpusError: if the corpus is missing or cannot be written.
+    """
+    corpus, target = Corpus(corpus_dir), Target(recipe.precision)
+    rows = [
+        row
+        for row in select(connect(corpus), sql_file("calibration_labels.sql")).to_pylist()
+        if row["pattern"] in recipe.patterns
+        and (not recipe.annotators or row["annotator"].partition("@")[0] in recipe.annotators)
+    ]
+    if not rows:
+        whom = ", ".join(recipe.annotators) or "any annotator"
+        raise RecipeError(f"no trace was judged by people and by {whom}; see `curate review push`")
+    found = calibrated(rows, target)
+    version = _keep(corpus, found, target)
+    return {"version": version, "target": target.name, "annotators": [_report(one) for one in found]}
+
+
+def show(found: Mapping[str, Any]) -> None:
+    """Print calibrations for a person."""
+    console.say(f"calibrate: version {found['version']}, for {found['target']}")
+    rows = [
+        {
+            "annotator": one["annotator"],
+            "pattern": one["pattern"],
+            "threshold": "-" if one["threshold"] is None else f"{one['threshold']:.3f}",
+            "precision [95 %]": _shown(one["precision"]),
+            "recall [95 %]": _shown(one["recall"]),
+            "held out": _pair(one["held_out"]),
+            "true / traces": f"{one['positives']} / {one['traces']}",
+        }
+        for one in found["annotators"]
+    ]
+    console.show_rows(list(rows[0]), rows)
+
+
+def _keep(corpus: Corpus, found: Sequence[Calibrated], target: Target) -> int:
+    """Write a new version, unless the last one of these annotators and patterns says the same."""
+    with corpus.writing("calibrations"):
+        kept = select(connect(corpus), "select * from calibrations order by version").to_pylist()
+        latest = {(row["annotator"], row["pattern"]): row for row in kept}
+        last: int = max((row["version"] for row in kept), default=0)
+        rows = [_row(one, target) for one in found]
+        if all(_same(latest.get((row["annotator"], row["pattern"])), row) for row in rows):
+            return last
+        version = last + 1
+        identity = content_id([version, rows])
+        corpus.append_rows(
+            "calibrations", [{"calibration_id": identity, "version": version, **row} for row in rows]
+        )
+        return version
+
+
+def _row(one: Calibrated, target: Target) -> dict[str, Any]:
+    return {
+        "annotator": one.annotator,
+        "pattern": one.pattern,
+        "codebook": CODEBOOK_VERSION,
+        "target": target.name,
+        "threshold": one.threshold,
+        "traces": len(one.judgements),
+        **one.now._asdict(),
+    }
+
+
+def _same(kept: Mapping[str, Any] | None, row: Mapping[str, Any]) -> bool:
+    return kept is not None and all(kept[name] == value for name, value in row.items())
+
+
+def _report(one: Calibrated) -> dict[str, Any]:
+    bins = reliability(one.judgements)
+    return {
+        "annotator": one.annotator,
+        "pattern": one.pattern,
+        "threshold": one.threshold,
+        "traces": len(one.judgements),
+        "positives": sum(judgement.truth for judgement in one.judgements),
+        "abstained": one.abstained,
+        **_rates(one.now),
+        "held_out": _rates(one.held_out) if one.held_out else None,
+        "calibration_error": calibration_error(bins),
+        "reliability": [b._asdict() | {"interval": list(b.interval)} for b in bins],
+    }
+
+
+def _rates(found: Tally) -> dict[str, Any]:
+    intervals = found.intervals()
+    rates: dict[str, Any] = {
+        name: {"value": getattr(found, name), "low": i.low if i else None, "high": i.high if i else None}
+        for name, i in intervals.items()
+    }
+    return rates | {"f1": found.f1, **found._asdict()}
+
+
+def _shown(rate: Mapping[str, Any]) -> str:
+    value = rate["value"]
+    return "-" if value is None else f"{value:.2f} [{rate['low']:.2f}, {rate['high']:.2f}]"
+
+
+def _pair(rates: Mapping[str, Any] | None) -> str:
+    if rates is None:
+        return "-"
+    values = [rates[name]["value"] for name in ("precision", "recall")]
+    return " / ".join("-" if value is None else f"{value:.2f}" for value in values)
