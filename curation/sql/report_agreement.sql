@@ -1,0 +1,13 @@
+-- Labels of traces and patterns on which two or more annotators have an opinion; of many, a sample that nothing sways.
+select trace_id, pattern, label
+from current_annotations
+semi join (
+    select trace_id, pattern
+    from current_annotations
+    where label is not null and pattern in {patterns}
+    group by trace_id, pattern
+    having count(*) > 1
+    qualify row_number() over (partition by pattern order by md5(trace_id)) <= {limit}
+) using (trace_id, pattern)
+where label is not null
+order by all
