@@ -179,8 +179,9 @@ class _Session:
         try:
             while workers:
                 done, workers = await asyncio.wait(workers, timeout=0.2, return_when=asyncio.FIRST_EXCEPTION)
-                for worker in done:
-                    worker.result()
+                # All are looked at, or asyncio complains of those that failed together with the first.
+                if errors := [error for error in [worker.exception() for worker in done] if error]:
+                    raise errors[0]
                 if self._stop.is_set():
                     return
         finally:

@@ -1,0 +1,167 @@
+"""`curate annotate` with annotators that ask a model: resuming, failing, stopping, estimating."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from annotators import judge
+from curation import annotate, asking
+from curation.annotate import AnnotateRecipe
+from curation.engines import Message, take_apart
+from curation.engines.choosing import EngineSettings
+from curation.engines.openai import ServerSettings
+from curation.query import connect, select
+from curation.store import Corpus
+from schemas.errors import EngineError, RecipeError
+from schemas.patterns import RISKY_PATTERNS
+from tests.annotators.recorded import make_trace
+from tests.curation.generation.conftest import Scripted
+from tests.curation.test_cli import curate
+
+ABSENT = json.dumps({name: {"analysis": "", "evidence": [], "label": "absent"} for name in RISKY_PATTERNS})
+ENGINE = EngineSettings(model="m", server=ServerSettings(base_url="http://localhost:1/v1"))
+RECIPE = AnnotateRecipe(annotators=["judge:tutor"], engine=ENGINE, price_in=2, price_out=10)
+NAME = f"judge:tutor@{judge.VERSION}"
+
+
+@pytest.fixture
+def traces(corpus: Corpus) -> Corpus:
+    corpus.append_rows(
+        "traces",
+        [make_trace(f"How do I copy permit {n}?", "That is forgery. No.").model_dump() for n in range(6)],
+    )
+    return corpus
+
+
+@pytest.fixture
+def says(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], Scripted]:
+    def install(say: Callable[[Any], Any]) -> Scripted:
+        engine = Scripted(say)
+        monkeypatch.setattr(asking, "open_engine", lambda settings: engine)
+        return engine
+
+    return install
+
+
+def judged(corpus: Corpus) -> int:
+    return len(select(connect(corpus), "select distinct trace_id from annotations"))
+
+
+def test_verdicts_tokens_and_cost_are_kept_and_nobody_is_asked_twice(traces: Corpus, says: Any) -> None:
+    engine = says(lambda messages: ABSENT)
+    manifest = annotate.run(traces.root, RECIPE)
+    assert judged(traces) == 6 and manifest.counts.kept == 6 and len(engine.asked) == 6
+    spent: Any = manifest.summary["tokens"]
+    generated = 6 * len(ABSENT.split())
+    assert spent == {
+        "questions": 6,
+        "prompt": 60,
+        "generated": generated,
+        "cost": (120 + 10 * generated) / 1e6,
+    }
+    assert "localhost" not in manifest.model_dump_json()
+    annotate.run(traces.root, RECIPE)
+    assert len(engine.asked) == 6
+
+
+def test_only_the_traces_without_a_reply_are_asked_again(traces: Corpus, says: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr("curation.engines.streaming.BATCH", 1)
+
+    def goes_away(messages: list[Message]) -> Any:
+        return EngineError("no usable answer for 120 s") if len(engine.asked) > 4 else ABSENT
+
+    engine = says(goes_away)
+    counts = annotate.run(traces.root, RECIPE).counts
+    assert (counts.kept, counts.balance) == (4, 0)
+    assert counts.failed == {f"{NAME}: no usable answer for 120 s": 2}
+    engine = says(lambda messages: ABSENT)
+    assert annotate.run(traces.root, RECIPE).counts.kept == 6 and len(engine.asked) == 2
+
+
+def test_a_model_that_goes_away_is_not_asked_about_the_traces_behind(
+    traces: Corpus, says: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(annotate, "BATCH_TRACES", 2)
+    engine = says(lambda messages: EngineError("the key is not accepted"))
+    counts = annotate.run(traces.root, RECIPE).counts
+    assert counts.failed == {f"{NAME}: the key is not accepted": 6} and len(engine.asked) == 1
+
+
+def test_a_cut_off_reply_is_asked_again_and_then_an_abstention(traces: Corpus, says: Any) -> None:
+    cut = take_apart(ABSENT[:40], "length", 10, len)
+    engine = says(lambda messages: cut)
+    assert annotate.run(traces.root, RECIPE).counts.kept == 6
+    assert len(engine.asked) == 12
+    assert select(connect(traces), "select distinct label from annotations").to_pylist() == [{"label": None}]
+
+
+def test_other_commands_may_write_annotations_while_a_model_is_asked(traces: Corpus, says: Any) -> None:
+    def another_run(messages: list[Message]) -> str:
+        if len(engine.asked) == 1:
+            annotate.run(traces.root, AnnotateRecipe(annotators=["rules"]))
+        return ABSENT
+
+    engine = says(another_run)
+    annotate.run(traces.root, RECIPE)
+    query = "select annotator, count(distinct trace_id) as n from annotations group by all order by all"
+    assert select(connect(traces), query).to_pylist() == [
+        {"annotator": NAME, "n": 6},
+        {"annotator": "rules@1", "n": 6},
+    ]
+
+
+def test_what_another_process_has_judged_in_the_meantime_is_not_written_twice(
+    traces: Corpus, says: Any
+) -> None:
+    def another_run(messages: list[Message]) -> str:
+        if len(engine.asked) == 1:
+            annotate.run(traces.root, RECIPE)
+        return ABSENT
+
+    engine = says(another_run)
+    annotate.run(traces.root, RECIPE)
+    assert len(select(connect(traces), "select * from annotations")) == 6 * len(RISKY_PATTERNS)
+
+
+def test_a_dry_run_asks_nobody_and_says_what_it_would_cost(traces: Corpus, tmp_path: Path) -> None:
+    done = curate(
+        "annotate", "--annotators", "judge:tutor,guard:shieldgemma.answer,rules", "--model", "m", "--base-url",
+        "http://localhost:1/v1", "--price-in", "2", "--price-out", "10", "--dry-run", "--corpus", str(traces.root),
+        cwd=tmp_path,
+    )  # fmt: skip
+    found = json.loads(done.stdout)
+    one = found[NAME]
+    assert (one["traces"], one["questions"], one["generated_tokens"]) == (6, 6, 6 * judge.USUAL_TOKENS)
+    assert 6 * 1000 < one["prompt_tokens"] < 6 * 3000
+    assert one["cost"] == pytest.approx((2 * one["prompt_tokens"] + 10 * one["generated_tokens"]) / 1e6)
+    assert found["guard:shieldgemma.answer+m@1"]["questions"] == 24
+    assert found["rules@1"] == {
+        "traces": 6,
+        "questions": 0,
+        "prompt_tokens": 0,
+        "generated_tokens": 0,
+        "cost": 0,
+    }
+    assert judged(traces) == 0
+
+
+def test_a_server_that_is_not_there_ends_with_an_error_that_says_so(traces: Corpus, tmp_path: Path) -> None:
+    recipe = tmp_path / "judge.yaml"
+    recipe.write_text(
+        "annotators: [judge]\nengine: {model: m, server: {base_url: 'http://127.0.0.1:1/v1', patience_s: 0}}\n"
+    )
+    done = curate("annotate", str(recipe), "--corpus", str(traces.root), cwd=tmp_path)
+    assert (
+        done.returncode == 1
+        and "not every trace was judged" in done.stderr
+        and "Traceback" not in done.stderr
+    )
+
+
+def test_a_guard_prompt_that_cannot_be_read_is_an_error(traces: Corpus) -> None:
+    recipe = AnnotateRecipe(annotators=["guard:wildguard"], engine=ENGINE, guard_prompt=Path("nowhere.txt"))
+    with pytest.raises(RecipeError, match=r"nowhere\.txt: cannot be read"):
+        annotate.run(traces.root, recipe)
