@@ -13,6 +13,7 @@ from curation.annotate_cli import app as annotate_app
 from curation.generate_cli import app as generate_app
 from curation.mix_cli import app as mix_app
 from curation.review.cli import app as review_app
+from curation.training_cli import app as training_app
 from schemas.errors import CurateError
 
 app = typer.Typer(
@@ -25,6 +26,7 @@ app = typer.Typer(
 app.add_typer(annotate_app)
 app.add_typer(generate_app)
 app.add_typer(mix_app)
+app.add_typer(training_app)
 app.add_typer(review_app, name="review")
 
 CorpusOption = Annotated[
@@ -96,6 +98,9 @@ def status(corpus: CorpusOption = DEFAULT_CORPUS, json: JsonOption = False) -> N
 def sql(
     query: Annotated[str, typer.Argument(help="One SELECT statement.")],
     corpus: CorpusOption = DEFAULT_CORPUS,
+    consensus: Annotated[
+        str, typer.Option(help="How verdicts are made: ranked, majority, weighted or dawid_skene.")
+    ] = "ranked",
     json: JsonOption = False,
 ) -> None:
     """Query the corpus (read-only): prompts, traces, annotations, quarantine, verdicts, candidates.
@@ -103,10 +108,10 @@ def sql(
     Example: curate sql "select pattern, count(*) from verdicts where label group by all"
     """
     from curation import console
-    from curation.query import connect, select
+    from curation.query import connect, policy, select
     from curation.store import Corpus
 
-    rows = select(connect(Corpus(corpus)), query)
+    rows = select(connect(Corpus(corpus), policy=policy(consensus)), query)
     console.json_result(rows.to_pylist()) if json else console.show_rows(rows.column_names, rows.to_pylist())
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import duckdb
 import pyarrow as pa
@@ -59,6 +59,18 @@ def connect(
     connection.execute("set enable_external_access = false")
     connection.execute("set lock_configuration = true")
     return connection
+
+
+def policy(name: str) -> Policy:
+    """A consensus policy by name.
+
+    Raises:
+        RecipeError: if there is none.
+    """
+    known: dict[str, Policy] = {known: known for known in get_args(Policy)}
+    if name not in known:
+        raise RecipeError(f"unknown consensus policy {name!r}; there are {', '.join(known)}")
+    return known[name]
 
 
 def select(connection: Connection, query: str) -> pa.Table:

@@ -1,5 +1,6 @@
 """Consensus policies over a corpus; tests/annotators/test_consensus.py has the estimates themselves."""
 
+import json
 import random
 from typing import get_args
 
@@ -8,6 +9,7 @@ import pytest
 from annotators.consensus import Policy
 from curation.query import connect, select
 from curation.store import Corpus
+from tests.curation.test_cli import curate
 
 POLICIES = get_args(Policy)
 SKILLS = {"judge:m@1": 0.95, "embedding:a@1": 0.85, "embedding:b@1": 0.75, "rules@1": 0.6}
@@ -169,6 +171,17 @@ def test_an_abstention_is_not_turned_into_a_verdict_by_a_threshold(corpus: Corpu
     corpus.append_rows("annotations", [annotation("t", "unsafe", "rules@1", None, 0.9)])
     calibrate(corpus, 1, "rules@1", "unsafe", 0.5)
     assert only(corpus)[0] is None
+
+
+def test_a_query_may_name_its_policy(judged: Corpus, tmp_path) -> None:
+    query = "select count_if(label)::int as n from verdicts where pattern = 'unsafe'"
+    for policy in POLICIES:
+        done = curate(
+            "sql", query, "--consensus", policy, "--json", "--corpus", str(judged.root), cwd=tmp_path
+        )
+        assert json.loads(done.stdout) == select(connect(judged, policy=policy), query).to_pylist()
+    done = curate("sql", query, "--consensus", "loudest", "--corpus", str(judged.root), cwd=tmp_path)
+    assert done.returncode == 1 and "there are ranked, majority, weighted, dawid_skene" in done.stderr
 
 
 def test_a_mix_says_by_which_policy_it_was_built(judged: Corpus, tmp_path) -> None:
