@@ -39,7 +39,9 @@ class EngineModel:
         )
         questions = [Question([dict(message) for message in asked], 0) for asked in conversations]
         for place, reply in stream(self._engine, questions, sampling):
-            yield Answer(place, reply if isinstance(reply, EngineError) else self._read(reply))
+            yield Answer(
+                place, reply if isinstance(reply, EngineError) else self._read(reply, schema is not None)
+            )
 
     def tokens(self) -> dict[str, int]:
         """What was asked and answered so far, for a manifest."""
@@ -49,10 +51,14 @@ class EngineModel:
             "generated": self.generated_tokens,
         }
 
-    def _read(self, reply: Reply) -> str:
+    def _read(self, reply: Reply, bound: bool) -> str:
         self.questions += 1
         self.prompt_tokens += reply.prompt_tokens
         self.generated_tokens += reply.reasoning_tokens + reply.answer_tokens
+        if bound and reply.think_state == "unclosed":
+            # A schema that binds from the first token leaves no room for the end of a think block that the chat
+            # template has opened: all there is follows the schema.
+            return reply.reasoning
         return reply.answer if reply.think_state in ANSWERED else ""
 
 

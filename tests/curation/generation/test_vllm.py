@@ -9,7 +9,9 @@ import pytest
 from chain_model import DECLINE, REFUSAL, START, WAVER
 
 from curation import repair, sample
+from curation.asking import EngineModel
 from curation.engines import Sampling
+from curation.engines.choosing import EngineSettings
 from curation.engines.openai import OpenAIEngine, ServerSettings
 from curation.engines.prompting import render
 from curation.engines.streaming import Question
@@ -53,6 +55,31 @@ def test_vllm_goes_on_from_a_given_beginning(vllm_engine: Any) -> None:
 def test_vllm_cut_at_the_token_limit_is_truncated(vllm_engine: Any) -> None:
     (reply,) = vllm_engine.chat(CONVERSATIONS[:1], Sampling(max_new_tokens=2))
     assert (reply.think_state, reply.finish_reason, reply.answer) == ("truncated", "length", "")
+
+
+def test_a_schema_binds_vllm_in_this_process_though_the_template_opens_a_think_block(
+    vllm_engine: Any,
+) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"n": {"enum": [7]}},
+        "required": ["n"],
+        "additionalProperties": False,
+    }
+    model = EngineModel(EngineSettings(model="m", server=ServerSettings(base_url="http://localhost:1/v1")))
+    model._engine = vllm_engine
+    [answer] = model.answer(CONVERSATIONS[:1], 40, schema)
+    assert isinstance(answer.text, str) and json.loads(answer.text.removeprefix("<think>")) == {"n": 7}
+
+
+def test_vllm_takes_a_finished_turn_and_a_bare_prompt(vllm_engine: Any, r1_model: Path) -> None:
+    tokenizer = load_tokenizer(locate(str(r1_model)))
+    turn = [*CONVERSATIONS[0], {"role": "assistant", "content": "In a pot."}]
+    judged, bare = vllm_engine.chat(
+        [turn, [{"role": "text", "content": "Basil"}]], Sampling(max_new_tokens=2, continues=False)
+    )
+    expected = tokenizer.apply_chat_template(turn, add_generation_prompt=True)["input_ids"]
+    assert (judged.prompt_tokens, bare.prompt_tokens) == (len(expected), len(tokenizer.encode("Basil")))
 
 
 def test_a_prompt_too_long_for_vllm_fails_alone(vllm_engine: Any) -> None:
