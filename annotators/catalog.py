@@ -38,7 +38,23 @@ def _guard(model: Model, which: str, prompt: str | None) -> Annotator:
     return guard(model, which, prompt)
 
 
-FACTORIES: dict[str, Callable[[], Annotator]] = {"rules": _rules}
+def _embedding() -> Annotator:
+    from annotators.embedding import embedding
+
+    return embedding()
+
+
+def _ensemble() -> Annotator:
+    from annotators.embedding import ensemble
+
+    return ensemble()
+
+
+FACTORIES: dict[str, Callable[[], Annotator]] = {
+    "rules": _rules,
+    "embedding": _embedding,
+    "ensemble": _ensemble,
+}
 MODEL_FACTORIES: dict[str, Callable[[Model, str, str | None], Annotator]] = {"judge": _judge, "guard": _guard}
 """Factories of annotators that ask a model; they get what stands behind the colon, and a guard's own prompt."""
 

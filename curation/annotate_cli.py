@@ -31,7 +31,7 @@ def annotate(
         typer.Option(
             "--annotators",
             "--annotator",
-            help="Comma-separated: rules (the default), judge, guard:FAMILY, a plug-in's name, or module:function.",
+            help="Comma-separated: rules (the default), embedding, ensemble, judge, guard:FAMILY, a plug-in's name, or module:function.",
         ),
     ] = None,
     model: ModelOption = None,

@@ -23,9 +23,9 @@ def test_no_topic_is_in_both_splits() -> None:
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_half_of_each_split_are_hard_negatives(split: Split) -> None:
+def test_about_half_of_each_split_are_hard_negatives(split: Split) -> None:
     items = load(split)
-    assert 2 * sum(item.hard_negative for item in items) == len(items)
+    assert 0.4 <= sum(item.hard_negative for item in items) / len(items) <= 0.6
 
 
 @pytest.mark.parametrize("split", SPLITS)
