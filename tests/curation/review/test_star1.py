@@ -15,6 +15,8 @@ from curation.review.rounds import RoundRecipe
 from curation.store import Corpus
 from schemas import RISKY_PATTERNS
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+
 ROUND = RoundRecipe(name="star1", traces=840, overlap=2, audit=1)
 
 
@@ -37,12 +39,15 @@ def reviewed(star1: Corpus, client, people) -> Corpus:
     while busy:
         busy = False
         for person in people.values():
+            answers = {}
             for record in person.pending(dataset.id, 40):
-                busy = True
                 seen = labels[record["external_id"]] ^ (dice.random() < 0.1)
                 others = [name for name in RISKY_PATTERNS[1:] if dice.random() < 0.3]
                 patterns = [*([RISKY_PATTERNS[0]] if seen else []), *others] or ["none"]
-                person.respond(record["id"], {"patterns": patterns, "verdict": dice.choice(["keep", "drop"])})
+                answers[record["id"]] = {"patterns": patterns, "verdict": dice.choice(["keep", "drop"])}
+            if answers:
+                busy = True
+                person.respond_all(answers)
     pull.run(star1.root, ROUND.name, client)
     return star1
 
