@@ -85,6 +85,31 @@ def formats() -> None:
 
 
 @app.command()
+def dedup(
+    corpus: CorpusOption = DEFAULT_CORPUS,
+    methods: Annotated[str, typer.Option(help="Comma-separated: exact, near, semantic.")] = "exact,near",
+    threshold: Annotated[float, typer.Option(help="Share of word runs from which texts are near.")] = 0.7,
+    cosine: Annotated[float, typer.Option(help="Closeness of vectors from which texts are alike.")] = 0.9,
+    json: JsonOption = False,
+) -> None:
+    """Cluster prompts, their bare queries and responses that are alike; nothing is deleted.
+
+    Recipes filter on the columns `duplicate`, `prompt_duplicate` and `prompt_family` of candidates.
+
+    Example: curate dedup --methods exact,near
+    """
+    from curation import dedup as stage
+    from curation.recipe import from_options
+
+    options: dict[tuple[str, ...], Any] = {
+        ("methods",): methods.split(","),
+        ("threshold",): threshold,
+        ("cosine",): cosine,
+    }
+    _report(stage.run(corpus, from_options(stage.DedupRecipe, None, options)), json)
+
+
+@app.command()
 def status(corpus: CorpusOption = DEFAULT_CORPUS, json: JsonOption = False) -> None:
     """Show what is in the corpus: counts per table, strategy, pattern, annotator and quarantine reason."""
     from curation import console

@@ -115,10 +115,14 @@ class Corpus:
             for handle in handles:
                 handle.close()
 
+    def manifest_path(self, manifest: Manifest) -> Path:
+        """Where a manifest is kept; equal for equal work, whatever came of it."""
+        identity = [manifest.stage, [i.model_dump() for i in manifest.inputs], manifest.recipe]
+        return self.root / "manifests" / f"{manifest.stage}-{content_id(identity)[:16]}.json"
+
     def write_manifest(self, manifest: Manifest) -> Path:
         """Keep what a stage did. The name is a content id of its inputs and recipe: a rerun replaces its own."""
-        identity = [manifest.stage, [i.model_dump() for i in manifest.inputs], manifest.recipe]
-        path = self.root / "manifests" / f"{manifest.stage}-{content_id(identity)[:16]}.json"
+        path = self.manifest_path(manifest)
         write_file(path, manifest.model_dump_json(indent=2).encode() + b"\n")
         return path
 

@@ -169,7 +169,7 @@ def load(device: str | None = None) -> tuple[Any, Any]:
         from transformers.utils.logging import disable_progress_bar
     except ImportError as error:
         raise MissingExtraError("sentence-transformers", "models") from error
-    disable_progress_bar()  # it would stand between the progress lines
+    disable_progress_bar()  # type: ignore[no-untyped-call]  # it would stand between the progress lines
     source = model_path()
     try:
         model = SentenceTransformer(source, device=device, trust_remote_code=False)

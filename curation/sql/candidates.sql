@@ -3,7 +3,7 @@ create view candidates as
 select
     t.* exclude (kind), coalesce(t.kind, p.kind) as kind, p.category, p.attack, p.reference_answer,
     {labels}, {risky} as risky,
-    r.duplicate, q.prompt_duplicate, coalesce(q.family, t.prompt_id) as prompt_family,
+    r.duplicate, r.response_duplicate, q.prompt_duplicate, coalesce(q.family, t.prompt_id) as prompt_family,
     list_sort(list_distinct(list_concat(cp.benchmarks, ct.benchmarks))) as benchmarks,
     cp.id is not null or ct.id is not null as contaminated
     {annotators}
