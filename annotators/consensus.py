@@ -26,8 +26,8 @@ class Ballots(NamedTuple):
     votes: Mapping[str, bool]
     """Annotator -> its label; those that abstained are left out."""
     truth: bool | None
-    """What people say of these traces, where they say something."""
-    traces: float
+    """The majority of the people who judged these traces."""
+    traces: int
 
 
 class Reliability(NamedTuple):
@@ -55,6 +55,16 @@ class Weights(NamedTuple):
     prior: float
     """Log odds of the pattern before anybody has spoken."""
     annotators: dict[str, Reliability]
+
+
+def by_machines(ballots: Sequence[Ballots]) -> list[Ballots]:
+    """The ballots without people's votes, and without those that are empty then."""
+    found = []
+    for votes, truth, traces in ballots:
+        left = {name: vote for name, vote in votes.items() if not name.startswith("human:")}
+        if left:
+            found.append(Ballots(left, truth, traces))
+    return found
 
 
 def measured(ballots: Sequence[Ballots]) -> Weights | None:

@@ -10,17 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from annotators.agreement import Agreement, agreement, cohen, fleiss, pairwise_agreement
+from annotators.consensus import Ballots
 from curation import console
-from curation.query import Connection, connect, quoted, sql_file
+from curation.query import ballots, connect
 from curation.recipe import Recipe
 from curation.store import Corpus
 from schemas.errors import RecipeError
 from schemas.patterns import CODEBOOK, RISKY_PATTERNS
 
 PEOPLE = "people"
-
-Labels = Mapping[str, Mapping[str, bool]]
-"""Annotator -> trace -> label."""
 
 
 class AgreeRecipe(Recipe):
@@ -31,21 +29,24 @@ class AgreeRecipe(Recipe):
     patterns: tuple[str, ...] = RISKY_PATTERNS
 
 
-def compare(labels: Labels, names: Sequence[str], seed: int = 0) -> dict[str, Any]:
+def compare(cast: Sequence[Ballots], names: Sequence[str], seed: int = 0) -> dict[str, Any]:
     """How far some annotators agree on one pattern."""
-    traces = sorted({trace for name in names for trace in labels.get(name, {})})
-    units = [[labels[name][trace] for name in names if trace in labels.get(name, {})] for trace in traces]
-    by_all = [unit for unit in units if len(unit) == len(names)]
+    votes = [({**ballot.votes, PEOPLE: ballot.truth}, ballot.traces) for ballot in cast]
+    said = [([of.get(name) for name in names], traces) for of, traces in votes]
+    units = [[label for label in labels if label is not None] for labels, n in said for _ in range(n)]
     pairs = []
-    for left, right in combinations(names, 2):
-        ours, theirs = labels.get(left, {}), labels.get(right, {})
-        both = [(ours[trace], theirs[trace]) for trace in traces if trace in ours and trace in theirs]
-        pairs.append(
-            {"between": [left, right], "same": pairwise_agreement(both), "cohen": _shown(cohen(both, seed))}
-        )
+    for (left, name), (right, other) in combinations(enumerate(names), 2):
+        both = [
+            (labels[left], labels[right])
+            for labels, n in said
+            if labels[left] is not None and labels[right] is not None
+            for _ in range(n)
+        ]
+        same = pairwise_agreement(both)
+        pairs.append({"between": [name, other], "same": same, "cohen": _shown(cohen(both, seed))})
     return {
         "alpha": _shown(agreement(units, seed)),
-        "fleiss": _shown(fleiss(by_all, seed)),
+        "fleiss": _shown(fleiss([unit for unit in units if len(unit) == len(names)], seed)),
         "pairs": pairs,
     }
 
@@ -60,27 +61,19 @@ def run(corpus_dir: Path, recipe: AgreeRecipe) -> dict[str, Any]:
     known = [entry.name for entry in CODEBOOK]
     if unknown := sorted(set(recipe.patterns) - set(known)):
         raise RecipeError(f"unknown pattern {', '.join(unknown)}; the codebook has {', '.join(known)}")
-    labels = read_labels(connect(Corpus(corpus_dir)), recipe.patterns)
-    spoke = sorted({name for of_pattern in labels.values() for name in of_pattern})
-    names = list(recipe.annotators) or [name for name in spoke if name != PEOPLE]
-    if missing := sorted(set(names) - set(spoke)):
+    cast = ballots(connect(Corpus(corpus_dir)))
+    of_patterns = [ballot for pattern in recipe.patterns for ballot in cast.get(pattern, ())]
+    spoke = sorted({name for ballot in of_patterns for name in ballot.votes})
+    people = [PEOPLE] if any(ballot.truth is not None for ballot in of_patterns) else []
+    names = list(recipe.annotators) or spoke
+    if missing := sorted(set(names) - {*spoke, *people}):
         raise RecipeError(
-            f"no label by {', '.join(missing)}; those who labelled these patterns: {', '.join(spoke) or 'nobody'}"
+            f"no label by {', '.join(missing)}; those who labelled these patterns: {', '.join([*spoke, *people]) or 'nobody'}"
         )
     if len(set(names)) < 2:
         raise RecipeError(f"agreement needs two annotators; there is {', '.join(names) or 'none'}")
-    return {pattern: compare(labels[pattern], list(dict.fromkeys(names))) for pattern in recipe.patterns}
-
-
-def read_labels(connection: Connection, patterns: Sequence[str]) -> dict[str, dict[str, dict[str, bool]]]:
-    """Pattern -> annotator -> trace -> label, abstentions left out."""
-    listed = "(" + ", ".join(quoted(pattern) for pattern in patterns) + ")"
-    found: dict[str, dict[str, dict[str, bool]]] = {pattern: {} for pattern in patterns}
-    for trace_id, pattern, name, label in connection.execute(
-        sql_file("labels.sql", patterns=listed)
-    ).fetchall():
-        found[pattern].setdefault(name, {})[trace_id] = label
-    return found
+    names = list(dict.fromkeys(names))
+    return {pattern: compare(cast.get(pattern, ()), names) for pattern in recipe.patterns}
 
 
 def show(found: Mapping[str, Any]) -> None:

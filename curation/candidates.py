@@ -42,6 +42,18 @@ def pieces(opinions: Sequence[Opinion], weights: Mapping[str, Weights]) -> dict[
     return {"opinions": aggregates, "labels": labels, "annotators": structs, "risky": f"({known})"}
 
 
+def votes(opinions: Sequence[Opinion]) -> dict[str, str]:
+    """The pieces of `sql/votes.sql`, and under each pattern's name what `sql/ballots.sql` asks of that table."""
+    columns = {opinion: f"o{n}" for n, opinion in enumerate(opinions) if opinion.pattern in NAMES}
+    aggregates = "".join(f",\nbool_or(label) filter ({_is(o)}) as {c}" for o, c in columns.items())
+    found = {"opinions": aggregates}
+    for pattern in sorted({opinion.pattern for opinion in columns}):
+        voices = _of(columns, pattern)
+        names = [f"{c} as {_quoted(o.name)}" for o, c in columns.items() if o.pattern == pattern]
+        found[pattern] = ", ".join([*names, f'{_label({0: voices[0]} if 0 in voices else {})} as "$people"'])
+    return found
+
+
 Voices = dict[int, list[str]]
 """The columns that hold opinions on one pattern, by rank, highest rank first."""
 
@@ -102,11 +114,15 @@ def _sum(terms: Iterable[str]) -> str:
 def _struct(columns: dict[Opinion, str], name: str) -> str:
     mine = {opinion.pattern: column for opinion, column in columns.items() if opinion.name == name}
     fields = ", ".join(f"{pattern} := {mine.get(pattern, 'null::boolean')}" for pattern in NAMES)
-    return f'struct_pack({fields}) as "{name.replace(chr(34), chr(34) * 2)}"'
+    return f"struct_pack({fields}) as {_quoted(name)}"
 
 
 def _is(opinion: Opinion) -> str:
     return f"name = {_literal(opinion.name)} and pattern = {_literal(opinion.pattern)}"
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _literal(text: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any, get_args
 import duckdb
 import pyarrow as pa
 
-from annotators.consensus import Ballots, Policy, Weights, dawid_skene, measured
+from annotators.consensus import Ballots, Policy, Weights, by_machines, dawid_skene, measured
 from curation import candidates
 from curation.store import Corpus
 from schemas.errors import RecipeError
@@ -59,6 +59,31 @@ def connect(
     connection.execute("set enable_external_access = false")
     connection.execute("set lock_configuration = true")
     return connection
+
+
+def ballots(connection: Connection, reviewed_only: bool = False) -> dict[str, list[Ballots]]:
+    """How often each combination of votes occurs, by pattern: who votes how, people by name among them.
+
+    Args:
+        connection: of the corpus.
+        reviewed_only: leave out traces that no person has judged.
+    """
+    reviewed = "where trace_id in (select trace_id from current_annotations where rank = 0)"
+    opinions = [candidates.Opinion(*row) for row in connection.execute(sql_file("opinions.sql")).fetchall()]
+    pieces = candidates.votes(opinions)
+    only = reviewed if reviewed_only else ""
+    connection.execute(sql_file("votes.sql", opinions=pieces.pop("opinions"), only=only))
+    found = {}
+    for pattern, columns in pieces.items():
+        rows = connection.sql(sql_file("ballots.sql", columns=columns)).to_arrow_table().to_pylist()
+        found[pattern] = [_ballot(row) for row in rows]
+    connection.execute("drop table votes")
+    return found
+
+
+def _ballot(row: dict[str, Any]) -> Ballots:
+    truth, traces = row.pop("$people"), row.pop("$traces")
+    return Ballots({name: label for name, label in row.items() if label is not None}, truth, traces)
 
 
 def policy(name: str) -> Policy:
@@ -207,12 +232,9 @@ def _define_verdicts(connection: Connection, policy: Policy) -> dict[str, Weight
 def _weights(connection: Connection, policy: Policy) -> dict[str, Weights]:
     if policy in ("ranked", "majority"):
         return {}
-    ballots: dict[str, list[Ballots]] = {}
-    for pattern, votes, truth, traces in connection.execute(sql_file("ballots.sql")).fetchall():
-        said = {vote["name"]: vote["label"] for vote in votes}
-        ballots.setdefault(pattern, []).append(Ballots(said, truth, traces))
+    cast = ballots(connection, reviewed_only=policy == "weighted")
     estimate = measured if policy == "weighted" else dawid_skene
-    found = {pattern: estimate(cast) for pattern, cast in ballots.items()}
+    found = {pattern: estimate(by_machines(combinations)) for pattern, combinations in cast.items()}
     return {pattern: weights for pattern, weights in found.items() if weights}
 
 

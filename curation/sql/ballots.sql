@@ -1,15 +1,6 @@
--- How often each combination of the machine annotators' votes on a pattern occurs, and what people say of these traces.
-with people as (
-    select trace_id, pattern, label from ranked_verdicts(0) where rank = 0 and label is not null
-),
-machines as (
-    select trace_id, pattern, list({'name': name, 'label': label} order by name) as votes
-    from current_annotations
-    where rank > 0 and label is not null
-    group by trace_id, pattern
-)
-select pattern, votes, people.label as truth, count(*) as traces
-from machines
-left join people using (trace_id, pattern)
+-- How often each combination of votes on one pattern occurs ({columns}: one per annotator, and the majority of the
+-- people; no annotator's name begins with a dollar sign).
+select {columns}, count(*) as "$traces"
+from votes
 group by all
 order by all
