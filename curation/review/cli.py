@@ -69,15 +69,18 @@ def serve(
 
     folder = home or process.default_home()
     child = process.start(folder, port, _names(reviewers) or (), wheels)
-    _greet(folder)
     if child is None:
+        _greet(folder)
         console.say("it was running already; stop it with: curate review server stop")
         return
-    console.say("Ctrl-C stops it")
     try:
-        raise typer.Exit(min(1, abs(child.wait())))
+        _greet(folder)
+        console.say("Ctrl-C stops it")
+        code = child.wait()
     except KeyboardInterrupt:
         process.stop(folder)
+        code = 0
+    raise typer.Exit(min(1, abs(code)))
 
 
 @server.command()
