@@ -110,6 +110,35 @@ def dedup(
 
 
 @app.command()
+def compact(
+    corpus: CorpusOption = DEFAULT_CORPUS,
+    target_mb: Annotated[int, typer.Option(help="Size that packed part files may have.", min=1)] = 256,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Delete the files that were replaced before; packs nothing.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Pack the corpus's many small part files into a few large ones; rows, ids, mixes and locks stay valid.
+
+    Replaced files are kept for commands that opened them before. When none is running any more, delete them with --prune.
+
+    Examples:
+
+        curate compact
+
+        curate compact --prune
+    """
+    from curation import compact as stage
+    from curation import console
+
+    manifest = stage.run(corpus, stage.CompactRecipe(target_mb=target_mb, prune=prune))
+    if json:
+        console.json_result(manifest.model_dump())
+    else:
+        stage.show(manifest)
+
+
+@app.command()
 def status(corpus: CorpusOption = DEFAULT_CORPUS, json: JsonOption = False) -> None:
     """Show what is in the corpus: counts per table, strategy, pattern, annotator and quarantine reason."""
     from curation import console

@@ -46,9 +46,7 @@ def connect(
     connection.execute(f"set threads = {threads or len(os.sched_getaffinity(0))}")
     connection.execute("set preserve_insertion_order = false")
     for table, schema in TABLES.items():
-        seen = corpus.parts(table)
-        if parts is not None:
-            seen = [part for part in seen if part.name in parts.get(table, ())]
+        seen = corpus.parts(table, None if parts is None else parts.get(table, ()))
         _define_table(connection, seen, table, schema)
     connection.execute(sql_file("clusters.sql"))
     weights = _define_verdicts(connection, policy)
@@ -193,12 +191,18 @@ def identifier(name: str) -> str:
 
 
 def _define_table(connection: Connection, parts: Sequence[Path], table: str, schema: pa.Schema) -> None:
-    if parts:
-        names = ", ".join(quoted(str(part.resolve())) for part in parts)
-        connection.execute(
-            f"create view {table} as select * from read_parquet([{names}], union_by_name = true)"
-        )
+    if not parts:
+        _define_empty(connection, table, schema)
         return
+    names = ", ".join(quoted(str(part.resolve())) for part in parts)
+    rows = f"select * from read_parquet([{names}], union_by_name = true)"
+    if not set(schema.names) <= set(connection.sql(rows).columns):  # an older version wrote all of them
+        _define_empty(connection, f"{table}_columns", schema)
+        rows += f" union all by name from {table}_columns"
+    connection.execute(f"create view {table} as {rows}")
+
+
+def _define_empty(connection: Connection, table: str, schema: pa.Schema) -> None:
     connection.register("no_rows", schema.empty_table())
     connection.execute(f"create table {table} as select * from no_rows")
     connection.unregister("no_rows")

@@ -8,8 +8,9 @@ processes may query the parts at once (`curation.query`).
 import errno
 import fcntl
 import hashlib
+import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,10 @@ from schemas.manifest import FORMAT_VERSION, Manifest
 from schemas.tables import KEYS, TABLES
 
 MARKER = "corpus.json"
+PACKED = ".packed.parquet"
+"""How the name of a part ends that took the place of several (`curation.compact`)."""
+REPLACES = b"replaces"
+"""Where a packed part's file metadata names the parts that it took the place of."""
 ROW_GROUP = 8192
 FEW_VALUES = (
     "kind", "strategy", "model", "system", "source", "source_file", "category", "attack", "finish_reason", "sampling",
@@ -57,8 +62,34 @@ class Corpus:
             write_file(root / MARKER, canonical_json({"format_version": FORMAT_VERSION}) + b"\n")
         return cls(root)
 
-    def parts(self, table: str) -> list[Path]:
-        """The part files of a table, in a stable order; temporary files are never among them."""
+    def parts(self, table: str, among: Collection[str] | None = None) -> list[Path]:
+        """The part files of a table, in a stable order.
+
+        Args:
+            table: a name in TABLES.
+            among: names of parts: only the files that hold exactly their rows, even if they were packed since.
+        """
+        files = self.files(table)
+        packed = {part: replaced(part) for part in files if part.name.endswith(PACKED)}
+        if among is None:
+            hidden = set().union(*packed.values())
+            return [part for part in files if part.name not in hidden]
+        wanted, found = set(among), []
+        for part in sorted(packed, key=lambda part: (-len(packed[part]), part)):
+            if packed[part] <= wanted:
+                found.append(part)
+                wanted -= packed[part]
+        return sorted([*found, *(part for part in files if part.name in wanted)])
+
+    def missing(self, table: str, names: Collection[str]) -> list[str]:
+        """The named parts whose rows can no longer be had: they are gone, or packed together with others."""
+        found = set()
+        for part in self.parts(table, names):
+            found |= {part.name, *(replaced(part) if part.name.endswith(PACKED) else ())}
+        return sorted(set(names) - found)
+
+    def files(self, table: str) -> list[Path]:
+        """Every part file on disk, those that a packed part has replaced among them; never a temporary file."""
         return sorted((self.root / table).glob("part-*.parquet"))
 
     def append(self, table: str, rows: pa.Table) -> None:
@@ -129,8 +160,6 @@ class Corpus:
 
 def check_format_version(path: Path) -> None:
     """Refuse a marker or manifest that a newer version of this toolkit wrote."""
-    import json
-
     try:
         version = json.loads(path.read_bytes())["format_version"]
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -144,20 +173,38 @@ def check_format_version(path: Path) -> None:
         )
 
 
+def conform(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Rows under a schema: a column that an older version of this toolkit did not write is null."""
+    columns = [
+        rows[field.name] if field.name in rows.column_names else pa.nulls(rows.num_rows, field.type)
+        for field in schema
+    ]
+    return pa.Table.from_arrays(columns, names=schema.names).cast(schema)
+
+
+def replaced(part: Path) -> set[str]:
+    """Names of the parts that a packed part took the place of."""
+    return set(json.loads(pq.read_metadata(part).metadata[REPLACES]))
+
+
 def write_parquet(path: Path, table: pa.Table) -> None:
     """Write a Parquet file so that it appears whole or not at all.
 
     Raises:
         CorpusError: if the disk is full or the folder cannot be written.
     """
-    with _appearing(path) as temporary:
-        pq.write_table(
-            table,
-            temporary,
-            compression="snappy",
-            use_dictionary=[name for name in FEW_VALUES if name in table.schema.names],
-            row_group_size=ROW_GROUP,
-        )
+    write_tables(path, table.schema, [table])
+
+
+def write_tables(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
+    """Like `write_parquet`, a piece at a time."""
+    few = [name for name in FEW_VALUES if name in schema.names]
+    with (
+        _appearing(path) as temporary,
+        pq.ParquetWriter(temporary, schema, compression="snappy", use_dictionary=few) as writer,
+    ):
+        for table in tables:
+            writer.write_table(table, row_group_size=ROW_GROUP)
 
 
 def write_file(path: Path, data: bytes) -> None:

@@ -151,8 +151,7 @@ def _rows(manifest: Manifest) -> dict[str, int]:
 
 
 def _missing(locked: Lock, corpus: Corpus) -> list[str]:
-    now = snapshot(corpus).parts
-    gone = {table: sorted(set(names) - set(now.get(table, ()))) for table, names in locked.parts.items()}
+    gone = {table: corpus.missing(table, names) for table, names in locked.parts.items()}
     return [
         f"{table}: {len(names)} of {len(locked.parts[table])} parts are gone ({names[0]}, ...)"
         for table, names in gone.items()

@@ -16,6 +16,7 @@ from curation.store import Corpus, make_folder
 from curation.tokens import ESTIMATE
 from schemas.errors import CorpusError, RecipeError
 from schemas.ids import content_id
+from schemas.tables import TABLES
 
 FOLDER = ".index"
 KEPT = 3
@@ -63,7 +64,8 @@ def _source(connection: Connection, corpus: Corpus, query: str, registry: bytes)
     ).fetchall()
     parts = [
         [path.parent.name, path.name, path.stat().st_size, path.stat().st_mtime_ns]
-        for path in sorted(corpus.root.glob("*/part-*.parquet"))
+        for table in TABLES
+        for path in corpus.parts(table)
     ]
     key = content_id([query, views, registry.decode(), parts])
     path = corpus.root / FOLDER / f"candidates-{key}.parquet"

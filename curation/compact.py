@@ -1,0 +1,159 @@
+"""Compact: many small parts become a few large ones; no row and no id changes.
+
+A packed part names in its own metadata the parts that it took the place of, so it appears, and they vanish for readers,
+by one rename. The replaced files stay on disk for whoever opened them before, until they are pruned.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import Field
+
+from curation import console
+from curation.recipe import Recipe
+from curation.store import PACKED, REPLACES, ROW_GROUP, Corpus, conform, replaced, write_tables
+from curation.versions import versions
+from schemas.ids import canonical_json, content_id
+from schemas.manifest import Counts, Manifest
+from schemas.tables import TABLES
+
+STAGE = "compact"
+
+
+class CompactRecipe(Recipe):
+    """What to pack."""
+
+    target_mb: int = Field(256, ge=1)
+    """Size that packed parts may have; parts of half of it and more stay as they are."""
+    prune: bool = False
+    """Delete the files of parts that were replaced before, instead of packing."""
+
+
+class Outcome(NamedTuple):
+    """What became of a table's parts."""
+
+    before: int
+    after: int
+    replaced: int
+    """Files on disk that a packed part has replaced; pruning deletes them."""
+    replaced_bytes: int
+
+
+def groups(sizes: Sequence[int], target: int) -> list[list[int]]:
+    """Which parts to pack together, as positions: neighbours, up to a size; one part alone is no group.
+
+    Args:
+        sizes: bytes of each part.
+        target: bytes that a packed part may have.
+    """
+    found: list[list[int]] = []
+    group: list[int] = []
+    room = target
+    for position, size in enumerate(sizes):
+        if size >= target // 2:
+            continue
+        if size > room:
+            found.append(group)
+            group, room = [], target
+        group.append(position)
+        room -= size
+    return [group for group in [*found, group] if len(group) > 1]
+
+
+def run(corpus_dir: Path, recipe: CompactRecipe) -> Manifest:
+    """Pack the small parts of every table, or delete those that were replaced.
+
+    Raises:
+        CorpusError: if there is no corpus, or it cannot be written.
+    """
+    corpus = Corpus(corpus_dir)
+    outcomes, counts = {}, Counts()
+    with console.progress(STAGE) as advance:
+        for table in TABLES:
+            before = corpus.parts(table)
+            if not before:
+                continue
+            counts.rows += len(before)
+            with corpus.writing(table):
+                done = (
+                    _prune(corpus, table) if recipe.prune else _pack(corpus, table, recipe.target_mb * 2**20)
+                )
+            advance(done)
+            outcomes[table] = _outcome(corpus, table, len(before))
+    counts.kept = counts.rows
+    manifest = Manifest(
+        stage=STAGE,
+        recipe=recipe.model_dump(),
+        recipe_id=content_id(recipe.model_dump()),
+        versions=versions("lrm-curate", "pyarrow"),
+        counts=counts,
+        summary={table: outcome._asdict() for table, outcome in outcomes.items()},
+    )
+    corpus.write_manifest(manifest)
+    return manifest
+
+
+def _pack(corpus: Corpus, table: str, target: int) -> int:
+    parts = corpus.parts(table)
+    for group in groups([part.stat().st_size for part in parts], target):
+        chosen = [parts[position] for position in group]
+        names = {name for part in chosen for name in ({part.name} | _before(part))}
+        schema = TABLES[table].with_metadata({REPLACES: canonical_json(sorted(names))})
+        path = corpus.root / table / f"part-{content_id(sorted(names))}{PACKED}"
+        write_tables(path, schema, _rows(chosen, schema))
+    return len(parts)
+
+
+def _before(part: Path) -> set[str]:
+    return replaced(part) if part.name.endswith(PACKED) else set()
+
+
+def _rows(parts: Sequence[Path], schema: pa.Schema) -> Iterator[pa.Table]:
+    """The rows of some parts, a full row group at a time."""
+    waiting: list[pa.Table] = []
+    for part in parts:
+        with pq.ParquetFile(part) as file:
+            for batch in file.iter_batches(batch_size=ROW_GROUP):
+                waiting.append(conform(pa.Table.from_batches([batch]), schema))
+                if sum(table.num_rows for table in waiting) >= ROW_GROUP:
+                    yield pa.concat_tables(waiting)
+                    waiting = []
+    if waiting:
+        yield pa.concat_tables(waiting)
+
+
+def _prune(corpus: Corpus, table: str) -> int:
+    gone = _replaced(corpus, table)
+    for part in gone:
+        part.unlink()
+    return len(gone)
+
+
+def _replaced(corpus: Corpus, table: str) -> list[Path]:
+    seen = set(corpus.parts(table))
+    return [part for part in corpus.files(table) if part not in seen]
+
+
+def _outcome(corpus: Corpus, table: str, before: int) -> Outcome:
+    left = _replaced(corpus, table)
+    return Outcome(
+        before=before,
+        after=len(corpus.parts(table)),
+        replaced=len(left),
+        replaced_bytes=sum(part.stat().st_size for part in left),
+    )
+
+
+def show(manifest: Manifest) -> None:
+    """Print what became of the parts, for a person."""
+    rows = [
+        {"table": table, **counts} for table, counts in manifest.summary.items() if isinstance(counts, dict)
+    ]
+    console.show_rows(["table", *Outcome._fields], rows)
+    if any(row["replaced"] for row in rows):
+        console.say(
+            "replaced files stay for readers that opened them before; delete them with: curate compact --prune"
+        )
