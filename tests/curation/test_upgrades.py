@@ -1,0 +1,70 @@
+"""The oldest corpus and mix in the repository still read (tests/fixtures/format-1, by the first version that wrote any)."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from curation.cli import app
+from curation.compact import CompactRecipe
+from curation.compact import run as compact
+from curation.query import connect, select
+from curation.store import Corpus
+from schemas.errors import CorpusError
+from schemas.manifest import FORMAT_VERSION
+from schemas.tables import TABLES
+from sft.mix import read_mix
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+
+
+@pytest.fixture(params=sorted(folder.name for folder in FIXTURES.glob("format-*")))
+def old(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    shutil.copytree(FIXTURES / str(request.param), tmp_path / "old")
+    return tmp_path / "old"
+
+
+def curate(*args: object) -> str:
+    done = CliRunner().invoke(app, [str(arg) for arg in args])
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def test_an_old_corpus_has_todays_columns(old: Path) -> None:
+    connection = connect(Corpus(old / "corpus"))
+    for table, schema in TABLES.items():
+        found = select(connection, f"select * from {table}")
+        assert set(schema.names) <= set(found.column_names)
+    assert (
+        select(connection, "select count(*) as n from candidates where parent_id is null")["n"][0].as_py()
+        == 8
+    )
+
+
+def test_every_stage_goes_on_with_an_old_corpus(old: Path) -> None:
+    corpus = old / "corpus"
+    curate("annotate", "--annotators", "rules", "--corpus", corpus)
+    curate("dedup", "--methods", "exact", "--corpus", corpus)
+    curate("build-mix", old / "recipe.yaml", "--corpus", corpus, "--out", old / "new")
+    row = json.loads(curate("sql", "select trace_id from candidates limit 1", "--corpus", corpus, "--json"))[
+        0
+    ]
+    assert row["trace_id"] in curate("why", row["trace_id"], "--corpus", corpus)
+    compact(corpus, CompactRecipe())
+    assert json.loads(curate("status", "--corpus", corpus, "--json"))["tables"]["traces"]["rows"] == 8
+
+
+def test_an_old_mix_reads_and_compares(old: Path) -> None:
+    curate("build-mix", old / "recipe.yaml", "--corpus", old / "corpus", "--out", old / "new")
+    assert len(read_mix(old / "mix").rows) == 5
+    assert "old" in curate("diff", old / "mix", old / "new", "--corpus", old / "corpus")
+
+
+@pytest.mark.parametrize("marker", ["corpus/corpus.json", "mix/manifest.json"])
+def test_a_newer_format_is_a_clear_error(old: Path, marker: str) -> None:
+    path = old / marker
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format_version": FORMAT_VERSION + 1}))
+    with pytest.raises(CorpusError, match="newer than this toolkit knows"):
+        Corpus(old / "corpus") if "corpus" in marker else read_mix(old / "mix")
