@@ -122,7 +122,7 @@ def open_round(corpus: Corpus, name: str) -> Round:
     if not path.exists():
         known = ", ".join(round_names(corpus)) or "none yet"
         raise CorpusError(
-            f'{corpus.root}: no review round "{name}"; there are: {known}; make one with: curate review push'
+            f'{corpus.root}: no review round "{name}"; there are: {known}; make one with: curate review push (or curate review export, without a server)'
         )
     settings = _settings(path)
     if settings.pop("codebook_version", None) != CODEBOOK_VERSION:

@@ -1,0 +1,241 @@
+"""Crash safety: every stage is killed with SIGKILL at random moments, run again, and compared with an undisturbed run.
+
+Each trial starts from the same state, is killed once or several times, then runs to its end; its tables (by content, keys
+unique), mixes, weights and scores must equal those of the run that nobody disturbed. Prints how many trials were killed
+and how many came out different, which must be none.
+
+    python -m benchmarks crash          # 200 kills; CRASH_KILLS=20 for fewer
+"""
+
+import hashlib
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow.parquet as pq
+
+from benchmarks.ingest import write_rows
+from curation.store import Corpus
+from schemas.tables import KEYS, TABLES
+
+KILLS = int(os.environ.get("CRASH_KILLS", "200"))
+SAMPLES = Path(str(files("curation") / "samples"))
+
+
+class Stage(NamedTuple):
+    """A command line, and where what it makes is to be looked for."""
+
+    name: str
+    command: Sequence[str]
+    makes: Sequence[str]
+    """Corpora, mixes, or files with weights or scores."""
+    weight: int = 1
+    """Share of the kills."""
+    keeps: bool = False
+    """Whether all content stays as it is."""
+
+
+STAGES = (
+    Stage("ingest", ("curate", "ingest", "big.jsonl", "--kind", "harmful", "--corpus", "big"), ("big",), 3),
+    Stage("annotate", ("curate", "annotate", "--annotators", "rules", "--corpus", "big"), ("big",), 3),
+    Stage("dedup", ("curate", "dedup", "--methods", "exact,near", "--corpus", "big"), ("big",), 3),
+    Stage("compact", ("curate", "compact", "--target-mb", "1000", "--corpus", "many"), ("many",), 3, keeps=True),
+    Stage("generate", ("curate", "generate", "--model", "base", "--engine", "transformers", "--strategies", "default,improved",
+                       "--limit", "40", "--max-new-tokens", "12", "--corpus", "small"), ("small",), 2),
+    Stage("review import", ("curate", "review", "import", "reviews.jsonl", "--corpus", "small"), ("small",), 2),
+    Stage("build-mix", ("curate", "build-mix", "mix.yaml", "--corpus", "small", "--out", "mix"), ("mix",), 3),
+    Stage("train", ("sft", "run", "train.yaml"), ("run/model",), 1),
+    Stage("score", ("sft", "score", "run", "--corpus", "small", "--suite", "safety", "--max-new-tokens", "12"), ("small",), 1),
+)  # fmt: skip
+
+
+def prepare(folder: Path, rows: int) -> None:
+    """Inputs of every stage: a corpus of made-up text, the bundled samples, a tiny model."""
+    from sft.tiny import make_model, make_tokenizer, own_family
+
+    write_rows(folder / "big.jsonl", rows)
+    samples = [json.loads(line) for line in (SAMPLES / "traces.jsonl").read_text("utf-8").splitlines()]
+    texts = sorted("\n".join([row["prompt"], row["reasoning"], row["answer"]]) for row in samples)
+    make_model(folder / "base", make_tokenizer(own_family(), texts, 512), layers=1, hidden=32)
+    curate(folder, "curate", "ingest", str(SAMPLES / "traces.jsonl"), str(SAMPLES / "eval_prompts.jsonl"), "--corpus", "small")  # fmt: skip
+    curate(folder, "curate", "annotate", "--annotators", "rules", "--corpus", "small")
+    corpus = Corpus.create(folder / "many")
+    for batch in Corpus(folder / "small").scan("traces", batch_rows=2):
+        corpus.append_rows("traces", batch.to_pylist())
+    curate(
+        folder,
+        "curate",
+        "review",
+        "export",
+        "round.jsonl",
+        "--where",
+        "true",
+        "--traces",
+        "500",
+        "--corpus",
+        "small",
+    )
+    tasks = [json.loads(text) for text in (folder / "round.jsonl").read_text("utf-8").splitlines()]
+    reviews = [{"trace_id": task["trace_id"], "reviewer": "ann", "patterns": ["none"]} for task in tasks]
+    (folder / "reviews.jsonl").write_text("".join(json.dumps(review) + "\n" for review in reviews))
+    (folder / "mix.yaml").write_text("name: x\nparts:\n  a: {where: \"kind = 'harmful'\", take: 20}\n")
+    settings = {
+        "model": "base", "mix": "mix", "out": "run", "max_steps": 12, "save_steps": 2, "bf16": False, "max_length": 1024,
+        "per_device_train_batch_size": 2, "gradient_accumulation_steps": 1, "gradient_checkpointing": False,
+    }  # fmt: skip
+    (folder / "train.yaml").write_text(json.dumps(settings))
+
+
+def environment() -> dict[str, str]:
+    """One thread a process: tiny models are slower with more."""
+    return os.environ | {"OMP_NUM_THREADS": "1"}
+
+
+def line(command: Sequence[str]) -> list[str]:
+    """The command, in this very environment."""
+    module = {"curate": "curation.cli", "sft": "sft.cli"}[command[0]]
+    return [sys.executable, "-c", f"from {module} import main; main()", *command[1:]]
+
+
+def curate(folder: Path, *command: str) -> None:
+    """Run a command to its end."""
+    subprocess.run(line(command), cwd=folder, env=environment(), check=True, capture_output=True)
+
+
+def killed(folder: Path, command: Sequence[str], after: float) -> bool:
+    """Run a command and kill it, with its children, after some seconds; false if it ended before."""
+    running = subprocess.Popen(
+        line(command), cwd=folder, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+        running.wait(after)
+        return False
+    except subprocess.TimeoutExpired:
+        os.killpg(running.pid, 9)
+        running.wait()
+        return True
+
+
+def content(folder: Path, makes: Sequence[str]) -> dict[str, str]:
+    """Hashes of everything that a stage made: tables by content, other files by their bytes.
+
+    Raises:
+        AssertionError: if a table has a key twice.
+    """
+    found: dict[str, str] = {}
+    for name in makes:
+        place = folder / name
+        if not place.exists():
+            continue
+        found |= dict(tables(Corpus(place)) if (place / "corpus.json").is_file() else hashes(place))
+    return found
+
+
+def tables(corpus: Corpus) -> Iterator[tuple[str, str]]:
+    """The rows of every table, in the order of their keys."""
+    for table in TABLES:
+        rows = [row for part in corpus.parts(table) for row in pq.read_table(part).to_pylist()]
+        keys = [tuple(str(row[name]) for name in KEYS[table]) for row in rows]
+        assert len(set(keys)) == len(keys), f"{table}: a key twice"
+        lines = sorted(
+            json.dumps(
+                {k: v for k, v in row.items() if k not in ("updated_at",)}, sort_keys=True, default=str
+            )
+            for row in rows
+        )
+        yield f"{corpus.root.name}/{table}", hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def hashes(folder: Path) -> Iterator[tuple[str, str]]:
+    """The bytes of every file of a folder."""
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        yield str(path.relative_to(folder)), hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def trials(
+    stage: Stage, before: Path, after: Path, seconds: float, kills: int, chance: random.Random
+) -> list[str]:
+    """Kill a stage so many times in all, in trials of one to three kills; returns what came out different.
+
+    Args:
+        stage: the stage.
+        before: the state that it starts from.
+        after: the state that it leaves undisturbed.
+        seconds: how long it takes undisturbed.
+        kills: how many kills.
+        chance: decides the moments.
+    """
+    wanted, faults, done = content(after, stage.makes), [], 0
+    while done < kills:
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch) / "state"
+            shutil.copytree(before, folder)
+            moments = [
+                round(chance.uniform(0.25, 1.0) * seconds, 3)
+                for _ in range(min(chance.randint(1, 3), kills - done))
+            ]
+            for moment in moments:
+                killed(folder, stage.command, moment)
+            done += len(moments)
+            try:
+                curate(folder, *stage.command)
+                found = content(folder, stage.makes)
+            except (subprocess.CalledProcessError, AssertionError) as error:
+                faults.append(f"{stage.name} killed after {moments} s: {error}")
+                continue
+            if different := sorted(
+                key for key in wanted.keys() | found.keys() if wanted.get(key) != found.get(key)
+            ):
+                faults.append(f"{stage.name} killed after {moments} s: {', '.join(different)} differ")
+    return faults
+
+
+def measure(
+    kills: int = KILLS, rows: int = 20_000, stages: Sequence[Stage] = STAGES, seed: int = 0
+) -> dict[str, object]:
+    """Run the harness; returns the kills per stage and every difference."""
+    chance = random.Random(seed)
+    faults: list[str] = []
+    counts: dict[str, int] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        before = Path(scratch) / "0"
+        before.mkdir()
+        prepare(before, rows)
+        for number, stage in enumerate(STAGES, 1):
+            after = Path(scratch) / str(number)
+            shutil.copytree(before, after)
+            start = time.perf_counter()
+            curate(after, *stage.command)
+            seconds = time.perf_counter() - start
+            same = content(after, stage.makes) == content(before, stage.makes)
+            assert same == stage.keeps, f"{stage.name} did nothing"
+            if stage in stages:
+                share = max(1, round(kills * stage.weight / sum(s.weight for s in stages)))
+                counts[stage.name] = share
+                found = trials(stage, before, after, seconds, share, chance)
+                print(
+                    f"{stage.name}: {share} kills within {seconds:.1f} s each, {len(found)} different",
+                    flush=True,
+                )
+                faults += found
+            shutil.rmtree(before)
+            before = after
+    return {"kills": sum(counts.values()), "stages": counts, "faults": faults}
+
+
+def main() -> None:
+    """Print the result as a JSON line."""
+    found = measure()
+    print(json.dumps({"benchmark": "crash", **found}))
+    if found["faults"]:
+        sys.exit("crash: a killed run did not end like the undisturbed one")

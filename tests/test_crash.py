@@ -1,0 +1,39 @@
+"""The crash harness: it kills, and it notices when a killed run does not end like the others."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from benchmarks import crash
+
+INGEST = crash.STAGES[0]
+
+
+@pytest.fixture(scope="module")
+def states(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Before and after an undisturbed ingest."""
+    before, after = tmp_path_factory.mktemp("before"), tmp_path_factory.mktemp("after")
+    for folder in (before, after):
+        crash.write_rows(folder / "big.jsonl", 20_000)
+    crash.curate(after, *INGEST.command)
+    return before, after
+
+
+def test_a_killed_ingest_ends_like_an_undisturbed_one(states: tuple[Path, Path]) -> None:
+    assert crash.trials(INGEST, *states, seconds=1.5, kills=3, chance=random.Random(1)) == []
+
+
+def test_the_harness_notices_a_row_that_is_missing(states: tuple[Path, Path], tmp_path: Path) -> None:
+    short = tmp_path / "short"
+    short.mkdir()
+    lines = (states[0] / "big.jsonl").read_bytes().splitlines(keepends=True)
+    (short / "big.jsonl").write_bytes(b"".join(lines[:-1]))
+    (fault,) = crash.trials(INGEST, short, states[1], seconds=0.5, kills=1, chance=random.Random(1))
+    assert "big/traces differ" in fault or "big/prompts, big/traces differ" in fault
+
+
+def test_a_process_is_really_killed(states: tuple[Path, Path], tmp_path: Path) -> None:
+    assert crash.killed(
+        states[0], ("curate", "ingest", "big.jsonl", "--corpus", str(tmp_path / "c")), after=0.2
+    )
