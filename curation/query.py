@@ -103,7 +103,7 @@ def select(connection: Connection, query: str) -> pa.Table:
         RecipeError: if the query is not exactly one SELECT, or DuckDB rejects it; says where in the query.
     """
     try:
-        statements = connection.extract_statements(query)
+        statements = connection.extract_statements(_sound(query))
         if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
             raise RecipeError("only one SELECT statement is allowed here; the corpus is read-only")
         return connection.sql(query).to_arrow_table()
@@ -118,7 +118,7 @@ def check_condition(connection: Connection, condition: str) -> None:
         RecipeError: with DuckDB's explanation.
     """
     try:
-        duckdb.SQLExpression(condition)  # one expression, so nothing can break out of the brackets below
+        duckdb.SQLExpression(_sound(condition))  # one expression, so nothing can break out of the brackets below
     except duckdb.Error as error:
         raise RecipeError(_explain(error)) from error
     # The newline keeps a trailing `--` comment from swallowing the bracket.
@@ -132,11 +132,19 @@ def check_order(connection: Connection, expression: str) -> None:
         RecipeError: with DuckDB's explanation.
     """
     try:
-        duckdb.SQLExpression(expression)
+        duckdb.SQLExpression(_sound(expression))
     except duckdb.Error as error:
         raise RecipeError(_explain(error)) from error
     rows = "(select *, ''::varchar as part, 0 as tokens from candidates)"
     select(connection, f"select ({expression}\n) from {rows} limit 0")
+
+
+def _sound(sql: str) -> str:
+    try:
+        sql.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise RecipeError(f"character {error.start + 1} of the SQL is half of a character; write it anew") from error
+    return sql
 
 
 def prompts_where(
@@ -148,7 +156,7 @@ def prompts_where(
         RecipeError: if it is not one boolean SQL expression.
     """
     try:
-        duckdb.SQLExpression(condition)
+        duckdb.SQLExpression(_sound(condition))
         query = connection.sql(
             sql_file("generate_prompts.sql", where=condition),
             params={"seed": str(seed), "limit": limit or 2**62},

@@ -132,7 +132,10 @@ def _parse(path: Path, text: bytes) -> tuple[Any, Lines]:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         lines = dict(_walk(path, node, ())) if node else {}
         return yaml.safe_load(text), Lines(path, {place: (path, line) for place, line in lines.items()})
-    except (yaml.YAMLError, UnicodeError) as error:
+    except (
+        yaml.YAMLError,
+        ValueError,
+    ) as error:  # PyYAML lets impossible dates and numbers through as ValueError
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or str(error)
         raise RecipeError(f"{path}:{mark.line + 1 if mark else 1}: not valid YAML: {problem}") from error
@@ -181,6 +184,10 @@ def _walk(path: Path, node: yaml.Node, location: Location) -> Iterator[tuple[Loc
     if isinstance(node, yaml.MappingNode):
         seen = set()
         for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise RecipeError(
+                    f"{path}:{key.start_mark.line + 1}: a key must be a word, not a list or a mapping"
+                )
             if key.value in seen:
                 raise RecipeError(f"{path}:{key.start_mark.line + 1}: {key.value!r} is given twice; keep one")
             seen.add(key.value)
