@@ -37,7 +37,7 @@ def hub_sources(name: str) -> list[Source]:
     """The splits of a data set on the hub, downloaded into the library's cache.
 
     Args:
-        name: "owner/name".
+        name: "owner/name", or "owner/name/configuration".
 
     Raises:
         DataError: if it is not there or the hub cannot be reached.
@@ -45,7 +45,7 @@ def hub_sources(name: str) -> list[Source]:
     import datasets
 
     try:
-        found = datasets.load_dataset(name)
+        found = datasets.load_dataset(*_configured(name))
     except ConnectionError as error:
         raise DataError(
             f"hf:{name}: the hub is out of reach ({error}); fetch the data where there is a network, "
@@ -54,6 +54,13 @@ def hub_sources(name: str) -> list[Source]:
     except Exception as error:  # the hub's and the library's errors share no base
         raise DataError(f"hf:{name}: cannot be loaded ({error}); check the name on the hub") from error
     return _sources(f"hf:{name}", found)
+
+
+def _configured(name: str) -> tuple[str, ...]:
+    """A hub name, and the configuration behind it if there is one."""
+    owner, _, rest = name.partition("/")
+    repository, _, configuration = rest.partition("/")
+    return (f"{owner}/{repository}", configuration) if configuration else (name,)
 
 
 def _sources(name: str, found: Any) -> list[Source]:

@@ -1,0 +1,199 @@
+"""`curate decontaminate`: find evaluation prompts in prompts, reasoning and answers, with the words that show it.
+
+Nothing is deleted: build-mix refuses what is found unless the recipe's `allow_benchmarks` names the benchmark. Parts of the
+corpus that were compared with the same sets under the same settings before are not read again. What was found stays, also
+when a later run asks for more.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import Field
+
+from curation import console
+from curation.decontaminate import matching
+from curation.decontaminate.registry import Benchmark
+from curation.query import connect, select
+from curation.recipe import Recipe
+from curation.store import PACKED, Corpus, replaced
+from curation.versions import versions
+from schemas.ids import content_id
+from schemas.manifest import Counts, Manifest
+
+STAGE = "decontaminate"
+Method = Literal["ngram13", "ngram8", "near", "semantic"]
+FIELDS = {"prompts": {"text": "prompt"}, "traces": {"reasoning": "reasoning", "answer": "answer"}}
+"""Columns of a table that are compared, and what they are called in `contamination`."""
+BATCH_ROWS = 2048
+
+
+class DecontaminateRecipe(Recipe):
+    """What `curate decontaminate` may be told."""
+
+    methods: Annotated[tuple[Method, ...], Field(min_length=1)] = ("ngram13", "ngram8", "near")
+    share: Annotated[float, Field(gt=0, le=1)] = 0.7
+    """How much of an evaluation prompt the runs shared by `ngram8` must cover."""
+    near: Annotated[float, Field(gt=0, le=1)] = 0.8
+    """How much of an evaluation prompt's words must be there in order for `near`."""
+    cosine: Annotated[float, Field(gt=0, le=1)] = 0.9
+    """Prompts with sentence vectors at least this close are found by `semantic`."""
+
+
+class Targets(NamedTuple):
+    """All evaluation prompts of a run, ready to be looked for."""
+
+    names: list[str]
+    """The benchmark of each."""
+    rows: list[str]
+    """What each is called there."""
+    runs: matching.Targets
+    vectors: "np.ndarray[Any, np.dtype[np.float32]] | None"
+
+
+def prepare(benchmarks: Sequence[Benchmark], methods: Sequence[str]) -> Targets:
+    """Index evaluation prompts; raises MissingExtraError if `semantic` lacks sentence-transformers."""
+    texts = [text for benchmark in benchmarks for text in benchmark.texts]
+    runs = matching.make_targets(texts, [method for method in methods if method in matching.METHODS])
+    vectors = None
+    if "semantic" in methods:
+        from curation import neighbours
+
+        vectors = neighbours.embed(texts)
+    return Targets(
+        [benchmark.name for benchmark in benchmarks for _ in benchmark.texts],
+        [row for benchmark in benchmarks for row in benchmark.rows],
+        runs,
+        vectors,
+    )
+
+
+def found_in(
+    texts: pa.Array, field: str, targets: Targets, recipe: DecontaminateRecipe
+) -> Iterator[matching.Hit]:
+    """Every evaluation prompt in some texts of one field."""
+    yield from matching.find(texts, targets.runs, recipe.share, recipe.near, field == "prompt")
+    if targets.vectors is not None and field == "prompt":
+        from curation import neighbours
+
+        there = texts.to_pylist()
+        for close in neighbours.close_pairs(neighbours.embed(there), targets.vectors, recipe.cosine):
+            for text, target, score in zip(close.left, close.right, close.cosine, strict=True):
+                yield matching.Hit(int(text), int(target), "semantic", float(score), ((0, len(there[text])),))
+
+
+def run(corpus_dir: Path, benchmarks: Sequence[Benchmark], recipe: DecontaminateRecipe) -> Manifest:
+    """Compare what was not compared yet, and say how the corpus stands.
+
+    Raises:
+        CorpusError: if the corpus is missing or cannot be written.
+        MissingExtraError: if `semantic` is asked for and sentence-transformers is not installed.
+    """
+    corpus = Corpus(corpus_dir)
+    settings = recipe.model_dump(mode="json")
+    manifest = Manifest(
+        stage=STAGE,
+        inputs=[benchmark.file for benchmark in benchmarks],
+        recipe=settings | {"benchmarks": [benchmark.name for benchmark in benchmarks]},
+        recipe_id=content_id(settings),
+        versions=versions("lrm-curate", "numpy"),
+    )
+    with corpus.writing("contamination"):
+        done = _done(corpus, manifest)
+        todo = [(table, part) for table in FIELDS for part in corpus.parts(table) if not _names(part) <= done]
+        if todo:
+            _compare(corpus, todo, prepare(benchmarks, recipe.methods), recipe, manifest, done)
+        else:
+            console.say("decontaminate: nothing new to compare")
+    finished = manifest.model_copy(update={"counts": _counts(corpus), "summary": _summary(corpus, done)})
+    corpus.write_manifest(finished)
+    return finished
+
+
+def _compare(
+    corpus: Corpus, todo: Sequence[tuple[str, Path]], targets: Targets, recipe: DecontaminateRecipe, manifest: Manifest,
+    done: set[str],
+) -> None:  # fmt: skip
+    known = corpus.keys("contamination")
+    total = sum(pq.read_metadata(part).num_rows for _, part in todo)
+    with console.progress(STAGE, total=total, unit="rows") as advance:
+        for table, part in todo:
+            hits: dict[tuple[str, ...], dict[str, Any]] = {}
+            for rows in _batches(part, table):
+                for hit in _hits(rows, table, targets, recipe):
+                    hits.setdefault(
+                        tuple(hit[name] for name in ("field", "id", "benchmark", "benchmark_row", "method")),
+                        hit,
+                    )
+                advance(rows.num_rows)
+            corpus.append_rows("contamination", [hit for key, hit in hits.items() if key not in known])
+            known |= hits.keys()
+            done |= _names(part)
+            corpus.write_manifest(manifest.model_copy(update={"summary": {"compared": sorted(done)}}))
+
+
+def _batches(part: Path, table: str) -> Iterator[pa.RecordBatch]:
+    key = "prompt_id" if table == "prompts" else "trace_id"
+    with pq.ParquetFile(part) as file:
+        yield from file.iter_batches(BATCH_ROWS, columns=[key, *FIELDS[table]])
+
+
+def _hits(
+    rows: pa.RecordBatch, table: str, targets: Targets, recipe: DecontaminateRecipe
+) -> Iterator[dict[str, Any]]:
+    ids = rows.column("prompt_id" if table == "prompts" else "trace_id")
+    for column, field in FIELDS[table].items():
+        for hit in found_in(rows.column(column), field, targets, recipe):
+            yield {
+                "field": field,
+                "id": ids[hit.text].as_py(),
+                "benchmark": targets.names[hit.target],
+                "benchmark_row": targets.rows[hit.target],
+                "method": hit.method,
+                "score": hit.score,
+                "spans": [{"field": field, "start": start, "end": end} for start, end in hit.spans],
+            }
+
+
+def _names(part: Path) -> set[str]:
+    return replaced(part) if part.name.endswith(PACKED) else {part.name}
+
+
+def _done(corpus: Corpus, manifest: Manifest) -> set[str]:
+    path = corpus.manifest_path(manifest)
+    if not path.is_file():
+        return set()
+    compared: Any = Manifest.model_validate_json(path.read_bytes()).summary.get("compared", [])
+    return set(compared)
+
+
+def _counts(corpus: Corpus) -> Counts:
+    query = "select benchmarks[1] as benchmark, count(*) as n from candidates group by all order by all"
+    counts = Counts()
+    for row in select(connect(corpus), query).to_pylist():
+        counts.rows += row["n"]
+        if row["benchmark"]:
+            counts.add("filtered", row["benchmark"], row["n"])
+        else:
+            counts.kept += row["n"]
+    return counts
+
+
+def _summary(corpus: Corpus, done: set[str]) -> dict[str, object]:
+    query = """select benchmark, method, field, count(distinct id) as texts, count(distinct benchmark_row) as benchmark_rows
+        from contamination group by all order by all"""
+    return {"compared": sorted(done), "found": select(connect(corpus), query).to_pylist()}
+
+
+def show(manifest: Manifest) -> None:
+    """Print what was found, for a person."""
+    console.say_counts(STAGE, manifest.counts)
+    found: Any = manifest.summary["found"]
+    if found:
+        console.show_rows(list(found[0]), found)
+        console.say(
+            'the words: curate sql "select * from contamination"; a mix refuses these unless allow_benchmarks names them'
+        )
