@@ -4,6 +4,7 @@ Prompts are rendered here and sent as token ids, so what the model sees is the c
 The surprise: on a CPU a seed per request kills vLLM's engine, so there one seed serves the whole session.
 """
 
+import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from annotators.split import CLOSE, OPEN
 from curation.engines import FinishReason, Message, Reply, Sampling, take_apart
 from curation.engines.prompting import Rendered, render
+from curation.engines.reaper import take_along
 from curation.engines.streaming import Answered, Question, in_order
 from curation.engines.weights import fingerprint, load_tokenizer, locate
 from curation.recipe import Recipe
@@ -191,8 +193,9 @@ def _start(model: str, settings: VllmSettings, seed: int, lora: bool) -> Any:
         options["gpu_memory_utilization"] = settings.gpu_memory
     if lora:
         options |= {"enable_lora": True, "max_lora_rank": settings.max_lora_rank}
+    others = {child.pid for child in multiprocessing.active_children()}
     try:
-        return LLM(
+        llm = LLM(
             model=model,
             seed=seed,
             tensor_parallel_size=settings.tensor_parallel,
@@ -206,6 +209,9 @@ def _start(model: str, settings: VllmSettings, seed: int, lora: bool) -> Any:
         )
     except (ValueError, RuntimeError, OSError) as error:
         raise EngineError(f"{model}: vLLM cannot load it ({str(error).strip()[-300:]})") from error
+    started = {child.pid for child in multiprocessing.active_children()} - others
+    take_along(pid for pid in started if pid)
+    return llm
 
 
 def _adapter(folder: str) -> Any:
