@@ -50,6 +50,12 @@ def _ensemble() -> Annotator:
     return ensemble()
 
 
+def _safety_classifier(folder: str) -> Annotator:
+    from annotators.safety_classifier import safety_classifier
+
+    return safety_classifier(Path(folder))
+
+
 FACTORIES: dict[str, Callable[[], Annotator]] = {
     "rules": _rules,
     "embedding": _embedding,
@@ -79,11 +85,20 @@ def get(name: str, model: Model | None = None, guard_prompt: str | None = None) 
                 f"annotator {name!r} asks a model; name it with --model, and --base-url for a server"
             )
         return MODEL_FACTORIES[family](model, which, guard_prompt)
+    if family == "safety_classifier":
+        return _safety_classifier(which)
     if found := _plug_ins().get(name):
         return _build(name, found.load(), model)
     if which:
         return _build(name, _function(name, family, which), model)
-    known = sorted({*FACTORIES, *(f"{family}:NAME" for family in MODEL_FACTORIES), *_plug_ins()})
+    known = sorted(
+        {
+            *FACTORIES,
+            "safety_classifier:FOLDER",
+            *(f"{family}:NAME" for family in MODEL_FACTORIES),
+            *_plug_ins(),
+        }
+    )
     raise RecipeError(f"unknown annotator {name!r}; known here: {', '.join(known)}, or module:function")
 
 

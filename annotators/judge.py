@@ -237,9 +237,8 @@ def _verdict(pattern: str, finding: Finding, trace: Trace) -> Verdict:
 
 
 def _spans(entry: Pattern, quotes: Sequence[str], trace: Trace) -> tuple[Span, ...]:
-    fields: tuple[Literal["reasoning", "answer"], ...] = (
-        ("reasoning", "answer") if entry.judged_on == "both" else (entry.judged_on,)
-    )
+    readable: tuple[Literal["reasoning", "answer"], ...] = ("reasoning", "answer")
+    fields = [field for field in readable if entry.judged_on in (field, "both")]
     found = []
     for quote in quotes[:QUOTES]:
         for field in fields:

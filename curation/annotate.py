@@ -238,7 +238,8 @@ def _manifest(corpus: Corpus, recipe: AnnotateRecipe, opened: Opened, failed: di
 
 def _settings(recipe: AnnotateRecipe, opened: Opened) -> dict[str, Any]:
     """The recipe as a manifest keeps it: the model by name, no path or address of somebody's machine."""
-    settings: dict[str, Any] = {"annotators": recipe.annotators}
+    names = [annotator.name if "/" in given else given for given, annotator in opened.annotators.items()]
+    settings: dict[str, Any] = {"annotators": names}
     if opened.model and recipe.engine:
         settings |= {"model": opened.model.name, "engine": recipe.engine.kind}
         settings |= {"price_in": recipe.price_in, "price_out": recipe.price_out}

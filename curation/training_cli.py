@@ -26,3 +26,75 @@ def train_annotator(
             console.result(
                 f"  {annotator:10} {name:26} P {score['precision']:.2f}  R {score['recall']:.2f}  F1 {score['f1']:.2f}"
             )
+
+
+CorpusOption = Annotated[
+    Path, typer.Option("--corpus", envvar="CURATE_CORPUS", help="The corpus folder.", file_okay=False)
+]
+TeacherOption = Annotated[
+    str, typer.Option(help="refusals (of the traces that --where names) or kind (of the prompts).")
+]
+TracesOption = Annotated[
+    str, typer.Option("--where", help="SQL condition over candidates: the teacher's traces.")
+]
+DEFAULT_CORPUS = Path("corpus")
+
+
+@app.command()
+def decide(
+    out: Annotated[Path, typer.Option(help="JSONL file for the decisions.", dir_okay=False)],
+    corpus: CorpusOption = DEFAULT_CORPUS,
+    teacher: TeacherOption = "refusals",
+    where: TracesOption = "true",
+    classifier: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a classifier whose probabilities replace them.", file_okay=False),
+    ] = None,
+) -> None:
+    """Write what a safer teacher does with each prompt, for PreSafe's auxiliary head (`presafe:` in sft configs).
+
+    Examples:
+
+        curate decide --where "sampling like '%zero%'" --out decisions.jsonl
+
+        curate decide --teacher kind --classifier classifier --out decisions.jsonl
+    """
+    from curation import console, decisions
+
+    found = decisions.decide(corpus, decisions.teacher(teacher), where)
+    if classifier:
+        found = decisions.smooth(found, classifier)
+    console.say_counts("decide", decisions.write(found, out))
+    console.say(", ".join(f"{n} {name}" for name, n in decisions.tally(found).items()))
+
+
+@app.command("train-classifier")
+def train_classifier(
+    out: Annotated[Path, typer.Option(help="A new folder for the classifier.", file_okay=False)],
+    corpus: CorpusOption = DEFAULT_CORPUS,
+    teacher: TeacherOption = "refusals",
+    where: TracesOption = "true",
+    epochs: Annotated[int, typer.Option(min=1)] = 3,
+    seed: int = 0,
+    json: Annotated[bool, typer.Option("--json", help="Print the card as JSON.")] = False,
+) -> None:
+    """Fine-tune a small BERT to a teacher's decisions on prompts, calibrated; families of prompts never straddle the split.
+
+    Example: curate train-classifier --teacher kind --out classifier
+    """
+    from annotators.safety_classifier import training
+    from annotators.safety_classifier.model import Decided
+    from curation import console, decisions
+
+    chosen = decisions.teacher(teacher)
+    found = [Decided(one.text, one.refused) for one in decisions.decide(corpus, chosen, where)]
+    with console.progress("train", unit="steps") as advance:
+        card = training.train(found, f"{chosen}: {where}", out, epochs, seed, advance)
+    if json:
+        console.result(card.model_dump_json(indent=2))
+        return
+    test = card.test
+    console.result(
+        f"{out}: on {test.prompts} prompts of unseen families AUROC {test.auroc:.3f}, calibration error {test.ece:.3f} "
+        f"({card.before_calibration.ece:.3f} before), accuracy {test.accuracy:.3f}"
+    )

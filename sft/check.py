@@ -49,6 +49,8 @@ class Proof(NamedTuple):
     rows: int
     rendered: list[Rendered]
     """The proven rows, in the order of the mix."""
+    kept: list[Row]
+    """The same before rendering."""
     failures: list[Failure]
     overlong: list[Failure]
     """Rows left out because the policy is to drop what is too long."""
@@ -68,7 +70,7 @@ def prove(tokenizer: Tokenizer, rows: Iterable[Row], max_length: int, overlong: 
         RenderError: if the tokenizer's family cannot be rendered at all.
     """
     check_family(tokenizer)
-    rendered, failures, dropped, count = [], [], [], 0
+    rendered, kept, failures, dropped, count = [], [], [], [], 0
     for row in rows:
         count += 1
         tokens = render(tokenizer, row.prompt, row.reasoning, row.answer)
@@ -80,7 +82,8 @@ def prove(tokenizer: Tokenizer, rows: Iterable[Row], max_length: int, overlong: 
             failures.append(failure)
         else:
             rendered.append(tokens)
-    return Proof(count, rendered, failures, dropped, max_length)
+            kept.append(row)
+    return Proof(count, rendered, kept, failures, dropped, max_length)
 
 
 def broken_claims(tokenizer: Tokenizer, row: Row, tokens: Rendered, max_length: int) -> list[str]:

@@ -19,6 +19,24 @@ class LoraConfig(Recipe):
     target_modules: str | list[str] = "all-linear"
 
 
+class PresafeConfig(Recipe):
+    """PreSafe's auxiliary supervision (arXiv 2603.17368); the paper gives none of these values."""
+
+    decisions: str
+    """JSONL file of the teacher's decisions, made by `curate decide`."""
+    weight: Annotated[float, Field(ge=0)] = 0.2
+    """lambda: what the head's loss counts next to the SFT loss."""
+    labels: Literal["soft", "hard"] = "soft"
+    """The teacher's probability, or its decision at one half."""
+    layer: int = -1
+    """-1: the last hidden state, behind the final norm; else the output of this decoder layer."""
+    position: Literal["last", "mean"] = "last"
+    """The last prompt token, just before the chain of thought; or the mean over the prompt (as SafeKey)."""
+    head_learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    detach: bool = False
+    """Train the head alone: a probe of what the model knows anyway."""
+
+
 class TrainConfig(Recipe):
     """One training run."""
 
@@ -53,4 +71,6 @@ class TrainConfig(Recipe):
     logging_steps: Annotated[int, Field(ge=1)] = 1
     save_steps: Annotated[int, Field(ge=1)] = 50
     """A killed run goes on from its last whole checkpoint, one every so many steps."""
+    presafe: PresafeConfig | None = None
+    """Auxiliary supervision; none for plain SFT."""
     report_to: Literal["none", "tensorboard"] = "none"

@@ -14,16 +14,16 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from curation import console
+from curation import console, decisions
 from curation.engines.weights import Weights, fingerprint, load_model, load_tokenizer, locate
 from curation.recipe import load_recipe
-from curation.store import disk_error, make_folder, write_file
+from curation.store import disk_error, hash_files, make_folder, write_file
 from curation.versions import versions
 from schemas.errors import CorpusError, MissingExtraError, RecipeError
 from schemas.ids import content_id
 from schemas.manifest import Counts, InputFile, Manifest
 from sft.check import CLAIMS, Proof, demand, prove
-from sft.config import TrainConfig
+from sft.config import PresafeConfig, TrainConfig
 from sft.mix import TrainingMix, read_mix
 from sft.render import IGNORED
 
@@ -76,11 +76,12 @@ def _train(
         raise MissingExtraError("trl", "train") from error
 
     out = Path(config.out)
+    refused = [_refused(config.presafe, proof)] if config.presafe else []
     # Full training keeps its weights in float32 under bf16 autocast: at a learning rate of 5e-6 most updates are
     # smaller than a bfloat16 step and would be lost. A frozen base needs no such care.
     low = "bfloat16" if config.bf16 else "float32"
     model = load_model(weights, low if config.method == "lora" else "float32")
-    trainer = trl_home.build(config, model, tokenizer, proof.rendered, out)
+    trainer = trl_home.build(config, model, tokenizer, proof.rendered, out, *refused)
     checkpoint = trl_home.last_checkpoint(out)
     _announce(config, proof, trainer.args.world_size, checkpoint)
     with console.progress("train", total=None, unit="steps") as advance:
@@ -90,6 +91,11 @@ def _train(
         out / "model",
         lambda folder: trl_home.save_model(trainer, tokenizer, folder, low if config.bf16 else None),
     )
+    if config.presafe:
+        from sft.presafe import save_head
+
+        aided: Any = trainer
+        save_head(aided.head, config.presafe, out)
     manifest = _manifest(config, mix, proof, identity)
     manifest.summary.update(
         model=fingerprint(locate(str(out / "model"))),
@@ -102,12 +108,30 @@ def _train(
     return manifest
 
 
+def _refused(settings: PresafeConfig, proof: Proof) -> list[float]:
+    from sft.presafe import targets
+
+    found = targets([row.prompt_id for row in proof.kept], decisions.read(Path(settings.decisions)), settings)
+    without = sum(value != value for value in found)
+    if without:
+        console.say(
+            f"sft: {without} of {len(found)} rows have no decision; the head does not learn from them"
+        )
+    return found
+
+
 def _identity(config: TrainConfig, mix: TrainingMix, weights: Weights) -> dict[str, Any]:
-    return {
+    identity = {
         "config": config.model_dump(mode="json", exclude={"out"}),
         "mix_id": mix.mix_id,
         "base_model": f"{weights.name}@{fingerprint(weights)}",
     }
+    if config.presafe:
+        decisions.read(
+            Path(config.presafe.decisions)
+        )  # says what is wrong with the file before anything is loaded
+        identity["decisions"] = hash_files([Path(config.presafe.decisions)])
+    return identity
 
 
 def _claim_folder(out: Path, identity: dict[str, Any]) -> Manifest | None:
@@ -129,7 +153,9 @@ def _claim_folder(out: Path, identity: dict[str, Any]) -> Manifest | None:
 def _differences(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
     ours, theirs = here["config"], there.get("config", {})
     named = [name for name in ours if ours[name] != theirs.get(name)]
-    return named + [name for name in ("mix_id", "base_model") if here[name] != there.get(name)]
+    return named + [
+        name for name in ("mix_id", "base_model", "decisions") if here.get(name) != there.get(name)
+    ]
 
 
 def _announce(config: TrainConfig, proof: Proof, devices: int, checkpoint: Path | None) -> None:

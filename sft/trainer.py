@@ -19,6 +19,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from curation.console import Advance
 from sft.config import TrainConfig
+from sft.presafe import COLUMN, AuxiliaryHead
 from sft.render import Rendered
 
 CHECKPOINTS = "checkpoints"
@@ -26,18 +27,44 @@ SIGNIFICANT = 6
 """Digits kept of a metric."""
 
 
-def build(config: TrainConfig, model: Any, tokenizer: Any, rows: Sequence[Rendered], out: Path) -> SFTTrainer:
-    """A trainer over proven rows; the run's folder `out` takes its checkpoints and TensorBoard's log."""
-    dataset = datasets.Dataset.from_dict(
-        {"input_ids": [row.input_ids for row in rows], "labels": [row.labels for row in rows]}
-    )
-    trainer = SFTTrainer(
+class PresafeTrainer(AuxiliaryHead, SFTTrainer):  # type: ignore[misc]  # the mixin speaks of the trainer as Any
+    """TRL's trainer with PreSafe's head."""
+
+
+def build(
+    config: TrainConfig,
+    model: Any,
+    tokenizer: Any,
+    rows: Sequence[Rendered],
+    out: Path,
+    refused: Sequence[float] | None = None,
+) -> SFTTrainer:
+    """A trainer over proven rows; the run's folder `out` takes its checkpoints and TensorBoard's log.
+
+    Args:
+        config: the run.
+        model: the model to train.
+        tokenizer: its tokenizer.
+        rows: what it trains on.
+        out: the run's folder.
+        refused: for PreSafe the teacher's decision on each row's prompt, NaN where it has none.
+    """
+    columns: dict[str, list[Any]] = {
+        "input_ids": [row.input_ids for row in rows],
+        "labels": [row.labels for row in rows],
+    }
+    if refused is not None:
+        columns[COLUMN] = list(refused)
+    dataset = datasets.Dataset.from_dict(columns)
+    trainer = (PresafeTrainer if config.presafe else SFTTrainer)(
         model=model,
         args=_arguments(config, out / CHECKPOINTS),
         train_dataset=dataset,
         processing_class=tokenizer,
         peft_config=_adapter(config) if config.method == "lora" else None,
     )
+    if config.presafe and isinstance(trainer, PresafeTrainer):
+        trainer.supervise(config.presafe)
     for callback in (PrinterCallback, ProgressCallback):  # both print on stdout, which belongs to results
         trainer.remove_callback(callback)
     if config.report_to == "tensorboard":

@@ -9,7 +9,7 @@ from annotators.rules.reading import NONE, Numbers, Reading
 from schemas.patterns import PROPERTIES, RISKY_PATTERNS
 from schemas.trace import Trace
 
-PATTERNS = (*RISKY_PATTERNS, *(name for name in PROPERTIES if name != "unsafe"))
+PATTERNS = (*RISKY_PATTERNS, *(name for name in PROPERTIES if name not in ("unsafe", "harmful_prompt")))
 OVERTHINKING = ("strong_vacillation", "weak_vacillation", "harmful_additions")
 MANY_REFUSALS = 2
 NAME = re.compile(r"(?<=[a-z,] )[A-Z][a-z]{2,}")

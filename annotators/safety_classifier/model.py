@@ -1,0 +1,237 @@
+"""PreSafe's safety classifier: a small BERT that learns a teacher's decision on prompts, with calibrated probabilities.
+
+The decision may be a label (harmful or not) or what a safer model did (the share of its answers that refuse). Jailbreaks come
+in families that share a template, and a prompt of a known template is no test; so prompts that share much
+of their wording stay on one side of every split. Of a long prompt the head and the tail are read: templates put the request in either.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from annotators.embedding.encoder import MODEL, load
+from schemas.errors import DataError, MissingExtraError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Array = npt.NDArray[np.float64]
+
+TOKENS = 256
+"""Read of a prompt, the two special ones included."""
+BATCH_TOKENS = 4096
+LEARNING_RATE = 5e-5
+HEAD_LEARNING_RATE = 1e-3
+WARM_UP = 0.1
+
+
+class Decided(NamedTuple):
+    """A prompt and what the teacher does with it."""
+
+    text: str
+    refused: float
+    """Probability that it is refused, or 1 for a harmful prompt and 0 for another."""
+
+
+class Quality(BaseModel):
+    """How good probabilities are on prompts that were not trained on."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    prompts: int
+    auroc: float
+    ece: float
+    """Expected calibration error over ten bins of equal width."""
+    accuracy: float
+    """At a probability of one half."""
+
+
+class SafetyCard(BaseModel):
+    """What belongs to the weights."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    base: str = MODEL
+    teacher: str
+    temperature: float = Field(gt=0)
+    tokens: int = TOKENS
+    seed: int
+    epochs: int
+    prompts: dict[str, int]
+    """Per part of the split."""
+    families: dict[str, int]
+    """Groups of prompts per part; no group is in two."""
+    before_calibration: Quality
+    test: Quality
+    """On families that were neither trained nor calibrated on."""
+
+
+class SafetyClassifier:
+    """A trained classifier: prompts in, probabilities of refusal out."""
+
+    def __init__(self, model: Any, tokenizer: Any, head: Any, temperature: float) -> None:
+        self._model, self._tokenizer, self._head = model, tokenizer, head
+        self.temperature = temperature
+
+    @classmethod
+    def open(cls, folder: Path) -> "SafetyClassifier":
+        """Read what `save` wrote.
+
+        Raises:
+            MissingExtraError: if transformers is not installed.
+            DataError: if the folder holds no classifier.
+        """
+        try:
+            import torch
+            from safetensors.torch import load_file
+            from transformers import AutoModel, AutoTokenizer
+            from transformers.utils import logging
+        except ImportError as error:
+            raise MissingExtraError("transformers", "models") from error
+        logs: Any = logging
+        logs.disable_progress_bar()
+        try:
+            card = read_card(folder)
+            options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+            model = AutoModel.from_pretrained(folder, **options).eval()
+            tokenizer = AutoTokenizer.from_pretrained(folder, **options)
+            head = torch.nn.Linear(model.config.hidden_size, 1)
+            head.load_state_dict(load_file(folder / "head.safetensors"))
+        except (OSError, ValueError) as error:
+            raise DataError(
+                f"{folder}: no safety classifier here ({error}); `curate train-classifier` makes one"
+            ) from error
+        return cls(model, tokenizer, head, card.temperature)
+
+    def save(self, folder: Path, card: SafetyCard) -> None:
+        """Write model, tokenizer, head and card; safetensors and JSON only."""
+        from safetensors.torch import save_file
+
+        folder.mkdir(parents=True, exist_ok=True)
+        self._model.save_pretrained(folder)
+        self._tokenizer.save_pretrained(folder)
+        save_file(self._head.state_dict(), folder / "head.safetensors")
+        (folder / "card.json").write_text(json.dumps(card.model_dump(), indent=1) + "\n", encoding="utf-8")
+
+    def probabilities(self, prompts: Sequence[str]) -> "Array":
+        """The calibrated probability that the teacher refuses each prompt; shape (prompts,)."""
+        import numpy as np
+
+        found: Array = 1 / (1 + np.exp(-self.logits(prompts) / self.temperature))
+        return found
+
+    def logits(self, prompts: Sequence[str]) -> "Array":
+        """The same before calibration, as log odds."""
+        import numpy as np
+        import torch
+
+        found = np.zeros(len(prompts))
+        tokens = self.tokens(prompts)
+        with torch.inference_mode():
+            for numbers in batches(tokens):
+                found[numbers] = self.forward([tokens[n] for n in numbers]).cpu().numpy()
+        return found
+
+    def tokens(self, prompts: Sequence[str]) -> list[list[int]]:
+        """Token ids, cut to head and tail where a prompt is long."""
+        if not prompts:
+            return []
+        cut = [clip_text(prompt) for prompt in prompts]
+        encoded = self._tokenizer(cut, add_special_tokens=False, verbose=False)["input_ids"]
+        start, end = self._tokenizer.cls_token_id, self._tokenizer.sep_token_id
+        return [[start, *head_and_tail(ids, TOKENS - 2), end] for ids in encoded]
+
+    def forward(self, tokens: Sequence[Sequence[int]]) -> Any:
+        """Log odds of a batch, as a tensor that gradients flow through."""
+        import torch
+
+        device = self._head.weight.device
+        longest = max(map(len, tokens))
+        ids = torch.tensor([[*row, *[self._tokenizer.pad_token_id] * (longest - len(row))] for row in tokens])
+        mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in tokens])
+        ids, mask = ids.to(device), mask.to(device)
+        states = self._model(input_ids=ids, attention_mask=mask).last_hidden_state
+        mean = (states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
+        return self._head(mean)[:, 0]
+
+    def train(self, decided: Sequence[Decided], epochs: int, seed: int) -> Iterator[float]:
+        """Fine-tune all weights; yields the loss of each step."""
+        import torch
+        from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
+
+        random, tokens = Random(seed), self.tokens([one.text for one in decided])  # noqa: S311
+        share = sum(one.refused for one in decided) / len(decided)
+        plan = [numbers for _ in range(epochs) for numbers in shuffled(batches(tokens), random)]
+        descent = torch.optim.AdamW(
+            [
+                {"params": self._model.parameters(), "lr": LEARNING_RATE},
+                {"params": self._head.parameters(), "lr": HEAD_LEARNING_RATE},
+            ]
+        )
+        pace = torch.optim.lr_scheduler.OneCycleLR(
+            descent, [LEARNING_RATE, HEAD_LEARNING_RATE], total_steps=len(plan) + 1, pct_start=WARM_UP
+        )
+        self._model.train()
+        for numbers in plan:
+            truth = torch.tensor([decided[n].refused for n in numbers], device=self._head.weight.device)
+            weight = truth / (2 * share) + (1 - truth) / (2 * (1 - share))
+            loss: Any = cross_entropy(self.forward([tokens[n] for n in numbers]), truth, weight=weight)
+            descent.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(self._model.parameters(), 1.0)
+            descent.step()
+            pace.step()
+            yield loss.item()
+        self._model.eval()
+
+
+def untrained(seed: int) -> SafetyClassifier:
+    """The sentence encoder with a fresh head, on the GPU if there is one."""
+    import copy
+
+    import torch
+
+    torch.manual_seed(seed)
+    model, tokenizer = load()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    head = torch.nn.Linear(model.config.hidden_size, 1).to(device)
+    return SafetyClassifier(copy.deepcopy(model).to(device), tokenizer, head, 1.0)
+
+
+def head_and_tail(ids: Sequence[int], room: int) -> list[int]:
+    """The first and last tokens, in equal number, where there is no room for all."""
+    if len(ids) <= room:
+        return list(ids)
+    head = room - room // 2
+    return [*ids[:head], *ids[len(ids) - room // 2 :]]
+
+
+def clip_text(text: str) -> str:
+    """Both ends of a long text, more than enough for the tokens that are read: its middle need not be tokenized."""
+    room = TOKENS * 20
+    return text if len(text) <= 2 * room else text[:room] + " " + text[-room:]
+
+
+def batches(tokens: Sequence[Sequence[int]]) -> list[list[int]]:
+    """Numbers of prompts, those of like length together."""
+    found: list[list[int]] = []
+    for number in sorted(range(len(tokens)), key=lambda n: len(tokens[n])):
+        if not found or (len(found[-1]) + 1) * len(tokens[number]) > BATCH_TOKENS or len(found[-1]) >= 32:
+            found.append([])
+        found[-1].append(number)
+    return found
+
+
+def shuffled(found: list[list[int]], random: Random) -> list[list[int]]:
+    """The same batches in another order."""
+    return random.sample(found, len(found))
+
+
+def read_card(folder: Path) -> SafetyCard:
+    """The card of a saved classifier; raises OSError or ValueError."""
+    return SafetyCard.model_validate_json((folder / "card.json").read_text(encoding="utf-8"))

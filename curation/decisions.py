@@ -1,0 +1,114 @@
+"""`curate decide`: what a safer teacher does with each prompt, as PreSafe's training reads it (arXiv 2603.17368).
+
+The teacher is the same model with its chain of thought off (`curate generate --think zero`), whose refusals the annotators have
+found; or the prompts' own kinds; or a classifier that learned from either and gives every prompt a probability.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import orjson
+
+from curation.query import check_condition, connect, select, sql_file
+from curation.store import Corpus, write_file
+from schemas.errors import DataError, RecipeError
+from schemas.manifest import Counts
+
+Teacher = Literal["refusals", "kind"]
+
+
+class Decision(NamedTuple):
+    """What the teacher does with a prompt."""
+
+    prompt_id: str
+    text: str
+    refused: float
+    """Share of its answers that refuse, or a probability; 0 to 1."""
+
+
+def teacher(name: str) -> Teacher:
+    """A teacher by name; raises RecipeError if there is none."""
+    known: dict[str, Teacher] = {"refusals": "refusals", "kind": "kind"}
+    if name not in known:
+        raise RecipeError(f"unknown teacher {name!r}; there are {', '.join(known)}")
+    return known[name]
+
+
+def decide(corpus_dir: Path, teacher: Teacher, where: str = "true") -> list[Decision]:
+    """The teacher's decisions on the prompts of a corpus.
+
+    Args:
+        corpus_dir: the corpus.
+        teacher: "refusals" (share of a prompt's traces with the property answer_refusal) or "kind" (harmful or not).
+        where: SQL condition over `candidates`: the teacher's traces.
+
+    Raises:
+        RecipeError: if the condition is not one, or no prompt has a decision.
+    """
+    connection = connect(Corpus(corpus_dir))
+    check_condition(connection, where)
+    query = sql_file("decisions.sql", where=where, kind=str(teacher == "kind").lower())
+    found = [
+        Decision(row["prompt_id"], row["text"], row["refused"])
+        for row in select(connection, query).to_pylist()
+    ]
+    if not found:
+        raise RecipeError(
+            "no prompt has a decision; generate with --think zero and annotate first, or loosen --where, or use --teacher kind"
+        )
+    return found
+
+
+def smooth(decisions: Sequence[Decision], classifier: Path) -> list[Decision]:
+    """The decisions of a classifier on the same prompts; raises as `safety_classifier` does."""
+    from annotators.safety_classifier.model import SafetyClassifier
+
+    likely = SafetyClassifier.open(classifier).probabilities([decision.text for decision in decisions])
+    return [one._replace(refused=float(p)) for one, p in zip(decisions, likely, strict=True)]
+
+
+def write(decisions: Sequence[Decision], path: Path) -> Counts:
+    """Write decisions as JSONL: prompt_id and refused, no text."""
+    lines = [
+        orjson.dumps({"prompt_id": one.prompt_id, "refused": round(one.refused, 6)}) + b"\n"
+        for one in decisions
+    ]
+    write_file(path, b"".join(lines))
+    return Counts(rows=len(decisions), kept=len(decisions))
+
+
+def read(path: Path) -> dict[str, float]:
+    """prompt_id -> probability of refusal, from a file that `write` wrote or one like it.
+
+    Raises:
+        DataError: naming every line that is no decision.
+    """
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); make it with: curate decide") from error
+    found: dict[str, float] = {}
+    faults = []
+    for number, line in enumerate(lines, 1):
+        try:
+            row = orjson.loads(line)
+            key, refused = row["prompt_id"], float(row["refused"])
+            if not (isinstance(key, str) and 0 <= refused <= 1):
+                raise ValueError
+            if found.setdefault(key, refused) != refused:
+                faults.append(f"{path}:{number}: {key} has two decisions; keep one")
+        except (ValueError, KeyError, TypeError):
+            faults.append(f'{path}:{number}: write {{"prompt_id": "...", "refused": 0 to 1}}')
+    if faults:
+        raise DataError("\n".join(faults[:20]))
+    if not found:
+        raise DataError(f"{path}: no decisions in it; make it with: curate decide")
+    return found
+
+
+def tally(decisions: Sequence[Decision]) -> dict[str, int]:
+    """How many prompts are refused and answered, at one half."""
+    counted = Counter("refused" if decision.refused >= 0.5 else "answered" for decision in decisions)
+    return {name: counted[name] for name in ("refused", "answered")}
