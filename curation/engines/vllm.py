@@ -4,8 +4,10 @@ Prompts are rendered here and sent as token ids, so what the model sees is the c
 The surprise: on a CPU a seed per request kills vLLM's engine, so there one seed serves the whole session.
 """
 
+import atexit
 import multiprocessing
 import os
+import weakref
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -209,9 +211,16 @@ def _start(model: str, settings: VllmSettings, seed: int, lora: bool) -> Any:
         )
     except (ValueError, RuntimeError, OSError) as error:
         raise EngineError(f"{model}: vLLM cannot load it ({str(error).strip()[-300:]})") from error
+    atexit.register(_shut_down, weakref.ref(llm.llm_engine.engine_core))
     started = {child.pid for child in multiprocessing.active_children()} - others
     take_along(pid for pid in started if pid)
     return llm
+
+
+def _shut_down(core: Any) -> None:
+    """Stop the engine before Python waits for its processes, which without this it may do for ever."""
+    if (alive := core()) is not None:
+        alive.shutdown()
 
 
 def _adapter(folder: str) -> Any:
