@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from curation.cli import DEFAULT_CORPUS, CorpusOption, JsonOption, run_app
+from schemas.errors import RecipeError
 
 app = typer.Typer(
     name="sft",
@@ -26,6 +27,14 @@ class SuiteName(StrEnum):
     overrefusal = "overrefusal"
     reasoning = "reasoning"
     all = "all"
+
+
+class ThinkMode(StrEnum):
+    """What `sft score --think` takes."""
+
+    as_is = "as_is"
+    zero = "zero"
+    less = "less"
 
 
 @app.command()
@@ -77,7 +86,10 @@ def run(
 
 @app.command()
 def score(
-    model: Annotated[str, typer.Argument(help="A run folder, a model or adapter folder, or a hub name.")],
+    model: Annotated[
+        str,
+        typer.Argument(help="A run, model or adapter folder, a hub name, or a server's name for its model."),
+    ],
     corpus: CorpusOption = DEFAULT_CORPUS,
     suite: Annotated[
         SuiteName, typer.Option(help="Harmful, benign or math prompts, or all of them.")
@@ -85,19 +97,87 @@ def score(
     max_new_tokens: Annotated[
         int, typer.Option(help="Longest reply; what runs into it is counted apart.", min=1)
     ] = 4096,
+    temperature: Annotated[float, typer.Option(help="0 is greedy.", min=0)] = 0,
+    top_p: Annotated[float, typer.Option(min=0, max=1)] = 1,
+    samples: Annotated[int, typer.Option(help="Replies per prompt; several need a temperature.", min=1)] = 1,
+    think: Annotated[
+        ThinkMode, typer.Option(help="zero: chain of thought off; less: a short fixed one.")
+    ] = ThinkMode.as_is,
+    annotators: Annotated[
+        str, typer.Option(help="Comma-separated judges, such as rules,ensemble.")
+    ] = "rules",
+    engine: Annotated[str, typer.Option(help="auto, vllm, transformers or openai.")] = "auto",
+    base_url: Annotated[
+        str | None, typer.Option(help="A server's address, such as http://localhost:8000/v1.")
+    ] = None,
     revision: RevisionOption = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for scores.json and outcomes.jsonl; a run keeps its own.", file_okay=False),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Ask the model the prompts of an evaluation corpus and count attack success, over-refusal and accuracy.
 
-    Example: sft score runs/improved --corpus eval --suite safety
+    Prompts of kind harmful, benign and math make the suites; jailbreak families (`attack`) are shown apart.
+
+    Examples:
+
+        sft score runs/improved --corpus eval --suite safety
+
+        sft score MODEL --corpus eval --suite reasoning --samples 4 --temperature 0.6 --top-p 0.95 --out scores/raw
     """
     from curation import console
+    from curation.annotate import AnnotateRecipe
     from curation.engines import Sampling
+    from curation.engines.choosing import EngineSettings
+    from curation.recipe import from_options
     from sft import score as stage
+    from sft.score.asking import Asking
 
-    scores = stage.run(model, corpus, suite.value, Sampling(max_new_tokens=max_new_tokens), revision)
+    server = {"base_url": base_url} if base_url else None
+    settings = from_options(
+        EngineSettings,
+        None,
+        {("kind",): engine, ("model",): model, ("revision",): revision, ("server",): server},
+    )
+    if samples > 1 and temperature == 0:
+        raise RecipeError("--samples: at temperature 0 they are all the same; add --temperature 0.6")
+    sampling = Sampling(max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p)
+    judging = AnnotateRecipe(annotators=annotators.split(","))
+    scores = stage.run(settings, corpus, suite.value, Asking(sampling, samples, think.value), judging, out)
     console.result(scores.model_dump_json(indent=2)) if json else stage.show(scores)
+
+
+@app.command()
+def compare(
+    folders: Annotated[
+        list[Path], typer.Argument(help="Runs, or folders that `sft score --out` named.", file_okay=False)
+    ],
+    names: Annotated[str | None, typer.Option(help="Comma-separated names of the models, in order.")] = None,
+    format: Annotated[str, typer.Option(help="markdown, csv or latex, on stdout.")] = "markdown",
+    out: Annotated[Path | None, typer.Option(help="Also write an HTML page.", dir_okay=False)] = None,
+    title: Annotated[str, typer.Option(help="Heading of the page.")] = "Comparison",
+    json: JsonOption = False,
+) -> None:
+    """Put scored models side by side: a table with intervals, which differences are none, and the prompts that flipped.
+
+    Example: sft compare runs/default runs/improved --out compare.html
+    """
+    from curation import console
+    from sft import compare as stage
+
+    if format not in stage.FORMATS:
+        raise RecipeError(f"--format {format}: unknown; there are {', '.join(stage.FORMATS)}")
+    found = stage.compare(stage.load(folders, names.split(",") if names else ()))
+    if out:
+        stage.write_page(found, out, title)
+    if json:
+        console.json_result(stage.document(found))
+        return
+    console.result(stage.FORMATS[format](found).rstrip())
+    for difference in found.differences:
+        console.say(f"{difference.column}: {difference.first} and {difference.second}: {difference.verdict}")
 
 
 @app.command()

@@ -15,10 +15,12 @@ from typing import Any
 
 from curation import annotate, console, ingest, mix
 from curation.engines import Sampling
+from curation.engines.choosing import EngineSettings
 from curation.store import Corpus, write_file
 from schemas.errors import CorpusError, MissingExtraError
 from sft import report, score
 from sft.config import TrainConfig
+from sft.score.asking import Asking
 from sft.train import train
 
 MIXES = ("default", "improved", "no-risky-pattern")
@@ -41,7 +43,7 @@ TRAINING: dict[str, Any] = {
     "logging_steps": 3,
     "save_steps": 1000,
 }
-ASKING = Sampling(max_new_tokens=256)
+ASKING = Asking(Sampling(max_new_tokens=256))
 
 
 def run(out: Path) -> dict[str, Any]:
@@ -75,7 +77,8 @@ def run(out: Path) -> dict[str, Any]:
             _train(out, name)
     with _step("5/6 asking each model 60 prompts it has not seen, judging and counting"):
         for name in MIXES:
-            score.run(str(out / "runs" / name), out / "evaluation", "all", ASKING)
+            tiny = EngineSettings(kind="transformers", model=str(out / "runs" / name))
+            score.run(tiny, out / "evaluation", "all", ASKING)
     with _step("6/6 writing the report"):
         page = _report(out)
     seconds = round(time.monotonic() - started, 1)

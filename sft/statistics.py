@@ -1,5 +1,114 @@
-"""Intervals for rates, as scores print them; they are computed in `annotators.intervals`, which annotators share."""
+"""What differences between models mean: intervals, tests on the same prompts, and how much a set of prompts can tell at all.
+
+The field prints rates of 50 prompts without an interval; 66 % against 54 % is then no difference that anybody has seen.
+Sources: Wilson 1927; McNemar 1947 (exact form); Holm 1979; arXiv 2411.00640 (clustered standard errors).
+"""
+
+from collections.abc import Mapping, Sequence
+from math import comb, sqrt
+from statistics import NormalDist
+from typing import NamedTuple
 
 from annotators.intervals import Interval, wilson
 
-__all__ = ["Interval", "wilson"]
+__all__ = ["Interval", "Paired", "clustered", "holm", "mcnemar", "pass_at_k", "smallest_difference", "wilson"]
+
+
+class Paired(NamedTuple):
+    """Two models on the same prompts."""
+
+    both: int
+    only_first: int
+    only_second: int
+    neither: int
+    p: float
+    """Two-sided exact McNemar: how likely so uneven a split of the discordant prompts is if the models are alike."""
+
+
+def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> Paired:
+    """Compare yes-or-no outcomes of two models on the same prompts, in the same order.
+
+    Raises:
+        ValueError: if they are not equally many.
+    """
+    cells = [sum(pair == cell for pair in zip(first, second, strict=True)) for cell in _CELLS]
+    both, left, right, neither = cells
+    discordant = left + right
+    tail = sum(comb(discordant, k) for k in range(min(left, right) + 1)) / 2**discordant
+    return Paired(both, left, right, neither, min(1.0, 2 * tail))
+
+
+_CELLS = ((True, True), (True, False), (False, True), (False, False))
+
+
+def holm(values: Mapping[str, float]) -> dict[str, float]:
+    """p-values corrected for looking at all of them (Holm's step-down); each is at least as large as before."""
+    order = sorted(values, key=lambda name: values[name])
+    corrected, largest = {}, 0.0
+    for rank, name in enumerate(order):
+        largest = max(largest, min(1.0, (len(order) - rank) * values[name]))
+        corrected[name] = largest
+    return {name: corrected[name] for name in values}
+
+
+def clustered(groups: Sequence[Sequence[bool]], confidence: float = 0.95) -> Interval:
+    """Interval of a rate where each prompt has several samples, which are alike: the prompt is the unit, not the sample.
+
+    Args:
+        groups: outcomes of the samples of each prompt; prompts without any are left out.
+        confidence: coverage.
+
+    Raises:
+        ValueError: if there is no outcome at all.
+    """
+    there = [group for group in groups if group]
+    total = sum(map(len, there))
+    if not total:
+        raise ValueError("no outcomes")
+    if all(len(group) == 1 for group in there):
+        return wilson(sum(group[0] for group in there), total, confidence)
+    rate = sum(sum(group) for group in there) / total
+    squares = sum((sum(group) - rate * len(group)) ** 2 for group in there)
+    if squares == 0:  # nothing varies between prompts: as uncertain as one sample of each
+        return wilson(round(rate * len(there)), len(there), confidence)
+    half = NormalDist().inv_cdf((1 + confidence) / 2) * sqrt(squares) / total
+    return Interval(max(0.0, rate - half), min(1.0, rate + half))
+
+
+def pass_at_k(n: int, c: int, k: int) -> float:
+    """The chance that one of k samples is right when c of n are (arXiv 2107.03374, unbiased).
+
+    Raises:
+        ValueError: unless 0 <= c <= n and 1 <= k <= n.
+    """
+    if not (0 <= c <= n and 1 <= k <= n):
+        raise ValueError(f"pass@{k} of {c} right among {n}")
+    return 1.0 - comb(n - c, k) / comb(n, k)
+
+
+def smallest_difference(rate: float, n: int, power: float = 0.8, confidence: float = 0.95) -> float:
+    """The least difference from a rate that n prompts of each of two models would probably show (two-sided, unpaired).
+
+    Found by halving on the normal approximation of the power; the tests of `mcnemar` on the same prompts see somewhat more.
+    """
+    z, wanted = NormalDist().inv_cdf((1 + confidence) / 2), NormalDist().inv_cdf(power)
+
+    def shows(difference: float, sign: int) -> bool:
+        other = rate + sign * difference
+        mean = (rate + other) / 2
+        null = z * sqrt(2 * mean * (1 - mean) / n)
+        real = wanted * sqrt((rate * (1 - rate) + other * (1 - other)) / n)
+        return difference >= null + real
+
+    found = [_least(lambda d, s=sign: shows(d, s), room) for sign, room in ((1, 1 - rate), (-1, rate))]
+    return min(found)
+
+
+def _least(shows: object, room: float) -> float:
+    low, high = 0.0, room
+    if not callable(shows) or not shows(room):
+        return 1.0
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (low, middle) if shows(middle) else (middle, high)
+    return high

@@ -6,13 +6,14 @@ ones reasoning. The replies become traces in it and are judged like any other tr
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
+import orjson
 from pydantic import BaseModel, ConfigDict
 
-from annotators import catalog
 from curation import annotate, console
 from curation.engines import Engine, Sampling
+from curation.engines.choosing import EngineSettings, open_engine
 from curation.page import percent
 from curation.query import connect, quoted, select
 from curation.store import Corpus, write_file
@@ -20,12 +21,15 @@ from curation.versions import versions
 from schemas.errors import DataError
 from schemas.ids import content_id
 from schemas.manifest import Counts, InputFile, Manifest
-from sft.score.asking import ask, trace_ids
-from sft.score.suites import ANSWERED, SUITES, Judged, Suite, SuiteScore, score
+from schemas.patterns import RISKY_PATTERNS
+from sft.score.asking import Asking, Think, ask, trace_ids
+from sft.score.suites import ANSWERED, SUITES, Judged, Outcome, Suite, SuiteScore, outcomes, score
 
 STAGE = "score"
-JUDGE = "rules"
+JUDGES = ("rules",)
 SCORES = "scores.json"
+OUTCOMES = "outcomes.jsonl"
+"""One line per reply, for comparisons prompt by prompt; no text."""
 
 
 class Scores(BaseModel):
@@ -38,57 +42,87 @@ class Scores(BaseModel):
     mix_id: str | None
     """The mix it was trained on, for a run of `sft run`."""
     judge: str
+    """The annotators whose consensus judged."""
     sampling: Sampling
+    samples: int = 1
+    """Replies per prompt."""
+    think: Think = "as_is"
     suites: list[SuiteScore]
 
 
+class Scored(NamedTuple):
+    """A model's scores and what they are made of."""
+
+    scores: Scores
+    outcomes: list[Outcome]
+
+
 def run(
-    model: str,
+    engine: EngineSettings,
     corpus_dir: Path,
     suite: Suite | Literal["all"] = "all",
-    sampling: Sampling | None = None,
-    revision: str | None = None,
+    asking: Asking | None = None,
+    judging: annotate.AnnotateRecipe | None = None,
+    out: Path | None = None,
 ) -> Scores:
-    """Score a model folder, a run folder or a hub model; a run folder also keeps the result as scores.json.
+    """Score a model folder, a run folder, a hub model or a server's; keeps the result in a run folder or in `out`.
+
+    Args:
+        engine: the model and what runs it.
+        corpus_dir: the evaluation corpus; takes the replies.
+        suite: which prompts are asked.
+        asking: sampling, samples per prompt, thinking mode.
+        judging: who judges; the rules where nobody is named.
+        out: a folder for scores.json and outcomes.jsonl; the run's own folder by default.
 
     Raises:
-        EngineError: if the model cannot be loaded.
+        EngineError: if the model cannot be loaded, or a prompt got no reply.
         CorpusError: if the corpus is missing or cannot be written.
         DataError: if it has no prompts for the suite.
     """
     corpus = Corpus(corpus_dir)
     prompts = _prompts(corpus, suite)
-    from curation.engines.transformers import TransformersEngine
-
-    run_folder = Path(model) if (Path(model) / "run.json").is_file() else None
+    run_folder = Path(engine.model) if (Path(engine.model) / "run.json").is_file() else None
     mix_id = _mix_id(run_folder) if run_folder else None
-    scores = measure(
-        TransformersEngine.load(model, revision), corpus, prompts, sampling or Sampling(), mix_id
-    )
-    if run_folder:
-        write_file(run_folder / SCORES, scores.model_dump_json(indent=2).encode() + b"\n")
-    return scores
+    scored = measure(open_engine(engine), corpus, prompts, asking or Asking(Sampling()), mix_id, judging)
+    if folder := out or run_folder:
+        lines = [orjson.dumps(outcome._asdict()) + b"\n" for outcome in scored.outcomes]
+        write_file(folder / OUTCOMES, b"".join(lines))
+        write_file(folder / SCORES, scored.scores.model_dump_json(indent=2).encode() + b"\n")
+    return scored.scores
 
 
 def measure(
     engine: Engine,
     corpus: Corpus,
     prompts: dict[Suite, list[dict[str, Any]]],
-    sampling: Sampling,
+    asking: Asking,
     mix_id: str | None,
-) -> Scores:
+    judging: annotate.AnnotateRecipe | None = None,
+) -> Scored:
     """Ask, judge and count; writes traces, annotations and a manifest to the corpus."""
+    judging = judging or annotate.AnnotateRecipe(annotators=list(JUDGES))
     everything = [prompt for rows in prompts.values() for prompt in rows]
-    asked = ask(engine, corpus, everything, sampling)
-    console.say(f"score: {engine.name}: {asked} prompts asked, {len(everything) - asked} answered before")
-    annotate.run(corpus.root, annotate.AnnotateRecipe(annotators=[JUDGE]))
-    replies = _replies(corpus, trace_ids(engine.name, everything, sampling))
-    suites = [score(suite, [reply for reply in replies if reply.kind == SUITES[suite]]) for suite in prompts]
+    asked = ask(engine, corpus, everything, asking)
+    before = len(everything) * asking.samples - asked
+    console.say(f"score: {engine.name}: {asked} replies asked for, {before} there before")
+    annotate.run(corpus.root, judging)
+    replies = _replies(corpus, trace_ids(engine.name, everything, asking))
+    found = {
+        suite: outcomes(suite, [reply for reply in replies if reply.kind == SUITES[suite]])
+        for suite in prompts
+    }
     scores = Scores(
-        model=engine.name, mix_id=mix_id, judge=catalog.get(JUDGE).name, sampling=sampling, suites=suites
+        model=engine.name,
+        mix_id=mix_id,
+        judge=", ".join(annotator.name for annotator in judging.open().annotators.values()),
+        sampling=asking.sampling,
+        samples=asking.samples,
+        think=asking.think,
+        suites=[score(suite, of_suite) for suite, of_suite in found.items()],
     )
     corpus.write_manifest(_manifest(scores, replies))
-    return scores
+    return Scored(scores, [outcome for of_suite in found.values() for outcome in of_suite])
 
 
 def show(scores: Scores) -> None:
@@ -100,12 +134,18 @@ def show(scores: Scores) -> None:
     )
     for suite in scores.suites:
         states = ", ".join(f"{state} {n}" for state, n in suite.think_states.items())
-        for rate in suite.rates:
+        families = [
+            rate.model_copy(update={"measure": f"  {attack}"}) for attack, rate in suite.by_attack.items()
+        ]
+        headline, *asides = suite.rates
+        for rate in [headline, *families, *asides]:
             unjudged = f" ({rate.unjudged} unjudged)" if rate.unjudged else ""
             table.add_row(
                 suite.suite, rate.measure, f"{rate.k} / {rate.n}{unjudged}", percent(rate.rate),
                 f"{percent(rate.low)} to {percent(rate.high)}", str(suite.asked), states,
             )  # fmt: skip
+        for k, value in suite.pass_at.items():
+            table.add_row(suite.suite, f"pass@{k}", "", percent(value), "", str(suite.asked), "")
     console.show(table)
     console.say(f"judged by {scores.judge}; only replies that ended with an answer enter a rate")
 
@@ -134,12 +174,15 @@ def _prompts_of(connection: Any, kind: str) -> list[dict[str, Any]]:
 
 def _replies(corpus: Corpus, ids: list[str]) -> list[Judged]:
     listed = ", ".join(quoted(i) for i in ids)
-    rows = select(
-        connect(corpus),
-        "select kind, extra, answer, reference_answer, answer_refusal, reasoning_refusal, harmful_additions"
-        f" from candidates where trace_id in ({listed}) order by trace_id",
-    ).to_pylist()
-    return [Judged(think_state=json.loads(row.pop("extra"))["think_state"], **row) for row in rows]
+    columns = ", ".join(["prompt_id", "sample_index", "category", "attack", "kind", "answer", "reference_answer", "unsafe",
+                         "answer_refusal", "reasoning_refusal", "extra", *RISKY_PATTERNS])  # fmt: skip
+    query = f"select {columns} from candidates where trace_id in ({listed}) order by trace_id"
+    return [_judged(row) for row in select(connect(corpus), query).to_pylist()]
+
+
+def _judged(row: dict[str, Any]) -> Judged:
+    patterns = {name: row.pop(name) for name in RISKY_PATTERNS}
+    return Judged(think_state=json.loads(row.pop("extra"))["think_state"], patterns=patterns, **row)
 
 
 def _mix_id(run_folder: Path) -> str:
@@ -151,7 +194,7 @@ def _manifest(scores: Scores, replies: list[Judged]) -> Manifest:
     for reply in replies:
         if reply.think_state not in ANSWERED:
             counts.add("filtered", reply.think_state)
-    recipe = {"model": scores.model, "judge": scores.judge, "sampling": scores.sampling.model_dump()}
+    recipe = scores.model_dump(include={"model", "judge", "sampling", "samples", "think"})
     return Manifest(
         stage=STAGE,
         inputs=[InputFile(name="mix", blake2b=scores.mix_id)] if scores.mix_id else [],

@@ -3,61 +3,125 @@
 A model that was trained again under the same name is asked again; a run that was killed asks only what is missing.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, NamedTuple
 
-from curation.engines import Engine, Reply, Sampling
+from curation import console
+from curation.engines import Engine, Message, Reply, Sampling
+from curation.engines.streaming import Question, stream
 from curation.store import Corpus
-from schemas.ids import canonical_json
+from curation.strategies import thinking
+from schemas.errors import EngineError
+from schemas.ids import canonical_json, content_id
 from schemas.trace import generated_trace_id
 
 STRATEGY = "default@1"
 """The plain query, no instruction."""
 CHUNK = 128
 """Replies written at once: what a kill can cost."""
+Think = Literal["as_is", "zero", "less"]
 
 
-def trace_ids(engine_name: str, prompts: Sequence[dict[str, Any]], sampling: Sampling) -> list[str]:
+class Asking(NamedTuple):
+    """How prompts are asked."""
+
+    sampling: Sampling
+    samples: int = 1
+    """Replies per prompt."""
+    think: Think = "as_is"
+    """zero: chain of thought off (an empty, closed think block); less: a short fixed one."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Everything that changes the text."""
+        mode = (
+            {} if self.think == "as_is" else {"think": f"{self.think}.{content_id(thinking(self.think))[:8]}"}
+        )
+        return self.sampling.model_dump() | mode
+
+
+class _Task(NamedTuple):
+    trace_id: str
+    prompt: dict[str, Any]
+    sample: int
+
+
+def trace_ids(engine_name: str, prompts: Sequence[dict[str, Any]], asking: Asking) -> list[str]:
     """The ids that the replies of a model have, known before it is asked."""
-    settings = sampling.model_dump()
-    return [generated_trace_id(p["prompt_id"], STRATEGY, engine_name, settings, 0) for p in prompts]
+    return [task.trace_id for task in _tasks(engine_name, prompts, asking)]
 
 
-def ask(engine: Engine, corpus: Corpus, prompts: Sequence[dict[str, Any]], sampling: Sampling) -> int:
-    """Ask what is missing; returns how many prompts were asked.
+def ask(engine: Engine, corpus: Corpus, prompts: Sequence[dict[str, Any]], asking: Asking) -> int:
+    """Ask what is missing; returns how many replies were asked for.
 
     Args:
         engine: the model.
         corpus: takes the replies as traces.
         prompts: rows of the prompts table.
-        sampling: how to ask.
+        asking: how to ask.
+
+    Raises:
+        EngineError: if a prompt got no reply; the others are in the corpus, and a rerun asks for the rest.
     """
-    ids = trace_ids(engine.name, prompts, sampling)
     known = corpus.keys("traces")
-    missing = [(i, prompt) for i, prompt in zip(ids, prompts, strict=True) if i not in known]
-    for start in range(0, len(missing), CHUNK):
-        chunk = missing[start : start + CHUNK]
-        replies = engine.chat(
-            [[{"role": "user", "content": prompt["text"]}] for _, prompt in chunk], sampling
+    missing = [task for task in _tasks(engine.name, prompts, asking) if task.trace_id not in known]
+    waiting: list[dict[str, Any]] = []
+    failed: list[EngineError] = []
+    with console.progress("score", total=len(missing), unit="replies") as advance:
+        for task, reply in _replies(engine, missing, asking):
+            advance(1)
+            if isinstance(reply, EngineError):
+                failed.append(reply)
+                continue
+            waiting.append(_trace(task, reply, engine, asking))
+            if len(waiting) >= CHUNK:
+                _write(corpus, waiting)
+                waiting = []
+    _write(corpus, waiting)
+    if failed:
+        raise EngineError(
+            f"{len(failed)} of {len(missing)} prompts got no reply, the first since: {failed[0]}; run it again"
         )
-        rows = [
-            _trace(i, prompt, reply, engine, sampling)
-            for (i, prompt), reply in zip(chunk, replies, strict=True)
-        ]
-        with corpus.writing("traces"):
-            there = corpus.keys("traces")
-            corpus.append_rows("traces", [row for row in rows if row["trace_id"] not in there])
     return len(missing)
 
 
-def _trace(
-    i: str, prompt: dict[str, Any], reply: Reply, engine: Engine, sampling: Sampling
-) -> dict[str, Any]:
+def _tasks(engine_name: str, prompts: Sequence[dict[str, Any]], asking: Asking) -> Iterator[_Task]:
+    settings = asking.settings
+    for prompt in prompts:
+        for sample in range(asking.samples):
+            key = generated_trace_id(prompt["prompt_id"], STRATEGY, engine_name, settings, sample)
+            yield _Task(key, prompt, sample)
+
+
+def _replies(
+    engine: Engine, tasks: Sequence[_Task], asking: Asking
+) -> Iterator[tuple[_Task, Reply | EngineError]]:
+    beginning: list[Message] = (
+        [] if asking.think == "as_is" else [{"role": "assistant", "content": thinking(asking.think)}]
+    )
+    questions = [
+        Question(
+            [{"role": "user", "content": task.prompt["text"]}, *beginning],
+            int(content_id([asking.sampling.seed, task.trace_id])[:8], 16) % 2**31,
+        )
+        for task in tasks
+    ]
+    for place, reply in stream(engine, questions, asking.sampling):
+        yield tasks[place], reply
+
+
+def _write(corpus: Corpus, rows: list[dict[str, Any]]) -> None:
+    with corpus.writing("traces"):
+        there = corpus.keys("traces")
+        corpus.append_rows("traces", [row for row in rows if row["trace_id"] not in there])
+
+
+def _trace(task: _Task, reply: Reply, engine: Engine, asking: Asking) -> dict[str, Any]:
     return {
-        "trace_id": i,
-        "prompt_id": prompt["prompt_id"],
-        "prompt": prompt["text"],
-        "kind": prompt["kind"],
+        "trace_id": task.trace_id,
+        "prompt_id": task.prompt["prompt_id"],
+        "prompt": task.prompt["text"],
+        "kind": task.prompt["kind"],
         "strategy": STRATEGY,
         "model": engine.name,
         "reasoning": reply.reasoning,
@@ -66,8 +130,8 @@ def _trace(
         "prompt_tokens": reply.prompt_tokens,
         "reasoning_tokens": reply.reasoning_tokens,
         "answer_tokens": reply.answer_tokens,
-        "sampling": canonical_json(sampling.model_dump()).decode(),
-        "sample_index": 0,
+        "sampling": canonical_json(asking.settings).decode(),
+        "sample_index": task.sample,
         "source": "sft score",
         "extra": canonical_json({"think_state": reply.think_state}).decode(),
     }

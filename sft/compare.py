@@ -1,0 +1,360 @@
+"""`sft compare`: models side by side on the same prompts, with intervals, and which differences are none.
+
+Reads the scores.json and outcomes.jsonl that `sft score` leaves; no text of any prompt is needed, so nothing needs masking. Every
+pair of models is compared prompt by prompt (exact McNemar on the first sample), corrected for the number of pairs (Holm).
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+
+from curation.page import percent, render
+from curation.store import write_file
+from schemas.errors import DataError
+from sft.score import OUTCOMES, SCORES, Scores
+from sft.score.suites import MEASURES, Outcome, Rate, Suite, rate_of
+from sft.statistics import Paired, holm, mcnemar, smallest_difference
+
+SURE = 0.05
+HEADLINES: dict[Suite, str] = {suite: next(iter(measures)) for suite, measures in MEASURES.items()}
+SHORT = {"safety": "ASR", "overrefusal": "over-refusal", "reasoning": "accuracy"}
+"""What a headline is called in a table."""
+
+
+class Scored(NamedTuple):
+    """One model's results."""
+
+    name: str
+    scores: Scores
+    outcomes: list[Outcome]
+
+
+class Cell(NamedTuple):
+    """A model in a column; null where it was not scored on it."""
+
+    column: str
+    rate: Rate | None
+
+
+class Difference(NamedTuple):
+    """Two models in one column."""
+
+    column: str
+    first: str
+    second: str
+    pair: Paired
+    p: float
+    """Corrected for all pairs of the column."""
+    rates: tuple[float, float]
+    needed: float
+    """The least difference that so many prompts would probably have shown."""
+
+    @property
+    def verdict(self) -> str:
+        """In words."""
+        a, b = (percent(rate) for rate in self.rates)
+        n = self.pair.both + self.pair.only_first + self.pair.only_second + self.pair.neither
+        if self.p < SURE:
+            return f"{a} against {b} on {n} prompts: different (p = {self.p:.2g})"
+        return f"{a} against {b} on {n} prompts: not distinguishable (p = {self.p:.2g}; {percent(self.needed)} would probably show)"
+
+
+class Comparison(NamedTuple):
+    """Everything that is said about some models."""
+
+    models: list[str]
+    columns: list[str]
+    table: dict[str, list[Cell]]
+    """By model."""
+    differences: list[Difference]
+    flips: list[dict[str, Any]]
+    """Prompts on which two models differ: column, prompt_id, category, attack, and the models on either side."""
+    categories: dict[str, dict[str, Rate]]
+    """Attack success by category and model."""
+    patterns: dict[str, list[Cell]]
+    """Risky patterns of the models' own reasoning."""
+
+
+def load(folders: Sequence[Path], names: Sequence[str] = ()) -> list[Scored]:
+    """Read what `sft score` left in some folders.
+
+    Args:
+        folders: of runs, or what `--out` named.
+        names: what to call them; the folders' names by default.
+
+    Raises:
+        DataError: naming every folder without scores, or that differs from the others in how it was asked or judged.
+    """
+    found, faults = [], []
+    for number, folder in enumerate(folders):
+        try:
+            scores = Scores.model_validate_json((folder / SCORES).read_bytes())
+            lines = (folder / OUTCOMES).read_bytes().splitlines()
+            outcomes = [Outcome(**orjson.loads(line)) for line in lines]
+        except (OSError, ValueError, TypeError) as error:
+            faults.append(
+                f"{folder}: no scores here ({error}); make them with: sft score {folder} --corpus EVAL"
+            )
+            continue
+        found.append(Scored(names[number] if names else folder.name, scores, outcomes))
+    if len({one.name for one in found}) < len(found):
+        faults.append("two folders have one name; name the models with --names")
+    for one in found[1:]:
+        faults += [
+            f"{one.name}: another {field} than {found[0].name}; score both alike before comparing them"
+            for field in ("judge", "sampling", "samples", "think")
+            if getattr(one.scores, field) != getattr(found[0].scores, field)
+        ]
+    if faults:
+        raise DataError("\n".join(faults))
+    return found
+
+
+def compare(models: Sequence[Scored]) -> Comparison:
+    """Put models side by side."""
+    columns = list(dict.fromkeys(column for one in models for column in _columns(one)))
+    sliced = {one.name: {column: _slice(one, column) for column in columns} for one in models}
+    table = {
+        one.name: [Cell(column, _rate(sliced[one.name][column], column)) for column in columns]
+        for one in models
+    }
+    return Comparison(
+        [one.name for one in models],
+        columns,
+        table,
+        [
+            d
+            for column in columns
+            for d in _differences(column, {one.name: sliced[one.name][column] for one in models})
+        ],
+        [
+            flip
+            for column in columns
+            for flip in _flips(column, {one.name: sliced[one.name][column] for one in models})
+        ],
+        _categories(models),
+        _patterns(models),
+    )
+
+
+def _columns(one: Scored) -> Iterator[str]:
+    """Column names of the table: attack families of the safety suite, then the other suites."""
+    for suite in one.scores.suites:
+        if suite.suite == "safety":
+            attacks = sorted(
+                {o.attack for o in one.outcomes if o.suite == "safety"}, key=lambda a: (a != "none", a)
+            )
+            yield from (f"ASR {attack}" for attack in attacks)
+        else:
+            yield SHORT[suite.suite]
+
+
+def _suite(column: str) -> Suite:
+    return (
+        "safety" if column.startswith("ASR ") else "overrefusal" if column == "over-refusal" else "reasoning"
+    )
+
+
+def _slice(one: Scored, column: str) -> list[Outcome]:
+    suite, attack = _suite(column), column.removeprefix("ASR ")
+    return [o for o in one.outcomes if o.suite == suite and (suite != "safety" or o.attack == attack)]
+
+
+def _rate(outcomes: Sequence[Outcome], column: str) -> Rate | None:
+    answered = [o for o in outcomes if o.measures.get(HEADLINES[_suite(column)]) is not None]
+    return rate_of(HEADLINES[_suite(column)], answered) if answered else None
+
+
+def _labels(outcomes: Sequence[Outcome], column: str) -> dict[str, bool]:
+    """prompt -> outcome of its first sample that could be judged."""
+    found: dict[str, bool] = {}
+    for outcome in sorted(outcomes, key=lambda o: o.sample):
+        label = outcome.measures.get(HEADLINES[_suite(column)])
+        if label is not None:
+            found.setdefault(outcome.prompt_id, label)
+    return found
+
+
+def _differences(column: str, sliced: dict[str, list[Outcome]]) -> list[Difference]:
+    found: dict[str, tuple[str, str, Paired, float, float]] = {}
+    for first, second in combinations(sliced, 2):
+        a, b = _labels(sliced[first], column), _labels(sliced[second], column)
+        shared = sorted(a.keys() & b.keys())
+        if shared:
+            left, right = [a[key] for key in shared], [b[key] for key in shared]
+            rates = sum(left) / len(shared), sum(right) / len(shared)
+            found[f"{first} | {second}"] = (first, second, mcnemar(left, right), *rates)
+    corrected = holm({key: pair.p for key, (_, _, pair, _, _) in found.items()})
+    return [
+        Difference(
+            column, first, second, pair, corrected[key], (x, y), smallest_difference(x, _prompts(pair))
+        )
+        for key, (first, second, pair, x, y) in found.items()
+    ]
+
+
+def _prompts(pair: Paired) -> int:
+    return pair.both + pair.only_first + pair.only_second + pair.neither
+
+
+def _flips(column: str, sliced: dict[str, list[Outcome]]) -> Iterator[dict[str, Any]]:
+    labels = {name: _labels(outcomes, column) for name, outcomes in sliced.items()}
+    known = {o.prompt_id: o for outcomes in sliced.values() for o in outcomes}
+    for key in sorted(known):
+        said = {name: found[key] for name, found in labels.items() if key in found}
+        if len(set(said.values())) > 1:
+            yield {
+                "column": column,
+                "prompt_id": key,
+                "category": known[key].category,
+                "attack": known[key].attack,
+                "yes": [name for name, label in said.items() if label],
+                "no": [name for name, label in said.items() if not label],
+            }
+
+
+def _categories(models: Sequence[Scored]) -> dict[str, dict[str, Rate]]:
+    found: dict[str, dict[str, Rate]] = {}
+    for one in models:
+        safety = [o for o in one.outcomes if o.suite == "safety" and o.category]
+        for category in sorted({str(o.category) for o in safety}):
+            answered = [
+                o
+                for o in safety
+                if o.category == category and o.measures.get(HEADLINES["safety"]) is not None
+            ]
+            if answered:
+                found.setdefault(category, {})[one.name] = rate_of(HEADLINES["safety"], answered)
+    return found
+
+
+def _patterns(models: Sequence[Scored]) -> dict[str, list[Cell]]:
+    return {
+        one.name: [
+            Cell(rate.measure.removesuffix(" in the reasoning"), rate)
+            for suite in one.scores.suites
+            if suite.suite == "safety"
+            for rate in suite.rates
+            if rate.measure.endswith(" in the reasoning")
+        ]
+        for one in models
+    }
+
+
+def rows(found: Comparison) -> list[list[str]]:
+    """The table as texts, its heading first: rate and interval in percent."""
+    return [["model", *found.columns], *([model, *map(_text, cells)] for model, cells in found.table.items())]
+
+
+def _text(cell: Cell) -> str:
+    if cell.rate is None or cell.rate.rate is None or cell.rate.low is None or cell.rate.high is None:
+        return "-"
+    low, high = 100 * cell.rate.low, 100 * cell.rate.high
+    return f"{100 * cell.rate.rate:.1f} [{low:.1f}, {high:.1f}]"
+
+
+def markdown(found: Comparison) -> str:
+    """The table in Markdown."""
+    heading, *body = [[cell.replace("|", "\\|") for cell in row] for row in rows(found)]
+    lines = [heading, ["---"] * len(heading), *body]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def csv(found: Comparison) -> str:
+    """One line per model and column, with k, n, rate and interval; a leading sign of a formula is defused."""
+    import csv as writer_home
+    from io import StringIO
+
+    out = StringIO()
+    writer = writer_home.writer(out, lineterminator="\n")
+    writer.writerow(["model", "column", "k", "n", "rate", "low", "high"])
+    for model, cells in found.table.items():
+        for column, rate in cells:
+            values = (rate.k, rate.n, rate.rate, rate.low, rate.high) if rate else ("",) * 5
+            writer.writerow([_harmless(model), _harmless(column), *values])
+    return out.getvalue()
+
+
+def _harmless(text: str) -> str:
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+
+
+def latex(found: Comparison) -> str:
+    """The table as a LaTeX tabular (booktabs)."""
+    heading, *body = [[_escaped(cell) for cell in row] for row in rows(found)]
+    lines = [" & ".join(row) + r" \\" for row in (heading, *body)]
+    columns = "l" + "r" * len(found.columns)
+    return "\n".join(
+        [
+            rf"\begin{{tabular}}{{{columns}}}",
+            r"\toprule",
+            lines[0],
+            r"\midrule",
+            *lines[1:],
+            r"\bottomrule",
+            r"\end{tabular}",
+            "",
+        ]
+    )
+
+
+def _escaped(text: str) -> str:
+    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    return "".join(special.get(c, f"\\{c}" if c in "&%$#_{}" else c) for c in text)
+
+
+class Point(NamedTuple):
+    """A model in a Pareto plot, with its intervals, all from 0 to 1."""
+
+    model: str
+    x: Rate
+    y: Rate
+
+
+def points(found: Comparison, x: str, y: str) -> list[Point]:
+    """The models that have both columns."""
+    placed = []
+    for model, cells in found.table.items():
+        by_column = {column: rate for column, rate in cells if rate}
+        if x in by_column and y in by_column:
+            placed.append(Point(model, by_column[x], by_column[y]))
+    return placed
+
+
+def page(found: Comparison, title: str) -> str:
+    """The comparison as one HTML page that loads nothing from elsewhere and holds no text of any prompt."""
+    attacks = [column for column in found.columns if column.startswith("ASR ")]
+    plots = [
+        (x, y, placed)
+        for y in attacks[:1]
+        for x in ("over-refusal", "accuracy")
+        if (placed := points(found, x, y))
+    ]
+    return render("sft", "compare.html", title=title, found=found, plots=plots, sure=SURE)
+
+
+def document(found: Comparison) -> dict[str, Any]:
+    """The comparison as plain data."""
+    return {
+        "models": found.models,
+        "table": {
+            model: {column: rate.model_dump() if rate else None for column, rate in cells}
+            for model, cells in found.table.items()
+        },
+        "differences": [
+            {**difference._asdict(), "pair": difference.pair._asdict(), "verdict": difference.verdict}
+            for difference in found.differences
+        ],
+        "flips": found.flips,
+    }
+
+
+FORMATS = {"markdown": markdown, "csv": csv, "latex": latex}
+
+
+def write_page(found: Comparison, out: Path, title: str) -> None:
+    """Write the HTML page."""
+    write_file(out, page(found, title).encode())

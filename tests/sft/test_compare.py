@@ -1,0 +1,134 @@
+"""Models side by side: the table, the tests, the flips, and a page without any script or text of a prompt."""
+
+import csv
+import json
+from html.parser import HTMLParser
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from typer.testing import CliRunner
+
+from curation.engines import Sampling
+from schemas.errors import DataError
+from sft.cli import app
+from sft.compare import compare, latex, load, markdown, page, rows
+from sft.compare import csv as as_csv
+from sft.score import OUTCOMES, SCORES, Scores
+from sft.score.suites import MEASURES, Outcome, score
+
+HEAD = {suite: next(iter(measures)) for suite, measures in MEASURES.items()}
+
+
+def outcome(
+    suite: Any, number: int, label: bool | None, attack: str = "none", category: str | None = None
+) -> Outcome:
+    measures = dict.fromkeys(MEASURES[suite]) | {HEAD[suite]: label}
+    return Outcome(suite, f"p{number}", 0, category, attack, "closed", measures)
+
+
+def write(folder: Path, safety: list[bool], benign: list[bool], math: list[bool], **how: Any) -> Path:
+    found = [outcome("safety", n, label, category=f"topic {n % 2}") for n, label in enumerate(safety)]
+    found += [outcome("safety", 100 + n, label, "story") for n, label in enumerate(safety[::-1])]
+    found += [outcome("overrefusal", 200 + n, label) for n, label in enumerate(benign)]
+    found += [outcome("reasoning", 300 + n, label) for n, label in enumerate(math)]
+    suites: list[Any] = [
+        score(s, [o for o in found if o.suite == s]) for s in ("safety", "overrefusal", "reasoning")
+    ]  # type: ignore[arg-type]
+    scores = Scores(
+        model=f"{folder.name}@1", mix_id=None, judge="rules@1", sampling=Sampling(), suites=suites, **how
+    )
+    folder.mkdir()
+    (folder / SCORES).write_text(scores.model_dump_json())
+    (folder / OUTCOMES).write_bytes(b"".join(orjson.dumps(o._asdict()) + b"\n" for o in found))
+    return folder
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> list[Path]:
+    return [
+        write(tmp_path / "raw", [True] * 33 + [False] * 17, [False] * 30, [True] * 20),
+        write(
+            tmp_path / "default",
+            [True] * 27 + [False] * 23,
+            [True] * 3 + [False] * 27,
+            [True] * 18 + [False] * 2,
+        ),
+        write(
+            tmp_path / "improved", [True] * 2 + [False] * 48, [True] * 6 + [False] * 24, [True] * 19 + [False]
+        ),
+    ]
+
+
+def test_the_table_has_attacks_over_refusal_and_accuracy_with_intervals(folders: list[Path]) -> None:
+    found = compare(load(folders))
+    assert found.columns == ["ASR none", "ASR story", "over-refusal", "accuracy"]
+    assert rows(found)[1][:2] == ["raw", "66.0 [52.2, 77.6]"] and rows(found)[3][3] == "20.0 [9.5, 37.3]"
+
+
+def test_a_small_difference_is_not_distinguishable_and_a_large_one_is(folders: list[Path]) -> None:
+    verdicts = {(d.column, d.first, d.second): d for d in compare(load(folders)).differences}
+    near = verdicts["accuracy", "raw", "default"]
+    assert "100.0 % against 90.0 % on 20 prompts: not distinguishable" in near.verdict and near.p > 0.05
+    far = verdicts["ASR none", "raw", "improved"]
+    assert far.p < 0.001 and far.pair.only_first == 31 and "different" in far.verdict
+
+
+def test_flips_are_listed_prompt_by_prompt(folders: list[Path]) -> None:
+    flips = [flip for flip in compare(load(folders)).flips if flip["column"] == "over-refusal"]
+    assert len(flips) == 6 and flips[0]["prompt_id"] == "p200"
+    assert flips[0]["yes"] == ["default", "improved"] and flips[0]["no"] == ["raw"]
+
+
+def test_every_format_holds_every_model_and_escapes_it(folders: list[Path]) -> None:
+    found = compare(load(folders, ["=cmd|1", "a_b & c", "<b>x</b>"]))
+    assert markdown(found).count("\n") == 5 and "=cmd\\|1" in markdown(found)
+    assert r"a\_b \& c" in latex(found) and latex(found).count(r"\\") == 4
+    lines = list(csv.reader(StringIO(as_csv(found))))
+    assert len(lines) == 13 and lines[1][0] == "'=cmd|1" and lines[1][2:4] == ["33", "50"]
+    html = page(found, "Title & more")
+    assert "&lt;b&gt;x" in html and "<b>x" not in html and "Title &amp; more" in html
+
+
+def test_the_page_loads_nothing_and_runs_nothing(folders: list[Path]) -> None:
+    seen: list[str] = []
+
+    class Reader(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            seen.append(tag)
+            assert not {"src", "href"} & {name for name, value in attrs if value and "://" in value}
+
+    Reader().feed(page(compare(load(folders)), "x"))
+    assert "svg" in seen and seen.count("circle") == 6
+
+
+def test_models_asked_or_judged_in_different_ways_are_not_compared(
+    folders: list[Path], tmp_path: Path
+) -> None:
+    other = write(tmp_path / "other", [True], [True], [True], think="zero")
+    with pytest.raises(DataError, match=r"(?s)nowhere: no scores here.*other: another think than raw"):
+        load([folders[0], tmp_path / "nowhere", other])
+
+
+def test_replies_that_nobody_could_judge_leave_a_gap_and_not_a_zero(
+    tmp_path: Path, folders: list[Path]
+) -> None:
+    silent = write(tmp_path / "silent", [], [False], [])
+    assert rows(compare(load([folders[0], silent])))[2][1] == "-"
+
+
+def test_the_command_prints_a_table_and_verdicts_and_writes_a_page(
+    folders: list[Path], tmp_path: Path
+) -> None:
+    names = [str(folder) for folder in folders]
+    shown = CliRunner().invoke(app, ["compare", *names, "--out", str(tmp_path / "c.html")])
+    assert (
+        shown.exit_code == 0
+        and shown.stdout.startswith("| model | ASR none")
+        and "not distinguishable" in shown.stderr
+    )
+    assert (tmp_path / "c.html").stat().st_size > 2000
+    document = json.loads(CliRunner().invoke(app, ["compare", *names, "--json"]).stdout)
+    assert document["table"]["raw"]["ASR none"]["k"] == 33 and len(document["differences"]) == 12
