@@ -118,7 +118,9 @@ def check_condition(connection: Connection, condition: str) -> None:
         RecipeError: with DuckDB's explanation.
     """
     try:
-        duckdb.SQLExpression(_sound(condition))  # one expression, so nothing can break out of the brackets below
+        duckdb.SQLExpression(
+            _sound(condition)
+        )  # one expression, so nothing can break out of the brackets below
     except duckdb.Error as error:
         raise RecipeError(_explain(error)) from error
     # The newline keeps a trailing `--` comment from swallowing the bracket.
@@ -143,7 +145,9 @@ def _sound(sql: str) -> str:
     try:
         sql.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise RecipeError(f"character {error.start + 1} of the SQL is half of a character; write it anew") from error
+        raise RecipeError(
+            f"character {error.start + 1} of the SQL is half of a character; write it anew"
+        ) from error
     return sql
 
 

@@ -4,7 +4,8 @@ The field prints rates of 50 prompts without an interval; 66 % against 54 % is t
 Sources: Wilson 1927; McNemar 1947 (exact form); Holm 1979; arXiv 2411.00640 (clustered standard errors).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from math import comb, sqrt
 from statistics import NormalDist
 from typing import NamedTuple
@@ -93,21 +94,22 @@ def smallest_difference(rate: float, n: int, power: float = 0.8, confidence: flo
     """
     z, wanted = NormalDist().inv_cdf((1 + confidence) / 2), NormalDist().inv_cdf(power)
 
-    def shows(difference: float, sign: int) -> bool:
+    def shows(sign: int, difference: float) -> bool:
         other = rate + sign * difference
         mean = (rate + other) / 2
         null = z * sqrt(2 * mean * (1 - mean) / n)
         real = wanted * sqrt((rate * (1 - rate) + other * (1 - other)) / n)
         return difference >= null + real
 
-    found = [_least(lambda d, s=sign: shows(d, s), room) for sign, room in ((1, 1 - rate), (-1, rate))]
-    return min(found)
+    rooms = {1: 1 - rate, -1: rate}
+    return min(_least(partial(shows, sign), room) for sign, room in rooms.items())
 
 
-def _least(shows: object, room: float) -> float:
-    low, high = 0.0, room
-    if not callable(shows) or not shows(room):
+def _least(shows: Callable[[float], bool], room: float) -> float:
+    """The least difference that shows, by halving; 1 if none does."""
+    if room <= 0 or not shows(room):
         return 1.0
+    low, high = 0.0, room
     for _ in range(40):
         middle = (low + high) / 2
         low, high = (low, middle) if shows(middle) else (middle, high)
