@@ -13,6 +13,7 @@ from schemas.errors import (
     RecipeError,
     RenderError,
     ServerError,
+    TrainingError,
 )
 from schemas.ids import content_id
 from schemas.manifest import Counts, InputFile, Manifest
@@ -46,6 +47,7 @@ __all__ = [
     "ServerError",
     "Span",
     "Trace",
+    "TrainingError",
     "content_id",
     "generated_trace_id",
     "ingested_trace_id",

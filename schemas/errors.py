@@ -32,6 +32,10 @@ class RenderError(CurateError):
     """A training row cannot be rendered so that everything it must teach is in the loss."""
 
 
+class TrainingError(CurateError):
+    """A training run has gone wrong and going on would waste it."""
+
+
 class MissingExtraError(CurateError):
     """A command needs an optional dependency; the message names the install line."""
 

@@ -85,6 +85,22 @@ def run(
 
 
 @app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="A finished run.", file_okay=False)],
+    out: Annotated[Path, typer.Option(help="A new folder for the model.", file_okay=False)],
+    dtype: Annotated[str, typer.Option(help="bfloat16, float32, or auto.")] = "bfloat16",
+) -> None:
+    """Write a run as a plain model folder with tokenizer, template and card; adapters are merged into their base.
+
+    Example: sft export runs/improved-lora --out models/improved
+    """
+    from curation import console
+    from sft import export as stage
+
+    console.result(stage.run(run, out, dtype))
+
+
+@app.command()
 def score(
     model: Annotated[
         str,

@@ -71,6 +71,8 @@ class TrainConfig(Recipe):
     logging_steps: Annotated[int, Field(ge=1)] = 1
     save_steps: Annotated[int, Field(ge=1)] = 50
     """A killed run goes on from its last whole checkpoint, one every so many steps."""
+    eval_steps: Annotated[int, Field(ge=1)] | None = None
+    """Measure the loss on each part of the mix's validation split every so many steps; at the end alone by default."""
     presafe: PresafeConfig | None = None
     """Auxiliary supervision; none for plain SFT."""
     report_to: Literal["none", "tensorboard"] = "none"

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from curation.mix import folder
 from schemas.errors import DataError
@@ -18,6 +18,8 @@ class TrainingMix(NamedTuple):
     manifest: Manifest
     mix_id: str
     """Hash of every row in order, taken from the rows themselves, not from what the manifest says of them."""
+    validation: Sequence[Row] = ()
+    """The validation split, where the mix has one."""
 
 
 def read_mix(mix: Path) -> TrainingMix:
@@ -31,9 +33,12 @@ def read_mix(mix: Path) -> TrainingMix:
 
     manifest = folder.read_manifest(mix)
     try:
-        table = folder.read_rows(mix, ROWS.names).cast(ROWS)
-        rows = [Row.model_validate({**row, "risky": row["risky"] or ()}) for row in table.to_pylist()]
-    except (pa.ArrowException, OSError, ValueError) as error:
+        splits = {
+            name: table.select(ROWS.names).cast(ROWS) for name, table in folder.read_splits(mix).items()
+        }
+        table = splits["train"]
+        rows, validation = _rows(table), _rows(splits["validation"]) if "validation" in splits else []
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise DataError(f"{mix}: its rows cannot be read ({error}); build the mix again") from error
     if not rows:
         raise DataError(f"{mix}: the mix has no rows; look at the counts in its manifest.json")
@@ -42,4 +47,8 @@ def read_mix(mix: Path) -> TrainingMix:
         raise DataError(
             f"{mix}: its rows are not those it was built with ({found}, not {said}); build the mix again"
         )
-    return TrainingMix(rows, manifest, found)
+    return TrainingMix(rows, manifest, found, validation)
+
+
+def _rows(table: Any) -> list[Row]:
+    return [Row.model_validate({**row, "risky": row["risky"] or ()}) for row in table.to_pylist()]

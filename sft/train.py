@@ -11,6 +11,7 @@ The run's folder:
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from schemas.manifest import Counts, InputFile, Manifest
 from sft.check import CLAIMS, Proof, demand, prove
 from sft.config import PresafeConfig, TrainConfig
 from sft.mix import TrainingMix, read_mix
-from sft.render import IGNORED
+from sft.render import IGNORED, Rendered
 
 STAGE = "sft"
 LIBRARIES = ("lrm-curate", "torch", "transformers", "trl", "peft", "accelerate")
@@ -56,8 +57,11 @@ def train(config: TrainConfig) -> Manifest:
     tokenizer = load_tokenizer(weights)
     proof = prove(tokenizer, mix.rows, config.max_length, config.overlong)
     demand(proof, config.mix, config.model)
+    held_out = prove(tokenizer, mix.validation, config.max_length, config.overlong)
+    if mix.validation:
+        demand(held_out, f"{config.mix} (validation)", config.model)
     try:
-        return _train(config, mix, weights, tokenizer, proof, identity)
+        return _train(config, mix, weights, tokenizer, proof, held_out, identity)
     except OSError as error:
         raise disk_error(out, error) from error
 
@@ -68,6 +72,7 @@ def _train(
     weights: Weights,
     tokenizer: Any,
     proof: Proof,
+    held_out: Proof,
     identity: dict[str, Any],
 ) -> Manifest:
     try:
@@ -76,36 +81,61 @@ def _train(
         raise MissingExtraError("trl", "train") from error
 
     out = Path(config.out)
-    refused = [_refused(config.presafe, proof)] if config.presafe else []
+    refused = _refused(config.presafe, proof) if config.presafe else None
     # Full training keeps its weights in float32 under bf16 autocast: at a learning rate of 5e-6 most updates are
     # smaller than a bfloat16 step and would be lost. A frozen base needs no such care.
     low = "bfloat16" if config.bf16 else "float32"
     model = load_model(weights, low if config.method == "lora" else "float32")
-    trainer = trl_home.build(config, model, tokenizer, proof.rendered, out, *refused)
+    trainer = trl_home.build(config, model, tokenizer, proof.rendered, out, refused, _by_part(held_out))
     checkpoint = trl_home.last_checkpoint(out)
     _announce(config, proof, trainer.args.world_size, checkpoint)
     with console.progress("train", total=None, unit="steps") as advance:
         trainer.add_callback(trl_home.MetricsFile(out / "metrics.jsonl", advance))
+        trainer.add_callback(trl_home.Watch(out))
         result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    _appear(
-        out / "model",
-        lambda folder: trl_home.save_model(trainer, tokenizer, folder, low if config.bf16 else None),
+        losses = trainer.evaluate() if held_out.rendered else {}
+    manifest = _manifest(config, mix, proof, identity)
+    manifest.summary.update(
+        steps=result.global_step,
+        train_loss=round(result.training_loss, 6),
+        validation_loss=_validation_losses(losses),
+        trained_parameters=trl_home.trained_parameters(trainer),
     )
+    if trainer.is_world_process_zero():
+        _finish(config, trainer, tokenizer, manifest, low if config.bf16 else None)
+    trainer.accelerator.wait_for_everyone()
+    return manifest
+
+
+def _finish(config: TrainConfig, trainer: Any, tokenizer: Any, manifest: Manifest, dtype: str | None) -> None:
+    """Write the model, then the manifest, which says that the run is finished."""
+    from sft import trainer as trl_home
+
+    out = Path(config.out)
+    _appear(out / "model", lambda folder: trl_home.save_model(trainer, tokenizer, folder, dtype))
     if config.presafe:
         from sft.presafe import save_head
 
-        aided: Any = trainer
-        save_head(aided.head, config.presafe, out)
-    manifest = _manifest(config, mix, proof, identity)
-    manifest.summary.update(
-        model=fingerprint(locate(str(out / "model"))),
-        steps=result.global_step,
-        train_loss=round(result.training_loss, 6),
-        trained_parameters=trl_home.trained_parameters(trainer),
-    )
+        save_head(trainer.head, config.presafe, out)
+    manifest.summary["model"] = fingerprint(locate(str(out / "model")))
     write_file(out / "manifest.json", manifest.model_dump_json(indent=2).encode() + b"\n")
     shutil.rmtree(out / trl_home.CHECKPOINTS, ignore_errors=True)
-    return manifest
+
+
+def _by_part(proof: Proof) -> dict[str, list[Rendered]]:
+    parts: dict[str, list[Rendered]] = {}
+    for row, rendered in zip(proof.kept, proof.rendered, strict=True):
+        parts.setdefault(row.part, []).append(rendered)
+    return parts
+
+
+def _validation_losses(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Loss of each part, from what the trainer calls eval_PART_loss."""
+    return {
+        name.removeprefix("eval_").removesuffix("_loss"): round(value, 6)
+        for name, value in metrics.items()
+        if name.startswith("eval_") and name.endswith("_loss") and "presafe" not in name
+    }
 
 
 def _refused(settings: PresafeConfig, proof: Proof) -> list[float]:

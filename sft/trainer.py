@@ -6,7 +6,8 @@ even where it is also the padding token) and its checkpoints.
 """
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
 from curation.console import Advance
+from schemas.errors import TrainingError
 from sft.config import TrainConfig
 from sft.presafe import COLUMN, AuxiliaryHead
 from sft.render import Rendered
@@ -25,6 +27,10 @@ from sft.render import Rendered
 CHECKPOINTS = "checkpoints"
 SIGNIFICANT = 6
 """Digits kept of a metric."""
+WINDOW = 10
+"""Logged losses that are averaged to see whether a run diverges."""
+DIVERGED = 3.0
+"""A run whose mean loss is so many times its best has diverged."""
 
 
 class PresafeTrainer(AuxiliaryHead, SFTTrainer):  # type: ignore[misc]  # the mixin speaks of the trainer as Any
@@ -38,6 +44,7 @@ def build(
     rows: Sequence[Rendered],
     out: Path,
     refused: Sequence[float] | None = None,
+    validation: Mapping[str, Sequence[Rendered]] | None = None,
 ) -> SFTTrainer:
     """A trainer over proven rows; the run's folder `out` takes its checkpoints and TensorBoard's log.
 
@@ -48,18 +55,18 @@ def build(
         rows: what it trains on.
         out: the run's folder.
         refused: for PreSafe the teacher's decision on each row's prompt, NaN where it has none.
+        validation: proven rows of each part that are measured on and never trained on.
     """
-    columns: dict[str, list[Any]] = {
-        "input_ids": [row.input_ids for row in rows],
-        "labels": [row.labels for row in rows],
-    }
-    if refused is not None:
-        columns[COLUMN] = list(refused)
-    dataset = datasets.Dataset.from_dict(columns)
+    unknown = [float("nan")] if refused is not None else None
     trainer = (PresafeTrainer if config.presafe else SFTTrainer)(
         model=model,
-        args=_arguments(config, out / CHECKPOINTS),
-        train_dataset=dataset,
+        args=_arguments(config, out / CHECKPOINTS, bool(validation)),
+        train_dataset=_dataset(rows, refused),
+        eval_dataset={
+            part: _dataset(held_out, unknown and unknown * len(held_out))
+            for part, held_out in (validation or {}).items()
+        }
+        or None,
         processing_class=tokenizer,
         peft_config=_adapter(config) if config.method == "lora" else None,
     )
@@ -73,6 +80,16 @@ def build(
         board: Any = TensorBoardCallback
         trainer.add_callback(board(SummaryWriter(str(out / "tensorboard"))))
     return trainer
+
+
+def _dataset(rows: Sequence[Rendered], refused: Sequence[float] | None) -> datasets.Dataset:
+    columns: dict[str, list[Any]] = {
+        "input_ids": [row.input_ids for row in rows],
+        "labels": [row.labels for row in rows],
+    }
+    if refused is not None:
+        columns[COLUMN] = list(refused)
+    return datasets.Dataset.from_dict(columns)
 
 
 def last_checkpoint(out: Path) -> Path | None:
@@ -90,6 +107,29 @@ def last_checkpoint(out: Path) -> Path | None:
     return None
 
 
+class Watch(TrainerCallback):
+    """Stops a run whose loss is no number any more, or has risen far above its best."""
+
+    def __init__(self, out: Path) -> None:
+        self._out = out
+        self._losses: list[float] = []
+        self._best = math.inf
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        loss = (logs or {}).get("loss")
+        if loss is None:
+            return
+        self._losses = [*self._losses, loss][-WINDOW:]
+        mean = sum(self._losses) / len(self._losses)
+        if len(self._losses) == WINDOW:
+            self._best = min(self._best, mean)
+        if not math.isfinite(loss) or mean > DIVERGED * self._best:
+            raise TrainingError(
+                f"{self._out}: step {state.global_step}: the loss is {loss:.4g}, its best was {self._best:.4g} over {WINDOW} logs; "
+                "lower learning_rate or add warmup_steps, and name a new folder as `out`"
+            )
+
+
 class MetricsFile(TrainerCallback):
     """Writes every logged step to metrics.jsonl, and moves the progress bar.
 
@@ -101,15 +141,17 @@ class MetricsFile(TrainerCallback):
         self._advance = advance
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._path.write_text("".join(_line(entry) for entry in state.log_history), encoding="utf-8")
+        if state.is_world_process_zero:
+            self._path.write_text("".join(_line(entry) for entry in state.log_history), encoding="utf-8")
         self._advance(state.global_step)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._advance()
 
     def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        with self._path.open("a", encoding="utf-8") as handle:
-            handle.write(_line(state.log_history[-1]))
+        if state.is_world_process_zero:
+            with self._path.open("a", encoding="utf-8") as handle:
+                handle.write(_line(state.log_history[-1]))
 
 
 def save_model(trainer: SFTTrainer, tokenizer: Any, folder: Path, dtype: str | None) -> None:
@@ -127,7 +169,7 @@ def trained_parameters(trainer: SFTTrainer) -> int:
     return int(model.num_parameters(only_trainable=True))
 
 
-def _arguments(config: TrainConfig, folder: Path) -> SFTConfig:
+def _arguments(config: TrainConfig, folder: Path, measures: bool) -> SFTConfig:
     same_name = (
         "learning_rate", "lr_scheduler_type", "warmup_steps", "weight_decay", "max_grad_norm", "num_train_epochs",
         "per_device_train_batch_size", "gradient_accumulation_steps", "bf16", "gradient_checkpointing", "seed",
@@ -141,6 +183,10 @@ def _arguments(config: TrainConfig, folder: Path) -> SFTConfig:
         max_length=None,
         dataset_kwargs={"skip_prepare_dataset": True},
         save_strategy="steps",
+        eval_strategy="steps" if measures and config.eval_steps else "no",
+        eval_steps=config.eval_steps,
+        per_device_eval_batch_size=config.per_device_train_batch_size,
+        logging_nan_inf_filter=False,  # a loss that is no number must be seen
         save_total_limit=1,
         use_cpu=not torch.accelerator.is_available(),
         disable_tqdm=True,

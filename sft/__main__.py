@@ -1,0 +1,6 @@
+"""`accelerate launch -m sft run config.yaml`: the command line on several processes."""
+
+from sft.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""`sft export`: a run as a plain model folder that anything loads: adapters merged, tokenizer and template beside, a card.
+
+A full run is a plain model already and is copied; PreSafe's head stays behind.
+"""
+
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from curation.engines.weights import fingerprint, load_model, load_tokenizer, locate
+from curation.store import write_file
+from schemas.errors import CorpusError, DataError
+from schemas.manifest import Manifest
+
+CARD = "README.md"
+
+
+def run(run_folder: Path, out: Path, dtype: str = "bfloat16") -> str:
+    """Write the model of a finished run; returns "name@fingerprint" of what was written.
+
+    Args:
+        run_folder: what `sft run` made.
+        out: a new folder.
+        dtype: of the saved weights: bfloat16, float32, or auto (as they are).
+
+    Raises:
+        DataError: if the run is not finished.
+        CorpusError: if `out` holds other things.
+        EngineError: if the model or its base cannot be loaded.
+    """
+    try:
+        manifest = Manifest.model_validate_json((run_folder / "manifest.json").read_bytes())
+        settings = json.loads((run_folder / "run.json").read_bytes())["config"]
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(
+            f"{run_folder}: no finished run here ({error}); finish it with: sft run CONFIG"
+        ) from error
+    if out.exists() and any(out.iterdir()):
+        raise CorpusError(f"{out}: the folder holds other things; name a new one with --out")
+    weights = locate(str(run_folder))
+    model: Any = load_model(weights, dtype)
+    if weights.adapter_base:
+        model = model.merge_and_unload()
+    model.save_pretrained(out)
+    load_tokenizer(weights).save_pretrained(out)
+    write_file(out / CARD, card(run_folder.resolve().name, manifest, settings).encode())
+    return f"{out.resolve().name}@{fingerprint(locate(str(out)))}"
+
+
+def card(name: str, manifest: Manifest, settings: dict[str, Any]) -> str:
+    """The model card: what it was trained from, on what, and how."""
+    template = (files("sft") / "templates" / "model_card.md").read_text(encoding="utf-8")
+    shown = {
+        k: v for k, v in settings.items() if k not in ("model", "mix", "presafe", "lora") and v is not None
+    }
+    summary = manifest.summary
+    return template.format(
+        name=name,
+        base=summary["base_model"],
+        mix=summary["mix_id"],
+        rows=manifest.counts.kept,
+        steps=summary["steps"],
+        loss=summary["train_loss"],
+        presafe="yes; the head is not part of this model" if settings.get("presafe") else "no",
+        settings="\n".join(f"| {key} | {value} |" for key, value in sorted(shown.items())),
+        versions=", ".join(f"{key} {value}" for key, value in sorted(manifest.versions.items())),
+    )

@@ -1,0 +1,149 @@
+"""What `sft run` does besides training: validation by part, a stop when it diverges, several processes, export."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from curation.mix import folder
+from curation.store import write_parquet
+from schemas.errors import CorpusError, DataError, TrainingError
+from schemas.row import Row
+from schemas.tables import ROWS
+from sft.cli import app
+from sft.export import run as export
+from sft.train import train
+from tests.sft.conftest import sample_rows, write_mix
+from tests.sft.test_train import config, same, weights
+
+
+@pytest.fixture
+def split_mix(tmp_path: Path) -> Path:
+    """A mix of two parts with a validation split."""
+    import pyarrow as pa
+
+    rows = [
+        row.model_copy(update={"part": ("safety", "benign")[n % 2]}) for n, row in enumerate(sample_rows())
+    ]
+    mix = write_mix(tmp_path / "mix", rows[:16])
+    held_out: list[Row] = rows[16:]
+    write_parquet(
+        mix / "data" / folder.VALIDATION_SHARD,
+        pa.Table.from_pylist([row.model_dump() for row in held_out], ROWS),
+    )
+    return mix
+
+
+def test_the_loss_on_each_part_of_the_validation_split_is_measured(
+    models: dict[str, Path], split_mix: Path, tmp_path: Path
+) -> None:
+    settings = config(models["own"], split_mix, tmp_path / "run", eval_steps=4, max_steps=8)
+    found = train(settings).summary["validation_loss"]
+    assert isinstance(found, dict) and set(found) == {"safety", "benign"}
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    seen = [line["eval_safety_loss"] for line in lines if "eval_safety_loss" in line]
+    assert len(seen) >= 2 and seen[-1] < seen[0] and seen[-1] == pytest.approx(found["safety"], rel=1e-3)
+
+
+def test_validation_rows_are_never_trained_on(
+    models: dict[str, Path], split_mix: Path, tmp_path: Path
+) -> None:
+    train(config(models["own"], split_mix, tmp_path / "with"))
+    (split_mix / "data" / folder.VALIDATION_SHARD).unlink()
+    train(config(models["own"], split_mix, tmp_path / "without"))
+    assert same(weights(tmp_path / "with" / "model"), weights(tmp_path / "without" / "model"))
+
+
+def test_a_run_that_diverges_stops_and_says_what_to_do(
+    models: dict[str, Path], mix: Path, tmp_path: Path
+) -> None:
+    settings = config(
+        models["own"], mix, tmp_path / "run", learning_rate=300.0, max_steps=200, max_grad_norm=1e9
+    )
+    with pytest.raises(TrainingError, match="lower learning_rate"):
+        train(settings)
+    assert not (tmp_path / "run" / "manifest.json").exists()
+
+
+def test_a_loss_that_is_no_number_stops_the_run(models: dict[str, Path], mix: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    file = models["own"] / "model.safetensors"
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    for path in models["own"].iterdir():
+        (broken / path.name).write_bytes(path.read_bytes())
+    tensors = load_file(file)
+    tensors["model.norm.weight"][0] = torch.nan
+    save_file(tensors, broken / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(TrainingError, match="step 1: the loss is nan"):
+        train(config(broken, mix, tmp_path / "run"))
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_an_exported_model_says_what_the_run_says(
+    models: dict[str, Path], mix: Path, tmp_path: Path, method: str
+) -> None:
+    from curation.engines.weights import load_model, locate
+
+    train(config(models["own"], mix, tmp_path / "run", method=method, learning_rate=1e-2))
+    result = CliRunner().invoke(
+        app, ["export", str(tmp_path / "run"), "--out", str(tmp_path / "plain"), "--dtype", "float32"]
+    )
+    assert result.exit_code == 0 and result.stdout.startswith("plain@")
+    ids = torch.tensor([[5, 6, 7, 8]])
+    with torch.no_grad():
+        ran = load_model(locate(str(tmp_path / "run")), "float32").eval()(input_ids=ids).logits
+        plain = load_model(locate(str(tmp_path / "plain")), "float32").eval()(input_ids=ids).logits
+    assert torch.allclose(ran, plain, atol=1e-5)
+    assert (
+        not list((tmp_path / "plain").glob("adapter*"))
+        and (tmp_path / "plain" / "chat_template.jinja").is_file()
+    )
+    card = (tmp_path / "plain" / "README.md").read_text()
+    assert str(tmp_path) not in card and "| learning_rate | 0.01 |" in card
+
+
+def test_only_a_finished_run_is_exported_and_nothing_is_overwritten(
+    models: dict[str, Path], mix: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match="no finished run"):
+        export(tmp_path, tmp_path / "out")
+    train(config(models["own"], mix, tmp_path / "run", max_steps=1))
+    with pytest.raises(CorpusError, match="other things"):
+        export(tmp_path / "run", tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_two_processes_train_like_one_with_twice_the_accumulation(
+    models: dict[str, Path], mix: Path, tmp_path: Path
+) -> None:
+    how: dict[str, Any] = {"per_device_train_batch_size": 2, "max_steps": 4, "learning_rate": 1e-3}
+    train(config(models["own"], mix, tmp_path / "one", gradient_accumulation_steps=4, **how))
+    two = config(models["own"], mix, tmp_path / "two", gradient_accumulation_steps=2, **how)
+    path = tmp_path / "two.yaml"
+    path.write_text(json.dumps(two.model_dump(mode="json")))
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1",
+               "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0", "-m", "sft", "run", str(path)]  # fmt: skip
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=240, env=os.environ | {"OMP_NUM_THREADS": "1"}
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "8 rows per step" in done.stderr
+    losses = [
+        [
+            json.loads(line)["loss"]
+            for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()
+            if '"loss"' in line
+        ]
+        for name in ("one", "two")
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    one, both = weights(tmp_path / "one" / "model"), weights(tmp_path / "two" / "model")
+    assert all(torch.allclose(one[name], both[name], atol=2e-4) for name in one)
