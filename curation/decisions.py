@@ -5,7 +5,7 @@ found; or the prompts' own kinds; or a classifier that learned from either and g
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -69,7 +69,7 @@ def smooth(decisions: Sequence[Decision], classifier: Path) -> list[Decision]:
     return [one._replace(refused=float(p)) for one, p in zip(decisions, likely, strict=True)]
 
 
-def write(decisions: Sequence[Decision], path: Path) -> Counts:
+def write(decisions: Collection[Decision], path: Path) -> Counts:
     """Write decisions as JSONL: prompt_id and refused, no text."""
     lines = [
         orjson.dumps({"prompt_id": one.prompt_id, "refused": round(one.refused, 6)}) + b"\n"

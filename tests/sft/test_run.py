@@ -11,6 +11,8 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from curation import decisions
+from curation.decisions import Decision
 from curation.mix import folder
 from curation.store import write_parquet
 from schemas.errors import CorpusError, DataError, TrainingError
@@ -121,16 +123,21 @@ def test_only_a_finished_run_is_exported_and_nothing_is_overwritten(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kind", ["plain", "presafe"])
 def test_two_processes_train_like_one_with_twice_the_accumulation(
-    models: dict[str, Path], mix: Path, tmp_path: Path
+    models: dict[str, Path], mix: Path, tmp_path: Path, kind: str
 ) -> None:
     how: dict[str, Any] = {"per_device_train_batch_size": 2, "max_steps": 4, "learning_rate": 1e-3}
+    if kind == "presafe":
+        made = [Decision(row.prompt_id, row.prompt, n % 2) for n, row in enumerate(sample_rows())]
+        decisions.write({one.prompt_id: one for one in made}.values(), tmp_path / "d.jsonl")
+        how["presafe"] = {"decisions": str(tmp_path / "d.jsonl"), "weight": 1.0}
     train(config(models["own"], mix, tmp_path / "one", gradient_accumulation_steps=4, **how))
     two = config(models["own"], mix, tmp_path / "two", gradient_accumulation_steps=2, **how)
     path = tmp_path / "two.yaml"
     path.write_text(json.dumps(two.model_dump(mode="json")))
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1",
-               "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0", "-m", "sft", "run", str(path)]  # fmt: skip
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    command = [*launch, "-m", "sft", "run", str(path)]
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=240, env=os.environ | {"OMP_NUM_THREADS": "1"}
     )
@@ -147,3 +154,6 @@ def test_two_processes_train_like_one_with_twice_the_accumulation(
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
     one, both = weights(tmp_path / "one" / "model"), weights(tmp_path / "two" / "model")
     assert all(torch.allclose(one[name], both[name], atol=2e-4) for name in one)
+    if kind == "presafe":
+        heads = [weights(tmp_path / name)["linear.weight"] for name in ("one", "two")]
+        assert heads[0].abs().sum() > 0 and torch.allclose(*heads, atol=2e-4)
