@@ -1,11 +1,13 @@
-"""How well the rules find each pattern: precision, recall and F1 on the labelled set, false alarms on real traces.
+"""How well rules, embedding and ensemble find each pattern: precision, recall and F1 on the labelled set, false alarms on real traces.
 
 STAR-1's answers were filtered for safety by its authors, so a flag there is counted as a false alarm, which makes the rate
 an upper bound: some flagged traces do show the pattern.
 """
 
 import json
+import time
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -94,37 +96,54 @@ def flag_rates(annotator: Annotator, traces: Sequence[Trace]) -> dict[str, int]:
     return flagged
 
 
-def main() -> dict[str, object]:
-    """Measure, print one line for machines and a table for people, and return the figures."""
-    annotator = catalog.get("rules")
+def measure(name: str, traces: Sequence[Trace]) -> dict[str, object]:
+    """Figures of one annotator, printed as a table."""
+    annotator = catalog.get(name)
     figures: dict[str, object] = {}
     for split in SPLITS:
         found = scores(annotator, split)
         macro = sum(score.f1 for score in found.values()) / len(found)
+        hits, touching = sum(s.hits for s in found.values()), sum(s.touching for s in found.values())
         figures[split] = {
             "macro_f1": round(macro, 3),
-            **{name: score._asdict() for name, score in found.items()},
+            "span_hits": round(touching / max(1, hits), 3),
+            **{pattern: score._asdict() for pattern, score in found.items()},
         }
-        print(f"{annotator.name} on {split}: macro-F1 {macro:.2f}")
-        for name, score in found.items():
+        print(
+            f"{annotator.name} on {split}: macro-F1 {macro:.2f}; evidence touched in {touching} of {hits} hits"
+        )
+        for pattern, score in found.items():
             precision = interval(score.hits, score.hits + score.false_alarms)
             recall = interval(score.hits, score.hits + score.misses)
             print(
-                f"  {name:26} P {precision[0]:.2f} [{precision[1]:.2f}, {precision[2]:.2f}]"
+                f"  {pattern:26} P {precision[0]:.2f} [{precision[1]:.2f}, {precision[2]:.2f}]"
                 f"  R {recall[0]:.2f} [{recall[1]:.2f}, {recall[2]:.2f}]  F1 {score.f1:.2f}"
                 f"  ({score.hits} hits, {score.false_alarms} false alarms, {score.misses} misses,"
                 f" {score.abstained} abstained; evidence touched in {score.touching})"
             )
-    traces = star1_traces()
     if traces:
+        start = time.perf_counter()
         flagged = flag_rates(annotator, traces)
-        figures["star1"] = {"traces": len(traces), **flagged}
-        print(f"flagged among {len(traces)} STAR-1 traces:")
-        for name, count in flagged.items():
+        seconds = time.perf_counter() - start
+        figures["star1"] = {
+            "traces": len(traces),
+            "traces_per_second": round(len(traces) / seconds, 1),
+            **flagged,
+        }
+        print(f"flagged among {len(traces)} STAR-1 traces ({len(traces) / seconds:.1f} traces/s):")
+        for pattern, count in flagged.items():
             rate, low, high = interval(count, len(traces))
-            print(f"  {name:26} {count:4}  {100 * rate:.1f} % [{100 * low:.1f}, {100 * high:.1f}]")
-    else:
+            print(f"  {pattern:26} {count:4}  {100 * rate:.1f} % [{100 * low:.1f}, {100 * high:.1f}]")
+    return figures
+
+
+def main() -> dict[str, object]:
+    """Measure every annotator that asks no language model, and return the figures."""
+    traces = star1_traces()
+    if not traces:
         print("STAR-1 is not beside this checkout: no false-alarm rate")
+    names = ("rules", "embedding", "ensemble") if find_spec("sentence_transformers") else ("rules",)
+    figures: dict[str, object] = {name: measure(name, traces) for name in names}
     print(json.dumps({"benchmark": "patterns", **figures}))
     return figures
 

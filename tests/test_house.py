@@ -90,6 +90,28 @@ def test_curate_help_answers_under_half_a_second() -> None:
     assert any(once() < 0.5 for _ in range(20))
 
 
+@pytest.mark.parametrize("package", STREET)
+def test_nothing_is_unpickled_and_no_code_of_a_model_or_shell_is_run(package: str) -> None:
+    for path in sources(package):
+        assert not imports(path) & {"pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}, path
+        for call in (
+            node
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            if isinstance(node, ast.Call)
+        ):
+            named = {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
+            for forbidden in ("trust_remote_code", "shell"):
+                value = named.get(forbidden)
+                assert value is None or (isinstance(value, ast.Constant) and value.value is False), (
+                    path,
+                    call.lineno,
+                )
+            assert ast.unparse(call.func) not in ("eval", "exec", "os.system", "yaml.load", "torch.load"), (
+                path,
+                call.lineno,
+            )
+
+
 def test_packages_are_listed_by_name() -> None:
     import tomllib
 
