@@ -1,4 +1,4 @@
-"""The labelled set: traces that people wrote and judged, to tune annotators on (dev) and to measure them with (test).
+"""The labelled set: traces written and judged one by one, to tune annotators on (dev) and to measure them with (test).
 
 See README.md for what is in it. Topics never appear in both splits; nobody tunes on test.
 """

@@ -14,7 +14,7 @@ from schemas.patterns import CODEBOOK_VERSION
 if TYPE_CHECKING:
     from annotators.embedding.heads import Array
 
-NAME = "1"
+NAME = "2"
 COMMAND = "curate train-annotator"
 DECAY = 0.01
 STEPS = 100
