@@ -197,6 +197,27 @@ def compare(
 
 
 @app.command()
+def sweep(
+    recipe: Annotated[
+        Path, typer.Argument(help="A YAML file; `sft/recipes/sweeps` has the study's.", dir_okay=False)
+    ],
+    json: JsonOption = False,
+) -> None:
+    """Train and score mixes x settings x seeds, and compare them; run it again to go on after a stop.
+
+    Example: sft sweep learning-rates.yaml
+    """
+    from curation import console
+    from sft import compare as comparing
+    from sft import sweep as stage
+
+    found = stage.run(recipe)
+    console.json_result(comparing.document(found)) if json else console.result(
+        comparing.markdown(found).rstrip()
+    )
+
+
+@app.command()
 def demo(
     out: Annotated[
         Path, typer.Option(help="A new folder, or one of an earlier demo.", file_okay=False)

@@ -1,0 +1,181 @@
+"""`sft sweep`: mixes x settings x seeds, each trained and scored, side by side in one report.
+
+Everything is resumable: a mix is built again to the same bytes, a finished run is not trained again, an answered prompt not asked
+again. Runs that differ in their seed alone count as several samples of each prompt, so intervals are clustered by prompt.
+"""
+
+import itertools
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import Field
+
+from curation import console, mix
+from curation.annotate import AnnotateRecipe
+from curation.engines import Sampling
+from curation.engines.choosing import EngineSettings, Kind
+from curation.mix.sweep import find_points
+from curation.recipe import Recipe, load_recipe
+from curation.store import write_file
+from schemas.errors import CurateError, RecipeError, TrainingError
+from sft import compare, score
+from sft.config import TrainConfig
+from sft.score.asking import Asking
+from sft.score.suites import Suite
+from sft.train import train
+
+Value = str | int | float | bool | None
+
+
+class ScoreSettings(Recipe):
+    """How each model is scored."""
+
+    corpus: str
+    """The evaluation corpus."""
+    suite: Suite | Literal["all"] = "all"
+    engine: Kind = "auto"
+    max_new_tokens: Annotated[int, Field(ge=1)] = 4096
+    temperature: Annotated[float, Field(ge=0)] = 0
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1
+    samples: Annotated[int, Field(ge=1)] = 1
+    annotators: Annotated[tuple[str, ...], Field(min_length=1)] = ("rules",)
+
+
+class SweepRecipe(Recipe):
+    """What `sft sweep` may be told."""
+
+    out: str
+    """The folder for mixes, runs and the report."""
+    mixes: Annotated[list[str], Field(min_length=1)]
+    """Folders of built mixes, recipe files, or names of shipped recipes (all points of their sweeps)."""
+    corpus: str = "corpus"
+    """The corpus that recipes are built from."""
+    train: dict[str, Any]
+    """A config of `sft run` without mix, out and seed."""
+    vary: dict[str, list[Value] | dict[str, Value]] = Field(default_factory=dict)
+    """Setting of the config ("presafe.weight" for inner ones) -> its values, or label: value."""
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (42,)
+    score: ScoreSettings
+
+
+class Point(NamedTuple):
+    """One run of a sweep."""
+
+    name: str
+    """What distinguishes it, apart from the seed."""
+    config: TrainConfig
+
+
+def run(path: Path) -> compare.Comparison:
+    """Build, train, score and compare everything a sweep names; run it again to go on after a stop.
+
+    Raises:
+        RecipeError: naming every fault of the sweep, of its recipes and of its configs, before anything is trained.
+        TrainingError: naming the runs that failed, after all others were finished.
+    """
+    recipe = load_recipe(path, SweepRecipe).recipe
+    out = Path(recipe.out)
+    mixes = dict(_mixes(recipe, out / "mixes"))
+    points = plan(recipe, mixes)
+    console.say(f"sweep: {len(mixes)} mixes, {len(points)} runs")
+    failed = []
+    for number, point in enumerate(points, 1):
+        console.say(f"sweep: {number} of {len(points)}: {point.name}, seed {point.config.seed}")
+        try:
+            train(point.config)
+            _score(recipe.score, Path(point.config.out))
+        except CurateError as error:
+            failed.append(f"{point.config.out}: {error}")
+    if failed:
+        done = f"{len(points) - len(failed)} of {len(points)} runs are finished; not these:\n"
+        raise TrainingError(done + "\n".join(failed))
+    found = compare.compare(list(_merged(points)))
+    compare.write_page(found, out / "compare.html", Path(recipe.out).name)
+    write_file(out / "table.md", compare.markdown(found).encode())
+    write_file(out / "table.csv", compare.csv(found).encode())
+    return found
+
+
+def plan(recipe: SweepRecipe, mixes: Mapping[str, Path]) -> list[Point]:
+    """Every run of a sweep.
+
+    Raises:
+        RecipeError: naming every setting that is wrong.
+    """
+    axes = {
+        name: values if isinstance(values, dict) else {str(v): v for v in values}
+        for name, values in recipe.vary.items()
+    }
+    points, faults = [], {}
+    for mix_name, folder in mixes.items():
+        for labels in itertools.product(*axes.values()):
+            name = "-".join(
+                [
+                    mix_name,
+                    *(f"{axis.rsplit('.', 1)[-1]}={label}" for axis, label in zip(axes, labels, strict=True)),
+                ]
+            )
+            for seed in recipe.seeds:
+                given = _changed(
+                    recipe.train, {axis: axes[axis][label] for axis, label in zip(axes, labels, strict=True)}
+                )
+                given |= {
+                    "mix": str(folder),
+                    "out": str(Path(recipe.out) / "runs" / name / f"seed-{seed}"),
+                    "seed": seed,
+                }
+                try:
+                    points.append(Point(name, TrainConfig.model_validate(given)))
+                except ValueError as error:
+                    faults[str(error)] = name
+    if faults:
+        raise RecipeError("\n".join(f"{name}: {fault}" for fault, name in faults.items()))
+    return points
+
+
+def _changed(config: Mapping[str, Any], values: Mapping[str, Value]) -> dict[str, Any]:
+    changed = dict(config)
+    for place, value in values.items():
+        outer, _, inner = place.partition(".")
+        changed[outer] = _changed(changed.get(outer) or {}, {inner: value}) if inner else value
+    return changed
+
+
+def _mixes(recipe: SweepRecipe, folder: Path) -> Iterator[tuple[str, Path]]:
+    """Name and folder of each mix; recipes are built."""
+    for name in recipe.mixes:
+        if (Path(name) / "manifest.json").is_file():
+            yield Path(name).name, Path(name)
+            continue
+        points = find_points(name)
+        for point in points:
+            yield point, folder / point
+        for point, loaded in points.items():
+            console.say_counts(point, mix.run(loaded, Path(recipe.corpus), folder / point).counts)
+
+
+def _score(settings: ScoreSettings, run_folder: Path) -> None:
+    sampling = Sampling(
+        max_new_tokens=settings.max_new_tokens, temperature=settings.temperature, top_p=settings.top_p
+    )
+    score.run(
+        EngineSettings(kind=settings.engine, model=str(run_folder)),
+        Path(settings.corpus),
+        settings.suite,
+        Asking(sampling, settings.samples),
+        AnnotateRecipe(annotators=list(settings.annotators)),
+    )
+
+
+def _merged(points: list[Point]) -> Iterator[compare.Scored]:
+    """One model per name: the replies of its seeds are so many samples of each prompt."""
+    for name, group in itertools.groupby(points, key=lambda point: point.name):
+        seeds = compare.load([Path(point.config.out) for point in group])
+        samples = seeds[0].scores.samples
+        outcomes = [
+            outcome._replace(sample=number * samples + outcome.sample)
+            for number, one in enumerate(seeds)
+            for outcome in one.outcomes
+        ]
+        yield compare.Scored(name, seeds[0].scores, outcomes)
