@@ -85,6 +85,43 @@ def run(
 
 
 @app.command()
+def plan(
+    config: Annotated[Path, typer.Argument(help="A config of `sft run`.", dir_okay=False)],
+    device: Annotated[str, typer.Option(help="a100-40, a100-80, h100, h200, l40s or rtx4090.")] = "h100",
+    devices: Annotated[int, typer.Option(help="How many train together.", min=1)] = 1,
+    sharding: Annotated[
+        str, typer.Option(help="none, zero2, or zero3 (the same as FSDP's full sharding).")
+    ] = "none",
+    json: JsonOption = False,
+) -> None:
+    """Estimate memory and time of a run, from the model's config and the mix; nothing is loaded. Exits 1 if it does not fit.
+
+    Example: sft plan study-full.yaml --device h100 --devices 8 --sharding zero3
+    """
+    from curation import console
+    from curation.recipe import load_recipe
+    from sft import plan as stage
+    from sft.config import TrainConfig
+    from sft.mix import read_mix
+
+    if device not in stage.DEVICES:
+        raise RecipeError(f"--device {device}: unknown; there are {', '.join(stage.DEVICES)}")
+    how = stage.sharding(sharding)
+    settings = load_recipe(config, TrainConfig).recipe
+    mix = read_mix(Path(settings.mix))
+    shape = stage.shape_of(settings.model, settings.revision)
+    tflops = stage.DEVICES[device][1]
+    found = stage.estimate(shape, settings, len(mix.rows), stage.tokens_of(mix), devices, tflops, how)
+    fits = stage.fits(found, device)
+    if json:
+        console.json_result({**found._asdict(), "gb": found.gb, "fits": fits})
+    else:
+        stage.show(found, device, devices, how)
+    if not fits:
+        raise typer.Exit(1)
+
+
+@app.command()
 def export(
     run: Annotated[Path, typer.Argument(help="A finished run.", file_okay=False)],
     out: Annotated[Path, typer.Option(help="A new folder for the model.", file_okay=False)],

@@ -1,0 +1,170 @@
+"""`sft plan`: what a run needs in memory and time, by arithmetic, before a cluster is asked for.
+
+Memory of a device = weights, gradients and Adam's two moments (float32 each in full training, as bf16 autocast keeps them; for LoRA
+bf16 weights and 16 bytes per adapter number), shared out by the sharding, + activations + logits. Activations per token and layer are
+2 bytes x hidden with gradient checkpointing (what is kept between layers) plus one layer in full (34 bytes x hidden, arXiv 2205.05198
+without the attention matrix, which flash kernels never store), else that full amount in each layer. Logits are float32 twice.
+Time = 6 x parameters x tokens (8 with checkpointing, 4 or 6 for LoRA, which skips most weight gradients) / (FLOP/s x MFU).
+The estimates leave out what the framework itself takes; expect them to be right within a third.
+"""
+
+import json
+from typing import Any, Literal, NamedTuple
+
+from curation import console
+from curation.engines.weights import locate
+from schemas.errors import EngineError, RecipeError
+from sft.config import TrainConfig
+from sft.mix import TrainingMix
+
+GIB = 2**30
+DEVICES = {
+    "a100-40": (40, 312),
+    "a100-80": (80, 312),
+    "h100": (80, 989),
+    "h200": (141, 989),
+    "l40s": (48, 362),
+    "rtx4090": (24, 165),
+}
+"""Memory in GB and dense bf16 TFLOP/s, from the makers' data sheets."""
+MFU = 0.4
+"""Share of these that training reaches; 0.3 to 0.5 is usual."""
+Sharding = Literal["none", "zero2", "zero3"]
+TOKENS_PER_CHARACTER = 0.3
+
+
+class Shape(NamedTuple):
+    """What matters of a model."""
+
+    parameters: int
+    hidden: int
+    layers: int
+    vocabulary: int
+
+
+class Estimate(NamedTuple):
+    """What a run needs."""
+
+    parameters: int
+    trained: int
+    """Numbers that training moves."""
+    states_gb: float
+    """Weights, gradients and optimiser states on one device."""
+    activations_gb: float
+    logits_gb: float
+    tokens: int
+    """Of all rows and epochs."""
+    steps: int
+    hours: float
+
+    @property
+    def gb(self) -> float:
+        """On each device, all together."""
+        return self.states_gb + self.activations_gb + self.logits_gb
+
+
+def shape_of(model: str, revision: str | None = None) -> Shape:
+    """The shape of a model, from its config alone; no weights are read.
+
+    Raises:
+        EngineError: if there is no such model, or it is of an architecture that transformers does not know.
+    """
+    weights = locate(model, revision)
+    folder = locate(weights.adapter_base).folder if weights.adapter_base else weights.folder
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    try:
+        config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False)
+        with torch.device("meta"):
+            auto: Any = AutoModelForCausalLM
+            empty: Any = auto.from_config(config, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, json.JSONDecodeError) as error:
+        raise EngineError(f"{folder}: its config cannot be read ({error})") from error
+    text = config.get_text_config()
+    return Shape(int(empty.num_parameters()), text.hidden_size, text.num_hidden_layers, text.vocab_size)
+
+
+def estimate(
+    shape: Shape, config: TrainConfig, rows: int, tokens: int, devices: int, tflops: float, sharding: Sharding
+) -> Estimate:
+    """What a run needs.
+
+    Args:
+        shape: the model.
+        config: the run.
+        rows: rows of the mix.
+        tokens: tokens of the mix, prompts included.
+        devices: how many train together.
+        tflops: dense bf16 TFLOP/s of one.
+        sharding: none; zero2: gradients and optimiser states; zero3: weights as well (FSDP shards all three).
+    """
+    n = shape.parameters
+    trained = n if config.method == "full" else adapter_parameters(shape, config.lora.r)
+    kept = 4 * n if config.method == "full" else 2 * n + 4 * trained
+    moved = 12 * trained  # gradients and two moments
+    states = kept / (devices if sharding == "zero3" else 1) + moved / (1 if sharding == "none" else devices)
+    longest = config.per_device_train_batch_size * config.max_length
+    layer = 34 * shape.hidden
+    per_token = (
+        2 * shape.hidden * shape.layers + layer if config.gradient_checkpointing else layer * shape.layers
+    )
+    per_step = config.per_device_train_batch_size * config.gradient_accumulation_steps * devices
+    steps = config.max_steps or max(1, round(rows * config.num_train_epochs / per_step))
+    seen = round(tokens / max(1, rows) * steps * per_step)
+    flops = (6 if config.method == "full" else 4) + (2 if config.gradient_checkpointing else 0)
+    seconds = flops * n * seen / (devices * tflops * 1e12 * MFU)
+    return Estimate(
+        n,
+        trained,
+        states / GIB,
+        longest * per_token / GIB,
+        longest * shape.vocabulary * 8 / GIB,
+        seen,
+        steps,
+        seconds / 3600,
+    )
+
+
+def adapter_parameters(shape: Shape, rank: int) -> int:
+    """About how many numbers adapters on all linear layers have: rank x (in + out) over seven matrices of a layer."""
+    hidden, mlp = shape.hidden, 4 * shape.hidden
+    return rank * shape.layers * (4 * 2 * hidden + 3 * (hidden + mlp))
+
+
+def tokens_of(mix: TrainingMix) -> int:
+    """Tokens of a mix, as its manifest counted or estimated them, with an allowance for prompts."""
+    prompts = sum(len(row.prompt) for row in mix.rows)
+    return sum(row.tokens for row in mix.rows) + round(prompts * TOKENS_PER_CHARACTER)
+
+
+def show(found: Estimate, device: str, devices: int, sharding: Sharding) -> None:
+    """Print an estimate for a person, with what to change where it does not fit."""
+    memory, _ = DEVICES[device]
+    console.result(
+        f"parameters      {found.parameters / 1e9:.2f} billion, {found.trained / 1e9:.3f} billion trained"
+    )
+    console.result(
+        f"memory          {found.gb:.1f} of {memory} GB on each of {devices} {device}, sharding {sharding}"
+    )
+    console.result(f"  states        {found.states_gb:.1f} GB")
+    console.result(f"  activations   {found.activations_gb:.1f} GB for the longest batch")
+    console.result(f"  logits        {found.logits_gb:.1f} GB")
+    console.result(f"work            {found.steps} steps, {found.tokens / 1e6:.1f} million tokens")
+    console.result(f"time            {found.hours:.2f} hours at {MFU:.0%} of the device's peak")
+    if found.gb > 0.9 * memory:
+        console.say("it does not fit: more devices with --sharding zero3, method: lora, gradient_checkpointing: true, a smaller batch "
+                    "with more accumulation, or a smaller max_length")  # fmt: skip
+
+
+def fits(found: Estimate, device: str) -> bool:
+    """Whether a run fits, with a tenth to spare."""
+    return found.gb <= 0.9 * DEVICES[device][0]
+
+
+def sharding(name: str) -> Sharding:
+    """A way of sharding by name; raises RecipeError if there is none."""
+    known: dict[str, Sharding] = {"none": "none", "zero2": "zero2", "zero3": "zero3"}
+    if name not in known:
+        raise RecipeError(f"--sharding {name}: unknown; there are {', '.join(known)}")
+    return known[name]
