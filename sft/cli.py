@@ -122,6 +122,25 @@ def plan(
 
 
 @app.command()
+def inspect(
+    run: Annotated[Path, typer.Argument(help="A run, finished or not.", file_okay=False)],
+    out: Annotated[Path, typer.Option(help="The HTML file.", dir_okay=False)] = Path("run.html"),
+    samples: Annotated[
+        int, typer.Option(help="Prompts of the mix that base and trained model answer.", min=0)
+    ] = 0,
+) -> None:
+    """Write a page about a run: loss curves, loss by part, learning rate, settings, and answers before and after.
+
+    Example: sft inspect runs/improved --samples 5 --out improved.html
+    """
+    from curation import console
+    from sft import inspect as stage
+
+    stage.run(run, out, samples)
+    console.result(str(out))
+
+
+@app.command()
 def export(
     run: Annotated[Path, typer.Argument(help="A finished run.", file_okay=False)],
     out: Annotated[Path, typer.Option(help="A new folder for the model.", file_okay=False)],

@@ -157,3 +157,34 @@ def test_two_processes_train_like_one_with_twice_the_accumulation(
     if kind == "presafe":
         heads = [weights(tmp_path / name)["linear.weight"] for name in ("one", "two")]
         assert heads[0].abs().sum() > 0 and torch.allclose(*heads, atol=2e-4)
+
+
+def test_the_page_of_a_run_shows_its_curves_and_what_changed(
+    models: dict[str, Path], split_mix: Path, tmp_path: Path
+) -> None:
+    from sft.inspect import run as inspect
+
+    train(config(models["own"], split_mix, tmp_path / "run", eval_steps=2, max_steps=6))
+    page = tmp_path / "run.html"
+    result = CliRunner().invoke(app, ["inspect", str(tmp_path / "run"), "--out", str(page), "--samples", "2"])
+    assert result.exit_code == 0, result.output
+    html = page.read_text()
+    assert html.count("<svg") >= 4 and "validation loss by part" in html and html.count("<details") == 2
+    assert str(tmp_path) not in html and html.count("<script") == 1
+    prompt = sample_rows()[0].prompt
+    assert prompt not in html  # harmful, so masked
+    with pytest.raises(DataError, match="no run"):
+        inspect(tmp_path, page)
+
+
+def test_the_page_of_an_unfinished_run_is_made_all_the_same(
+    models: dict[str, Path], mix: Path, tmp_path: Path
+) -> None:
+    from sft.inspect import run as inspect
+
+    train(config(models["own"], mix, tmp_path / "run"))
+    (tmp_path / "run" / "manifest.json").unlink()
+    inspect(tmp_path / "run", tmp_path / "run.html")
+    assert "Not finished" in (tmp_path / "run.html").read_text()
+    with pytest.raises(DataError, match="not finished"):
+        inspect(tmp_path / "run", tmp_path / "run.html", samples=1)

@@ -1,0 +1,149 @@
+"""`sft inspect`: one HTML page about a run: loss curves, loss by part, learning rate, what it was trained with, what it says.
+
+Everything is read back from the run's folder. With `samples`, the base model and the trained one answer the first prompts of
+the mix; prompts of kind harmful and what answers them are masked down to their plain words.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from curation.engines import Sampling
+from curation.engines.choosing import EngineSettings, open_engine
+from curation.masking import mask_words
+from curation.page import render
+from curation.store import write_file
+from schemas.errors import DataError
+from schemas.manifest import Manifest
+from schemas.row import Row
+from sft.config import TrainConfig
+from sft.mix import read_mix
+
+WIDTH, HEIGHT = 640, 200
+"""Drawing area of a chart, in SVG units."""
+SHOWN = ("loss", "learning_rate", "grad_norm", "mean_token_accuracy", "presafe_loss", "presafe_accuracy")
+
+
+class Line(NamedTuple):
+    """One curve of a chart."""
+
+    name: str
+    points: str
+    first: float
+    last: float
+
+
+class Chart(NamedTuple):
+    """Curves over steps, on one scale."""
+
+    title: str
+    lines: list[Line]
+    low: float
+    high: float
+
+
+class Said(NamedTuple):
+    """One prompt and what the models answer."""
+
+    prompt: str
+    before: str
+    after: str
+
+
+def run(folder: Path, out: Path, samples: int = 0, max_new_tokens: int = 256) -> None:
+    """Write the page.
+
+    Args:
+        folder: a run, finished or not.
+        out: the HTML file.
+        samples: how many prompts of the mix both models answer; 0 loads no model.
+        max_new_tokens: longest answer.
+
+    Raises:
+        DataError: if the folder is no run, or it is not finished and samples are asked for.
+    """
+    try:
+        identity = json.loads((folder / "run.json").read_bytes())
+        config = TrainConfig.model_validate({**identity["config"], "out": str(folder)})
+        logs = [json.loads(line) for line in _read(folder / "metrics.jsonl").splitlines()]
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"{folder}: no run of `sft run` here ({error})") from error
+    manifest = folder / "manifest.json"
+    finished = Manifest.model_validate_json(manifest.read_bytes()) if manifest.is_file() else None
+    if samples and not finished:
+        raise DataError(
+            f"{folder}: the run is not finished, so there is no model to ask; leave --samples out"
+        )
+    said = ask(config, folder, read_mix(Path(config.mix)).rows[:samples], max_new_tokens) if samples else []
+    page = render(
+        "sft",
+        "inspect.html",
+        title=f"Run {folder.resolve().name}",
+        charts=charts(logs),
+        settings={
+            k: v for k, v in config.model_dump().items() if k not in ("out", "model", "mix") and v is not None
+        },
+        base=identity["base_model"],
+        mix=identity["mix_id"],
+        finished=finished,
+        said=said,
+        width=WIDTH,
+        height=HEIGHT,
+    )
+    write_file(out, page.encode())
+
+
+def charts(logs: Sequence[dict[str, Any]]) -> list[Chart]:
+    """A chart for each logged number, and one with the validation loss of every part."""
+    series = {name: [(e["step"], e[name]) for e in logs if name in e] for name in SHOWN}
+    parts = sorted(
+        {k for e in logs for k in e if k.startswith("eval_") and k.endswith("_loss") and "presafe" not in k}
+    )
+    validation = {
+        part.removeprefix("eval_").removesuffix("_loss"): [(e["step"], e[part]) for e in logs if part in e]
+        for part in parts
+    }
+    last = max((e["step"] for e in logs), default=0)
+    found = [_chart("validation loss by part", validation, last)] if validation else []
+    return found + [
+        _chart(name.replace("_", " "), {name: points}, last) for name, points in series.items() if points
+    ]
+
+
+def _chart(title: str, series: dict[str, list[tuple[int, float]]], last: int) -> Chart:
+    values = [value for points in series.values() for _, value in points]
+    low, high = min(0.0, *values), max(values)
+    span = (high - low) or 1.0
+    lines = [
+        Line(
+            name,
+            " ".join(
+                f"{WIDTH * step / max(1, last):.1f},{HEIGHT * (1 - (value - low) / span):.1f}"
+                for step, value in points
+            ),
+            points[0][1],
+            points[-1][1],
+        )
+        for name, points in series.items()
+    ]
+    return Chart(title, lines, low, high)
+
+
+def ask(config: TrainConfig, folder: Path, rows: Sequence[Row], max_new_tokens: int) -> list[Said]:
+    """What the base model and the trained one answer to the prompts of some rows."""
+    conversations = [[{"role": "user", "content": row.prompt}] for row in rows]
+    answers = []
+    for model in (config.model, str(folder)):
+        revision = config.revision if model == config.model else None
+        engine = open_engine(EngineSettings(kind="transformers", model=model, revision=revision))
+        replies = engine.chat(conversations, Sampling(max_new_tokens=max_new_tokens))
+        answers.append([f"{reply.reasoning}\n\n{reply.answer} [{reply.think_state}]" for reply in replies])
+    return [
+        Said(*(mask_words(text) if row.kind == "harmful" else text for text in (row.prompt, before, after)))
+        for row, before, after in zip(rows, *answers, strict=True)
+    ]
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
