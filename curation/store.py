@@ -55,7 +55,12 @@ class Corpus:
     def create(cls, root: Path) -> "Corpus":
         """Open a corpus, making the folder first where there is none."""
         if not (root / MARKER).exists():
-            if root.is_dir() and any(root.iterdir()):
+            others = (
+                [path for path in root.iterdir() if not path.name.startswith(".tmp-")]
+                if root.is_dir()
+                else []
+            )
+            if others and not (root / MARKER).exists():  # another process may be making this very corpus
                 raise CorpusError(
                     f"{root}: the folder holds other things; name a new or empty one with --corpus"
                 )
