@@ -6,6 +6,7 @@ import pytest
 from curation.engines import Sampling
 from schemas.errors import CorpusError
 from sft import demo, report
+from sft.score.asking import Asking
 
 
 @pytest.fixture(scope="module")
@@ -14,7 +15,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("demo") / "out"
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(demo.TRAINING, "max_steps", 3)
-        patch.setattr(demo, "ASKING", Sampling(max_new_tokens=8))
+        patch.setattr(demo, "ASKING", Asking(Sampling(max_new_tokens=8)))
         demo.run(out)
     return out
 
