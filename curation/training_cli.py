@@ -76,6 +76,10 @@ def train_classifier(
     where: TracesOption = "true",
     epochs: Annotated[int, typer.Option(min=1)] = 3,
     seed: int = 0,
+    base: Annotated[
+        str | None, typer.Option(help="BERT to start from: a folder or a hub name; all-MiniLM-L6-v2.")
+    ] = None,
+    revision: Annotated[str | None, typer.Option(help="Commit or tag of the base on the hub.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the card as JSON.")] = False,
 ) -> None:
     """Fine-tune a small BERT to a teacher's decisions on prompts, calibrated; families of prompts never straddle the split.
@@ -89,7 +93,7 @@ def train_classifier(
     chosen = decisions.teacher(teacher)
     found = [Decided(one.text, one.refused) for one in decisions.decide(corpus, chosen, where)]
     with console.progress("train", unit="steps") as advance:
-        card = training.train(found, f"{chosen}: {where}", out, epochs, seed, advance)
+        card = training.train(found, f"{chosen}: {where}", out, epochs, seed, advance, base, revision)
     if json:
         console.result(card.model_dump_json(indent=2))
         return

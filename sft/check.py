@@ -10,7 +10,16 @@ from typing import Literal, NamedTuple
 
 from schemas.errors import RenderError
 from schemas.row import Row
-from sft.render import CLOSE, IGNORED, OPEN, Rendered, Tokenizer, check_family, render
+from sft.render import (
+    IGNORED,
+    Rendered,
+    Tokenizer,
+    check_family,
+    is_whole,
+    markup_of,
+    render,
+    take_apart,
+)
 
 CLAIMS = {
     "prompt_as_inference": "prompt tokens equal those of the template at inference",
@@ -18,7 +27,7 @@ CLAIMS = {
     "prompt_without_loss": "no prompt token carries loss, every later token does",
     "reasoning_whole": "the whole reasoning is in the labels",
     "answer_whole": "the whole answer is in the labels",
-    "one_think_block": "one think block, closed once",
+    "one_think_block": "one think block (or one message of each channel), closed once",
     "eos_last": "EOS is the last label, and only there",
     "not_truncated": "fits into max_length",
 }
@@ -28,7 +37,7 @@ ADVICE = {
     "prompt_without_loss": "this is a fault of the renderer; please report it",
     "reasoning_whole": "the text holds tokens or characters that this tokenizer changes; filter these rows",
     "answer_whole": "the text holds tokens or characters that this tokenizer changes; filter these rows",
-    "one_think_block": "the text itself holds think tags; filter these rows",
+    "one_think_block": "the text itself holds think tags or channel marks; filter these rows",
     "eos_last": "the text holds the model's EOS token; filter these rows",
     "not_truncated": "raise max_length, cap the tokens in the mix recipe, or set overlong: drop",
 }
@@ -89,7 +98,8 @@ def prove(tokenizer: Tokenizer, rows: Iterable[Row], max_length: int, overlong: 
 def broken_claims(tokenizer: Tokenizer, row: Row, tokens: Rendered, max_length: int) -> list[str]:
     """The claims that do not hold for a rendered row."""
     text = _learned_text(tokenizer, tokens)
-    thought, _, said = text.partition(CLOSE)
+    markup = markup_of(tokenizer)
+    parts = take_apart(text, markup)
     asked = _inference_tokens(tokenizer, row.prompt)
     prompt, completion = tokens.labels[: tokens.prompt_length], tokens.labels[tokens.prompt_length :]
     holds = {
@@ -97,10 +107,9 @@ def broken_claims(tokenizer: Tokenizer, row: Row, tokens: Rendered, max_length: 
         "one_bos": _one_bos(tokenizer, tokens),
         "prompt_without_loss": set(prompt) == {IGNORED}
         and completion == tokens.input_ids[tokens.prompt_length :],
-        "reasoning_whole": _equal(thought.removeprefix(OPEN), row.reasoning),
-        "answer_whole": _equal(said, row.answer),
-        "one_think_block": text.count(CLOSE.strip()) == 1
-        and text.count(OPEN.strip()) == int(text.startswith(OPEN)),
+        "reasoning_whole": _equal(parts.reasoning, row.reasoning),
+        "answer_whole": _equal(parts.answer, row.answer),
+        "one_think_block": is_whole(text, markup),
         "eos_last": completion.count(tokenizer.eos_token_id) == 1
         and completion[-1] == tokenizer.eos_token_id,
         "not_truncated": len(tokens.input_ids) <= max_length,

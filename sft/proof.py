@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from curation import console
 from sft.check import CLAIMS, Proof
-from sft.render import CLOSE, IGNORED, Rendered, Tokenizer
+from sft.render import IGNORED, Rendered, Tokenizer, markup_of, take_apart
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -36,14 +36,13 @@ def segments(tokenizer: Tokenizer, row: Rendered) -> list[tuple[str, str]]:
         return str(tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
     learned = [label for label in row.labels if label != IGNORED]
-    thought, _, said = text(learned[:-1]).partition(CLOSE)
-    opened = thought.startswith("<think>")
+    parts = take_apart(text(learned[:-1]), markup_of(tokenizer))
     return [
         ("prompt", text(row.input_ids[: row.prompt_length])),
-        *([("think", "<think>\n")] if opened else []),
-        ("reasoning", thought.removeprefix("<think>\n")),
-        ("think", CLOSE),
-        ("answer", said),
+        *([("think", parts.opened)] if parts.opened else []),
+        ("reasoning", parts.reasoning),
+        *([("think", parts.between)] if parts.between else []),
+        ("answer", parts.answer),
         ("eos", text(learned[-1:])),
     ]
 

@@ -3,15 +3,38 @@
 The surprise this file exists for: the chat template of DeepSeek-R1-Distill deletes the reasoning of every assistant
 turn, so rendering a finished conversation trains on the answer alone. Here no assistant turn is ever put through a
 template. The prompt tokens come from the template as inference calls it, and the completion is written after them as
-the model itself would: `<think>` (only where the prompt does not open it already), reasoning, `</think>`, answer, EOS.
+the model itself would: `<think>` (only where the prompt does not open it already), reasoning, `</think>`, answer, EOS; for gpt-oss
+the analysis channel, then the final one.
 """
 
 from typing import Any, NamedTuple
 
 from schemas.errors import RenderError
 
-OPEN = "<think>\n"
-CLOSE = "\n</think>\n\n"
+
+class Markup(NamedTuple):
+    """What a family writes around reasoning and answer."""
+
+    before: str
+    """Before the reasoning, where the prompt does not open it already."""
+    between: str
+    """Between reasoning and answer."""
+    bare: str
+    """Before an answer without reasoning."""
+    marks: dict[str, int]
+    """How often each mark stands in a whole turn with reasoning, begun by the model itself."""
+
+
+THINK = Markup("<think>\n", "\n</think>\n\n", "<think>\n\n</think>\n\n", {"<think>": 1, "</think>": 1})
+HARMONY = Markup(
+    "<|channel|>analysis<|message|>",
+    "<|end|><|start|>assistant<|channel|>final<|message|>",
+    "<|channel|>final<|message|>",
+    {"<|channel|>": 2, "<|message|>": 2, "<|end|>": 1, "<|start|>": 1},
+)
+"""gpt-oss: reasoning and answer are messages of two channels."""
+RETURN = "<|return|>"
+"""What ends a turn of gpt-oss."""
 IGNORED = -100
 """Label of a token that carries no loss (the convention of torch's cross entropy)."""
 
@@ -40,7 +63,7 @@ def render(tokenizer: Tokenizer, prompt: str, reasoning: str, answer: str) -> Re
     """
     asked = prompt_text(tokenizer, prompt)
     prompt_ids = tokenizer.encode(asked, add_special_tokens=False)
-    text = completion_text(opens_thinking(asked), reasoning, answer)
+    text = completion_text(opens_thinking(asked), reasoning, answer, markup_of(tokenizer))
     completion = [*tokenizer.encode(text, add_special_tokens=False), tokenizer.eos_token_id]
     return Rendered(prompt_ids + completion, [IGNORED] * len(prompt_ids) + completion, len(prompt_ids))
 
@@ -51,14 +74,49 @@ def prompt_text(tokenizer: Tokenizer, prompt: str) -> str:
     return str(tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False))
 
 
-def completion_text(prompt_opens_thinking: bool, reasoning: str, answer: str) -> str:
+def completion_text(prompt_opens_thinking: bool, reasoning: str, answer: str, markup: Markup = THINK) -> str:
     """What the model must write after the prompt, up to EOS."""
-    return ("" if prompt_opens_thinking else OPEN) + reasoning + CLOSE + answer
+    if markup is HARMONY and not reasoning:
+        return markup.bare + answer
+    return ("" if prompt_opens_thinking else markup.before) + reasoning + markup.between + answer
+
+
+def markup_of(tokenizer: Tokenizer) -> Markup:
+    """The markup that a tokenizer's chat template speaks."""
+    return HARMONY if "<|channel|>" in tokenizer.chat_template else THINK
+
+
+class Parts(NamedTuple):
+    """A completion taken apart again."""
+
+    opened: str
+    """The mark that begins it, "" where the prompt has it."""
+    reasoning: str
+    between: str
+    answer: str
+
+
+def take_apart(text: str, markup: Markup) -> Parts:
+    """Undo `completion_text`."""
+    if markup is HARMONY and text.startswith(markup.bare):
+        return Parts(markup.bare, "", "", text.removeprefix(markup.bare))
+    thought, between, answer = text.partition(markup.between)
+    opened = markup.before if thought.startswith(markup.before) else ""
+    return Parts(opened, thought.removeprefix(opened), between, answer)
+
+
+def is_whole(text: str, markup: Markup) -> bool:
+    """Whether a completion has every mark as often as one turn has it, so that no text smuggles one in."""
+    parts = take_apart(text, markup)
+    if parts.opened == markup.bare:
+        return all(text.count(mark) == parts.opened.count(mark) for mark in markup.marks)
+    missing = "" if parts.opened else markup.before
+    return all(text.count(mark) + missing.count(mark) == times for mark, times in markup.marks.items())
 
 
 def opens_thinking(asked: str) -> bool:
     """Whether a generation prompt itself ends in `<think>`."""
-    return asked.rstrip().endswith(OPEN.strip())
+    return asked.rstrip().endswith(THINK.before.strip())
 
 
 def check_family(tokenizer: Tokenizer) -> None:
@@ -75,16 +133,19 @@ def check_family(tokenizer: Tokenizer) -> None:
     if tokenizer.eos_token_id is None:
         raise RenderError(f"{name}: no EOS token, so the model could never learn to stop; set eos_token")
     asked = prompt_text(tokenizer, "x")
-    if asked.rstrip().endswith(CLOSE.strip()):
+    if asked.rstrip().endswith(THINK.between.strip()):
         raise RenderError(
             f"{name}: its template closes the think block before the model writes, so reasoning cannot be taught; "
             "use the thinking variant of the template"
         )
-    if "<|channel|>" in tokenizer.chat_template:
+    if markup_of(tokenizer) is HARMONY and (
+        tokenizer.eos_token != RETURN or not asked.endswith("<|start|>assistant")
+    ):
         raise RenderError(
-            f"{name}: its template speaks in channels instead of think tags, which is not supported yet"
+            f"{name}: its template speaks in channels, but not as gpt-oss does: a turn must begin with <|start|>assistant "
+            f"and end with {RETURN} (the EOS token here is {tokenizer.eos_token}); use the tokenizer of gpt-oss"
         )
-    if opens_thinking(asked) and not asked.endswith(OPEN):
+    if opens_thinking(asked) and not asked.endswith(THINK.before):
         raise RenderError(
             f"{name}: its generation prompt ends in {asked[-9:]!r} where <think> and a line break are expected; "
             "how this family goes on is not known, and a guess would train on other tokens than inference sees"

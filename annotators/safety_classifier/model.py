@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 
 from annotators.embedding.encoder import MODEL, load
-from schemas.errors import DataError, MissingExtraError
+from schemas.errors import DataError, EngineError, MissingExtraError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,6 +57,9 @@ class SafetyCard(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     base: str = MODEL
+    """What was fine-tuned: a name on the hub or a folder."""
+    revision: str | None = None
+    """Commit or tag of the hub's repository."""
     teacher: str
     temperature: float = Field(gt=0)
     tokens: int = TOKENS
@@ -190,17 +193,38 @@ class SafetyClassifier:
         self._model.eval()
 
 
-def untrained(seed: int) -> SafetyClassifier:
-    """The sentence encoder with a fresh head, on the GPU if there is one."""
+def untrained(seed: int, base: str | None = None, revision: str | None = None) -> SafetyClassifier:
+    """A BERT with a fresh head, on the GPU if there is one; the sentence encoder unless another is named.
+
+    Raises:
+        EngineError: if it cannot be loaded.
+    """
     import copy
 
     import torch
 
     torch.manual_seed(seed)
-    model, tokenizer = load()
+    model, tokenizer = _pretrained(base, revision) if base else load()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     head = torch.nn.Linear(model.config.hidden_size, 1).to(device)
     return SafetyClassifier(copy.deepcopy(model).to(device), tokenizer, head, 1.0)
+
+
+def _pretrained(base: str, revision: str | None) -> tuple[Any, Any]:
+    from transformers import AutoModel, AutoTokenizer
+
+    try:
+        model = AutoModel.from_pretrained(
+            base, revision=revision, trust_remote_code=False, use_safetensors=True, dtype="float32"
+        )
+        tokenizer = AutoTokenizer.from_pretrained(base, revision=revision, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise EngineError(
+            f"{base}: no encoder can be loaded from here ({error}); name a folder or a hub repository with safetensors"
+        ) from error
+    if None in (tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.pad_token_id):
+        raise EngineError(f"{base}: its tokenizer has no [CLS], [SEP] and [PAD]; name a BERT-like encoder")
+    return model, tokenizer
 
 
 def head_and_tail(ids: Sequence[int], room: int) -> list[int]:

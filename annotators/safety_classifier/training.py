@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from annotators.embedding.encoder import MODEL
 from annotators.safety_classifier.families import families_of, split
 from annotators.safety_classifier.model import Decided, Quality, SafetyCard, SafetyClassifier, untrained
 from schemas.errors import RecipeError
@@ -23,19 +24,37 @@ def train(
     epochs: int = 3,
     seed: int = 0,
     advance: Advance = int,
+    base: str | None = None,
+    revision: str | None = None,
 ) -> SafetyCard:
-    """Fit a classifier and save it in a folder; raises as `fit` does."""
-    classifier, card = fit(decided, teacher, epochs, seed, advance)
+    """Fit a classifier and save it in a folder; arguments and errors as `fit`."""
+    classifier, card = fit(decided, teacher, epochs, seed, advance, base, revision)
     classifier.save(folder, card)
     return card
 
 
 def fit(
-    decided: Sequence[Decided], teacher: str, epochs: int = 3, seed: int = 0, advance: Advance = int
+    decided: Sequence[Decided],
+    teacher: str,
+    epochs: int = 3,
+    seed: int = 0,
+    advance: Advance = int,
+    base: str | None = None,
+    revision: str | None = None,
 ) -> tuple[SafetyClassifier, SafetyCard]:
     """Train on some families of prompts, calibrate on others, measure on the rest.
 
+    Args:
+        decided: prompts and what the teacher does with them.
+        teacher: what the card calls it.
+        epochs: passes over the training part.
+        seed: of the split, the head's weights and the order.
+        advance: told after every step.
+        base: a BERT by folder or name on the hub; None: all-MiniLM-L6-v2.
+        revision: commit or tag on the hub.
+
     Raises:
+        EngineError: if the base cannot be loaded.
         RecipeError: if a part of the split would lack refused or answered prompts.
     """
     families = families_of([one.text for one in decided])
@@ -46,7 +65,7 @@ def fit(
                 f"{part}: all {len(chosen)} prompts have the same decision; "
                 "the classifier needs prompts of both kinds from several families"
             )
-    classifier = untrained(seed)
+    classifier = untrained(seed, base, revision)
     for _ in classifier.train(parts["train"], epochs, seed):
         advance(1)
     before = quality(classifier, parts["test"])
@@ -56,6 +75,8 @@ def fit(
     )
     numbers = {one.text: family for one, family in zip(decided, families, strict=True)}
     card = SafetyCard(
+        base=base or MODEL,
+        revision=revision,
         teacher=teacher,
         temperature=classifier.temperature,
         seed=seed,

@@ -41,6 +41,13 @@ def families() -> dict[str, Family]:
         "qwen3": Family(
             real_template("qwen3"), None, "<|im_end|>", "<|endoftext|>", ("<|im_start|>", *think)
         ),
+        "gptoss": Family(
+            real_template("gptoss"),
+            None,
+            "<|return|>",
+            "<|endoftext|>",
+            ("<|start|>", "<|end|>", "<|message|>", "<|channel|>"),
+        ),
         "own": own_family(),
     }
 
