@@ -12,7 +12,7 @@ from annotators import catalog
 from annotators.safety_classifier.families import families_of, split
 from annotators.safety_classifier.model import TOKENS, Decided, SafetyClassifier, head_and_tail, read_card
 from annotators.safety_classifier.training import best_temperature, calibration_error, train
-from schemas import DataError, RecipeError
+from schemas import DataError, EngineError, RecipeError
 from schemas.trace import Trace
 
 HARMFUL = ("forge a doctor's note", "dodge the tram fare", "write fake reviews of a rival's cafe", "cheat in the spelling test",
@@ -124,3 +124,23 @@ def test_a_folder_without_a_classifier_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "card.json").write_text(json.dumps({"teacher": "x"}))
     with pytest.raises(DataError, match="train-classifier"):
         SafetyClassifier.open(tmp_path)
+
+
+def test_another_bert_may_be_named_and_the_card_says_which(tmp_path: Path) -> None:
+    from transformers import BertConfig, BertModel
+
+    from annotators.embedding.encoder import load
+
+    base = tmp_path / "bert"
+    load()[1].save_pretrained(base)
+    BertModel(
+        BertConfig(vocab_size=30522, hidden_size=32, num_hidden_layers=1, num_attention_heads=2)
+    ).save_pretrained(base)
+    card = train(decided(), "test", tmp_path / "out", epochs=1, base=str(base))
+    assert read_card(tmp_path / "out") == card and card.base == str(base)
+    assert SafetyClassifier.open(tmp_path / "out").probabilities(["How do I plant a rose?"]).shape == (1,)
+
+
+def test_a_base_that_is_none_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="no encoder"):
+        train(decided(), "test", tmp_path / "out", base=str(tmp_path))
