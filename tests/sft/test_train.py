@@ -257,15 +257,18 @@ def test_reports_every_fault_of_a_config_with_its_line(tmp_path: Path) -> None:
     assert f"{path}:6: epochs: unknown field" in message
 
 
-@pytest.mark.parametrize("name", ["study-full", "study-lora"])
-def test_the_shipped_configs_are_the_studys_settings(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "devices"),
+    [("study-full", 1), ("study-lora", 1), ("study-8b", 8), ("study-14b", 8), ("study-32b", 8)],
+)
+def test_the_shipped_configs_are_the_studys_settings(name: str, devices: int) -> None:
     from importlib.resources import files
 
     from curation.recipe import load_recipe
 
     path = Path(str(files("sft") / "recipes" / f"{name}.yaml"))
     settings = load_recipe(path, TrainConfig).recipe
-    assert settings.per_device_train_batch_size * settings.gradient_accumulation_steps == 48
+    assert settings.per_device_train_batch_size * settings.gradient_accumulation_steps * devices == 48
     assert (settings.lr_scheduler_type, settings.num_train_epochs, settings.warmup_steps) == ("cosine", 1, 0)
     assert (settings.max_length, settings.seed, settings.bf16, settings.gradient_checkpointing) == (
         4096,
@@ -273,3 +276,13 @@ def test_the_shipped_configs_are_the_studys_settings(name: str) -> None:
         True,
         True,
     )
+
+
+@pytest.mark.parametrize("name", ["fsdp2", "zero2", "zero3"])
+def test_the_shipped_accelerate_configs_are_read_by_accelerate(name: str) -> None:
+    from importlib.resources import files
+
+    from accelerate.commands.config.config_args import load_config_from_file
+
+    found = load_config_from_file(str(files("sft") / "recipes" / "accelerate" / f"{name}.yaml"))
+    assert (found.num_processes, found.mixed_precision) == (8, "bf16")
