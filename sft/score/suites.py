@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.patterns import RISKY_PATTERNS
 from schemas.prompt import Kind
+from sft.score.letters import chosen_letter, is_letter
 from sft.score.mathematics import equal, final_answer
 from sft.statistics import clustered, pass_at_k
 
@@ -102,8 +103,13 @@ def _negated(label: bool | None) -> bool | None:
 
 
 def _correct(reply: Judged) -> bool | None:
+    if reply.reference_answer is None:
+        return None
+    if is_letter(reply.reference_answer):
+        letter = chosen_letter(reply.answer)
+        return None if letter is None else letter == reply.reference_answer.strip()
     found = final_answer(reply.answer)
-    return None if found is None or reply.reference_answer is None else equal(found, reply.reference_answer)
+    return None if found is None else equal(found, reply.reference_answer)
 
 
 def _pattern(name: str) -> Measure:

@@ -12,6 +12,7 @@ from schemas.errors import DataError
 from schemas.prompt import prompt_id
 from sft import score as stage
 from sft.score.asking import Asking, ask
+from sft.score.letters import chosen_letter
 from sft.score.mathematics import equal, final_answer
 from sft.score.suites import MEASURES, Judged, outcomes, score
 
@@ -142,6 +143,34 @@ def test_another_answer_is_wrong(answer: str, reference: str) -> None:
 @pytest.mark.parametrize("answer", ["I cannot say.", "\\boxed{unclosed", ""])
 def test_no_answer_is_not_a_wrong_one(answer: str) -> None:
     assert final_answer(answer) is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "letter"),
+    [
+        ("The answer is (B).", "B"),
+        ("**Answer: C**", "C"),
+        ("So \\boxed{D}, not A.", "D"),
+        ("$\\boxed{\\text{A}}$", "A"),
+        ("Answer: B because A is a trap", "B"),
+        ("The correct option is C. Note that D fails.", "C"),
+        ("First I thought the answer is A, but the answer is D.", "D"),
+        ("It must be the second one.\n\n(B)", "B"),
+        ("A cat sat. I think so.", None),
+        ("no idea", None),
+        ("The answer is a long story.", None),
+        ("", None),
+    ],
+)
+def test_the_letter_of_a_choice_is_the_one_that_is_committed_to(answer: str, letter: str | None) -> None:
+    assert chosen_letter(answer) == letter
+
+
+def test_letters_are_compared_as_letters_and_no_letter_is_unjudged() -> None:
+    said = ("The answer is B.", "The answer is C.", "Who knows.")
+    replies = [Judged("math", "closed", answer, "B", prompt_id=str(n)) for n, answer in enumerate(said)]
+    (rate,) = score("reasoning", outcomes("reasoning", replies)).rates
+    assert (rate.k, rate.n, rate.unjudged) == (1, 2, 1)
 
 
 def test_an_answer_that_would_take_for_ever_is_unjudged(monkeypatch: pytest.MonkeyPatch) -> None:
