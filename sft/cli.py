@@ -238,16 +238,17 @@ def compare(
     """
     from curation import console
     from sft import compare as stage
+    from sft import tables
 
-    if format not in stage.FORMATS:
-        raise RecipeError(f"--format {format}: unknown; there are {', '.join(stage.FORMATS)}")
+    if format not in tables.FORMATS:
+        raise RecipeError(f"--format {format}: unknown; there are {', '.join(tables.FORMATS)}")
     found = stage.compare(stage.load(folders, names.split(",") if names else ()))
     if out:
-        stage.write_page(found, out, title)
+        tables.write_page(found, out, title)
     if json:
-        console.json_result(stage.document(found))
+        console.json_result(tables.document(found))
         return
-    console.result(stage.FORMATS[format](found).rstrip())
+    console.result(tables.FORMATS[format](found).rstrip())
     for difference in found.differences:
         console.say(f"{difference.column}: {difference.first} and {difference.second}: {difference.verdict}")
 
@@ -264,13 +265,11 @@ def sweep(
     Example: sft sweep learning-rates.yaml
     """
     from curation import console
-    from sft import compare as comparing
     from sft import sweep as stage
+    from sft import tables
 
     found = stage.run(recipe)
-    console.json_result(comparing.document(found)) if json else console.result(
-        comparing.markdown(found).rstrip()
-    )
+    console.json_result(tables.document(found)) if json else console.result(tables.markdown(found).rstrip())
 
 
 @app.command()

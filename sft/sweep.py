@@ -19,7 +19,7 @@ from curation.mix.sweep import find_points
 from curation.recipe import Recipe, load_recipe
 from curation.store import write_file
 from schemas.errors import CurateError, RecipeError, TrainingError
-from sft import compare, score
+from sft import compare, score, tables
 from sft.config import TrainConfig
 from sft.score.asking import Asking
 from sft.score.suites import Suite
@@ -91,9 +91,9 @@ def run(path: Path) -> compare.Comparison:
         done = f"{len(points) - len(failed)} of {len(points)} runs are finished; not these:\n"
         raise TrainingError(done + "\n".join(failed))
     found = compare.compare(list(_merged(points)))
-    compare.write_page(found, out / "compare.html", Path(recipe.out).name)
-    write_file(out / "table.md", compare.markdown(found).encode())
-    write_file(out / "table.csv", compare.csv(found).encode())
+    tables.write_page(found, out / "compare.html", Path(recipe.out).name)
+    write_file(out / "table.md", tables.markdown(found).encode())
+    write_file(out / "table.csv", tables.csv(found).encode())
     return found
 
 

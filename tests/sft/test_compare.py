@@ -14,10 +14,11 @@ from typer.testing import CliRunner
 from curation.engines import Sampling
 from schemas.errors import DataError
 from sft.cli import app
-from sft.compare import compare, latex, load, markdown, page, rows
-from sft.compare import csv as as_csv
+from sft.compare import compare, load
 from sft.score import OUTCOMES, SCORES, Scores
 from sft.score.suites import MEASURES, Outcome, score
+from sft.tables import csv as as_csv
+from sft.tables import latex, markdown, page, rows
 
 HEAD = {suite: next(iter(measures)) for suite, measures in MEASURES.items()}
 
