@@ -227,6 +227,10 @@ def compare(
         list[Path], typer.Argument(help="Runs, or folders that `sft score --out` named.", file_okay=False)
     ],
     names: Annotated[str | None, typer.Option(help="Comma-separated names of the models, in order.")] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(help="Name of the model that the others are measured against, as for ablations."),
+    ] = None,
     format: Annotated[str, typer.Option(help="markdown, csv or latex, on stdout.")] = "markdown",
     out: Annotated[Path | None, typer.Option(help="Also write an HTML page.", dir_okay=False)] = None,
     title: Annotated[str, typer.Option(help="Heading of the page.")] = "Comparison",
@@ -242,7 +246,7 @@ def compare(
 
     if format not in tables.FORMATS:
         raise RecipeError(f"--format {format}: unknown; there are {', '.join(tables.FORMATS)}")
-    found = stage.compare(stage.load(folders, names.split(",") if names else ()))
+    found = stage.compare(stage.load(folders, names.split(",") if names else ()), base)
     if out:
         tables.write_page(found, out, title)
     if json:

@@ -15,7 +15,7 @@ from curation.page import percent
 from schemas.errors import DataError
 from sft.score import OUTCOMES, SCORES, Scores
 from sft.score.suites import MEASURES, Outcome, Rate, Suite, rate_of
-from sft.statistics import Paired, holm, mcnemar, smallest_difference
+from sft.statistics import Interval, Paired, holm, mcnemar, paired_difference, smallest_difference
 
 SURE = 0.05
 HEADLINES: dict[Suite, str] = {suite: next(iter(measures)) for suite, measures in MEASURES.items()}
@@ -61,6 +61,15 @@ class Difference(NamedTuple):
         return f"{a} against {b} on {n} prompts: not distinguishable (p = {self.p:.2g}; {percent(self.needed)} would probably show)"
 
 
+class Change(NamedTuple):
+    """How much a model's rate lies above that of the base, on the same prompts."""
+
+    column: str
+    model: str
+    difference: float
+    interval: Interval
+
+
 class Comparison(NamedTuple):
     """Everything that is said about some models."""
 
@@ -75,6 +84,10 @@ class Comparison(NamedTuple):
     """Attack success by category and model."""
     patterns: dict[str, list[Cell]]
     """Risky patterns of the models' own reasoning."""
+    base: str | None
+    """The model that the others are measured against, if one was named."""
+    changes: list[Change]
+    """Against the base, column by column; for ablations: what leaving a pattern out moved."""
 
 
 def load(folders: Sequence[Path], names: Sequence[str] = ()) -> list[Scored]:
@@ -112,8 +125,18 @@ def load(folders: Sequence[Path], names: Sequence[str] = ()) -> list[Scored]:
     return found
 
 
-def compare(models: Sequence[Scored]) -> Comparison:
-    """Put models side by side."""
+def compare(models: Sequence[Scored], base: str | None = None) -> Comparison:
+    """Put models side by side.
+
+    Args:
+        models: what to compare.
+        base: name of the one that the others are measured against.
+
+    Raises:
+        DataError: if there is no model of that name.
+    """
+    if base is not None and base not in [one.name for one in models]:
+        raise DataError(f"--base {base}: no such model; there are {', '.join(one.name for one in models)}")
     columns = list(dict.fromkeys(column for one in models for column in _columns(one)))
     sliced = {one.name: {column: _slice(one, column) for column in columns} for one in models}
     table = {
@@ -136,7 +159,20 @@ def compare(models: Sequence[Scored]) -> Comparison:
         ],
         _categories(models),
         _patterns(models),
+        base,
+        [change for column in columns for change in _changes(column, base, sliced)] if base else [],
     )
+
+
+def _changes(column: str, base: str, sliced: dict[str, dict[str, list[Outcome]]]) -> Iterator[Change]:
+    before = _labels(sliced[base][column], column)
+    for name, columns in sliced.items():
+        after = _labels(columns[column], column)
+        shared = sorted(before.keys() & after.keys())
+        if name != base and shared:
+            pair = mcnemar([before[key] for key in shared], [after[key] for key in shared])
+            difference = (pair.only_second - pair.only_first) / len(shared)
+            yield Change(column, name, difference, paired_difference(pair))
 
 
 def _columns(one: Scored) -> Iterator[str]:

@@ -12,7 +12,17 @@ from typing import NamedTuple
 
 from annotators.intervals import Interval, wilson
 
-__all__ = ["Interval", "Paired", "clustered", "holm", "mcnemar", "pass_at_k", "smallest_difference", "wilson"]
+__all__ = [
+    "Interval",
+    "Paired",
+    "clustered",
+    "holm",
+    "mcnemar",
+    "paired_difference",
+    "pass_at_k",
+    "smallest_difference",
+    "wilson",
+]
 
 
 class Paired(NamedTuple):
@@ -40,6 +50,18 @@ def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> Paired:
 
 
 _CELLS = ((True, True), (True, False), (False, True), (False, False))
+
+
+def paired_difference(pair: Paired, confidence: float = 0.95) -> Interval:
+    """Interval of the second model's rate minus the first's on the same prompts.
+
+    Wald's after half a prompt is added to each cell (Agresti and Min 2005), which is not of width zero when nothing differs.
+    """
+    n = pair.both + pair.only_first + pair.only_second + pair.neither + 2
+    difference = (pair.only_second - pair.only_first) / n
+    spread = (pair.only_first + pair.only_second + 1) / n - difference**2
+    half = NormalDist().inv_cdf((1 + confidence) / 2) * sqrt(max(0.0, spread) / n)
+    return Interval(max(-1.0, difference - half), min(1.0, difference + half))
 
 
 def holm(values: Mapping[str, float]) -> dict[str, float]:

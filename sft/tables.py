@@ -113,6 +113,8 @@ def document(found: Comparison) -> dict[str, Any]:
             for difference in found.differences
         ],
         "flips": found.flips,
+        "base": found.base,
+        "changes": [{**change._asdict(), "interval": change.interval._asdict()} for change in found.changes],
     }
 
 

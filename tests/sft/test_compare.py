@@ -133,3 +133,16 @@ def test_the_command_prints_a_table_and_verdicts_and_writes_a_page(
     assert (tmp_path / "c.html").stat().st_size > 2000
     document = json.loads(CliRunner().invoke(app, ["compare", *names, "--json"]).stdout)
     assert document["table"]["raw"]["ASR none"]["k"] == 33 and len(document["differences"]) == 12
+
+
+def test_changes_against_a_base_have_paired_intervals(folders: list[Path]) -> None:
+    found = compare(load(folders), base="raw")
+    changes = {(change.column, change.model): change for change in found.changes}
+    assert len(changes) == 8
+    moved = changes["ASR none", "improved"]
+    assert (
+        moved.difference == pytest.approx(-0.62) and -0.76 < moved.interval.low < moved.interval.high < -0.44
+    )
+    assert "Against raw" in page(found, "x") and "Against" not in page(compare(load(folders)), "x")
+    with pytest.raises(DataError, match="there are raw, default, improved"):
+        compare(load(folders), base="rwa")

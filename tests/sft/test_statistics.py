@@ -6,7 +6,16 @@ from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
-from sft.statistics import clustered, holm, mcnemar, pass_at_k, smallest_difference, wilson
+from sft.statistics import (
+    Paired,
+    clustered,
+    holm,
+    mcnemar,
+    paired_difference,
+    pass_at_k,
+    smallest_difference,
+    wilson,
+)
 
 
 @pytest.mark.parametrize(("k", "n"), [(0, 50), (11, 50), (50, 50), (1, 3), (33, 150), (0, 1), (499, 500)])
@@ -119,3 +128,19 @@ def test_the_studys_pair_of_rates_is_no_difference_that_anybody_has_seen() -> No
     raw, default = [True] * 33 + [False] * 17, [True] * 27 + [False] * 23
     chance.shuffle(default)
     assert mcnemar(raw, default).p > 0.1 and smallest_difference(0.66, 50) > 0.12
+
+
+@pytest.mark.parametrize("cells", [(0.6, 0.25, 0.05, 0.1), (0.05, 0.1, 0.1, 0.75), (0.9, 0.04, 0.04, 0.02)])
+def test_paired_differences_are_covered_as_often_as_they_say(cells: tuple[float, ...]) -> None:
+    chance = random.Random(6)
+    truth, covered, rounds = cells[2] - cells[1], 0, 2000
+    for _ in range(rounds):
+        drawn = chance.choices(range(4), weights=cells, k=50)
+        found = paired_difference(Paired(*(drawn.count(cell) for cell in range(4)), p=1.0))
+        covered += found.low <= truth <= found.high
+    assert 0.93 <= covered / rounds <= 0.995
+
+
+def test_no_difference_on_few_prompts_is_no_proof_of_none() -> None:
+    found = paired_difference(mcnemar([True] * 10, [True] * 10))
+    assert found.low < -0.1 and found.high > 0.1
