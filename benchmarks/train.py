@@ -1,0 +1,130 @@
+"""Training throughput: `sft run`'s trainer against stock TRL on the same rows, and what PreSafe's head costs.
+
+The same tiny model, rows, batch and number of steps in turns, in one process; only `train()` is timed. Stock TRL gets the rows as
+prompt and completion texts and tokenises them itself before. The ratio is of the best of each.
+
+    python -m benchmarks train
+"""
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+STEPS = 20
+BATCH = 4
+ROUNDS = 4
+LENGTH = 512
+
+
+def rows() -> list[dict[str, str]]:
+    """The bundled samples."""
+    text = (files("curation") / "samples" / "traces.jsonl").read_text("utf-8")
+    return [json.loads(line) for line in text.splitlines()][: STEPS * BATCH]
+
+
+def setting(folder: Path) -> tuple[Any, Any]:
+    """Tokenizer and config of both sides."""
+    from sft.config import TrainConfig
+    from sft.tiny import make_model, make_tokenizer, own_family
+
+    samples = rows()
+    tokenizer = make_tokenizer(
+        own_family(), ["\n".join([r["prompt"], r["reasoning"], r["answer"]]) for r in samples], 1024
+    )
+    make_model(folder / "model", tokenizer, hidden=256, layers=4)
+    config = TrainConfig(
+        model=str(folder / "model"), mix="unused", out=str(folder / "out"), max_steps=STEPS, per_device_train_batch_size=BATCH,
+        gradient_accumulation_steps=1, bf16=False, gradient_checkpointing=False, max_length=LENGTH, save_steps=10_000,
+        learning_rate=1e-3, logging_steps=1,
+    )  # fmt: skip
+    return tokenizer, config
+
+
+def ours(folder: Path, tokenizer: Any, config: Any, presafe: bool) -> float:
+    """Seconds of our trainer."""
+    from curation.engines.weights import load_model, locate
+    from sft import trainer
+    from sft.config import PresafeConfig
+    from sft.render import render
+
+    rendered = [render(tokenizer, row["prompt"], row["reasoning"], row["answer"]) for row in rows()]
+    rendered = [
+        row._replace(input_ids=row.input_ids[:LENGTH], labels=row.labels[:LENGTH]) for row in rendered
+    ]
+    refused = [float(number % 2) for number in range(len(rendered))] if presafe else None
+    if presafe:
+        config = config.model_copy(update={"presafe": PresafeConfig(decisions="unused")})
+    model = load_model(locate(str(folder / "model")), "float32")
+    built = trainer.build(config, model, tokenizer, rendered, folder / "out", refused)
+    return timed(lambda: built.train())
+
+
+def stock(folder: Path, tokenizer: Any, config: Any) -> float:
+    """Seconds of TRL's own trainer."""
+    from datasets import Dataset
+    from transformers import AutoModelForCausalLM
+    from trl.trainer.sft_config import SFTConfig
+    from trl.trainer.sft_trainer import SFTTrainer
+
+    data = [
+        {
+            "prompt": tokenizer.apply_chat_template([{"role": "user", "content": row["prompt"]}], add_generation_prompt=True, tokenize=False),
+            "completion": f"{row['reasoning']}\n</think>\n\n{row['answer']}{tokenizer.eos_token}",
+        }
+        for row in rows()
+    ]  # fmt: skip
+    arguments = SFTConfig(
+        output_dir=str(folder / "stock"), max_steps=STEPS, per_device_train_batch_size=BATCH, gradient_accumulation_steps=1,
+        bf16=False, gradient_checkpointing=False, max_length=LENGTH, save_steps=10_000, save_total_limit=1, learning_rate=1e-3, logging_steps=1,
+        report_to="none", use_cpu=True, disable_tqdm=True, lr_scheduler_type="cosine", seed=42,
+    )  # fmt: skip
+    model = AutoModelForCausalLM.from_pretrained(folder / "model")
+    trainer = SFTTrainer(
+        model=model, args=arguments, train_dataset=Dataset.from_list(data), processing_class=tokenizer
+    )
+    return timed(lambda: trainer.train())
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Wall time."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def measure(rounds: int = ROUNDS) -> dict[str, Any]:
+    """All three in turns; the best of each."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        tokenizer, config = setting(folder)
+        contenders: dict[str, Callable[[], float]] = {
+            "stock": lambda: stock(folder, tokenizer, config),
+            "ours": lambda: ours(folder, tokenizer, config, presafe=False),
+            "presafe": lambda: ours(folder, tokenizer, config, presafe=True),
+        }
+        times: dict[str, list[float]] = {name: [] for name in contenders}
+        for _ in range(rounds + 1):
+            for name, contender in contenders.items():
+                times[name].append(contender())
+    best = {name: min(of_one[1:]) for name, of_one in times.items()}  # the first round warms up
+    return {
+        "seconds": {name: round(value, 3) for name, value in best.items()},
+        "throughput_of_stock": round(best["stock"] / best["ours"], 3),
+        "presafe_cost": round(best["presafe"] / best["ours"] - 1, 3),
+    }
+
+
+def main() -> None:
+    """Print the figures as a JSON line and as a sentence."""
+    found = measure()
+    print(json.dumps({"benchmark": "train", **found}))
+    print(
+        f"throughput {found['throughput_of_stock']} of stock TRL (target: 0.98); PreSafe's head costs {found['presafe_cost']:.1%} (target: 5 %)"
+    )
