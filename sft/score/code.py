@@ -1,0 +1,139 @@
+"""Programs for coding problems, judged by running them against the problem's tests as LiveCodeBench does.
+
+The tests come as LiveCodeBench's own `input_output` object: inputs, outputs and, where a function is asked for, fn_name.
+A program passes all tests or is wrong; the right outputs never enter the sandbox that it runs in.
+"""
+
+import json
+import os
+import re
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal, InvalidOperation
+from typing import NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from sft.score import sandbox
+
+FENCE = re.compile(r"^[ \t]*```[ \t]*([\w+#.-]*)[^\n`]*\n(.*?)^[ \t]*```[ \t]*$", re.MULTILINE | re.DOTALL)
+PYTHON = {"python", "python3", "py"}
+
+
+class Tests(BaseModel):
+    """A problem's tests, public and hidden ones alike."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    inputs: list[str] = Field(min_length=1)
+    """What stdin holds; for a function, one JSON value per argument and line."""
+    outputs: list[str]
+    """What must be printed; for a function, the JSON of what it must return."""
+    fn_name: str | None = None
+    """A function, or a method of the class Solution."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Tests":
+        if len(self.inputs) != len(self.outputs):
+            raise ValueError(f"{len(self.inputs)} inputs, but {len(self.outputs)} outputs")
+        if self.fn_name is not None:
+            if not self.fn_name.isidentifier():
+                raise ValueError("fn_name is no name")
+            for output in self.outputs:
+                json.loads(output)
+        return self
+
+
+class Verdict(NamedTuple):
+    """What became of one program."""
+
+    correct: bool | None
+    """Null where there is no program, or no test."""
+    reason: str
+    """"" for a correct one."""
+
+
+def judge(answers: Sequence[tuple[str, str | None]], limits: sandbox.Limits | None = None) -> list[Verdict]:
+    """Run the programs of some answers, one per processor at a time.
+
+    Args:
+        answers: each answer with the tests of its prompt (`reference_answer`).
+        limits: what each run may use.
+
+    Raises:
+        EngineError: if there is no sandbox that holds; nothing was run then.
+    """
+    if not answers:
+        return []
+    sandbox.prove()
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(lambda pair: judge_one(pair[0], pair[1], limits), answers))
+
+
+def judge_one(answer: str, reference: str | None, limits: sandbox.Limits | None = None) -> Verdict:
+    """Judge one answer.
+
+    Raises:
+        EngineError: if there is no sandbox that holds; nothing was run then.
+    """
+    if reference is None:
+        return Verdict(None, "no tests: the prompt has no reference_answer")
+    try:
+        tests = Tests.model_validate_json(reference)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        return Verdict(
+            None, f"no tests: {'.'.join(map(str, fault['loc']))} {fault['msg']}".replace(":  ", ": ")
+        )
+    program = program_of(answer)
+    if program is None:
+        return Verdict(None, "no program: the answer has no closed code block")
+    for number, (given, wanted) in enumerate(zip(tests.inputs, tests.outputs, strict=True), 1):
+        ran = sandbox.run(program, given, limits, tests.fn_name or "")
+        if wrong := _fault(ran, wanted, tests.fn_name):
+            return Verdict(False, f"{wrong[0]} at test {number} of {len(tests.inputs)}{wrong[1]}")
+    return Verdict(True, "")
+
+
+def program_of(answer: str) -> str | None:
+    """The program that an answer ends with: its last block marked as Python, else its last block; null without one."""
+    blocks = [(language.lower(), text) for language, text in FENCE.findall(answer)]
+    marked = [text for language, text in blocks if language in PYTHON]
+    found = (marked or [text for _, text in blocks] or [""])[-1]
+    return found if found.strip() else None
+
+
+def _fault(ran: sandbox.Ran, wanted: str, fn_name: str | None) -> tuple[str, str] | None:
+    if ran.ending != "ended":
+        return ran.ending, f": {ran.error}" if ran.error else ""
+    same = same_value(ran.output, wanted) if fn_name else same_text(ran.output, wanted)
+    return None if same else ("wrong answer", "")
+
+
+def same_text(printed: str, wanted: str) -> bool:
+    """Whether two outputs agree line by line; lines that differ still agree as numbers, exactly ("1.50" and "1.5").
+
+    Source: LiveCodeBench, `grade_stdio`.
+    """
+    ours, theirs = ([line.strip() for line in text.strip().split("\n")] for text in (printed, wanted))
+    return len(ours) == len(theirs) and all(
+        a == b or _same_numbers(a, b) for a, b in zip(ours, theirs, strict=True)
+    )
+
+
+def same_value(returned: str, wanted: str) -> bool:
+    """Whether two JSON values are equal; a tuple counts as a list, an inner one does not.
+
+    Source: LiveCodeBench, `grade_call_based`.
+    """
+    try:
+        return bool(json.loads(returned) == json.loads(wanted))
+    except (ValueError, RecursionError):
+        return False  # the program wrote over its result
+
+
+def _same_numbers(printed: str, wanted: str) -> bool:
+    try:
+        return [Decimal(token) for token in printed.split()] == [Decimal(token) for token in wanted.split()]
+    except InvalidOperation:
+        return False

@@ -1,0 +1,261 @@
+"""Runs programs that a model wrote where they can reach nothing: bubblewrap, with limits, thrown away after each run.
+
+It fails closed: no program is run before a probe has tried to get out of this very sandbox and has failed. Root is no one
+special in here by design, because the kernel does not count root's processes: as root, the sandbox belongs to nobody.
+"""
+
+import json
+import os
+import selectors
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from schemas.errors import EngineError
+from sft.score.interpreter import NOBODY, Python, packages, python
+from sft.score.runner import READY
+
+MIB = 2**20
+ERROR_TAIL = 4096
+"""Bytes of stderr that are kept, from its end."""
+INSIDE = ("tmp", "dev", "program.py", "runner.py")
+"""What is in the sandbox's root folder beside Python and the system's libraries."""
+SCRATCH = "/tmp"  # noqa: S108  the sandbox's own
+ENVIRONMENT = {
+    "PATH": "/usr/bin", "HOME": SCRATCH, "LANG": "C.UTF-8", "PYTHONHASHSEED": "0", "PYTHONUTF8": "1",
+    "PYTHONDONTWRITEBYTECODE": "1", "PYTHONNOUSERSITE": "1",
+}  # fmt: skip
+"""All of it. The order of sets is fixed: a program is right or wrong, not now and then."""
+HOW = "install bubblewrap 0.8 or newer (Debian, Ubuntu: apt-get install bubblewrap) where user namespaces are allowed"
+Ending = Literal["ended", "time limit", "memory", "output limit", "runtime error"]
+
+
+class Limits(NamedTuple):
+    """What one run may use."""
+
+    cpu_seconds: int = 6
+    """LiveCodeBench's time limit, but of the processor's time: a busy machine makes no program wrong."""
+    wall_seconds: float = 20
+    memory: int = 2048 * MIB
+    """Bytes of address space of one process, and of memory of all together."""
+    processes: int = 16
+    """And threads, two of which are the sandbox's own."""
+    file_size: int = 16 * MIB
+    """Of any file; the scratch folder as a whole holds as much."""
+    output: int = 16 * MIB
+    """Bytes of stdout."""
+
+
+class Ran(NamedTuple):
+    """How a run ended."""
+
+    ending: Ending
+    output: str
+    error: str
+    """The last line on stderr, or the signal."""
+    seconds: float
+    """Of wall time, the sandbox's own included."""
+
+
+def run(program: str, stdin: str = "", limits: Limits | None = None, fn_name: str = "") -> Ran:
+    """Run a Python program in a fresh sandbox; the first call proves that the sandbox holds.
+
+    Args:
+        program: its text.
+        stdin: what it reads; for a function one JSON value per argument and line.
+        limits: what it may use.
+        fn_name: a function, or a method of the class Solution, to call instead; its result is the output, as JSON.
+
+    Raises:
+        EngineError: if there is no sandbox, or it does not hold; nothing was run then.
+    """
+    prove()
+    return _run(python(), program, stdin, limits or Limits(), fn_name)
+
+
+@cache
+def prove() -> str:
+    """Try to get out, once per process; returns the version of Python that programs get.
+
+    Raises:
+        EngineError: naming what is missing, or what got out.
+    """
+    found = python()
+    with tempfile.TemporaryDirectory() as outside, socket.create_server(("127.0.0.1", 0)) as server:
+        Path(outside).chmod(0o777)
+        canary = Path(outside, "canary")
+        canary.write_text("outside", encoding="utf-8")
+        limits = Limits(memory=256 * MIB)
+        known = {
+            "files": [str(canary), str(Path(__file__)), "/etc/passwd", "/proc/self", "/sys"],
+            "top": sorted({*INSIDE, *(place.parts[1] for place in (found.executable, *found.libraries))}),
+            "folder": outside,
+            "port": server.getsockname()[1],
+            "parent": os.getpid(),
+            **limits._asdict(),
+        }
+        probe = files("sft.score").joinpath("probe.py").read_text(encoding="utf-8")
+        ran = _run(found, probe, json.dumps(known), limits, "")
+        if sorted(Path(outside).iterdir()) != [canary]:
+            raise EngineError(f"the sandbox does not hold: a program wrote to {outside}; code is not scored")
+    try:
+        said = json.loads(ran.output)
+    except ValueError:
+        raise EngineError(
+            f"the sandbox's probe came to no end ({ran.ending}: {ran.error}); code is not scored without it. {HOW}"
+        ) from None
+    if said["leaks"]:
+        raise EngineError(f"the sandbox does not hold: {', '.join(said['leaks'])}; code is not scored. {HOW}")
+    return str(said["python"])
+
+
+def _bubblewrap() -> str:
+    found = shutil.which("bwrap")
+    if found is None:
+        raise EngineError(
+            f"code is scored in a sandbox only, and bwrap is not on the path; {HOW}. Nothing was run"
+        )
+    return found
+
+
+def _arguments(inside: Python, size: int) -> list[str]:
+    # no /proc, no /sys, no shell; /dev/null alone, because bubblewrap's own /dev has a /dev/shm without a limit
+    listed = ["--unshare-all", "--unshare-user", "--disable-userns", "--cap-drop", "ALL", "--die-with-parent", "--new-session"]  # fmt: skip
+    listed += ["--hostname", "sandbox", "--clearenv"]
+    for name, value in ENVIRONMENT.items():
+        listed += ["--setenv", name, value]
+    for folder in inside.libraries:
+        if folder.is_symlink():
+            listed += ["--symlink", str(folder.readlink()), str(folder)]
+        else:
+            listed += ["--ro-bind", str(folder), str(folder)]
+    # every machine's programs get the standard library and nothing else
+    for folder in packages(inside):
+        listed += ["--size", "4096", "--tmpfs", str(folder), "--remount-ro", str(folder)]
+    listed += ["--ro-bind", str(inside.executable), str(inside.executable)]
+    listed += ["--dev-bind", "/dev/null", "/dev/null"]
+    return [*listed, "--size", str(size), "--tmpfs", SCRATCH, "--chdir", SCRATCH]
+
+
+def _run(inside: Python, program: str, stdin: str, limits: Limits, fn_name: str) -> Ran:
+    runner = files("sft.score").joinpath("runner.py").read_text(encoding="utf-8")
+    given = [_sealed(text) for text in (runner, program, stdin)]
+    command = [_bubblewrap(), *_arguments(inside, limits.file_size)]
+    command += ["--ro-bind-data", str(given[0]), "/runner.py", "--ro-bind-data", str(given[1]), "/program.py"]
+    command += [
+        "--remount-ro",
+        "/",
+        str(inside.executable),
+        "/runner.py",
+        json.dumps(_rlimits(limits)),
+        fn_name,
+    ]
+    as_nobody = {} if os.geteuid() else {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+    start = time.monotonic()
+    try:
+        process = subprocess.Popen(
+            command, stdin=given[2], stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=given[:2], env={},
+            cwd="/", **as_nobody,  # type: ignore[call-overload]
+        )  # fmt: skip
+    except OSError as fault:
+        raise EngineError(f"the sandbox cannot be started: {fault}; {HOW}. Nothing was run") from fault
+    finally:
+        for handle in given:
+            os.close(handle)
+    with process:
+        try:
+            stopped, output, error = _listen(process, start + limits.wall_seconds, limits)
+        finally:
+            process.kill()  # the namespace goes with it, daemons and all
+    seconds = time.monotonic() - start
+    if not error.startswith(READY):
+        raise EngineError(
+            f"the sandbox cannot be started: {_last_line(error) or stopped or 'no word from it'}; {HOW}. Nothing was run"
+        )
+    return _ran(process.returncode, stopped, output, _last_line(error[len(READY) :]), seconds)
+
+
+def _sealed(text: str) -> int:
+    """A file without a name that nobody can write to any more."""
+    import fcntl
+
+    handle = os.memfd_create("sandbox", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    data = memoryview(text.encode("utf-8", "replace"))
+    while data:
+        data = data[os.write(handle, data) :]
+    os.lseek(handle, 0, os.SEEK_SET)
+    fcntl.fcntl(handle, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)  # fmt: skip
+    return handle
+
+
+def _rlimits(limits: Limits) -> dict[str, tuple[int, int]]:
+    # a second between the two: SIGXCPU can be told apart from a kill
+    return {
+        "RLIMIT_CPU": (limits.cpu_seconds, limits.cpu_seconds + 1),
+        "RLIMIT_AS": (limits.memory, limits.memory),
+        "RLIMIT_STACK": (64 * MIB, 64 * MIB),
+        "RLIMIT_NPROC": (limits.processes, limits.processes),
+        "RLIMIT_FSIZE": (limits.file_size, limits.file_size),
+        "RLIMIT_NOFILE": (64, 64),
+        "RLIMIT_CORE": (0, 0),
+    }
+
+
+def _listen(
+    process: subprocess.Popen[bytes], deadline: float, limits: Limits
+) -> tuple[Ending | None, bytes, bytes]:
+    """Read until both pipes end, which is when every process inside has; says why it stopped before that."""
+    output, error = bytearray(), bytearray()
+    with selectors.DefaultSelector() as both:
+        both.register(process.stdout, selectors.EVENT_READ, output)  # type: ignore[arg-type]
+        both.register(process.stderr, selectors.EVENT_READ, error)  # type: ignore[arg-type]
+        while both.get_map():
+            if time.monotonic() > deadline:
+                return "time limit", bytes(output), bytes(error)
+            for key, _ in both.select(0.1):
+                data = os.read(key.fd, 65536)
+                key.data.extend(data)
+                if not data:
+                    both.unregister(key.fileobj)
+            if _memory(process.pid) > limits.memory:
+                return "memory", bytes(output), bytes(error)
+            if len(output) > limits.output:
+                return "output limit", bytes(output), bytes(error)
+            if len(error) > 4 * ERROR_TAIL:
+                del error[len(READY) : -ERROR_TAIL]
+    return None, bytes(output), bytes(error)
+
+
+def _memory(pid: int) -> int:
+    """Bytes in memory of a process and all below it: a limit for one process alone is none for sixteen."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+        below = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    except OSError:
+        return 0  # it has ended
+    return pages * os.sysconf("SC_PAGE_SIZE") + sum(_memory(int(child)) for child in below)
+
+
+def _ran(code: int, stopped: Ending | None, output: bytes, error: str, seconds: float) -> Ran:
+    ending: Ending = "ended" if code == 0 else "runtime error"
+    if code > 128:
+        # bubblewrap reports a signal as a shell does
+        name = (
+            signal.Signals(code - 128).name if code - 128 in set(signal.Signals) else f"signal {code - 128}"
+        )
+        ending, error = ("time limit" if name == "SIGXCPU" else ending), name
+    elif code and error.startswith("MemoryError"):
+        ending = "memory"
+    return Ran(stopped or ending, output.decode("utf-8", "replace"), "" if stopped else error, seconds)
+
+
+def _last_line(error: bytes) -> str:
+    lines = error.decode("utf-8", "replace").strip().splitlines() or [""]
+    return "".join(letter for letter in lines[-1] if letter.isprintable())[:200]
