@@ -58,6 +58,8 @@ def leaks(known: dict[str, Any]) -> list[str]:
         "a network can be reached": lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).connect(
             ("192.0.2.1", 9)
         ),
+        "the machine's host can be reached": lambda: socket.socket(socket.AF_VSOCK),
+        "memory of no process can be had": lambda: os.memfd_create("memory"),
         "a process outside gets signals": lambda: os.kill(known["parent"], 0),
         "the root folder can be written": lambda: write("/written"),
         "a folder outside can be written": lambda: write(f"{known['folder']}/written"),
@@ -68,10 +70,10 @@ def leaks(known: dict[str, Any]) -> list[str]:
     found = [name for name, attempt in ways.items() if worked(attempt)]
     if surplus := set(os.listdir("/")) - set(known["top"]):  # noqa: PTH208  names are what is wanted
         found.append(f"/{', /'.join(sorted(surplus))} can be seen")
+    if libc.shmget(0, 4096, 0o1600) != -1:
+        found.append("memory can be shared")
     if libc.unshare(NEW_USER) == 0:
         found.append("namespaces can be made")
-    if [name for _, name in socket.if_nameindex()] not in ([], ["lo"]):
-        found.append("there are network cards")
     if os.getuid() == 0:
         found.append("the program is root")
     if more_processes_than(known["processes"]):

@@ -16,11 +16,12 @@ import time
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from schemas.errors import EngineError
 from sft.score.interpreter import NOBODY, Python, packages, python
 from sft.score.runner import READY
+from sft.score.syscalls import refusals
 
 MIB = 2**20
 ERROR_TAIL = 4096
@@ -145,31 +146,8 @@ def _arguments(inside: Python, size: int) -> list[str]:
 
 
 def _run(inside: Python, program: str, stdin: str, limits: Limits, fn_name: str) -> Ran:
-    runner = files("sft.score").joinpath("runner.py").read_text(encoding="utf-8")
-    given = [_sealed(text) for text in (runner, program, stdin)]
-    command = [_bubblewrap(), *_arguments(inside, limits.file_size)]
-    command += ["--ro-bind-data", str(given[0]), "/runner.py", "--ro-bind-data", str(given[1]), "/program.py"]
-    command += [
-        "--remount-ro",
-        "/",
-        str(inside.executable),
-        "/runner.py",
-        json.dumps(_rlimits(limits)),
-        fn_name,
-    ]
-    as_nobody = {} if os.geteuid() else {"user": NOBODY, "group": NOBODY, "extra_groups": []}
     start = time.monotonic()
-    try:
-        process = subprocess.Popen(
-            command, stdin=given[2], stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=given[:2], env={},
-            cwd="/", **as_nobody,  # type: ignore[call-overload]
-        )  # fmt: skip
-    except OSError as fault:
-        raise EngineError(f"the sandbox cannot be started: {fault}; {HOW}. Nothing was run") from fault
-    finally:
-        for handle in given:
-            os.close(handle)
-    with process:
+    with _start(inside, program, stdin, limits, fn_name) as process:
         try:
             stopped, output, error = _listen(process, start + limits.wall_seconds, limits)
         finally:
@@ -182,12 +160,33 @@ def _run(inside: Python, program: str, stdin: str, limits: Limits, fn_name: str)
     return _ran(process.returncode, stopped, output, _last_line(error[len(READY) :]), seconds)
 
 
-def _sealed(text: str) -> int:
+def _start(inside: Python, program: str, stdin: str, limits: Limits, fn_name: str) -> subprocess.Popen[bytes]:
+    runner = files("sft.score").joinpath("runner.py").read_text(encoding="utf-8")
+    given = [_sealed(content) for content in (runner, program, refusals(), stdin)]
+    command = [_bubblewrap(), *_arguments(inside, limits.file_size), "--seccomp", str(given[2])]
+    command += ["--ro-bind-data", str(given[0]), "/runner.py", "--ro-bind-data", str(given[1]), "/program.py"]
+    # the last mount: the root folder is memory too, and without a limit
+    command += ["--remount-ro", "/", str(inside.executable), "/runner.py"]
+    command += [json.dumps(_rlimits(limits)), fn_name]
+    as_nobody: dict[str, Any] = {} if os.geteuid() else {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+    try:
+        return subprocess.Popen(
+            command, stdin=given[3], stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=given[:3], env={},
+            cwd="/", **as_nobody,
+        )  # fmt: skip
+    except OSError as fault:
+        raise EngineError(f"the sandbox cannot be started: {fault}; {HOW}. Nothing was run") from fault
+    finally:
+        for handle in given:
+            os.close(handle)
+
+
+def _sealed(content: str | bytes) -> int:
     """A file without a name that nobody can write to any more."""
     import fcntl
 
     handle = os.memfd_create("sandbox", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    data = memoryview(text.encode("utf-8", "replace"))
+    data = memoryview(content if isinstance(content, bytes) else content.encode("utf-8", "replace"))
     while data:
         data = data[os.write(handle, data) :]
     os.lseek(handle, 0, os.SEEK_SET)

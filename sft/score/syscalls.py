@@ -1,0 +1,66 @@
+"""System calls that programs in the sandbox are refused, as the filter that bubblewrap hands to the kernel.
+
+Namespaces have gaps: a socket of a virtual machine (vsock) reaches its host through any of them, and shared memory that nobody has
+mapped counts for no process's limit.
+"""
+
+import platform
+import struct
+from typing import NamedTuple
+
+from schemas.errors import EngineError
+
+
+class Machine(NamedTuple):
+    """How the kernel names an architecture, and the numbers of REFUSED there."""
+
+    audit: int
+    numbers: tuple[int, ...]
+
+
+REFUSED = (
+    "socket", "shmget", "msgget", "semget", "mq_open", "memfd_create", "memfd_secret", "ptrace", "process_vm_readv",
+    "process_vm_writev", "add_key", "request_key", "keyctl", "unshare", "setns", "perf_event_open", "bpf", "userfaultfd",
+    "io_uring_setup",
+)  # fmt: skip
+MACHINES = {
+    "x86_64": Machine(
+        0xC000003E,
+        (41, 29, 68, 64, 240, 319, 447, 101, 310, 311, 248, 249, 250, 272, 308, 298, 321, 323, 425),
+    ),
+    "aarch64": Machine(
+        0xC00000B7,
+        (198, 194, 186, 190, 180, 279, 447, 117, 270, 271, 217, 218, 219, 97, 268, 241, 280, 282, 425),
+    ),
+}
+"""Source: Linux, unistd_64.h and asm-generic/unistd.h."""
+X32 = 0x40000000
+"""From here on, numbers of x86-64 mean the same calls once more, with other numbers."""
+LOAD, EQUAL, AT_LEAST, RETURN = 0x20, 0x15, 0x35, 0x06
+NUMBER, ARCHITECTURE = 0, 4
+"""Where they stand in what the kernel shows to a filter."""
+KILL, REFUSE, ALLOW = 0x80000000, 0x00050001, 0x7FFF0000
+"""To refuse is to answer EPERM."""
+
+
+def refusals() -> bytes:
+    """The filter for this machine, as an array of struct sock_filter.
+
+    Raises:
+        EngineError: if the machine is of a kind that this was not written for.
+    """
+    machine = MACHINES.get(platform.machine())
+    if machine is None:
+        raise EngineError(f"code is scored on {' and '.join(MACHINES)} only, not on {platform.machine()}")
+    count = len(machine.numbers)
+    lines = [
+        (LOAD, 0, 0, ARCHITECTURE),
+        (EQUAL, 1, 0, machine.audit),
+        (RETURN, 0, 0, KILL),
+        (LOAD, 0, 0, NUMBER),
+    ]
+    lines.append((AT_LEAST, count + 1, 0, X32))
+    # a jump counts the lines that it leaves out
+    lines += [(EQUAL, count - place, 0, number) for place, number in enumerate(machine.numbers)]
+    lines += [(RETURN, 0, 0, ALLOW), (RETURN, 0, 0, REFUSE)]
+    return b"".join(struct.pack("=HBBI", *line) for line in lines)
