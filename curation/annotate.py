@@ -20,10 +20,11 @@ from pydantic import Field
 
 from annotators import catalog
 from annotators.base import Annotator
-from curation import console
+from curation import console, memory
 from curation.asking import EngineModel, estimate
 from curation.engines.choosing import EngineSettings
 from curation.judging import Judged, judge, to_traces
+from curation.known_ids import KnownIds
 from curation.query import Connection, connect, select, sql_file
 from curation.recipe import Recipe
 from curation.store import Corpus
@@ -127,15 +128,24 @@ def _annotate_missing(
     finally:
         waiting.flush()
     if stopped:
-        failures += [(i, f"{annotator.name}: {stopped}"[:200]) for i in sorted(_missing(corpus, annotator))]
+        failures += [(i, f"{annotator.name}: {stopped}"[:200]) for i in sorted(_unjudged(corpus, annotator))]
     return failures
 
 
-def _missing(corpus: Corpus, annotator: Annotator) -> set[str]:
-    return set(_rows(connect(corpus), "unjudged.sql", annotator)["trace_id"].to_pylist())
+def _missing(corpus: Corpus, annotator: Annotator) -> KnownIds:
+    found = KnownIds(corpus.root, memory.limit() // 8)
+    for trace_id in _unjudged(corpus, annotator):
+        found.setdefault(trace_id, 0)
+    return found
 
 
-def _batches(corpus: Corpus, missing: set[str]) -> Iterator[pa.RecordBatch]:
+def _unjudged(corpus: Corpus, annotator: Annotator) -> Iterator[str]:
+    query = connect(corpus).sql(sql_file("unjudged.sql"), params={"annotator": annotator.name})
+    for batch in query.to_arrow_reader(8192):
+        yield from batch.column(0).to_pylist()
+
+
+def _batches(corpus: Corpus, missing: KnownIds) -> Iterator[pa.RecordBatch]:
     if not missing:
         return
     for batch in corpus.scan("traces", tuple(Trace.model_fields), BATCH_TRACES):

@@ -12,7 +12,9 @@ from typing import Any, Literal, NamedTuple
 import pyarrow as pa
 
 from annotators.split import Fault
+from curation import memory
 from curation.fields import COLUMNS, Lines
+from curation.known_ids import KnownIds
 from curation.readers import RawRow
 from curation.store import Corpus
 from schemas.annotation import Annotation
@@ -26,6 +28,9 @@ LINE_SIZE = 500
 KEPT_TEXT = 100_000
 """Code points of a bad row that the quarantine keeps."""
 REASONING, ANSWER = COLUMNS["traces"].index("reasoning"), COLUMNS["traces"].index("answer")
+SHARE = 8
+"""Each table of ids may take so much of the memory."""
+LINE_BITS = 40
 ORDER = ("prompts", "quarantine", "traces", "annotations")
 
 
@@ -43,18 +48,23 @@ class Seen:
     """The ids that a table has, and where each came from."""
 
     def __init__(self, corpus: Corpus, table: str) -> None:
-        self._places: dict[str, tuple[str | None, int]] = {}
-        for batch in corpus.scan(table, [*KEYS[table], "source_file", "source_line"], batch_rows=65536):
+        self._places = KnownIds(corpus.root, memory.limit() // SHARE)
+        self._files: dict[str | None, int] = {}
+        columns = [*KEYS[table], "source_file", "source_line"]
+        for batch in corpus.scan(table, columns, batch_rows=8192):
             for key, file, line in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-                self._places[key] = (file, line)
+                self._places.setdefault(key, self._place(file, line or 0))
 
     def meet(self, key: str, file: str, line: int) -> Literal["new", "again", "elsewhere"]:
         """Whether an id is new, known from this very line, or known from somewhere else; it is known from now on."""
-        place = (file, line)
+        place = self._place(file, line)
         known = self._places.setdefault(key, place)
-        if known is place:
+        if known is None:
             return "new"
         return "again" if known == place else "elsewhere"
+
+    def _place(self, file: str | None, line: int) -> int:
+        return self._files.setdefault(file, len(self._files)) << LINE_BITS | line
 
 
 class PartWriter:
@@ -67,7 +77,10 @@ class PartWriter:
     def __init__(self, corpus: Corpus, stage: str) -> None:
         self._corpus = corpus
         self._stage = stage
-        self._quarantine: set[str] = corpus.keys("quarantine")
+        self._quarantine = KnownIds(corpus.root, memory.limit() // SHARE)
+        for batch in corpus.scan("quarantine", KEYS["quarantine"], batch_rows=8192):
+            for key in batch.column(0).to_pylist():
+                self._quarantine.setdefault(key, 0)
         self._lines: dict[str, list[tuple[Any, ...]]] = {table: [] for table in ORDER}
         self._size = 0
         self._thread = ThreadPoolExecutor(max_workers=1)
@@ -123,8 +136,7 @@ class PartWriter:
             detail += f"; only the first {KEPT_TEXT} of its {len(text)} characters are kept here"
             text = text[:KEPT_TEXT]
         key = content_id([self._stage, file, line, fault.reason, text])
-        if key not in self._quarantine:
-            self._quarantine.add(key)
+        if self._quarantine.setdefault(key, 0) is None:
             row = (key, self._stage, file, line, source_id, fault.reason, detail, text)
             self._append("quarantine", row, len(text))
 

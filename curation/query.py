@@ -16,7 +16,7 @@ import duckdb
 import pyarrow as pa
 
 from annotators.consensus import Ballots, Policy, Weights, by_machines, dawid_skene, measured
-from curation import candidates
+from curation import candidates, memory
 from curation.store import Corpus
 from schemas.errors import RecipeError
 from schemas.patterns import RISKY_PATTERNS
@@ -27,7 +27,7 @@ Connection = duckdb.DuckDBPyConnection
 
 def connect(
     corpus: Corpus,
-    memory_limit: str = "4GB",
+    memory_limit: str | None = None,
     threads: int | None = None,
     parts: Mapping[str, Sequence[str]] | None = None,
     policy: Policy = "ranked",
@@ -36,13 +36,13 @@ def connect(
 
     Args:
         corpus: the corpus.
-        memory_limit: the most memory DuckDB may use, such as "4GB"; larger work spills to the system's temporary folder.
+        memory_limit: the most memory DuckDB may use, such as "4GB"; CURATE_MEMORY by default. Larger work spills to disk.
         threads: how many threads it may use; all cores by default.
         parts: names of the part files of each table that are seen; all by default.
         policy: how annotators that differ come to one verdict (docs/annotators.md).
     """
     connection = duckdb.connect(":memory:")
-    connection.execute(f"set memory_limit = {quoted(memory_limit)}")
+    connection.execute(f"set memory_limit = {quoted(memory_limit or f'{memory.limit() // 10**6}MB')}")
     connection.execute(f"set threads = {threads or len(os.sched_getaffinity(0))}")
     connection.execute("set preserve_insertion_order = false")
     for table, schema in TABLES.items():

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from schemas.errors import CorpusError
-from schemas.ids import bytes_id, canonical_json, content_id
+from schemas.ids import canonical_json, content_id
 from schemas.manifest import FORMAT_VERSION, Manifest
 from schemas.tables import KEYS, TABLES
 
@@ -105,8 +105,7 @@ class Corpus:
         if rows.num_rows == 0:
             return
         folder = self.root / table
-        ids = "\n".join("\t".join(key) for key in zip(*_key_columns(table, rows), strict=True))
-        write_parquet(folder / f"part-{bytes_id(ids.encode())}.parquet", rows.cast(TABLES[table]))
+        write_parquet(folder / f"part-{_keys_id(table, rows)}.parquet", rows.cast(TABLES[table]))
 
     def append_rows(self, table: str, rows: Sequence[dict[str, Any]]) -> None:
         """Add rows given as dicts (missing columns become null) as one part; see `append`."""
@@ -273,5 +272,13 @@ def _fsync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _key_columns(table: str, rows: pa.Table) -> list[list[str]]:
-    return [rows.column(name).to_pylist() for name in KEYS[table]]
+def _keys_id(table: str, rows: pa.Table) -> str:
+    """The id of the lines that the keys of some rows make, put together a few thousand rows at a time."""
+    digest, first = hashlib.blake2b(digest_size=16), True
+    for batch in rows.select(KEYS[table]).to_batches(max_chunksize=ROW_GROUP):
+        lines = "\n".join(
+            "\t".join(key) for key in zip(*(column.to_pylist() for column in batch), strict=True)
+        )
+        digest.update((lines if first else "\n" + lines).encode())
+        first = False
+    return digest.hexdigest()

@@ -1,0 +1,176 @@
+"""Scale: time, peak memory and bytes of every stage against the number of traces, five annotations each.
+
+Each stage runs as its command, in a process of its own, with the memory of its children counted too. Texts are put together from
+made-up sentences, so that they share words but are no duplicates, but for every tenth, which is a near copy of an earlier one.
+All but the last 20,000 traces are judged before `annotate` runs, since the rules' time is known to be in proportion to the text.
+
+    python -m benchmarks scale                                              # 10,000, 100,000 and 1,000,000 traces of 2,400 characters
+    SCALE_ROWS=1000000,10000000 SCALE_TEXT=200 python -m benchmarks scale   # 10,000,000 by simulation: short texts, all else as it is
+
+Lines are appended to SCALE_OUT (bench-out/scale.jsonl); the plot is drawn from all of them, the last of each kind counting.
+"""
+
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from benchmarks._scale_plot import draw
+from benchmarks.mix import RECIPE
+
+ROWS = tuple(int(n) for n in os.environ.get("SCALE_ROWS", "10000,100000,1000000").split(","))
+TEXT = int(os.environ.get("SCALE_TEXT", "2400"))
+OUT = Path(os.environ.get("SCALE_OUT", "bench-out/scale.jsonl"))
+PLOT = Path(os.environ.get("SCALE_PLOT", "docs/images/scale.svg"))
+SHARE = 20_000
+SENTENCE = 12
+COPIES = 10
+STAGES: dict[str, tuple[str, ...]] = {
+    "ingest": ("ingest", "traces.jsonl"),
+    "annotate": ("annotate", "--annotators", "rules"),
+    "dedup": ("dedup",),
+    "status": ("status", "--json"),
+    "build-mix": ("build-mix", "mix.yaml", "--out", "mix"),
+    "compact": ("compact",),
+}
+
+
+class Used(NamedTuple):
+    """What a process and its children used."""
+
+    seconds: float
+    peak_mb: int
+    """Resident memory."""
+    anonymous_mb: int
+    """The part of it that cannot be dropped: the rest are pages of files."""
+
+
+def write_traces(path: Path, rows: int, text: int) -> None:
+    """JSONL of native traces."""
+    import orjson
+
+    chance = random.Random(0)
+    words = ["".join(chance.choices("abcdefghijklmnopqrstuvwxyz", k=chance.randint(2, 9))) for _ in range(20_000)]  # fmt: skip
+    sentences = [" ".join(chance.choices(words, k=SENTENCE)) + "." for _ in range(100_000)]
+    length = sum(map(len, sentences)) / len(sentences) + 1
+    counts = [max(1, round(text * share / length)) for share in (1 / 16, 10 / 16, 5 / 16)]
+    names = ("prompt", "reasoning", "answer")
+    earlier: list[dict[str, Any]] = []
+    with path.open("wb") as file:
+        for number in range(rows):
+            if number % COPIES == COPIES - 1:
+                row = dict(chance.choice(earlier))
+                row["answer"] += " " + chance.choice(words)
+            else:
+                row = {name: " ".join(chance.choices(sentences, k=k)) for name, k in zip(names, counts, strict=True)}  # fmt: skip
+            row |= {"id": f"t{number}", "kind": ("harmful", "benign")[number % 3 == 2]}
+            row |= {"strategy": ("default", "improved")[number % 2], "model": "made-up"}
+            file.write(orjson.dumps(row) + b"\n")
+            earlier = [*earlier[-999:], row] if number % 100 == 0 else earlier
+
+
+def write_annotations(root: Path) -> None:
+    """Five annotations a trace; by the rules, but for the last SHARE traces."""
+    import numpy as np
+    import pyarrow as pa
+
+    from annotators import catalog
+    from curation.store import Corpus
+    from schemas import RISKY_PATTERNS
+    from schemas.tables import ANNOTATIONS
+
+    corpus, rules, done = Corpus(root), catalog.get("rules").name, 0
+    total = sum(batch.num_rows for batch in corpus.scan("traces", ["trace_id"], 65536))
+    k = len(RISKY_PATTERNS)
+    for batch in corpus.scan("traces", ["trace_id"], 65536):
+        n = batch.num_rows
+        labels = np.random.default_rng(done).random(n * k) < 0.2
+        judged = [rules if done + i < total - SHARE else "model@1" for i in range(n)]
+        columns = {
+            "trace_id": np.repeat(np.array(batch.column(0).to_pylist(), object), k), "pattern": list(RISKY_PATTERNS) * n,
+            "annotator": np.repeat(np.array(judged, object), k), "label": labels, "score": labels.astype(np.float32),
+        }  # fmt: skip
+        arrays = [pa.array(columns[f.name], f.type) if f.name in columns else pa.nulls(n * k, f.type) for f in ANNOTATIONS]  # fmt: skip
+        corpus.append("annotations", pa.Table.from_arrays(arrays, schema=ANNOTATIONS))
+        done += n
+
+
+def measured(command: list[str], folder: Path) -> Used:
+    """Run a command and watch the memory of its processes."""
+    start, peak, anonymous = time.perf_counter(), 0, 0
+    with (folder / "output").open("wb") as output:
+        process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=subprocess.STDOUT)
+        while process.poll() is None:
+            used = [_memory(pid) for pid in _family(process.pid)]
+            peak = max(peak, sum(all_ for all_, _ in used))
+            anonymous = max(anonymous, sum(own for _, own in used))
+            time.sleep(0.05)
+    if process.returncode:
+        sys.exit(f"{' '.join(command)}: exit status {process.returncode}\n{(folder / 'output').read_text()}")
+    return Used(round(time.perf_counter() - start, 1), peak // 1024, anonymous // 1024)
+
+
+def _family(root: int) -> list[int]:
+    """A process and all its descendants."""
+    found = [root]
+    for pid in found:
+        for task in Path(f"/proc/{pid}/task").glob("*/children"):
+            try:
+                found += map(int, task.read_text().split())
+            except OSError:
+                pass
+    return found
+
+
+def _memory(pid: int) -> tuple[int, int]:
+    """Resident and anonymous memory in kB."""
+    try:
+        lines = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    except OSError:
+        return 0, 0
+    return tuple(int(lines.get(name, "0 kB").split()[0]) for name in ("VmRSS", "RssAnon"))  # type: ignore[return-value]
+
+
+def size(folder: Path) -> int:
+    """Bytes of all files in a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def measure(rows: int, text: int = TEXT) -> list[dict[str, Any]]:
+    """Every stage on a corpus of so many traces."""
+    found = []
+    with tempfile.TemporaryDirectory(dir=os.environ.get("SCALE_DIR")) as name:
+        folder = Path(name)
+        write_traces(folder / "traces.jsonl", rows, text)
+        (folder / "mix.yaml").write_text(RECIPE)
+        for stage, arguments in STAGES.items():
+            if stage == "annotate":
+                subprocess.run([sys.executable, "-m", "benchmarks.scale", str(folder / "corpus")], check=True)
+                (folder / "traces.jsonl").unlink()
+            before = size(folder)
+            command = [sys.executable, "-m", "curation.cli", *arguments, "--corpus", "corpus"]
+            used = measured(command, folder)
+            line = {"benchmark": "scale", "rows": rows, "text": text, "stage": stage, **used._asdict()}
+            line["written_mb"] = round((size(folder) - before) / 1e6, 1)
+            found.append(line)
+            print(json.dumps(line), flush=True)
+    return found
+
+
+def main() -> None:
+    """Measure every size, keep the lines, and draw them."""
+    OUT.parent.mkdir(exist_ok=True)
+    for rows in ROWS:
+        for line in measure(rows):
+            with OUT.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+    PLOT.write_text(draw([json.loads(line) for line in OUT.read_text().splitlines()]))
+
+
+if __name__ == "__main__":
+    write_annotations(Path(sys.argv[1]))

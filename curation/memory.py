@@ -1,0 +1,56 @@
+"""How much memory a stage may hold: one setting, CURATE_MEMORY, for DuckDB, tables of ids and everything else that would grow.
+
+What goes beyond it lies in files without a name beside the corpus, which the kernel deletes with the process. Their pages may
+show up as resident memory, but the kernel drops them when somebody needs the room.
+"""
+
+import mmap
+import os
+import re
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from schemas.errors import RecipeError
+
+VARIABLE = "CURATE_MEMORY"
+DEFAULT = "4GB"
+UNITS = {"MB": 10**6, "GB": 10**9, "TB": 10**12}
+LEAST = 200 * 10**6
+
+
+def limit() -> int:
+    """Bytes that a stage may hold besides the libraries themselves.
+
+    Raises:
+        RecipeError: if CURATE_MEMORY is no size, or too small to work with.
+    """
+    text = os.environ.get(VARIABLE, DEFAULT)
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([MGT]B)", text.strip().upper())
+    size = int(float(match[1]) * UNITS[match[2]]) if match else 0
+    if size < LEAST:
+        raise RecipeError(f"{VARIABLE}={text}: give a size of 200MB or more, such as {VARIABLE}=4GB")
+    return size
+
+
+def on_disk(size: int, folder: Path) -> mmap.mmap:
+    """Zeroed memory that lies in a nameless file.
+
+    Args:
+        size: bytes, 1 or more.
+        folder: on the disk to use.
+
+    Raises:
+        OSError: if the disk has no room; found out here, since later it would be a signal that kills.
+    """
+    with tempfile.TemporaryFile(dir=folder) as file:
+        os.posix_fallocate(file.fileno(), 0, size)
+        return mmap.mmap(file.fileno(), size)
+
+
+def array_on_disk(shape: "tuple[int, ...]", kind: str, folder: Path) -> "np.ndarray[tuple[int, ...], np.dtype[np.generic]]":  # fmt: skip
+    """A zeroed array in a nameless file; raises as `on_disk` does."""
+    dtype = np.dtype(kind)
+    size = int(np.prod(shape)) * dtype.itemsize
+    return np.frombuffer(on_disk(max(size, 1), folder), dtype, count=int(np.prod(shape))).reshape(shape)
