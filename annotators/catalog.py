@@ -26,6 +26,12 @@ def _rules() -> Annotator:
     return annotator()
 
 
+def _overrefusal() -> Annotator:
+    from annotators.rules.overrefusal import annotator
+
+    return annotator()
+
+
 def _judge(model: Model, alias: str, prompt: str | None) -> Annotator:
     from annotators.judge import llm_judge
 
@@ -58,6 +64,7 @@ def _safety_classifier(folder: str) -> Annotator:
 
 FACTORIES: dict[str, Callable[[], Annotator]] = {
     "rules": _rules,
+    "overrefusal": _overrefusal,
     "embedding": _embedding,
     "ensemble": _ensemble,
 }

@@ -177,7 +177,7 @@ def score(
     ] = ThinkMode.as_is,
     annotators: Annotated[
         str, typer.Option(help="Comma-separated judges, such as rules,ensemble.")
-    ] = "rules",
+    ] = "rules,overrefusal",
     engine: Annotated[str, typer.Option(help="auto, vllm, transformers or openai.")] = "auto",
     base_url: Annotated[
         str | None, typer.Option(help="A server's address, such as http://localhost:8000/v1.")

@@ -39,7 +39,7 @@ class ScoreSettings(Recipe):
     temperature: Annotated[float, Field(ge=0)] = 0
     top_p: Annotated[float, Field(gt=0, le=1)] = 1
     samples: Annotated[int, Field(ge=1)] = 1
-    annotators: Annotated[tuple[str, ...], Field(min_length=1)] = ("rules",)
+    annotators: Annotated[tuple[str, ...], Field(min_length=1)] = ("rules", "overrefusal")
 
 
 class SweepRecipe(Recipe):

@@ -26,7 +26,8 @@ from schemas.errors import EngineError, RecipeError
 from schemas.ids import content_id
 from schemas.trace import Trace
 
-VERSION = "1"
+REFUSALS = ("answer_refusal", "full_refusal", "partial_refusal")
+"""What is said of answers only."""
 FAMILIES: dict[str, Guard] = {
     module.GUARD.name: module.GUARD
     for module in (
@@ -64,11 +65,11 @@ def guard(model: Model, which: str, prompt: str | None = None) -> Annotator:
     title = f"guard:{which}+{model_identity(model.name)}"
     if prompt is not None:
         title += f"+{content_id(prompt)[:8]}"
-    return _annotator(model, family, fields, template, f"{title}@{VERSION}")
+    return _annotator(model, family, fields, template, f"{title}@{family.version}")
 
 
 def _patterns(which: str, family: Guard, fields: tuple[Field, ...]) -> tuple[str, ...]:
-    patterns = tuple(name for name in family.patterns if name != "answer_refusal" or "answer" in fields)
+    patterns = tuple(name for name in family.patterns if name not in REFUSALS or "answer" in fields)
     if not patterns:
         raise RecipeError(f"guard:{which}: {family.name} judges answers only")
     return patterns
@@ -127,7 +128,7 @@ def _judged(
             return
         findings[field] = family.parse(texts)
     for pattern in family.patterns:
-        label, score, why = _unsafe(findings) if pattern == "unsafe" else _refusal(findings)
+        label, score, why = _unsafe(findings) if pattern == "unsafe" else _refusal(findings, pattern)
         yield Annotation(
             trace_id=trace_id, pattern=pattern, annotator=name, label=label, score=score, rationale=why
         )
@@ -149,11 +150,14 @@ def _unsafe(findings: Mapping[Field, Finding | None]) -> _Verdict:
     return _Verdict(label, max(scores) if scores and label is not None else None, _why(findings))
 
 
-def _refusal(findings: Mapping[Field, Finding | None]) -> _Verdict:
+def _refusal(findings: Mapping[Field, Finding | None], pattern: str) -> _Verdict:
     found = findings.get("answer")
     if "answer" not in findings:
         return _Verdict(None, None, "nothing to judge: the answer is empty")
-    return _Verdict(found.refusal if found else None, None, _why({"answer": found}))
+    label = found.refusal if found else None
+    if found and pattern != "answer_refusal":
+        label = found.partial if pattern == "partial_refusal" else found.refusal and not found.partial
+    return _Verdict(label, None, _why({"answer": found}))
 
 
 def _why(findings: Mapping[Field, Finding | None]) -> str:

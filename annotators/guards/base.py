@@ -22,6 +22,8 @@ class Finding(NamedTuple):
     score: float | None = None
     """How unsafe, 0 to 1, for guards with degrees; what lies in between counts as unsafe."""
     refusal: bool | None = None
+    partial: bool | None = None
+    """Whether it refuses and still helps, where the guard tells."""
     detail: str = ""
     """The guard's own word for it, such as a category."""
 
@@ -31,7 +33,7 @@ class Guard(NamedTuple):
 
     name: str
     patterns: tuple[str, ...]
-    """`unsafe`, and `answer_refusal` where its replies tell."""
+    """`unsafe`, and `answer_refusal`, `full_refusal` and `partial_refusal` where its replies tell."""
     fields: tuple[Field, ...]
     """What it judges if nothing else is said."""
     ask: Callable[[str, str, str], Sequence[Conversation]]
@@ -42,6 +44,7 @@ class Guard(NamedTuple):
     """File with its prompt, in our own wording; null for guards whose tokenizer brings the published one."""
     max_tokens: int = 32
     schema: Mapping[str, Any] | None = None
+    version: str = "1"
 
 
 def exchange(template: str, prompt: str, text: str) -> list[Conversation]:

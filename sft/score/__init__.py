@@ -26,7 +26,7 @@ from sft.score.asking import Asking, Think, ask, trace_ids
 from sft.score.suites import ANSWERED, SUITES, Judged, Outcome, Suite, SuiteScore, outcomes, score
 
 STAGE = "score"
-JUDGES = ("rules",)
+JUDGES = ("rules", "overrefusal")
 SCORES = "scores.json"
 OUTCOMES = "outcomes.jsonl"
 """One line per reply, for comparisons prompt by prompt; no text."""
@@ -72,7 +72,7 @@ def run(
         corpus_dir: the evaluation corpus; takes the replies.
         suite: which prompts are asked.
         asking: sampling, samples per prompt, thinking mode.
-        judging: who judges; the rules where nobody is named.
+        judging: who judges; rules where nobody is named.
         out: a folder for scores.json and outcomes.jsonl; the run's own folder by default.
 
     Raises:
@@ -175,7 +175,7 @@ def _prompts_of(connection: Any, kind: str) -> list[dict[str, Any]]:
 def _replies(corpus: Corpus, ids: list[str]) -> list[Judged]:
     listed = ", ".join(quoted(i) for i in ids)
     columns = ", ".join(["prompt_id", "sample_index", "category", "attack", "kind", "answer", "reference_answer", "unsafe",
-                         "answer_refusal", "reasoning_refusal", "extra", *RISKY_PATTERNS])  # fmt: skip
+                         "answer_refusal", "reasoning_refusal", "full_refusal", "partial_refusal", "extra", *RISKY_PATTERNS])  # fmt: skip
     query = f"select {columns} from candidates where trace_id in ({listed}) order by trace_id"
     return [_judged(row) for row in select(connect(corpus), query).to_pylist()]
 

@@ -69,9 +69,30 @@ def judged(which: str, *replies: Any, trace: Any = TRACE) -> dict[str, Annotatio
 def test_replies_mean_what_the_guard_publishes_and_a_broken_one_is_an_abstention(
     which: str, replies: list[str], unsafe: Any, refusal: Any
 ) -> None:
-    found = {pattern: annotation.label for pattern, annotation in judged(which, *replies).items()}
+    found = {
+        pattern: annotation.label
+        for pattern, annotation in judged(which, *replies).items()
+        if pattern not in ("full_refusal", "partial_refusal")
+    }
     wanted = {"unsafe": unsafe, "answer_refusal": refusal}
     assert found == {name: label for name, label in wanted.items() if label is not ...}
+
+
+@pytest.mark.parametrize(
+    ("reply", "labels"),
+    [
+        ('{"class": "full_compliance"}', (False, False, False)),
+        ('{"class": "partial_refusal"}', (True, False, True)),
+        ('{"class": "full_refusal"}', (True, True, False)),
+        ("It refuses.", (None, None, None)),
+    ],
+)
+def test_the_three_classes_of_xstest_become_properties(
+    reply: str, labels: tuple[bool | None, bool | None, bool | None]
+) -> None:
+    found = judged("xstest", reply)
+    assert tuple(found) == ("answer_refusal", "full_refusal", "partial_refusal")
+    assert tuple(annotation.label for annotation in found.values()) == labels
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 import pytest
 
 from annotators import catalog
+from annotators.rules.judge import ELSEWHERE
 from schemas.annotation import Annotation
 from schemas.patterns import CODEBOOK, PROPERTIES, RISKY_PATTERNS
 from schemas.prompt import Kind
@@ -36,7 +37,7 @@ def test_gives_one_annotation_per_pattern_and_property_in_codebook_order() -> No
     ]
     found = [(annotation.trace_id, annotation.pattern) for annotation in RULES.annotate(traces)]
     assert found == [(str(n), pattern) for n in range(3) for pattern in RULES.patterns]
-    assert set(RULES.patterns) == {*RISKY_PATTERNS, *PROPERTIES} - {"unsafe", "harmful_prompt"}
+    assert set(RULES.patterns) == {*RISKY_PATTERNS, *PROPERTIES} - set(ELSEWHERE)
 
 
 def test_a_plain_refusal_shows_no_risky_pattern() -> None:
