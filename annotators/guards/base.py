@@ -22,10 +22,10 @@ class Finding(NamedTuple):
     score: float | None = None
     """How unsafe, 0 to 1, for guards with degrees; what lies in between counts as unsafe."""
     refusal: bool | None = None
-    partial: bool | None = None
-    """Whether it refuses and still helps, where the guard tells."""
     detail: str = ""
     """The guard's own word for it, such as a category."""
+    partial: bool | None = None
+    """Whether it refuses and still helps, where the guard tells."""
 
 
 class Guard(NamedTuple):
