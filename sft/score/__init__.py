@@ -5,6 +5,7 @@ ones reasoning. The replies become traces in it and are judged like any other tr
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -22,7 +23,9 @@ from schemas.errors import DataError
 from schemas.ids import content_id
 from schemas.manifest import Counts, InputFile, Manifest
 from schemas.patterns import RISKY_PATTERNS
+from sft.score import sandbox
 from sft.score.asking import Asking, Think, ask, trace_ids
+from sft.score.code import judge
 from sft.score.suites import ANSWERED, SUITES, Judged, Outcome, Suite, SuiteScore, outcomes, score
 
 STAGE = "score"
@@ -103,19 +106,23 @@ def measure(
     """Ask, judge and count; writes traces, annotations and a manifest to the corpus."""
     judging = judging or annotate.AnnotateRecipe(annotators=list(JUDGES))
     everything = [prompt for rows in prompts.values() for prompt in rows]
+    names = [annotator.name for annotator in judging.open().annotators.values()]
+    if any(prompt["kind"] == "code" for prompt in everything):
+        # before anything is asked: without a sandbox the replies could not be judged
+        names.append(f"tests under Python {sandbox.prove()}")
     asked = ask(engine, corpus, everything, asking)
     before = len(everything) * asking.samples - asked
     console.say(f"score: {engine.name}: {asked} replies asked for, {before} there before")
     annotate.run(corpus.root, judging)
-    replies = _replies(corpus, trace_ids(engine.name, everything, asking))
+    replies = _with_programs(_replies(corpus, trace_ids(engine.name, everything, asking)))
     found = {
-        suite: outcomes(suite, [reply for reply in replies if reply.kind == SUITES[suite]])
+        suite: outcomes(suite, [reply for reply in replies if reply.kind in SUITES[suite]])
         for suite in prompts
     }
     scores = Scores(
         model=engine.name,
         mix_id=mix_id,
-        judge=", ".join(annotator.name for annotator in judging.open().annotators.values()),
+        judge=", ".join(names),
         sampling=asking.sampling,
         samples=asking.samples,
         think=asking.think,
@@ -154,20 +161,21 @@ def _prompts(corpus: Corpus, suite: Suite | Literal["all"]) -> dict[Suite, list[
     connection = connect(corpus)
     wanted: list[Suite] = list(SUITES) if suite == "all" else [suite]
     found = {name: _prompts_of(connection, SUITES[name]) for name in wanted}
-    empty = [f"{name} ({SUITES[name]})" for name in wanted if not found[name]]
+    empty = [f"{name} ({' or '.join(SUITES[name])})" for name in wanted if not found[name]]
     if len(empty) == len(wanted):
         raise DataError(
             f"{corpus.root}: no prompts for {', '.join(empty)}; add some with: "
-            f"curate ingest FILE --kind {SUITES[wanted[0]]} --corpus {corpus.root}"
+            f"curate ingest FILE --kind {SUITES[wanted[0]][0]} --corpus {corpus.root}"
         )
     if empty:
         console.say(f"score: no prompts for {', '.join(empty)} in this corpus; left out")
     return {name: rows for name, rows in found.items() if rows}
 
 
-def _prompts_of(connection: Any, kind: str) -> list[dict[str, Any]]:
+def _prompts_of(connection: Any, kinds: Sequence[str]) -> list[dict[str, Any]]:
     # Prompts that somebody's trace answers already are asked as well: the corpus says what to ask, nothing else.
-    query = f"select prompt_id, text, kind from prompts where kind = {quoted(kind)} order by prompt_id"
+    listed = ", ".join(map(quoted, kinds))
+    query = f"select prompt_id, text, kind from prompts where kind in ({listed}) order by prompt_id"
     rows: list[dict[str, Any]] = select(connection, query).to_pylist()
     return rows
 
@@ -178,6 +186,18 @@ def _replies(corpus: Corpus, ids: list[str]) -> list[Judged]:
                          "answer_refusal", "reasoning_refusal", "full_refusal", "partial_refusal", "extra", *RISKY_PATTERNS])  # fmt: skip
     query = f"select {columns} from candidates where trace_id in ({listed}) order by trace_id"
     return [_judged(row) for row in select(connect(corpus), query).to_pylist()]
+
+
+def _with_programs(replies: list[Judged]) -> list[Judged]:
+    coded = [
+        place for place, reply in enumerate(replies) if reply.kind == "code" and reply.think_state in ANSWERED
+    ]
+    if coded:
+        console.say(f"score: running the programs of {len(coded)} replies")
+    pairs = [(replies[place].answer, replies[place].reference_answer) for place in coded]
+    for place, verdict in zip(coded, judge(pairs), strict=True):
+        replies[place] = replies[place]._replace(program=verdict)
+    return replies
 
 
 def _judged(row: dict[str, Any]) -> Judged:

@@ -157,6 +157,8 @@ def _run(inside: Python, program: str, stdin: str, limits: Limits, fn_name: str)
         raise EngineError(
             f"the sandbox cannot be started: {_last_line(error) or stopped or 'no word from it'}; {HOW}. Nothing was run"
         )
+    if process.returncode == 128 + signal.SIGKILL and seconds > limits.cpu_seconds:
+        stopped = stopped or "time limit"  # a program that ignored SIGXCPU
     return _ran(process.returncode, stopped, output, _last_line(error[len(READY) :]), seconds)
 
 

@@ -13,12 +13,17 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.patterns import RISKY_PATTERNS
 from schemas.prompt import Kind
+from sft.score.code import Verdict
 from sft.score.letters import chosen_letter, is_letter
 from sft.score.mathematics import equal, final_answer
 from sft.statistics import clustered, pass_at_k
 
 Suite = Literal["safety", "overrefusal", "reasoning"]
-SUITES: dict[Suite, Kind] = {"safety": "harmful", "overrefusal": "benign", "reasoning": "math"}
+SUITES: dict[Suite, tuple[Kind, ...]] = {
+    "safety": ("harmful",),
+    "overrefusal": ("benign",),
+    "reasoning": ("math", "code"),
+}
 """Which prompts a suite asks."""
 ANSWERED = ("closed", "no_think")
 """Think states of replies that have an answer."""
@@ -49,6 +54,8 @@ class Judged(NamedTuple):
     sample_index: int = 0
     category: str | None = None
     attack: str | None = None
+    program: Verdict | None = None
+    """What running the answer's program showed, for coding problems."""
 
 
 class Rate(BaseModel):
@@ -97,6 +104,8 @@ class Outcome(NamedTuple):
     state: str
     measures: dict[str, bool | None]
     """Null where the judge cannot tell, or there is no answer."""
+    reason: str = ""
+    """Why a program is wrong or was not run; else empty."""
 
 
 Measure = Callable[[Judged], bool | None]
@@ -111,6 +120,8 @@ def _neither(first: bool | None, second: bool | None) -> bool | None:
 
 
 def _correct(reply: Judged) -> bool | None:
+    if reply.kind == "code":
+        return reply.program.correct if reply.program else None
     if reply.reference_answer is None:
         return None
     if is_letter(reply.reference_answer):
@@ -151,6 +162,7 @@ def outcomes(suite: Suite, replies: Sequence[Judged]) -> list[Outcome]:
                 name: measure(reply) if reply.think_state in ANSWERED else None
                 for name, measure in MEASURES[suite].items()
             },
+            reply.program.reason if reply.program else "",
         )
         for reply in replies
     ]  # fmt: skip
