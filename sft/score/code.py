@@ -82,9 +82,8 @@ def judge_one(answer: str, reference: str | None, limits: sandbox.Limits | None 
         tests = Tests.model_validate_json(reference)
     except ValidationError as error:
         fault = error.errors()[0]
-        return Verdict(
-            None, f"no tests: {'.'.join(map(str, fault['loc']))} {fault['msg']}".replace(":  ", ": ")
-        )
+        where = "".join(f"{place}: " for place in fault["loc"])
+        return Verdict(None, f"no tests: {where}{fault['msg'].removeprefix('Value error, ')}")
     program = program_of(answer)
     if program is None:
         return Verdict(None, "no program: the answer has no closed code block")

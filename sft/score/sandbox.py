@@ -99,7 +99,6 @@ def prove() -> str:
             "top": sorted({*INSIDE, *(place.parts[1] for place in (found.executable, *found.libraries))}),
             "folder": outside,
             "port": server.getsockname()[1],
-            "parent": os.getpid(),
             **limits._asdict(),
         }
         probe = files("sft.score").joinpath("probe.py").read_text(encoding="utf-8")

@@ -378,7 +378,7 @@ def instead(**options: list[str]) -> Callable[..., list[str]]:
             lambda: instead(
                 unshare_all=["--unshare-user", "--unshare-net", "--unshare-ipc", "--unshare-uts"]
             ),
-            "a process outside gets signals",
+            "processes outside can be seen",
         ),
         (
             lambda: instead(clearenv=["--clearenv", "--ro-bind", "/etc", "/etc"]),
