@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from curation.dedup import BATCH_ROWS, RUN, DedupRecipe, run, sketches
+from curation.dedup import DedupRecipe, run, sketches
+from curation.dedup.texts import BATCH_ROWS, RUN
 from curation.words import hash_words, plain_words
 
 TEXTS = int(os.environ.get("DEDUP_TEXTS", "100000"))

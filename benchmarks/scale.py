@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -120,10 +121,8 @@ def _family(root: int) -> list[int]:
     found = [root]
     for pid in found:
         for task in Path(f"/proc/{pid}/task").glob("*/children"):
-            try:
+            with suppress(OSError):
                 found += map(int, task.read_text().split())
-            except OSError:
-                pass
     return found
 
 

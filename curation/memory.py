@@ -9,6 +9,7 @@ import os
 import re
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,8 @@ VARIABLE = "CURATE_MEMORY"
 DEFAULT = "4GB"
 UNITS = {"MB": 10**6, "GB": 10**9, "TB": 10**12}
 LEAST = 200 * 10**6
+
+Array = np.ndarray[Any, Any]
 
 
 def limit() -> int:
@@ -32,6 +35,11 @@ def limit() -> int:
     if size < LEAST:
         raise RecipeError(f"{VARIABLE}={text}: give a size of 200MB or more, such as {VARIABLE}=4GB")
     return size
+
+
+def megabytes(size: int) -> str:
+    """Bytes as DuckDB reads them."""
+    return f"{size // 10**6}MB"
 
 
 def on_disk(size: int, folder: Path) -> mmap.mmap:
@@ -49,8 +57,21 @@ def on_disk(size: int, folder: Path) -> mmap.mmap:
         return mmap.mmap(file.fileno(), size)
 
 
-def array_on_disk(shape: "tuple[int, ...]", kind: str, folder: Path) -> "np.ndarray[tuple[int, ...], np.dtype[np.generic]]":  # fmt: skip
-    """A zeroed array in a nameless file; raises as `on_disk` does."""
-    dtype = np.dtype(kind)
-    size = int(np.prod(shape)) * dtype.itemsize
-    return np.frombuffer(on_disk(max(size, 1), folder), dtype, count=int(np.prod(shape))).reshape(shape)
+class DiskArray:
+    """A numpy array in a nameless file, zeroed; raises as `on_disk` does.
+
+    Args:
+        shape: of the array.
+        kind: its type, such as "i8".
+        folder: on the disk to use.
+    """
+
+    def __init__(self, shape: tuple[int, ...], kind: str, folder: Path) -> None:
+        self.folder = folder
+        count = int(np.prod(shape))
+        self._map = on_disk(max(count * np.dtype(kind).itemsize, 1), folder)
+        self.array: Array = np.frombuffer(self._map, np.dtype(kind), count).reshape(shape)
+
+    def let_go(self) -> None:
+        """Take the pages out of this process's memory; what was written stays."""
+        self._map.madvise(mmap.MADV_DONTNEED)

@@ -7,22 +7,32 @@ RAY_ADDRESS to use a running cluster; the toolkit and the model's folder must be
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
 
+import numpy as np
 import orjson
 import pyarrow as pa
 
 from annotators import catalog
+from curation.dedup import texts
+from curation.dedup.texts import CountedRuns, Made, Work
 from curation.engines import Engine, Message, Reply, Sampling
 from curation.engines.choosing import EngineSettings, Kind, model_name, open_engine
 from curation.engines.streaming import Answered, Question, in_order, stream
 from curation.judging import Judged, judge
-from schemas.errors import EngineError, MissingExtraError
+from curation.memory import Array
+from schemas.errors import CurateError, EngineError, MissingExtraError
 from schemas.ids import content_id
 
 BATCH = 512
 """Questions a replica is handed at once: enough to keep vLLM busy."""
+RETRIES = 10
+"""Workers or nodes that may die under one part before the job gives up."""
+T = TypeVar("T")
 INNER: Kind = "auto"
 """What a replica runs where it is no client of a server."""
 
@@ -144,6 +154,46 @@ class Judge:
                 "traces": [found.traces],
             }
         )
+
+
+def count_on_ray(parts: Sequence[Path], workers: int) -> Iterator[CountedRuns]:
+    """`dedup.texts.count`, in several workers; raises as `judge_on_ray` does."""
+    return _part_by_part(lambda part: next(texts.count([part])), parts, workers)
+
+
+def make_on_ray(parts: Sequence[Path], work: Work, common: Array, workers: int) -> Iterator[Made]:
+    """`dedup.texts.make`, in several workers; raises as `judge_on_ray` does."""
+
+    def make(part: Path) -> Made:
+        made = [*texts.make([part], work, common)]
+        return Made(*(np.concatenate(column) for column in zip(*made, strict=True)))
+
+    return _part_by_part(make, parts, workers)
+
+
+def _part_by_part(work: Callable[[Path], T], parts: Sequence[Path], workers: int) -> Iterator[T]:
+    """Work on parts, in order of the parts; twice as many as there are workers are under way, however many there are.
+
+    Ray does again elsewhere what a worker or node took with it; an answer that lay on a lost node is made anew.
+    """
+    import ray
+
+    _start()
+    task, running, rest = ray.remote(max_retries=RETRIES)(work), deque[Any](), iter(parts)
+    try:
+        while True:
+            running += [task.remote(part.resolve()) for part in islice(rest, 2 * workers - len(running))]
+            if not running:
+                return
+            yield ray.get(running.popleft())
+    except ray.exceptions.RayTaskError as error:
+        raise (
+            error.cause
+            if isinstance(error.cause, CurateError)
+            else EngineError(f"the Ray job stopped ({_cause(error)}); run the same command again")
+        ) from error
+    except ray.exceptions.RayError as error:
+        raise EngineError(f"the Ray job stopped ({_cause(error)}); run the same command again") from error
 
 
 def _start() -> None:

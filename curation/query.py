@@ -7,7 +7,9 @@ configuration is locked, and `select` refuses every statement that is not a SELE
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+import secrets
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, get_args
@@ -36,13 +38,13 @@ def connect(
 
     Args:
         corpus: the corpus.
-        memory_limit: the most memory DuckDB may use, such as "4GB"; CURATE_MEMORY by default. Larger work spills to disk.
+        memory_limit: the most memory DuckDB may use, such as "4GB"; CURATE_MEMORY by default. Larger work spills to the
+            system's temporary folder.
         threads: how many threads it may use; all cores by default.
         parts: names of the part files of each table that are seen; all by default.
         policy: how annotators that differ come to one verdict (docs/annotators.md).
     """
-    connection = duckdb.connect(":memory:")
-    connection.execute(f"set memory_limit = {quoted(memory_limit or f'{memory.limit() // 10**6}MB')}")
+    connection = _bounded(memory_limit or memory.megabytes(memory.limit()))
     connection.execute(f"set threads = {threads or len(os.sched_getaffinity(0))}")
     connection.execute("set preserve_insertion_order = false")
     for table, schema in TABLES.items():
@@ -57,6 +59,23 @@ def connect(
     connection.execute("set enable_external_access = false")
     connection.execute("set lock_configuration = true")
     return connection
+
+
+def _bounded(memory_limit: str) -> Connection:
+    connection = duckdb.connect(":memory:")
+    # By default DuckDB would spill into the working directory. It makes this folder when it needs it, and takes it away.
+    spill = str(Path(tempfile.gettempdir()) / f"curate-{secrets.token_hex(8)}")
+    connection.execute(f"set memory_limit = {quoted(memory_limit)}")
+    connection.execute(f"set temp_directory = {quoted(spill)}")
+    return connection
+
+
+def ordered(rows: pa.RecordBatchReader, by: str, memory_limit: str) -> Iterator[pa.RecordBatch]:
+    """Rows in ascending order of a column, of any number: what goes beyond the memory limit is sorted on disk."""
+    connection = _bounded(memory_limit)
+    connection.execute(f"set threads = {len(os.sched_getaffinity(0))}")
+    connection.register("given", rows)
+    yield from connection.sql(f"select * from given order by {identifier(by)}").to_arrow_reader(65536)
 
 
 def ballots(connection: Connection, reviewed_only: bool = False) -> dict[str, list[Ballots]]:

@@ -10,7 +10,7 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -102,10 +102,18 @@ class Corpus:
 
         The caller holds `writing(table)` and has left out keys that the table has already.
         """
-        if rows.num_rows == 0:
-            return
-        folder = self.root / table
-        write_parquet(folder / f"part-{_keys_id(table, rows)}.parquet", rows.cast(TABLES[table]))
+        if rows.num_rows:
+            self.append_pieces(table, lambda: iter([rows]))
+
+    def append_pieces(self, table: str, pieces: Callable[[], Iterator[pa.Table]]) -> None:
+        """`append` for rows that need not fit into memory.
+
+        Args:
+            table: a name in TABLES.
+            pieces: starts the rows from the top; asked twice, for the part's name and for its content. One row at least.
+        """
+        path = self.root / table / f"part-{_keys_id(table, pieces())}.parquet"
+        write_tables(path, TABLES[table], (piece.cast(TABLES[table]) for piece in pieces()))
 
     def append_rows(self, table: str, rows: Sequence[dict[str, Any]]) -> None:
         """Add rows given as dicts (missing columns become null) as one part; see `append`."""
@@ -123,12 +131,9 @@ class Corpus:
     def scan(
         self, table: str, columns: Sequence[str] | None = None, batch_rows: int = 1024
     ) -> Iterator[pa.RecordBatch]:
-        """Stream a table's rows in part order, a batch at a time."""
+        """Stream a table's rows in part order, a batch at a time; raises as `scan_part` does."""
         for part in self.parts(table):
-            with pq.ParquetFile(part) as file:
-                yield from file.iter_batches(
-                    batch_size=batch_rows, columns=list(columns) if columns else None
-                )
+            yield from scan_part(part, columns, batch_rows)
 
     @contextmanager
     def writing(self, *tables: str) -> Iterator[None]:
@@ -184,6 +189,28 @@ def conform(rows: pa.Table, schema: pa.Schema) -> pa.Table:
         for field in schema
     ]
     return pa.Table.from_arrays(columns, names=schema.names).cast(schema)
+
+
+def scan_part(
+    part: Path, columns: Sequence[str] | None = None, batch_rows: int = 1024
+) -> Iterator[pa.RecordBatch]:
+    """Stream the rows of one part.
+
+    Raises:
+        CorpusError: if it is not there any more, or is no Parquet file.
+    """
+    try:
+        with pq.ParquetFile(part) as file:
+            yield from file.iter_batches(batch_size=batch_rows, columns=list(columns) if columns else None)
+    except FileNotFoundError:
+        raise CorpusError(gone(part)) from None
+    except (pa.ArrowInvalid, OSError) as error:
+        raise CorpusError(f"{part}: cannot be read ({error}); restore it from a copy") from error
+
+
+def gone(part: Path | str) -> str:
+    """What to say of a part that was deleted while it was wanted."""
+    return f"{part}: this part was deleted while it was being read; if that was meant, run the same command again"
 
 
 def replaced(part: Path) -> set[str]:
@@ -272,13 +299,12 @@ def _fsync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _keys_id(table: str, rows: pa.Table) -> str:
+def _keys_id(table: str, pieces: Iterable[pa.Table]) -> str:
     """The id of the lines that the keys of some rows make, put together a few thousand rows at a time."""
-    digest, first = hashlib.blake2b(digest_size=16), True
-    for batch in rows.select(KEYS[table]).to_batches(max_chunksize=ROW_GROUP):
-        lines = "\n".join(
-            "\t".join(key) for key in zip(*(column.to_pylist() for column in batch), strict=True)
-        )
-        digest.update((lines if first else "\n" + lines).encode())
-        first = False
+    digest, between = hashlib.blake2b(digest_size=16), ""
+    for rows in pieces:
+        for batch in rows.select(KEYS[table]).to_batches(max_chunksize=ROW_GROUP):
+            keys = zip(*(column.to_pylist() for column in batch), strict=True)
+            digest.update((between + "\n".join("\t".join(key) for key in keys)).encode())
+            between = "\n"
     return digest.hexdigest()

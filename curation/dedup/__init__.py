@@ -6,35 +6,34 @@ nothing but the members. One field by one method is one piece of work: it is wri
 the settings changed, as a new generation.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import Field
 
 from curation import console
-from curation.dedup import queries, sketches
+from curation.dedup import queries, sketches, texts
+from curation.dedup.clustering import Clusters, Piece, Ranked, cluster, rank
+from curation.dedup.texts import Made, Method, Work
+from curation.memory import Array, DiskArray
 from curation.query import connect, select
 from curation.recipe import Recipe
 from curation.store import Corpus
 from curation.versions import versions
-from curation.words import Words, hash_words, plain_words
+from curation.words import hash_words, plain_words
 from schemas.ids import content_id
 from schemas.manifest import Counts, Manifest
 from schemas.tables import CLUSTERS
 
 STAGE = "dedup"
-Method = Literal["exact", "near", "semantic"]
 FIELDS: dict[str, tuple[str, ...]] = {
     "exact": ("prompt", "response"), "near": ("query", "response"), "semantic": ("query",)
 }  # fmt: skip
 """What each method compares."""
-RUN = {"query": 3, "response": 5}
-"""Words that are compared together; queries are short."""
-BATCH_ROWS = 2048
 
 
 class DedupRecipe(Recipe):
@@ -47,38 +46,22 @@ class DedupRecipe(Recipe):
     """Semantic duplicates have sentence vectors at least this close."""
     template_from: Annotated[int, Field(ge=2)] = 20
     """Words that stand in so many prompts belong to a template, not to the query."""
+    ray_workers: Annotated[int, Field(ge=1)] | None = None
+    """Read and sketch the texts on a Ray cluster, so many parts at once; the outcome is the same."""
 
 
-class Work(NamedTuple):
-    """One field by one method."""
-
-    field: str
-    method: Method
-
-    @property
-    def table(self) -> str:
-        """Where the texts are."""
-        return "traces" if self.field == "response" else "prompts"
-
-
-class Clusters(NamedTuple):
-    """The outcome of a piece of work, a row per text."""
-
-    ids: pa.Array
-    labels: sketches.Labels
-    similarity: "np.ndarray[Any, np.dtype[np.float32]]"
-    """To the representative; meaningless for representatives."""
-
-
-def to_table(work: Work, generation: str, found: Clusters) -> pa.Table:
-    """The rows of the clusters table; `found.ids` must be in ascending order, so that a label is its representative."""
-    n = len(found.ids)
-    representative = found.labels == np.arange(n)
+def to_table(work: Work, generation: str, piece: Piece) -> pa.Table:
+    """Rows of the clusters table."""
+    n = len(piece.ids)
     columns = [
-        pa.repeat(work.field, n), pa.repeat(work.method, n), pa.repeat(generation, n), found.ids,
-        found.ids.take(pa.array(found.labels)), pa.array(representative), pa.array(found.similarity, mask=representative),
+        pa.repeat(work.field, n), pa.repeat(work.method, n), pa.repeat(generation, n), _text(piece.ids),
+        _text(piece.representatives), pa.array(piece.representative), pa.array(piece.similarity, mask=piece.representative),
     ]  # fmt: skip
     return pa.Table.from_arrays(columns, schema=CLUSTERS)
+
+
+def _text(ids: Array) -> pa.Array:
+    return pa.array(ids, pa.binary()).cast(pa.string())
 
 
 def run(corpus_dir: Path, recipe: DedupRecipe) -> Manifest:
@@ -109,15 +92,12 @@ def _do(corpus: Corpus, work: Work, recipe: DedupRecipe) -> None:
         return
     generation = f"{int(latest or 0) + 1:06d}"
     found = _compare(corpus, work, recipe)
-    corpus.append("clusters", to_table(work, generation, found))
-    clustered = np.bincount(found.labels, minlength=1)
-    summary: dict[str, object] = {
-        "generation": generation,
-        "texts": len(found.ids),
-        "clusters": int((clustered > 1).sum()),
-        "duplicates": int((found.labels != np.arange(len(found.ids))).sum()),
-        "largest": int(clustered.max(initial=0)),
-    }
+    sizes = found.sizes()
+    if sizes.texts:
+        corpus.append_pieces(
+            "clusters", lambda: (to_table(work, generation, piece) for piece in found.pieces())
+        )
+    summary: dict[str, object] = {"generation": generation, **sizes._asdict()}
     corpus.write_manifest(manifest.model_copy(update={"summary": summary}))
 
 
@@ -151,85 +131,72 @@ def _generation_of(corpus: Corpus, manifest: Manifest) -> object:
 
 
 def _compare(corpus: Corpus, work: Work, recipe: DedupRecipe) -> Clusters:
-    ids, order = _ids(corpus, work)
-    with console.progress(f"dedup {work.field} by {work.method}", total=len(ids), unit="texts") as advance:
-        batches = _words(corpus, work, recipe, advance)
-        if work.method == "exact":
-            keys = _stack([sketches.fingerprints(words) for words in batches], np.uint64)[order]
-            return Clusters(ids, sketches.equal(keys), np.ones(len(ids), np.float32))
-        if work.method == "near":
-            made = [sketches.sketch(words, RUN[work.field]) for words in batches]
-            all_ = (
-                sketches.Sketches(*(np.concatenate(column)[order] for column in zip(*made, strict=True)))
-                if made
-                else None
-            )
-            labels = sketches.alike(all_, recipe.threshold) if all_ else np.zeros(0, np.int64)
-            similarity = (
-                sketches.similarities(all_, labels, np.arange(len(ids))) if all_ else np.zeros(0, np.float32)
-            )
-            return Clusters(ids, labels, similarity)
-        return _semantic(ids, _query_texts(corpus, recipe, order), recipe.cosine)
+    parts = corpus.parts(work.table)
+    ranked = rank(parts, work.id_column, corpus.root)
+    total = len(ranked.ids.array)
+    with console.progress(f"dedup {work.field} by {work.method}", total=total, unit="texts") as advance:
+        if work.method == "semantic":
+            return _semantic(corpus, ranked, _common(parts, recipe), recipe.cosine)
+        common = _common(parts, recipe) if work.field == "query" else np.zeros(0, np.int64)
+        exact = work.method == "exact"
+        made = _advancing(_make(recipe)(parts, work, common), advance)
+        return cluster(
+            ranked, made, 1 if exact else sketches.BANDS, None if exact else recipe.threshold, corpus.root
+        )
 
 
-def _semantic(ids: pa.Array, texts: list[str], threshold: float) -> Clusters:
+def _common(parts: Sequence[Path], recipe: DedupRecipe) -> Array:
+    if recipe.ray_workers:
+        from curation.on_ray import count_on_ray
+
+        return texts.common_runs(count_on_ray(parts, recipe.ray_workers), recipe.template_from)
+    return texts.common_runs(texts.count(parts), recipe.template_from)
+
+
+def _make(recipe: DedupRecipe) -> Callable[[Sequence[Path], Work, Array], Iterator[Made]]:
+    if recipe.ray_workers:
+        from curation.on_ray import make_on_ray
+
+        return partial(make_on_ray, workers=recipe.ray_workers)
+    return texts.make
+
+
+def _advancing(made: Iterable[Made], advance: console.Advance) -> Iterator[Made]:
+    for some in made:
+        yield some
+        advance(len(some.keys))
+
+
+def _semantic(corpus: Corpus, ranked: Ranked, common: Array, threshold: float) -> Clusters:
+    """Vectors of 1.5 kB a prompt, all in memory: the one method that the memory setting does not bound."""
     from curation import neighbours
 
-    vectors = neighbours.embed(texts)
-    labels = np.arange(len(ids), dtype=np.int64)
+    queries_ = _query_texts(corpus, common)
+    vectors = neighbours.embed([queries_[row] for row in ranked.order.array])
+    labels = DiskArray((len(vectors),), "i8", corpus.root)
+    labels.array[:] = np.arange(len(vectors))
     for close in neighbours.close_pairs(vectors, vectors, threshold, same=True):
-        labels = sketches.join(labels, close.left, close.right)
-    return Clusters(ids, labels, (vectors * vectors[labels]).sum(1, dtype=np.float32))
+        sketches.link(labels.array, close.left, close.right)
+    return Clusters(
+        ranked, labels, lambda left, right: (vectors[left] * vectors[right]).sum(1, dtype=np.float32)
+    )
 
 
-def _ids(corpus: Corpus, work: Work) -> tuple[pa.Array, pa.Array]:
-    """The ids in ascending order, and where each stands in the order of the parts."""
-    name = "trace_id" if work.table == "traces" else "prompt_id"
-    chunks = [batch.column(0) for batch in corpus.scan(work.table, [name], BATCH_ROWS)]
-    ids = pa.chunked_array(chunks, pa.string()).combine_chunks()
-    order = pc.sort_indices(ids)
-    return ids.take(order), order.to_numpy()
-
-
-def _texts(corpus: Corpus, field: str) -> Iterator[pa.Array]:
-    if field == "response":
-        for batch in corpus.scan("traces", ["reasoning", "answer"], BATCH_ROWS):
-            yield pc.binary_join_element_wise(batch.column("reasoning"), batch.column("answer"), "\n")
-    else:
-        for batch in corpus.scan("prompts", ["text"], BATCH_ROWS):
-            yield batch.column(0)
-
-
-def _words(corpus: Corpus, work: Work, recipe: DedupRecipe, advance: console.Advance) -> Iterator[Words]:
-    if work.field == "query":
-        counts = queries.count_runs(hash_words(texts) for texts in _texts(corpus, "prompt"))
-    for texts in _texts(corpus, work.field):
-        words = hash_words(texts)
-        if work.field == "query":
-            words = queries.only(words, queries.query_words(words, counts, recipe.template_from))
-        yield words
-        advance(len(texts))
-
-
-def _query_texts(corpus: Corpus, recipe: DedupRecipe, order: Any) -> list[str]:
-    counts = queries.count_runs(hash_words(texts) for texts in _texts(corpus, "prompt"))
-    found: list[str] = []
-    for texts in _texts(corpus, "prompt"):
-        words = hash_words(texts)
-        keep = queries.query_words(words, counts, recipe.template_from)
-        rows = zip(texts.to_pylist(), words.offsets, words.offsets[1:], strict=False)
-        found += [_query(text, keep[first:last]) for text, first, last in rows]
-    return [found[row] for row in order]
+def _query_texts(corpus: Corpus, common: Array) -> list[str]:
+    template, found = queries.template_mask(common), list[str]()
+    for part in corpus.parts("prompts"):
+        for batch in texts.read(part, "query"):
+            words = hash_words(batch)
+            keep = queries.outside(words, template)
+            rows = zip(batch.to_pylist(), words.offsets, words.offsets[1:], strict=False)
+            found += [_query(text, keep[first:last]) for text, first, last in rows]
+    return found
 
 
 def _query(text: str, keep: queries.Mask) -> str:
     if keep.all():
         return text
     return " ".join(word for word, kept in zip(plain_words(text), keep, strict=True) if kept)
-
-
-def _stack(arrays: list[Any], dtype: Any) -> Any:
-    return np.concatenate([np.zeros(0, dtype), *arrays])
 
 
 def _manifest(corpus: Corpus, recipe: DedupRecipe) -> Manifest:
@@ -240,7 +207,7 @@ def _manifest(corpus: Corpus, recipe: DedupRecipe) -> Manifest:
     counts = Counts(rows=rows["n"], kept=rows["n"] - rows["d"])
     if rows["d"]:
         counts.add("filtered", "duplicate", rows["d"])
-    settings = recipe.model_dump(mode="json")
+    settings = recipe.model_dump(mode="json", exclude={"ray_workers"})
     query = """select field || ' by ' || method as work, count(*) as texts, count_if(not representative)::bigint as duplicates,
         count(distinct cluster_id) as clusters from current_clusters group by all order by all"""
     return Manifest(

@@ -17,27 +17,35 @@ LEAST = 3
 """Words; where less is left, the prompt is its own query."""
 
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
+Slots = np.ndarray[Any, np.dtype[np.int64]]
+Times = np.ndarray[Any, np.dtype[np.uint32]]
 
 
-def count_runs(batches: Iterable[Words]) -> "np.ndarray[Any, np.dtype[np.uint32]]":
-    """In how many texts each run of words stands, by hash; two runs that share a counter add up (rarely, and by little)."""
-    counts = np.zeros(COUNTERS, dtype=np.uint32)
+def count_part(batches: Iterable[Words]) -> tuple[Slots, Times]:
+    """The counters of runs of words and in how many texts each stands; two runs that share a counter add up (rarely, and by little)."""
+    found, times = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for words in batches:
         runs, rows = _runs(words)
         slots = (runs % COUNTERS).astype(np.int64)
         distinct = np.unique(slots + rows * COUNTERS) % COUNTERS
-        found, times = np.unique(distinct, return_counts=True)
-        counts[found] += times.astype(np.uint32)
-    return counts
+        for gathered, new in zip((found, times), np.unique(distinct, return_counts=True), strict=True):
+            gathered.append(new)
+    slots, places = np.unique(np.concatenate(found), return_inverse=True)
+    return slots, np.bincount(places, np.concatenate(times), len(slots)).astype(np.uint32)
 
 
-def query_words(words: Words, counts: "np.ndarray[Any, np.dtype[np.uint32]]", template_from: int) -> Mask:
-    """Which words belong to the raw query: those in no run that stands in `template_from` texts or more."""
+def template_mask(common: Slots) -> Mask:
+    """All counters, true for those of the runs that belong to templates."""
+    mask = np.zeros(COUNTERS, dtype=bool)
+    mask[common] = True
+    return mask
+
+
+def outside(words: Words, template: Mask) -> Mask:
+    """Which words belong to the raw query: those in no run of a template."""
     runs = run_hashes(words.hashes, RUN)
     rows = np.repeat(np.arange(len(words.offsets) - 1), np.diff(words.offsets))
-    common = np.flatnonzero(
-        (counts[(runs % COUNTERS).astype(np.int64)] >= template_from) & _within(rows, len(runs))
-    )
+    common = np.flatnonzero(template[(runs % COUNTERS).astype(np.int64)] & _within(rows, len(runs)))
     keep = np.ones(len(words.hashes), dtype=bool)
     for step in range(RUN):
         keep[common + step] = False

@@ -1,10 +1,11 @@
 """Near-duplicates: MinHash sketches of word runs, banded so that alike texts meet, and checked where they meet.
 
 A sketch is 120 numbers; 20 bands of 6 bring two texts of Jaccard similarity 0.8 together with probability 0.998, and those of
-0.5 with 0.27. What meets is compared on the low byte of each number: 120 bytes a text stay in memory, not 480.
+0.5 with 0.27. What meets is compared on the low byte of each number: 120 bytes a text are kept, not 480. Keys, bytes and labels may
+lie on disk: no function here takes more than a chunk of them into memory.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,10 +16,14 @@ BANDS = 20
 ROWS = 6
 NUMBERS = BANDS * ROWS
 SEED = 42
-PAIRS_AT_ONCE = 1 << 18
+PAIRS_AT_ONCE = 1 << 16
+CHUNK = 1 << 20
 
 Labels = Places
-"""The cluster of each text, as the lowest number of a text in it."""
+"""The cluster of each text, as the lowest number of a text in it (or one that leads there, before `roots`)."""
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
+Near = Callable[[Places, Places], Mask]
+"""Which of some pairs are near each other."""
 
 
 class Sketches(NamedTuple):
@@ -57,61 +62,118 @@ def fingerprints(words: Words) -> Hashes:
     return found
 
 
-def equal(keys: Hashes) -> Labels:
-    """Cluster equal keys; 0 is equal to nothing."""
-    labels = np.arange(len(keys), dtype=np.int64)
-    for left, right in _meetings(keys, keys == 0):
-        labels = join(labels, left, right)
-    return labels
-
-
 def alike(sketches: Sketches, threshold: float) -> Labels:
     """Cluster texts whose estimated similarity reaches the threshold; a cluster is what chains of such pairs connect."""
-    labels = np.arange(len(sketches.blank), dtype=np.int64)
-    for band in range(BANDS):
-        for left, right in _meetings(sketches.bands[:, band], sketches.blank):
-            apart = labels[left] != labels[right]
-            left, right = left[apart], right[apart]
-            near = similarities(sketches, left, right) >= threshold
-            labels = join(labels, left[near], right[near])
-    return labels
+    count = len(sketches.blank)
+    keys = np.where(sketches.blank, np.uint64(0), sketches.bands.T)
+    labels = np.arange(count, dtype=np.int64)
+
+    def near(left: Places, right: Places) -> Mask:
+        return similarities(sketches.bytes, left, right) >= threshold
+
+    for band in keys:
+        for left, right in meetings(band, np.arange(count, dtype=np.int64), count):
+            link(labels, left, right, near)
+    return roots(labels, np.arange(count))
 
 
-def similarities(sketches: Sketches, left: Places, right: Places) -> "np.ndarray[Any, np.dtype[np.float32]]":
-    """Estimated Jaccard similarity of pairs of texts."""
+def similarities(
+    bytes_: "np.ndarray[Any, np.dtype[np.uint8]]", left: Places, right: Places
+) -> "np.ndarray[Any, np.dtype[np.float32]]":
+    """Estimated Jaccard similarity of pairs of texts, by the low bytes of their sketches."""
     found = np.empty(len(left), dtype=np.float32)
     for start in range(0, len(left), PAIRS_AT_ONCE):
         chunk = slice(start, start + PAIRS_AT_ONCE)
-        found[chunk] = (sketches.bytes[left[chunk]] == sketches.bytes[right[chunk]]).mean(1, dtype=np.float32)
+        found[chunk] = (bytes_[left[chunk]] == bytes_[right[chunk]]).mean(1, dtype=np.float32)
+    return found
+
+
+def link(labels: Labels, left: Places, right: Places, near: Near | None = None) -> None:
+    """Merge the clusters of each pair that is near; `roots` then gives a cluster's lowest member."""
+    apart = roots(labels, left) != roots(labels, right)
+    left, right = left[apart], right[apart]
+    if near:
+        found = near(left, right)
+        left, right = left[found], right[found]
+    while len(left):
+        a, b = roots(labels, left), roots(labels, right)
+        low, high = np.minimum(a, b), np.maximum(a, b)
+        open_ = low != high
+        left, right = left[open_], right[open_]
+        np.minimum.at(labels, high[open_], low[open_])
+
+
+def roots(labels: Labels, places: Places) -> Labels:
+    """The lowest members of the clusters of some texts; shortens the way there for the next time."""
+    found = labels[places]
+    while True:
+        further = labels[found]
+        if np.array_equal(further, found):
+            break
+        found = further
+    labels[places] = found
     return found
 
 
 def join(labels: Labels, left: Places, right: Places) -> Labels:
     """Merge the clusters of each pair; a cluster's label stays its lowest member."""
-    while True:
-        low = np.minimum(labels[left], labels[right])
-        high = np.maximum(labels[left], labels[right])
-        open_ = low != high
-        if not open_.any():
-            return labels
-        left, right = left[open_], right[open_]
-        np.minimum.at(labels, high[open_], low[open_])
-        while not np.array_equal(
-            shorter := labels[labels], labels
-        ):  # labels point at labels until they point at the lowest
-            labels = shorter
+    link(labels, left, right)
+    return roots(labels, np.arange(len(labels)))
 
 
-def _meetings(keys: Hashes, skip: "np.ndarray[Any, np.dtype[np.bool_]]") -> Iterator[tuple[Places, Places]]:
-    """Pairs with equal keys: each with the first of its bucket, then with the one before it."""
-    order = np.argsort(keys, kind="stable")
-    order = order[~skip[order]]
-    same = np.flatnonzero(keys[order][1:] == keys[order][:-1]) + 1
-    heads = np.ones(len(order), dtype=bool)
+def meetings(keys: Hashes, ranks: Places, at_once: int) -> Iterator[tuple[Places, Places]]:
+    """Pairs of ranks with equal keys, each with the first of its bucket, then with the one before it; 0 is equal to nothing.
+
+    Args:
+        keys: one per text, possibly on disk.
+        ranks: of the same texts; a bucket's first has the lowest.
+        at_once: how many texts may be in memory. Where more share one key, the first is kept and the rest looked at in turns.
+    """
+    shares = max(1, -(-len(keys) // max(at_once, 1)))
+    for share in range(shares):
+        waiting, rows = [(np.zeros(0, np.uint64), np.zeros(0, np.int64))], 0
+        for start in range(0, len(keys), CHUNK):
+            chunk = keys[start : start + CHUNK]
+            mine = (chunk != 0) & (chunk % np.uint64(shares) == share)
+            waiting.append((chunk[mine], ranks[start : start + CHUNK][mine]))
+            rows += len(waiting[-1][0])
+            if rows > 2 * at_once:
+                merged = _merged(waiting)
+                yield from _pairs(*merged)
+                waiting = [_firsts(*merged)]
+                rows = len(waiting[0][0])
+        yield from _pairs(*_merged(waiting))
+
+
+def _merged(waiting: list[tuple[Hashes, Places]]) -> tuple[Hashes, Places]:
+    return np.concatenate([keys for keys, _ in waiting]), np.concatenate([ranks for _, ranks in waiting])
+
+
+def _firsts(keys: Hashes, ranks: Places) -> tuple[Hashes, Places]:
+    """Of each key the lowest rank."""
+    order = np.lexsort((ranks, keys))
+    keys, ranks = keys[order], ranks[order]
+    first = np.concatenate([np.ones(min(len(keys), 1), bool), keys[1:] != keys[:-1]])
+    return keys[first], ranks[first]
+
+
+def _pairs(keys: Hashes, ranks: Places) -> Iterator[tuple[Places, Places]]:
+    order = np.argsort(
+        keys
+    )  # not stable, but three times as fast; few keys stand twice, and those are sorted below
+    twice = keys[order][1:] == keys[order][:-1]
+    member = np.zeros(len(keys), bool)
+    member[1:] |= twice
+    member[:-1] |= twice
+    keys, ranks = keys[order[member]], ranks[order[member]]
+    order = np.lexsort((ranks, keys))
+    keys, ranks = keys[order], ranks[order]
+    same = np.flatnonzero(keys[1:] == keys[:-1]) + 1
+    heads = np.ones(len(keys), dtype=bool)
     heads[same] = False
-    first = np.maximum.accumulate(np.where(heads, np.arange(len(order)), 0))
-    yield order[first[same]], order[same]
-    yield order[same - 1], order[same]
+    first = np.maximum.accumulate(np.where(heads, np.arange(len(keys)), 0))
+    yield ranks[first[same]], ranks[same]
+    yield ranks[same - 1], ranks[same]
 
 
 def _fold(numbers: Hashes) -> Hashes:

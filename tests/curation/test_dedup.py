@@ -226,7 +226,8 @@ def test_a_template_is_words_that_stand_in_many_prompts() -> None:
     shared = "you are now an actor who never leaves the stage and answers"
     texts = [f"{shared} {story(random.Random(n), 6)}" for n in range(30)] + [shared]
     words = hash_words(texts)
-    keep = queries.query_words(words, queries.count_runs([words]), 20)
+    slots, times = queries.count_part([words])
+    keep = queries.outside(words, queries.template_mask(slots[times >= 20]))
     rows = [keep[a:b] for a, b in zip(words.offsets, words.offsets[1:], strict=False)]
     left = [
         [w for w, kept in zip(plain_words(t), row, strict=True) if kept]

@@ -1,0 +1,192 @@
+"""Clusters of texts that need not fit into memory: keys, sketches, ids and labels lie in nameless files beside the corpus.
+
+Labels are ranks, the places of the texts when their ids are sorted, so that the lowest label of a cluster is the
+representative. Only what `curation.memory` allows is held at a time; a text takes 60 bytes on disk for exact and 330 for near.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from curation import memory
+from curation.dedup import sketches
+from curation.dedup.texts import Made
+from curation.memory import Array, DiskArray
+from curation.query import ordered
+from curation.store import scan_part
+
+CHUNK = 1 << 16
+BYTES_PER_TEXT = 512
+"""Memory that a text takes while buckets are looked for (about 60 bytes), eight times over: other things want room, too."""
+
+
+Similar = Callable[[Array, Array], Array]
+
+
+class Ranked(NamedTuple):
+    """The ids of the texts in ascending order."""
+
+    ids: DiskArray
+    order: DiskArray
+    """rank -> row, the place of a text in the order of the parts."""
+    ranks: DiskArray
+    """row -> rank."""
+
+    def let_go(self) -> None:
+        """Take the pages out of memory."""
+        for array in self:
+            array.let_go()
+
+
+class Piece(NamedTuple):
+    """Some clustered texts, in the order of their ids."""
+
+    ids: Array
+    representatives: Array
+    representative: Array
+    """Whether each is its own representative."""
+    similarity: Array
+    """To the representative; meaningless for representatives."""
+
+
+class Sizes(NamedTuple):
+    """What became of the texts."""
+
+    texts: int
+    clusters: int
+    """Of two texts and more."""
+    duplicates: int
+    largest: int
+
+
+def rank(parts: Sequence[Path], column: str, folder: Path) -> Ranked:
+    """Sort the ids of some parts."""
+    count = sum(pq.read_metadata(part).num_rows for part in parts)
+    width = max((_widest(batch) for part in parts for batch in scan_part(part, [column], CHUNK)), default=1)
+    made = Ranked(DiskArray((count,), f"S{max(width, 1)}", folder), *(DiskArray((count,), "i8", folder) for _ in range(2)))  # fmt: skip
+    schema = pa.schema([("id", pa.string()), ("row", pa.int64())])
+    rows = pa.RecordBatchReader.from_batches(schema, _numbered(parts, column, schema))
+    start = 0
+    for batch in ordered(rows, "id", memory.megabytes(memory.limit() // 2)):
+        chunk = slice(start, start := start + batch.num_rows)
+        row = batch.column("row").to_numpy()
+        made.ids.array[chunk] = batch.column("id").cast(pa.binary()).to_numpy(zero_copy_only=False)
+        made.order.array[chunk] = row
+        made.ranks.array[row] = np.arange(chunk.start, chunk.stop)
+    made.let_go()
+    return made
+
+
+def _widest(batch: pa.RecordBatch) -> int:
+    return pc.max(pc.binary_length(batch.column(0))).as_py() or 0
+
+
+def _numbered(parts: Sequence[Path], column: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    row = 0
+    for part in parts:
+        for batch in scan_part(part, [column], CHUNK):
+            numbers = pa.array(np.arange(row, row + batch.num_rows))
+            yield pa.record_batch([batch.column(0), numbers], schema=schema)
+            row += batch.num_rows
+
+
+class Clusters:
+    """Texts, each with the lowest rank of its cluster (or one that leads there).
+
+    Args:
+        ranked: the texts.
+        labels: ranks.
+        similar: the similarity of pairs of ranks.
+    """
+
+    def __init__(self, ranked: Ranked, labels: DiskArray, similar: Similar) -> None:
+        self._ranked = ranked
+        self._labels = labels
+        self._similar = similar
+
+    def pieces(self) -> Iterator[Piece]:
+        """All texts, some at a time."""
+        ids = self._ranked.ids.array
+        for chunk, labels in self._flat():
+            here = np.arange(chunk.start, chunk.stop)
+            yield Piece(ids[chunk], ids[labels], labels == here, self._similar(here, labels))
+            self._ranked.let_go()
+            self._labels.let_go()
+
+    def sizes(self) -> Sizes:
+        """Count texts, clusters and duplicates."""
+        ids = self._ranked.ids.array
+        others, duplicates = DiskArray((len(ids),), "u4", self._labels.folder), 0
+        for chunk, labels in self._flat():
+            labels = labels[labels != np.arange(chunk.start, chunk.stop)]
+            np.add.at(others.array, labels, 1)
+            duplicates += len(labels)
+        largest = int(others.array.max(initial=0)) + (len(ids) > 0)
+        return Sizes(len(ids), int(np.count_nonzero(others.array)), duplicates, largest)
+
+    def _flat(self) -> Iterator[tuple[slice, Array]]:
+        labels = self._labels.array
+        for start in range(0, len(labels), CHUNK):
+            chunk = slice(start, min(start + CHUNK, len(labels)))
+            yield chunk, sketches.roots(labels, np.arange(chunk.start, chunk.stop))
+
+
+def cluster(
+    ranked: Ranked, made: Iterable[Made], bands: int, threshold: float | None, folder: Path
+) -> Clusters:
+    """Cluster texts by what is made of them.
+
+    Args:
+        ranked: the texts.
+        made: of the same texts, in the order of the parts.
+        bands: keys of a text.
+        threshold: similarity from which texts with an equal key are alike; null if they always are.
+        folder: where arrays may lie.
+    """
+    count = len(ranked.ids.array)
+    keys = [DiskArray((count,), "u8", folder) for _ in range(bands)]
+    bytes_ = None if threshold is None else DiskArray((count, sketches.NUMBERS), "u1", folder)
+    _fill(keys, bytes_, made)
+    labels = DiskArray((count,), "i8", folder)
+    labels.array[:] = np.arange(count)
+    order = ranked.order.array
+
+    def similar(left: Array, right: Array) -> Array:
+        if bytes_ is None:
+            return np.ones(len(left), np.float32)
+        found = sketches.similarities(bytes_.array, order[left], order[right])
+        bytes_.let_go()
+        return found
+
+    def near(left: Array, right: Array) -> Array:
+        return similar(left, right) >= (threshold or 0)
+
+    for band in keys:
+        for left, right in sketches.meetings(
+            band.array, ranked.ranks.array, memory.limit() // BYTES_PER_TEXT
+        ):
+            sketches.link(labels.array, left, right, near if bytes_ else None)
+            ranked.let_go()
+            labels.let_go()
+        band.let_go()
+    return Clusters(ranked, labels, similar)
+
+
+def _fill(keys: list[DiskArray], bytes_: DiskArray | None, made: Iterable[Made]) -> None:
+    start = since = 0
+    for some in made:
+        chunk = slice(start, start := start + len(some.keys))
+        for band, column in zip(keys, some.keys.T, strict=True):
+            band.array[chunk] = column
+        if bytes_:
+            bytes_.array[chunk] = some.bytes
+        since += len(some.keys)
+        if since > CHUNK:
+            since = 0
+            for array in (*keys, *([bytes_] if bytes_ else [])):
+                array.let_go()

@@ -1,0 +1,102 @@
+"""What is compared: the texts of a field part by part, as keys that are equal where two texts may be alike.
+
+One part depends on no other (but for the templates that all prompts share, which are counted first), so parts may be read
+anywhere: here one after the other, or by Ray's workers.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curation.dedup import queries, sketches
+from curation.store import scan_part
+from curation.words import Words, hash_words
+
+Method = Literal["exact", "near", "semantic"]
+RUN = {"query": 3, "response": 5}
+"""Words that are compared together; queries are short."""
+BATCH_ROWS = 2048
+
+
+class Work(NamedTuple):
+    """One field by one method."""
+
+    field: str
+    method: Method
+
+    @property
+    def table(self) -> str:
+        """Where the texts are."""
+        return "traces" if self.field == "response" else "prompts"
+
+    @property
+    def id_column(self) -> str:
+        """What the texts are known by."""
+        return "trace_id" if self.field == "response" else "prompt_id"
+
+
+class Made(NamedTuple):
+    """Some texts as they are compared, in the order of their part."""
+
+    keys: "np.ndarray[Any, np.dtype[np.uint64]]"
+    """(texts, BANDS) or, for the exact method, (texts, 1); 0 for a text without words."""
+    bytes: "np.ndarray[Any, np.dtype[np.uint8]]"
+    """(texts, NUMBERS), or (texts, 0)."""
+
+
+class CountedRuns(NamedTuple):
+    """In how many texts of a part each run of words stands."""
+
+    slots: "np.ndarray[Any, np.dtype[np.int64]]"
+    times: "np.ndarray[Any, np.dtype[np.uint32]]"
+
+
+def read(part: Path, field: str) -> Iterator[pa.Array]:
+    """The texts of a part, a batch at a time."""
+    columns = ["reasoning", "answer"] if field == "response" else ["text"]
+    for batch in scan_part(part, columns, BATCH_ROWS):
+        both = field == "response"
+        yield pc.binary_join_element_wise(*batch.columns, "\n") if both else batch.column(0)
+
+
+def count(parts: Sequence[Path]) -> Iterator[CountedRuns]:
+    """Count the runs of words of each part's prompts."""
+    for part in parts:
+        yield CountedRuns(*queries.count_part(hash_words(texts) for texts in read(part, "prompt")))
+
+
+def common_runs(counted: Iterable[CountedRuns], template_from: int) -> "np.ndarray[Any, np.dtype[np.int64]]":
+    """The runs that belong to templates."""
+    counts = np.zeros(queries.COUNTERS, dtype=np.uint32)
+    for slots, times in counted:
+        counts[slots] += times
+    return np.flatnonzero(counts >= template_from)
+
+
+def make(parts: Sequence[Path], work: Work, common: "np.ndarray[Any, np.dtype[np.int64]]") -> Iterator[Made]:
+    """The texts of some parts as they are compared.
+
+    Args:
+        parts: of the table of the field.
+        work: the field and the method.
+        common: what `common_runs` found; used for queries.
+    """
+    template = queries.template_mask(common) if work.field == "query" else None
+    for part in parts:
+        for texts in read(part, work.field):
+            words = hash_words(texts)
+            if template is not None:
+                words = queries.only(words, queries.outside(words, template))
+            yield _made(words, work)
+
+
+def _made(words: Words, work: Work) -> Made:
+    if work.method == "exact":
+        keys = sketches.fingerprints(words)
+        return Made(keys[:, None], np.zeros((len(keys), 0), np.uint8))
+    made = sketches.sketch(words, RUN[work.field])
+    return Made(np.where(made.blank[:, None], np.uint64(0), made.bands), made.bytes)
