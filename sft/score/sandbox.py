@@ -237,7 +237,9 @@ def _memory(pid: int) -> int:
     """Bytes in memory of a process and all below it: a limit for one process alone is none for sixteen."""
     try:
         pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
-        below = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+        # by thread: a child belongs to the thread that made it
+        lists = Path(f"/proc/{pid}/task").glob("*/children")
+        below = [child for file in lists for child in file.read_text(encoding="ascii").split()]
     except OSError:
         return 0  # it has ended
     return pages * os.sysconf("SC_PAGE_SIZE") + sum(_memory(int(child)) for child in below)
