@@ -41,8 +41,8 @@ DEFAULT_CORPUS = Path("corpus")
 @app.command()
 def ingest(
     files: Annotated[
-        list[str], typer.Argument(help="Files, folders saved by `datasets`, or hub names (hf:NAME).")
-    ],
+        list[str] | None, typer.Argument(help="Files, folders saved by `datasets`, or hub names (hf:NAME).")
+    ] = None,
     corpus: CorpusOption = DEFAULT_CORPUS,
     format: Annotated[
         str, typer.Option(help="`auto`, or a format's name; `curate formats` lists them.")
@@ -56,6 +56,11 @@ def ingest(
     source: Annotated[
         str | None, typer.Option(help="Name of the data set; the file's name by default.")
     ] = None,
+    set: Annotated[
+        str | None,
+        typer.Option(help="A published evaluation set, such as harmbench; `curate formats` lists them."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Shuffles the options of multiple-choice questions.")] = 0,
     json: JsonOption = False,
 ) -> None:
     """Read prompts, traces or annotations into the corpus.
@@ -67,21 +72,30 @@ def ingest(
         curate ingest star1.json --kind harmful
 
         curate ingest mine.jsonl --map prompt=question --map response=output
+
+        curate ingest --set gpqa-diamond gpqa_diamond.csv --corpus eval
     """
     from curation import ingest as stage
 
-    settings = stage.IngestRecipe.from_options(format=format, kind=kind, map=map or [], source=source)
-    _report(stage.run(corpus, files, settings), json)
+    settings = stage.IngestRecipe.from_options(format, kind, map or [], source, set, seed)
+    if not files and not set:
+        raise typer.BadParameter(
+            "nothing to read; name files, or an evaluation set with --set", param_hint="FILES"
+        )
+    _report(stage.run(corpus, files or [], settings), json)
 
 
 @app.command()
 def formats() -> None:
     """List the file formats that `curate ingest` knows."""
     from curation import console
+    from curation.evaluation_sets import known
     from curation.formats import FORMATS
 
     for name, form in FORMATS.items():
-        console.result(f"{name:18} {form.help}")
+        console.result(f"{name:22} {form.help}")
+    for name, published in known().items():
+        console.result(f"--set {name:22} {published.help}")
 
 
 @app.command()

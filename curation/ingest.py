@@ -16,7 +16,7 @@ import orjson
 from pydantic import Field, ValidationError, model_validator
 
 from annotators.split import Fault
-from curation import console
+from curation import console, evaluation_sets
 from curation.fields import BadRow, Place, prompt_line, trace_line
 from curation.formats import FORMATS, MAPPABLE, Format, detect, mapped, sort_out
 from curation.ingest_annotations import ingest_annotations
@@ -52,6 +52,10 @@ class IngestRecipe(Recipe):
     """field -> column, for files of no known format."""
     source: str | None = None
     """Name of the data set, where a row does not say; by default the file's name without its suffix."""
+    set: str | None = None
+    """A published evaluation set, by its name in evaluation_sets.yaml."""
+    seed: int = 0
+    """Shuffles the options of multiple-choice questions."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -60,7 +64,15 @@ class IngestRecipe(Recipe):
         return self
 
     @classmethod
-    def from_options(cls, format: str, kind: str | None, map: Sequence[str], source: str | None) -> Self:
+    def from_options(
+        cls,
+        format: str,
+        kind: str | None,
+        map: Sequence[str],
+        source: str | None,
+        set: str | None = None,
+        seed: int = 0,
+    ) -> Self:
         """The recipe of the command line's options, `map` as "field=column" texts.
 
         Raises:
@@ -76,7 +88,12 @@ class IngestRecipe(Recipe):
         wrong += [f"--map {field}: given twice; a field has one column" for field in sorted(doubled)]
         try:
             recipe = cls(
-                format=format, kind=kind, map={field: column for field, _, column in pairs}, source=source
+                format=format,
+                kind=kind,
+                map={field: column for field, _, column in pairs},
+                source=source,
+                set=set,
+                seed=seed,
             )
         except ValidationError as error:
             wrong += [fault["msg"].removeprefix("Value error, ") for fault in error.errors()]
@@ -91,6 +108,10 @@ def _faults(recipe: IngestRecipe) -> list[str]:
         faults.append(f"--format {recipe.format}: unknown; known: auto, {', '.join(FORMATS)}")
     if recipe.kind is not None and recipe.kind not in KINDS:
         faults.append(f"--kind {recipe.kind}: unknown; known: {', '.join(KINDS)}")
+    if recipe.set is not None and recipe.set not in evaluation_sets.known():
+        faults.append(f"--set {recipe.set}: unknown; known: {', '.join(evaluation_sets.known())}")
+    if recipe.set and (recipe.map or recipe.format != "auto" or recipe.kind):
+        faults.append("--set says format and kind itself; leave --format, --map and --kind out")
     if recipe.map and recipe.format != "auto":
         faults.append("--map and --format: a map is a format of its own; give one of them")
     if unknown := [field for field in recipe.map if field not in MAPPABLE]:
@@ -124,6 +145,12 @@ def choose_format(name: str, columns: Sequence[str], recipe: IngestRecipe) -> tu
         DataError: if a mapped column is missing or no format fits; says which columns there are and what to do.
     """
     found = ", ".join(columns)
+    if recipe.set:
+        form = evaluation_sets.format_of(evaluation_sets.known()[recipe.set], recipe.seed)
+        if not any(needed <= {*columns} for needed in form.columns):
+            wanted = " or ".join(column for needed in form.columns for column in needed)
+            raise DataError(f"{name}: no column {wanted}, as {recipe.set} has; the columns are: {found}")
+        return f"set {recipe.set}", form
     if recipe.map:
         if missing := [column for column in recipe.map.values() if column not in columns]:
             raise DataError(
@@ -145,7 +172,7 @@ def run(corpus_dir: Path, files: list[str], recipe: IngestRecipe) -> Manifest:
 
     Args:
         corpus_dir: the corpus, made where there is none.
-        files: files, folders saved by `datasets`, or `hf:NAME`.
+        files: files, folders saved by `datasets`, or `hf:NAME`; none for a set on the hub.
         recipe: how to read them.
 
     Raises:
@@ -185,12 +212,18 @@ def make_plans(files: Sequence[str], recipe: IngestRecipe) -> list[Plan]:
         if files.count(name) > 1 and f"{name}: given twice; name it once" not in faults:
             faults.append(f"{name}: given twice; name it once")
         try:
-            plans += [_plan(source, recipe) for source in open_sources(name)]
+            plans += [_plan(source, recipe) for source in _sources(name, recipe)]
         except CurateError as error:
             faults.append(str(error))
+    if recipe.set and not files:
+        plans = [_plan(source, recipe) for source in evaluation_sets.sources(recipe.set, [])]
     if faults:
         raise DataError("\n".join(faults))
     return sorted(plans, key=lambda plan: plan.form.makes == "annotations")
+
+
+def _sources(name: str, recipe: IngestRecipe) -> list[Source]:
+    return evaluation_sets.sources(recipe.set, [name]) if recipe.set else open_sources(name)
 
 
 def _plan(source: Source, recipe: IngestRecipe) -> Plan:
@@ -200,10 +233,10 @@ def _plan(source: Source, recipe: IngestRecipe) -> Plan:
         raise DataError(f"{source.name}: no rows; name a file with rows")
     if not columns:
         raise DataError(
-            f"{source.name}: none of its first rows is a JSON object; give JSONL, a JSON array or Parquet"
+            f"{source.name}: none of its first rows is a JSON object; give JSONL, a JSON array, CSV (named .csv) or Parquet"
         )
     name, form = choose_format(source.name, columns, recipe)
-    stem = recipe.source or source.name.split(".", 1)[0]
+    stem = recipe.source or recipe.set or source.name.split(".", 1)[0]
     return Plan(source, name, form, Place(source.name, stem, recipe.kind or form.kind))
 
 

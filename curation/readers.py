@@ -1,9 +1,10 @@
-"""Streams of raw rows from JSONL, JSON arrays, Parquet, `datasets` folders and the hub, each with its line or row number.
+"""Streams of raw rows from JSONL, JSON arrays, CSV, Parquet, `datasets` folders and the hub, each with its line or row number.
 
-The container is recognised by content, never by the file's name. JSON rows that cannot be parsed come out as rows with a
+The container is recognised by content, not by the file's name; only CSV, which has no content of its own, needs .csv or .tsv. JSON rows that cannot be parsed come out as rows with a
 fault, so that one bad row does not stop the good ones.
 """
 
+import csv
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,6 +28,7 @@ PACKED = {
     b"\xfd7zXZ": "xz",
     b"BZh": "bzip2",
 }
+SEPARATORS = {".csv": ",", ".tsv": "\t"}
 WIDE = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -110,6 +112,9 @@ def _reader(path: Path, file: BinaryIO) -> Callable[[], Iterator[RawRow]]:
         raise DataError(
             f"{path}: one JSON object over several lines, not rows; write one object per line, or an array"
         )
+    separator = SEPARATORS.get(path.suffix.lower())
+    if separator and not text.startswith(b"{"):
+        return lambda: _csv_rows(path, separator)
     return lambda: _jsonl_rows(path)
 
 
@@ -121,6 +126,39 @@ def _jsonl_rows(path: Path) -> Iterator[RawRow]:
         except orjson.JSONDecodeError as error:
             if text and not text.isspace():
                 yield RawRow(line, None, text, _json_fault(text, error))
+
+
+def _csv_rows(path: Path, separator: str) -> Iterator[RawRow]:
+    """Rows by the names in the first line, all values texts; numbered from 1 as the first row behind it."""
+    csv.field_size_limit(MAX_ROW)
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        reader = csv.DictReader(file, delimiter=separator)
+        for number, row in enumerate(_parsed(reader), 1):
+            text = repr(row).encode("utf-8", "surrogateescape")
+            if isinstance(row, csv.Error):
+                yield RawRow(number, None, text, Fault("malformed_csv", str(row)))
+            elif None in row or None in row.values():
+                lost = f"has not as many values as the first line has names ({len(reader.fieldnames or ())})"
+                yield RawRow(number, None, text, Fault("malformed_csv", lost))
+            elif any(not value.isprintable() and _surrogate(value) for value in row.values()):
+                yield RawRow(number, None, text, Fault("invalid_utf8", "a value is not UTF-8"))
+            else:
+                yield RawRow(number, row, None)
+
+
+def _parsed(reader: Any) -> Iterator[Any]:
+    """The rows of a CSV reader; an error in the place of a row that it cannot read."""
+    while True:
+        try:
+            yield next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield error
+
+
+def _surrogate(text: str) -> bool:
+    return any("\ud800" <= c <= "\udfff" for c in text)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:

@@ -1,0 +1,202 @@
+"""Published evaluation sets by name: their row formats are data, in `evaluation_sets.yaml`; this reads it.
+
+A set becomes a Format like any other, so its rows take the same way into the corpus. The surprise: the options of a
+multiple-choice question are shuffled by a seed and the question's own text, so the right letter does not depend on the order
+of the file.
+"""
+
+import random
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
+from functools import cache, partial
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import orjson
+from pydantic import Field
+
+from annotators.filling import fill
+from curation import livecodebench
+from curation.fields import BadRow
+from curation.formats import Format
+from curation.readers import RawRow, Source, open_sources
+from curation.recipe import Recipe, load_recipe
+from schemas.errors import DataError
+from schemas.ids import content_id
+from schemas.prompt import Kind
+
+Layout = Literal["plain", "context", "choices", "program"]
+PIECES = (
+    "prompt",
+    "context",
+    "right",
+    "wrong_1",
+    "wrong_2",
+    "wrong_3",
+    "starter",
+    "public",
+    "private",
+    "metadata",
+)
+"""Columns that make the prompt and its reference answer; any other field is one of the prompts table."""
+MAX_OBJECT = 256 * 2**20
+"""Largest file that is one JSON object, in bytes: it is held in memory whole."""
+
+
+class EvaluationSet(Recipe):
+    """The format of one published set."""
+
+    help: str
+    """One line for `curate formats`."""
+    columns: dict[str, Annotated[list[str], Field(min_length=1)]]
+    """Field -> the columns it may come from; the first that has something counts."""
+    kind: Kind | None = None
+    attack: str | None = None
+    """The jailbreak family of all its prompts."""
+    values: dict[Literal["kind", "attack"], dict[str, dict[str, str]]] = Field(default_factory=dict)
+    """Field -> column -> value or pattern -> what the field becomes; the first column that is there decides."""
+    layout: Layout = "plain"
+    rows: str | None = None
+    """The key that holds the rows, in files that are one JSON object."""
+    split: str | None = None
+    """The split of it on the hub."""
+    benchmark: str | None = None
+    """Its name in benchmarks.yaml, where that is another one."""
+
+
+class EvaluationSets(Recipe):
+    """The file."""
+
+    sets: dict[str, EvaluationSet]
+
+
+@cache
+def known() -> Mapping[str, EvaluationSet]:
+    """The sets by name."""
+    with as_file(files("curation") / "evaluation_sets.yaml") as shipped:
+        return load_recipe(shipped, EvaluationSets).recipe.sets
+
+
+def format_of(chosen: EvaluationSet, seed: int) -> Format:
+    """What `curate ingest` does with its rows."""
+    named = {column for columns in chosen.columns.values() for column in columns}
+    return Format(
+        help=chosen.help,
+        columns=tuple(frozenset({column}) for column in chosen.columns["prompt"]),
+        takes=frozenset(named | {column for columns in chosen.values.values() for column in columns}),
+        makes="prompts",
+        rename={},
+        unfold=partial(_unfold, chosen, seed),
+        kind=chosen.kind,
+    )
+
+
+def sources(name: str, files: list[str]) -> list[Source]:
+    """The streams of a set: these files, or its place on the hub.
+
+    Raises:
+        DataError: if one cannot be read, or none is given and the set is not on the hub.
+    """
+    chosen = known()[name]
+    if files:
+        return [source for file in files for source in _open(chosen, file)]
+    found = open_sources(_on_the_hub(chosen.benchmark or name))
+    return [s for s in found if not chosen.split or s.name.rsplit("/", 1)[-1] == chosen.split]
+
+
+def _on_the_hub(name: str) -> str:
+    from curation.decontaminate.registry import load_registry
+
+    benchmarks = load_registry(None, [], [])
+    if name not in benchmarks:
+        raise DataError(f"--set {name}: not on the hub; name its file: curate ingest --set {name} FILE")
+    return benchmarks[name].file
+
+
+def _open(chosen: EvaluationSet, file: str) -> list[Source]:
+    path = Path(file)
+    if chosen.rows and path.is_file() and 0 < path.stat().st_size < MAX_OBJECT:
+        try:
+            found = orjson.loads(path.read_bytes())
+        except orjson.JSONDecodeError:
+            found = None
+        if isinstance(found, dict) and isinstance(found.get(chosen.rows), list):
+            return [Source(path.name, (path,), lambda: _numbered(found[chosen.rows]))]
+    return open_sources(file)
+
+
+def _numbered(rows: list[Any]) -> Iterator[RawRow]:
+    return (RawRow(number, row, None) for number, row in enumerate(rows, 1))
+
+
+def _unfold(chosen: EvaluationSet, seed: int, fields: dict[str, Any]) -> None:
+    """Turn a row's columns into fields, in place."""
+    row = dict(fields)
+    fields.clear()
+    for field, columns in chosen.columns.items():
+        there = [row[column] for column in columns if row.get(column) not in (None, "")]
+        fields[field] = there[0] if there else None
+    for decided, choices in chosen.values.items():
+        fields[decided] = _decided(choices, row)
+    if chosen.attack:
+        fields["attack"] = chosen.attack
+    if not isinstance(fields["prompt"], str):
+        raise BadRow("missing_prompt", f"none of the columns {', '.join(chosen.columns['prompt'])} has text")
+    pieces = {name: fields.pop(name) for name in PIECES if name in fields}
+    fields["prompt"] = pieces["prompt"]
+    LAYOUTS[chosen.layout](fields, pieces, seed)
+    for name in [name for name, value in fields.items() if value is None]:
+        del fields[name]
+
+
+def _decided(columns: Mapping[str, Mapping[str, str]], row: Mapping[str, Any]) -> str | None:
+    for column, values in columns.items():
+        if row.get(column) not in (None, ""):
+            value = str(row[column])
+            return next((said for pattern, said in values.items() if fnmatchcase(value, pattern)), None)
+    return None
+
+
+def _plain(fields: dict[str, Any], pieces: dict[str, Any], seed: int) -> None:
+    """The prompt as it is."""
+
+
+def _with_context(fields: dict[str, Any], pieces: dict[str, Any], seed: int) -> None:
+    if pieces.get("context"):
+        texts = {name: _text(pieces, name) for name in ("context", "prompt")}
+        fields["prompt"] = fill(_template("context"), **texts)
+
+
+def _choices(fields: dict[str, Any], pieces: dict[str, Any], seed: int) -> None:
+    options = [_text(pieces, name) for name in ("right", "wrong_1", "wrong_2", "wrong_3")]
+    question = _text(pieces, "prompt")
+    order = list(range(len(options)))
+    random.Random(content_id([seed, question])).shuffle(order)  # noqa: S311  to be repeated, not to be secret
+    shown = {letter: options[place] for letter, place in zip("abcd", order, strict=True)}
+    fields["prompt"] = fill(_template("choices"), prompt=question, **shown)
+    fields["reference_answer"] = "ABCD"[order.index(0)]
+
+
+def _program(fields: dict[str, Any], pieces: dict[str, Any], seed: int) -> None:
+    starter = pieces.get("starter")
+    wanted = _template("function" if starter else "program")
+    fields["prompt"] = fill(wanted, prompt=_text(pieces, "prompt"), starter=starter or "")
+    fields["reference_answer"] = livecodebench.tests(
+        pieces["public"], pieces.get("private"), pieces.get("metadata")
+    )
+
+
+LAYOUTS = {"plain": _plain, "context": _with_context, "choices": _choices, "program": _program}
+
+
+def _text(pieces: Mapping[str, Any], name: str) -> str:
+    value = pieces.get(name)
+    if not isinstance(value, str) or not value.strip():
+        raise BadRow("wrong_type", f"the column for {name} has no text")
+    return value.strip()
+
+
+@cache
+def _template(name: str) -> str:
+    return (files("curation") / "templates" / f"prompt_{name}.txt").read_text(encoding="utf-8").strip()
