@@ -176,7 +176,10 @@ def _start(inside: Python, program: str, stdin: str, limits: Limits, fn_name: st
             cwd="/", **as_nobody,
         )  # fmt: skip
     except OSError as fault:
-        raise EngineError(f"the sandbox cannot be started: {fault}; {HOW}. Nothing was run") from fault
+        whose = "you" if os.geteuid() else "the user nobody, which root must become for it"
+        raise EngineError(
+            f"the sandbox cannot be started as {whose}: {fault.strerror}; {HOW}. Nothing was run"
+        ) from fault
     finally:
         for handle in given:
             os.close(handle)
