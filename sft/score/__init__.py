@@ -30,6 +30,8 @@ from sft.score.suites import ANSWERED, SUITES, Judged, Outcome, Suite, SuiteScor
 
 STAGE = "score"
 JUDGES = ("rules", "overrefusal")
+PROBLEMS = 32
+"""Coding problems whose tests are in memory at once."""
 SCORES = "scores.json"
 OUTCOMES = "outcomes.jsonl"
 """One line per reply, for comparisons prompt by prompt; no text."""
@@ -114,7 +116,7 @@ def measure(
     before = len(everything) * asking.samples - asked
     console.say(f"score: {engine.name}: {asked} replies asked for, {before} there before")
     annotate.run(corpus.root, judging)
-    replies = _with_programs(_replies(corpus, trace_ids(engine.name, everything, asking)))
+    replies = _with_programs(corpus, _replies(corpus, trace_ids(engine.name, everything, asking)))
     found = {
         suite: outcomes(suite, [reply for reply in replies if reply.kind in SUITES[suite]])
         for suite in prompts
@@ -182,22 +184,34 @@ def _prompts_of(connection: Any, kinds: Sequence[str]) -> list[dict[str, Any]]:
 
 def _replies(corpus: Corpus, ids: list[str]) -> list[Judged]:
     listed = ", ".join(quoted(i) for i in ids)
-    columns = ", ".join(["prompt_id", "sample_index", "category", "attack", "kind", "answer", "reference_answer", "unsafe",
+    columns = ", ".join(["prompt_id", "sample_index", "category", "attack", "kind", "answer", "unsafe",
+                         "case when kind <> 'code' then reference_answer end as reference_answer",
                          "answer_refusal", "reasoning_refusal", "full_refusal", "partial_refusal", "extra", *RISKY_PATTERNS])  # fmt: skip
     query = f"select {columns} from candidates where trace_id in ({listed}) order by trace_id"
     return [_judged(row) for row in select(connect(corpus), query).to_pylist()]
 
 
-def _with_programs(replies: list[Judged]) -> list[Judged]:
-    coded = [
-        place for place, reply in enumerate(replies) if reply.kind == "code" and reply.think_state in ANSWERED
-    ]
-    if coded:
-        console.say(f"score: running the programs of {len(coded)} replies")
-    pairs = [(replies[place].answer, replies[place].reference_answer) for place in coded]
-    for place, verdict in zip(coded, judge(pairs), strict=True):
-        replies[place] = replies[place]._replace(program=verdict)
+def _with_programs(corpus: Corpus, replies: list[Judged]) -> list[Judged]:
+    places: dict[str, list[int]] = {}
+    for place, reply in enumerate(replies):
+        if reply.kind == "code" and reply.think_state in ANSWERED:
+            places.setdefault(reply.prompt_id, []).append(place)
+    # the tests of one problem may take 50 MB
+    for start in range(0, len(places), PROBLEMS):
+        console.say(f"score: running programs for {len(places) - start} coding problems")
+        ids = list(places)[start : start + PROBLEMS]
+        tests = _tests(corpus, ids)
+        asked = [place for prompt_id in ids for place in places[prompt_id]]
+        verdicts = judge([(replies[place].answer, tests[replies[place].prompt_id]) for place in asked])
+        for place, verdict in zip(asked, verdicts, strict=True):
+            replies[place] = replies[place]._replace(program=verdict)
     return replies
+
+
+def _tests(corpus: Corpus, prompt_ids: Sequence[str]) -> dict[str, str | None]:
+    listed = ", ".join(map(quoted, prompt_ids))
+    query = f"select prompt_id, reference_answer from prompts where prompt_id in ({listed})"
+    return {row["prompt_id"]: row["reference_answer"] for row in select(connect(corpus), query).to_pylist()}
 
 
 def _judged(row: dict[str, Any]) -> Judged:

@@ -227,7 +227,9 @@ def with_prompts(corpus: Corpus, prompts: dict[str, tuple[str, str]]) -> dict[An
 
 
 @pytest.mark.usefixtures("isolation")
-def test_the_reasoning_suite_runs_programs_beside_mathematics(corpus: Corpus) -> None:
+def test_the_reasoning_suite_runs_programs_beside_mathematics(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
     thought = "<think>\nAdd them.\n</think>\n\n"
     right, wrong = (thought + answer(f"print(sum(map(int, input().split())) + {more})") for more in (0, 1))
     replies = {
@@ -237,6 +239,7 @@ def test_the_reasoning_suite_runs_programs_beside_mathematics(corpus: Corpus) ->
         "Add up.": (thought + "Just add.", "stop"),
         "Sum.": ("<think>\nOkay, first", "length"),
     }
+    monkeypatch.setattr(stage, "PROBLEMS", 2)
     prompts = dict.fromkeys(replies, ("code", SUM)) | {"2+2?": ("math", "4")}
     asked = with_prompts(corpus, prompts)
     scored = stage.measure(Scripted(replies), corpus, asked, Asking(Sampling()), None)
