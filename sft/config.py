@@ -11,7 +11,7 @@ from curation.recipe import Recipe
 
 
 class LoraConfig(Recipe):
-    """Settings of `method: lora`, in peft's words."""
+    """Settings of `method: lora` and `qlora`, in peft's words."""
 
     r: Annotated[int, Field(ge=1)] = 16
     lora_alpha: Annotated[float, Field(gt=0)] = 32
@@ -48,7 +48,8 @@ class TrainConfig(Recipe):
     """A folder made by `curate build-mix`."""
     out: str
     """The run's folder."""
-    method: Literal["full", "lora"] = "full"
+    method: Literal["full", "lora", "qlora"] = "full"
+    """qlora: adapters over a base in 4 bits (nf4 with double quantisation), for the `qlora` extra."""
     lora: LoraConfig = LoraConfig()
     learning_rate: Annotated[float, Field(gt=0)] = 5e-6
     lr_scheduler_type: Literal["cosine", "linear", "constant"] = "cosine"
@@ -62,6 +63,14 @@ class TrainConfig(Recipe):
     """Tokens of prompt and completion together."""
     overlong: Literal["error", "drop"] = "error"
     """What to do with longer rows: stop, or leave them out with a count. They are never cut."""
+    packing: bool = False
+    """Fill sequences of `max_length` tokens with several rows each; a batch then counts sequences, not rows."""
+    padding_free: bool = False
+    """Put the rows of a batch into one sequence instead of padding them; the batches stay what they are."""
+    attn_implementation: (
+        Literal["eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention"] | None
+    ) = None
+    """How transformers computes attention; its own choice by default."""
     per_device_train_batch_size: Annotated[int, Field(ge=1)] = 4
     gradient_accumulation_steps: Annotated[int, Field(ge=1)] = 12
     """Rows per optimiser step = this x `per_device_train_batch_size` x number of devices (48 in the study)."""
@@ -75,4 +84,5 @@ class TrainConfig(Recipe):
     """Measure the loss on each part of the mix's validation split every so many steps; at the end alone by default."""
     presafe: PresafeConfig | None = None
     """Auxiliary supervision; none for plain SFT."""
-    report_to: Literal["none", "tensorboard"] = "none"
+    report_to: Literal["none", "tensorboard", "wandb", "trackio"] = "none"
+    """Where the metrics go besides metrics.jsonl; keys of a service come from its own environment variables or login."""

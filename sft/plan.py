@@ -27,6 +27,8 @@ DEVICES = {
     "rtx4090": (24, 165),
 }
 """Memory in GB and dense bf16 TFLOP/s, from the makers' data sheets."""
+BASE_BYTES = {"lora": 2, "qlora": 0.55}
+"""Bytes for each frozen number: bfloat16, or 4 bits with their scales (and the embeddings in float32, not counted)."""
 MFU = 0.4
 """Share of these that training reaches; 0.3 to 0.5 is usual."""
 Sharding = Literal["none", "zero2", "zero3"]
@@ -101,7 +103,9 @@ def estimate(
     """
     n = shape.parameters
     trained = n if config.method == "full" else adapter_parameters(shape, config.lora.r)
-    kept = 4 * n if config.method == "full" else 2 * n + 4 * trained
+    kept = 4 * n if config.method == "full" else BASE_BYTES[config.method] * n + 4 * trained
+    if config.packing:
+        rows = max(1, round(tokens / config.max_length))  # a step counts sequences, nearly full
     moved = 12 * trained  # gradients and two moments
     states = kept / (devices if sharding == "zero3" else 1) + moved / (1 if sharding == "none" else devices)
     longest = config.per_device_train_batch_size * config.max_length
@@ -153,7 +157,7 @@ def show(found: Estimate, device: str, devices: int, sharding: Sharding) -> None
     console.result(f"work            {found.steps} steps, {found.tokens / 1e6:.1f} million tokens")
     console.result(f"time            {found.hours:.2f} hours at {MFU:.0%} of the device's peak")
     if found.gb > 0.9 * memory:
-        console.say("it does not fit: more devices with --sharding zero3, method: lora, gradient_checkpointing: true, a smaller batch "
+        console.say("it does not fit: more devices with --sharding zero3, method: lora or qlora, gradient_checkpointing: true, a smaller batch "
                     "with more accumulation, or a smaller max_length")  # fmt: skip
 
 

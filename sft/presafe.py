@@ -21,7 +21,7 @@ from sft.render import IGNORED
 HEAD = "safety_head.safetensors"
 SETTINGS = "safety_head.json"
 COLUMN = "refused"
-"""Column of the training rows with the teacher's decision; NaN where there is none."""
+"""Column with the teacher's decision on each row of a sequence; NaN where there is none."""
 
 
 def targets(prompt_ids: Sequence[str], decisions: dict[str, float], settings: PresafeConfig) -> list[float]:
@@ -81,21 +81,33 @@ class Listener:
         self._hook.remove()
 
 
-def pool(states: torch.Tensor, labels: torch.Tensor, mask: torch.Tensor, position: str) -> torch.Tensor:
-    """One state per row: that of the last prompt token, or the mean over the prompt.
+def pool(
+    states: torch.Tensor,
+    labels: torch.Tensor,
+    mask: torch.Tensor | None,
+    position: str,
+    numbers: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """One state per training row, in order: that of its last prompt token, or the mean over its prompt.
 
     Args:
-        states: (rows, tokens, width).
-        labels: (rows, tokens), IGNORED on the prompt and on padding, on whichever side that is.
-        mask: (rows, tokens), 1 where there is a token.
+        states: (sequences, tokens, width).
+        labels: (sequences, tokens), IGNORED on prompts and on padding, on whichever side that is.
+        mask: (sequences, tokens), 1 where there is a token; None where there is no padding.
         position: "last" or "mean".
+        numbers: (sequences, tokens), which row a token belongs to; None where every sequence is one row.
     """
-    first = (labels != IGNORED).int().argmax(1)
+    learned = labels != IGNORED
+    before = torch.nn.functional.pad(learned, (1, 0))[:, :-1]
+    sequence, first = (learned & ~before).nonzero(as_tuple=True)
     if position == "last":
-        return states[torch.arange(len(states), device=states.device), first - 1]
-    places = torch.arange(labels.shape[1], device=labels.device)
-    prompt = ((places[None] < first[:, None]) & (mask > 0)).to(states.dtype)[..., None]
-    return (states * prompt).sum(1) / prompt.sum(1)
+        return states[sequence, first - 1]
+    if numbers is None:
+        numbers = torch.arange(len(labels), device=labels.device)[:, None].expand_as(labels)
+    prompt = ~learned if mask is None else ~learned & (mask > 0)
+    rows = torch.arange(len(sequence), device=labels.device)[:, None, None]
+    share = ((numbers == rows) & prompt).flatten(1).to(states.dtype)
+    return share @ states.flatten(0, 1) / share.sum(1, keepdim=True)
 
 
 class WithDecisions:
@@ -105,7 +117,7 @@ class WithDecisions:
         self._inner = inner
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
-        refused = [row[COLUMN] for row in rows]
+        refused = [decision for row in rows for decision in row[COLUMN]]
         batch: dict[str, Any] = self._inner([{k: v for k, v in row.items() if k != COLUMN} for row in rows])
         return {**batch, COLUMN: torch.tensor(refused, dtype=torch.float32)}
 
@@ -164,7 +176,11 @@ class AuxiliaryHead:
         self._listener.states = None
         found = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)  # type: ignore[misc]
         states = pool(
-            self._listener.take(), inputs["labels"], inputs["attention_mask"], self._presafe.position
+            self._listener.take(),
+            inputs["labels"],
+            inputs.get("attention_mask"),
+            self._presafe.position,
+            inputs.get("seq_idx"),
         )
         auxiliary = self._auxiliary(states.detach() if self._presafe.detach else states, refused)
         # The trainer's loss is a share of the whole step's when tokens are counted over it, else a mean that it divides later.

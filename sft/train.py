@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from curation import console, decisions
-from curation.engines.weights import Weights, fingerprint, load_model, load_tokenizer, locate
+from curation.engines.weights import Weights, fingerprint, load_tokenizer, locate
 from curation.recipe import load_recipe
 from curation.store import disk_error, hash_files, make_folder, write_file
 from curation.versions import versions
 from schemas.errors import CorpusError, MissingExtraError, RecipeError
 from schemas.ids import content_id
 from schemas.manifest import Counts, InputFile, Manifest
+from sft import loading
 from sft.check import CLAIMS, Proof, demand, prove
 from sft.config import PresafeConfig, TrainConfig
 from sft.mix import TrainingMix, read_mix
@@ -82,10 +83,7 @@ def _train(
 
     out = Path(config.out)
     refused = _refused(config.presafe, proof) if config.presafe else None
-    # Full training keeps its weights in float32 under bf16 autocast: at a learning rate of 5e-6 most updates are
-    # smaller than a bfloat16 step and would be lost. A frozen base needs no such care.
-    low = "bfloat16" if config.bf16 else "float32"
-    model = load_model(weights, low if config.method == "lora" else "float32")
+    model = loading.load(config, weights)
     trainer = trl_home.build(config, model, tokenizer, proof.rendered, out, refused, _by_part(held_out))
     checkpoint = trl_home.last_checkpoint(out)
     _announce(config, proof, trainer.args.world_size, checkpoint)
@@ -102,7 +100,7 @@ def _train(
         trained_parameters=trl_home.trained_parameters(trainer),
     )
     if trainer.is_world_process_zero():
-        _finish(config, trainer, tokenizer, manifest, low if config.bf16 else None)
+        _finish(config, trainer, tokenizer, manifest, loading.low(config) if config.bf16 else None)
     trainer.accelerator.wait_for_everyone()
     return manifest
 
@@ -191,7 +189,8 @@ def _differences(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
 def _announce(config: TrainConfig, proof: Proof, devices: int, checkpoint: Path | None) -> None:
     batch = config.per_device_train_batch_size * config.gradient_accumulation_steps * devices
     dropped = f", {len(proof.overlong)} left out as too long" if proof.overlong else ""
-    console.say(f"sft: {len(proof.rendered)} rows proven{dropped}; {batch} rows per step")
+    unit = "packed sequences" if config.packing else "rows"
+    console.say(f"sft: {len(proof.rendered)} rows proven{dropped}; {batch} {unit} per step")
     if checkpoint:
         console.say(f"sft: going on from {checkpoint.name}")
 

@@ -15,14 +15,17 @@ import datasets
 import torch
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback
 from transformers.integrations.integration_utils import TensorBoardCallback
+from trl.data_utils import pack_dataset
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
 from curation.console import Advance
-from schemas.errors import TrainingError
+from schemas.errors import RecipeError, TrainingError
 from sft.config import TrainConfig
+from sft.packing import demand_apart
 from sft.presafe import COLUMN, AuxiliaryHead
 from sft.render import Rendered
+from sft.tracking import Tracker
 
 CHECKPOINTS = "checkpoints"
 SIGNIFICANT = 6
@@ -58,18 +61,27 @@ def build(
         validation: proven rows of each part that are measured on and never trained on.
     """
     unknown = [float("nan")] if refused is not None else None
+    rows_to_train = _dataset(rows, refused)
+    if config.packing:
+        rows_to_train = _packed(rows_to_train, config.max_length)
+    if config.method == "qlora":
+        model = _ready_for_adapters(model, config.gradient_checkpointing)
     trainer = (PresafeTrainer if config.presafe else SFTTrainer)(
         model=model,
         args=_arguments(config, out / CHECKPOINTS, bool(validation)),
-        train_dataset=_dataset(rows, refused),
+        train_dataset=rows_to_train,
         eval_dataset={
             part: _dataset(held_out, unknown and unknown * len(held_out))
             for part, held_out in (validation or {}).items()
         }
         or None,
         processing_class=tokenizer,
-        peft_config=_adapter(config) if config.method == "lora" else None,
+        peft_config=None if config.method == "full" else _adapter(config),
     )
+    if config.method == "qlora":
+        _adapters_in_float32(trainer)
+    if config.packing or config.padding_free:
+        demand_apart(trainer.model, config.bf16)
     if config.presafe and isinstance(trainer, PresafeTrainer):
         trainer.supervise(config.presafe)
     for callback in (PrinterCallback, ProgressCallback):  # both print on stdout, which belongs to results
@@ -79,6 +91,8 @@ def build(
 
         board: Any = TensorBoardCallback
         trainer.add_callback(board(SummaryWriter(str(out / "tensorboard"))))
+    elif config.report_to != "none":
+        trainer.add_callback(Tracker(config))
     return trainer
 
 
@@ -88,8 +102,24 @@ def _dataset(rows: Sequence[Rendered], refused: Sequence[float] | None) -> datas
         "labels": [row.labels for row in rows],
     }
     if refused is not None:
-        columns[COLUMN] = list(refused)
+        columns[COLUMN] = [[value] for value in refused]
     return datasets.Dataset.from_dict(columns)
+
+
+def _packed(rows: datasets.Dataset, length: int) -> datasets.Dataset:
+    """Rows together in sequences of at most `length` tokens, by TRL's best fit; its column seq_lengths keeps their bounds."""
+    numbered: dict[str, list[Any]] = {
+        "row": [[number] * len(ids) for number, ids in enumerate(rows["input_ids"])]
+    }
+    datasets.disable_progress_bars()
+    sequences = pack_dataset(datasets.Dataset.from_dict(numbered), length, "bfd", {"batch_size": len(rows)})
+    groups = [list(dict.fromkeys(numbers)) for numbers in sequences["row"]]
+    columns = rows.to_dict()
+    found = {
+        name: [[item for number in group for item in of_rows[number]] for group in groups]
+        for name, of_rows in columns.items()
+    }
+    return datasets.Dataset.from_dict({**found, "seq_lengths": sequences["seq_lengths"]})
 
 
 def last_checkpoint(out: Path) -> Path | None:
@@ -180,7 +210,9 @@ def _arguments(config: TrainConfig, folder: Path, measures: bool) -> SFTConfig:
         **{name: getattr(config, name) for name in same_name},
         report_to="none",  # ours are added by hand: the trainer's own would write into the checkpoints
         max_steps=config.max_steps or -1,
-        max_length=None,
+        max_length=None,  # rows are whole and short enough already
+        packing=config.packing,
+        padding_free=config.padding_free or config.packing,
         dataset_kwargs={"skip_prepare_dataset": True},
         save_strategy="steps",
         eval_strategy="steps" if measures and config.eval_steps else "no",
@@ -197,6 +229,28 @@ def _adapter(config: TrainConfig) -> Any:
     from peft import LoraConfig
 
     return LoraConfig(task_type="CAUSAL_LM", **config.lora.model_dump())
+
+
+def _ready_for_adapters(model: Any, gradient_checkpointing: bool) -> Any:
+    from peft import prepare_model_for_kbit_training
+
+    return prepare_model_for_kbit_training(model, use_gradient_checkpointing=gradient_checkpointing)
+
+
+def _adapters_in_float32(trainer: SFTTrainer) -> None:
+    """Undo TRL's rounding of adapters to bfloat16 under QLoRA, which loses the small updates at the end of a schedule.
+
+    Raises:
+        RecipeError: under FSDP and DeepSpeed, which have not been tried with a base in 4 bits.
+    """
+    if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
+        raise RecipeError(
+            "method: qlora: trains on one device or under DDP; choose another accelerate config, or method: lora"
+        )
+    model: Any = trainer.model
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
 
 
 def _line(entry: dict[str, Any]) -> str:

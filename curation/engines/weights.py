@@ -64,12 +64,13 @@ def load_tokenizer(weights: Weights) -> Any:
         ) from error
 
 
-def load_model(weights: Weights, dtype: str) -> Any:
+def load_model(weights: Weights, dtype: str, **how: Any) -> Any:
     """The causal language model, with its adapter where it has one.
 
     Args:
         weights: what `locate` found.
         dtype: "float32", "bfloat16" or "auto" (as it was saved).
+        how: more for transformers' from_pretrained, such as attn_implementation.
 
     Raises:
         EngineError: if it cannot be loaded, or wants to run code of its own.
@@ -78,9 +79,9 @@ def load_model(weights: Weights, dtype: str) -> Any:
     base = locate(weights.adapter_base) if weights.adapter_base else weights
     try:
         model = transformers.AutoModelForCausalLM.from_pretrained(
-            str(base.folder), dtype=dtype, trust_remote_code=False, use_safetensors=True
+            str(base.folder), dtype=dtype, trust_remote_code=False, use_safetensors=True, **how
         )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, ImportError) as error:
         raise EngineError(f"{base.folder}: the model cannot be loaded ({_first_line(error)})") from error
     if weights.adapter_base:
         from peft import PeftModel

@@ -40,6 +40,20 @@ def test_lora_fits_where_full_training_does_not() -> None:
     assert lora.states_gb < 16 and fits(lora, "a100-80") and 20e6 < lora.trained < 60e6
 
 
+def test_qlora_fits_32b_on_one_device_and_packing_counts_sequences() -> None:
+    big = Shape(32_763_876_352, 5120, 64, 152_064)
+    assert fits(
+        estimate(big, settings(method="qlora", per_device_train_batch_size=1), 1100, 900_000, 1, 989, "none"),
+        "h100",
+    )
+    assert not fits(
+        estimate(big, settings(method="lora", per_device_train_batch_size=4), 1100, 900_000, 1, 989, "none"),
+        "h100",
+    )
+    packed = estimate(QWEN7B, settings(packing=True), 9600, 9600 * 1024, 1, 989, "none")
+    assert packed.steps == 50 and packed.tokens == 9600 * 1024
+
+
 def test_the_adapters_size_is_about_pefts(models: dict[str, Path], tmp_path: Path) -> None:
     from peft import LoraConfig, get_peft_model
 

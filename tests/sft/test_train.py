@@ -248,7 +248,7 @@ def test_a_folder_of_something_else_is_never_trained_into(
 
 def test_reports_every_fault_of_a_config_with_its_line(tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
-    path.write_text("model: m\nmix: x\nout: o\nlearning_rate: fast\nmethod: qlora\nepochs: 3\n")
+    path.write_text("model: m\nmix: x\nout: o\nlearning_rate: fast\nmethod: dora\nepochs: 3\n")
     with pytest.raises(RecipeError) as error:
         run(path)
     message = str(error.value)
@@ -259,7 +259,14 @@ def test_reports_every_fault_of_a_config_with_its_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "devices"),
-    [("study-full", 1), ("study-lora", 1), ("study-8b", 8), ("study-14b", 8), ("study-32b", 8)],
+    [
+        ("study-full", 1),
+        ("study-lora", 1),
+        ("study-qlora", 1),
+        ("study-8b", 8),
+        ("study-14b", 8),
+        ("study-32b", 8),
+    ],
 )
 def test_the_shipped_configs_are_the_studys_settings(name: str, devices: int) -> None:
     from importlib.resources import files

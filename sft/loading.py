@@ -1,0 +1,55 @@
+"""How the model that is to be trained is loaded: how precise its weights are, and in how many bits.
+
+Full training keeps its weights in float32 under bf16 autocast: at a learning rate of 5e-6 most updates are smaller than a
+bfloat16 step and would be lost. A frozen base needs no such care; QLoRA (arXiv 2305.14314) keeps it in 4 bits.
+"""
+
+import os
+from importlib.util import find_spec
+from typing import Any
+
+from curation.engines.weights import Weights, load_model
+from schemas.errors import MissingExtraError
+from sft.config import TrainConfig
+
+
+def load(config: TrainConfig, weights: Weights) -> Any:
+    """The model as `config.method` trains it.
+
+    Raises:
+        EngineError: if it cannot be loaded.
+        MissingExtraError: for QLoRA without bitsandbytes.
+    """
+    how: dict[str, Any] = (
+        {"attn_implementation": config.attn_implementation} if config.attn_implementation else {}
+    )
+    if config.method == "qlora":
+        how |= four_bits()
+    return load_model(weights, "float32" if config.method == "full" else low(config), **how)
+
+
+def low(config: TrainConfig) -> str:
+    """The dtype of weights that do not move, and of what is saved."""
+    return "bfloat16" if config.bf16 else "float32"
+
+
+def four_bits() -> dict[str, Any]:
+    """What transformers is told for QLoRA: nf4, double quantisation, arithmetic in bfloat16.
+
+    Raises:
+        MissingExtraError: without bitsandbytes.
+    """
+    if find_spec("bitsandbytes") is None:
+        raise MissingExtraError("bitsandbytes", "qlora")
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    settings: Any = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
+    # a quantised model cannot be moved between devices afterwards, so each process loads it where it trains
+    device = int(os.environ.get("LOCAL_RANK", "0")) if torch.accelerator.is_available() else "cpu"
+    return {"quantization_config": settings, "device_map": {"": device}}

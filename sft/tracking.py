@@ -1,0 +1,62 @@
+"""Metrics to Weights & Biases or trackio, two libraries of one interface; TensorBoard has its own callback.
+
+Not transformers' callbacks: those send the training arguments with this machine's paths. What is sent here is what a manifest may hold,
+and a resumed run goes on in its own record. Keys stay in the libraries' own environment variables or login.
+"""
+
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
+
+from schemas.errors import MissingExtraError, TrainingError
+from schemas.ids import content_id
+from sft.config import TrainConfig
+
+PROJECT = "lrm-curate"
+
+
+class Tracker(TrainerCallback):
+    """Sends every logged step."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        """Raises MissingExtraError if the library is not there."""
+        if find_spec(config.report_to) is None:
+            raise MissingExtraError(config.report_to, config.report_to)
+        self._config = config
+        self._library: Any = None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if not state.is_world_process_zero:
+            return
+        name = self._config.report_to
+        self._library = import_module(name)
+        try:
+            self._library.init(**_beginning(self._config))
+        except Exception as error:  # each library has its own, and so have their clients
+            raise TrainingError(
+                f"report_to: {name}: it does not start ({error}); log in, set WANDB_MODE=offline for wandb, or set report_to to none"
+            ) from error
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        if self._library:
+            self._library.log(dict(logs or {}), step=state.global_step)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self._library:
+            self._library.finish()
+            self._library = None  # the last evaluation is logged after the end, and stands in metrics.jsonl
+
+
+def _beginning(config: TrainConfig) -> dict[str, Any]:
+    folder = Path(config.out).resolve()
+    named = {"model": Path(config.model).name, "mix": Path(config.mix).name}
+    settings = config.model_dump(mode="json", exclude={"out", "presafe"}) | named
+    if config.presafe:
+        settings["presafe"] = config.presafe.model_dump(mode="json", exclude={"decisions"})
+    beginning = {"project": PROJECT, "name": folder.name, "config": settings, "resume": "allow"}
+    if config.report_to == "wandb":
+        beginning |= {"id": content_id([str(folder), settings])[:16], "dir": str(folder)}
+    return beginning
