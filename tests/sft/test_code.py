@@ -15,7 +15,7 @@ from sft.score.asking import Asking
 from sft.score.code import Verdict, judge, judge_one, program_of, same_text, same_value
 from sft.score.sandbox import MIB, Limits
 
-QUICK = Limits(cpu_seconds=1, wall_seconds=5, memory=256 * MIB)
+QUICK = Limits(cpu_seconds=1, wall_seconds=20, memory=256 * MIB)
 
 
 @pytest.fixture(scope="module")
