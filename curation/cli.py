@@ -104,6 +104,9 @@ def dedup(
     methods: Annotated[str, typer.Option(help="Comma-separated: exact, near, semantic.")] = "exact,near",
     threshold: Annotated[float, typer.Option(help="Share of word runs from which texts are near.")] = 0.7,
     cosine: Annotated[float, typer.Option(help="Closeness of vectors from which texts are alike.")] = 0.9,
+    ray_workers: Annotated[
+        int | None, typer.Option(help="Read and sketch on a Ray cluster, so many parts at once.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Cluster prompts, their bare queries and responses that are alike; nothing is deleted.
@@ -119,6 +122,7 @@ def dedup(
         ("methods",): methods.split(","),
         ("threshold",): threshold,
         ("cosine",): cosine,
+        ("ray_workers",): ray_workers,
     }
     _report(stage.run(corpus, from_options(stage.DedupRecipe, None, options)), json)
 
@@ -250,6 +254,24 @@ def run_app(application: typer.Typer) -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+    except Exception as error:
+        if not (named := _named(error)):
+            raise
+        print(f"error: {named}", file=sys.stderr)  # noqa: T201
+        sys.exit(1)
+
+
+def _named(error: Exception) -> object:
+    """What to say of an error that no stage could foresee: a file that vanished, memory or disk that ran out."""
+    if isinstance(error, FileNotFoundError) and error.filename:
+        from curation.store import gone
+
+        return gone(error.filename)
+    if "duckdb" in sys.modules:
+        from curation.query import trouble
+
+        return trouble(error)
+    return None
 
 
 def _report(manifest: Any, json: bool) -> None:

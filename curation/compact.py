@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import Field
 
 from curation import console
 from curation.recipe import Recipe
-from curation.store import PACKED, REPLACES, ROW_GROUP, Corpus, conform, replaced, write_tables
+from curation.store import PACKED, REPLACES, ROW_GROUP, Corpus, conform, replaced, scan_part, write_tables
 from curation.versions import versions
 from schemas.ids import canonical_json, content_id
 from schemas.manifest import Counts, Manifest
@@ -115,12 +114,11 @@ def _rows(parts: Sequence[Path], schema: pa.Schema) -> Iterator[pa.Table]:
     """The rows of some parts, a full row group at a time."""
     waiting: list[pa.Table] = []
     for part in parts:
-        with pq.ParquetFile(part) as file:
-            for batch in file.iter_batches(batch_size=ROW_GROUP):
-                waiting.append(conform(pa.Table.from_batches([batch]), schema))
-                if sum(table.num_rows for table in waiting) >= ROW_GROUP:
-                    yield pa.concat_tables(waiting)
-                    waiting = []
+        for batch in scan_part(part, batch_rows=ROW_GROUP):
+            waiting.append(conform(pa.Table.from_batches([batch]), schema))
+            if sum(table.num_rows for table in waiting) >= ROW_GROUP:
+                yield pa.concat_tables(waiting)
+                waiting = []
     if waiting:
         yield pa.concat_tables(waiting)
 

@@ -19,8 +19,8 @@ import pyarrow as pa
 
 from annotators.consensus import Ballots, Policy, Weights, by_machines, dawid_skene, measured
 from curation import candidates, memory
-from curation.store import Corpus
-from schemas.errors import RecipeError
+from curation.store import Corpus, gone
+from schemas.errors import CorpusError, RecipeError
 from schemas.patterns import RISKY_PATTERNS
 from schemas.tables import TABLES
 
@@ -127,7 +127,21 @@ def select(connection: Connection, query: str) -> pa.Table:
             raise RecipeError("only one SELECT statement is allowed here; the corpus is read-only")
         return connection.sql(query).to_arrow_table()
     except duckdb.Error as error:
-        raise RecipeError(_explain(error)) from error
+        raise trouble(error) or RecipeError(_explain(error)) from error
+
+
+def trouble(error: Exception) -> CorpusError | None:
+    """What a user can do about an error of DuckDB that is not the query's: no memory, no room, a part that is gone."""
+    if isinstance(error, duckdb.OutOfMemoryException):
+        now = os.environ.get(memory.VARIABLE, memory.DEFAULT)
+        return CorpusError(
+            f"this takes more memory than it may have; set {memory.VARIABLE} (now {now}) to more, or free some disk "
+            f"in {tempfile.gettempdir()}, where the rest is kept ({_explain(error).splitlines()[0]})"
+        )
+    if isinstance(error, duckdb.IOException):
+        missing = re.search(r"(?:pattern|open file) \"(.+?)\"", str(error))
+        return CorpusError(gone(missing[1]) if missing else _explain(error))
+    return None
 
 
 def check_condition(connection: Connection, condition: str) -> None:

@@ -75,7 +75,7 @@ def open_sources(name: str) -> list[Source]:
 
             return folder_sources(path)
         with path.open("rb") as file:
-            return [Source(path.name, (path,), _reader(path, file))]
+            return [Source(path.name, (path,), _told(path, _reader(path, file)))]
     except FileNotFoundError:
         raise DataError(
             f"{path}: no such file; check the path (data sets on the hub are named hf:NAME)"
@@ -116,6 +116,21 @@ def _reader(path: Path, file: BinaryIO) -> Callable[[], Iterator[RawRow]]:
     if separator and not text.startswith(b"{"):
         return lambda: _csv_rows(path, separator)
     return lambda: _jsonl_rows(path)
+
+
+def _told(path: Path, rows: Callable[[], Iterator[RawRow]]) -> Callable[[], Iterator[RawRow]]:
+    """The rows of a file; an error that names it if it is gone or breaks after it was found."""
+
+    def stream() -> Iterator[RawRow]:
+        try:
+            yield from rows()
+        except OSError as error:
+            why = "it was deleted" if isinstance(error, FileNotFoundError) else error.strerror
+            raise DataError(
+                f"{path}: could be opened, but not read later ({why}); put it right and run the same command again"
+            ) from error
+
+    return stream
 
 
 def _jsonl_rows(path: Path) -> Iterator[RawRow]:
@@ -197,6 +212,8 @@ def _parquet_rows(path: Path) -> Iterator[RawRow]:
     try:
         with pq.ParquetFile(path) as file:
             yield from batch_rows(file.iter_batches(batch_size=BATCH_ROWS))
+    except FileNotFoundError:
+        raise
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path}: a damaged Parquet file ({error}); fetch it again") from error
 

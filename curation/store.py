@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from schemas.errors import CorpusError
+from schemas.errors import CorpusError, DataError
 from schemas.ids import canonical_json, content_id
 from schemas.manifest import FORMAT_VERSION, Manifest
 from schemas.tables import KEYS, TABLES
@@ -149,6 +149,8 @@ class Corpus:
                 for stale in (self.root / table).glob(".tmp-*"):
                     stale.unlink()
             yield
+        except FileNotFoundError as error:
+            raise CorpusError(gone(error.filename or str(error))) from error
         except OSError as error:
             raise disk_error(self.root, error) from error
         finally:
@@ -209,8 +211,8 @@ def scan_part(
 
 
 def gone(part: Path | str) -> str:
-    """What to say of a part that was deleted while it was wanted."""
-    return f"{part}: this part was deleted while it was being read; if that was meant, run the same command again"
+    """What to say of a file that was deleted while it was wanted."""
+    return f"{part}: this file was deleted while it was wanted; if that was meant, run the same command again"
 
 
 def replaced(part: Path) -> set[str]:
@@ -253,12 +255,21 @@ def make_folder(path: Path) -> None:
 
 
 def hash_files(paths: Sequence[Path]) -> str:
-    """BLAKE2b (128 bits, hex) of the bytes of some files, one after the other."""
+    """BLAKE2b (128 bits, hex) of the bytes of some files, one after the other.
+
+    Raises:
+        DataError: if one cannot be read.
+    """
     digest = hashlib.blake2b(digest_size=16)
     for path in paths:
-        with path.open("rb") as file:
-            while block := file.read(2**20):
-                digest.update(block)
+        try:
+            with path.open("rb") as file:
+                while block := file.read(2**20):
+                    digest.update(block)
+        except OSError as error:
+            raise DataError(
+                f"{path}: cannot be read ({error.strerror}); put it right and try again"
+            ) from error
     return digest.hexdigest()
 
 

@@ -1,6 +1,7 @@
 """A full disk, and many processes at the same work at once: nothing is lost, nothing is there twice."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -106,3 +107,155 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
         [start("ingest", tmp_path / "rows.jsonl", "--corpus", tmp_path / "file" / "corpus")], expect=1
     )
     assert "choose another folder" in said and "Traceback" not in said
+
+
+RECIPE = """name: some
+max_tokens: 4096
+parts:
+  all: {where: "kind = 'harmful'", take: 50}
+"""
+PATCH = "import sys, os, time; sys.argv[0] = 'curate'\n"
+RUN = "from curation.cli import main; main()"
+
+
+def patched(code: str, *arguments: object) -> subprocess.Popen[str]:
+    """Start `curate` in a process in which something was done to the modules first."""
+    command = [sys.executable, "-c", PATCH + code + RUN, *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def stages(folder: Path) -> list[tuple[object, ...]]:
+    corpus = ("--corpus", folder / "corpus")
+    (folder / "mix.yaml").write_text(RECIPE)
+    return [
+        ("ingest", folder / "rows.jsonl", "--kind", "harmful", *corpus),
+        ("annotate", "--annotators", "rules", *corpus),
+        ("dedup", *corpus),
+        ("decontaminate", "--against", f"other={folder / 'other.jsonl'}:prompt", *corpus),
+        ("compact", *corpus),
+        ("build-mix", folder / "mix.yaml", "--out", folder / "mix", *corpus),
+    ]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file of a corpus and its mix, but for the index, whose name has the times of files in it."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and ".index" not in path.parts
+    }
+
+
+@pytest.mark.slow
+def test_a_clock_that_goes_backwards_changes_nothing(tmp_path: Path) -> None:
+    back = (  # every reading is a day before the last; files of the past look like files of the future
+        "import itertools, datetime; start = time.time(); days = itertools.count()\n"
+        "time.time = lambda: start - 86400 * next(days)\n"
+        "time.time_ns = lambda: int(time.time() * 10**9)\n"
+    )
+    for name, code in (("as-usual", ""), ("backwards", back)):
+        folder = tmp_path / name
+        folder.mkdir()
+        write_rows(folder / "rows.jsonl", 300)
+        write_rows(folder / "other.jsonl", 20, seed=9)
+        for number, arguments in enumerate(stages(folder)):
+            finish([patched(code, *arguments)])
+            if code:
+                for path in (folder / "corpus").rglob("*"):
+                    os.utime(path, (2e9 - 1e6 * number,) * 2)
+    assert contents(tmp_path / "as-usual") == contents(tmp_path / "backwards")
+
+
+@pytest.mark.slow
+def test_the_index_just_made_is_kept_though_the_others_are_of_the_future(tmp_path: Path) -> None:
+    write_rows(tmp_path / "rows.jsonl", 300)
+    finish([start(*stages(tmp_path)[0])])
+    corpus = Corpus(tmp_path / "corpus")
+    for number in range(5):
+        write_rows(tmp_path / "rows.jsonl", 10, seed=number + 50)
+        finish([start(*arguments) for arguments in stages(tmp_path)[:1]])
+        shutil.rmtree(tmp_path / "mix", ignore_errors=True)
+        finish([start(*stages(tmp_path)[-1])])
+        for index in (corpus.root / ".index").iterdir():
+            os.utime(index, (4e9 - number, 4e9 - number))
+    assert len(list((corpus.root / ".index").iterdir())) == 3
+
+
+@pytest.mark.parametrize("stage", range(1, 6))
+def test_a_part_deleted_while_a_stage_reads_is_named(tmp_path: Path, stage: int) -> None:
+    write_rows(tmp_path / "rows.jsonl", 300)
+    write_rows(tmp_path / "other.jsonl", 20, seed=9)
+    finish([start(*stages(tmp_path)[0])])
+    write_rows(tmp_path / "rows.jsonl", 300, seed=1)
+    finish([start(*stages(tmp_path)[0])])
+    lost = Corpus(tmp_path / "corpus").parts("traces")[-1]
+    vanishing = (
+        "from curation.store import Corpus; listed = Corpus.parts\n"
+        "def parts(self, table, among=None):\n"
+        "    found = listed(self, table, among)\n"
+        "    calls.append(table)\n"
+        "    if table == 'traces' and calls.count(table) > ('compact' in sys.argv):\n"
+        "        [part.unlink(missing_ok=True) for part in found[1:]]\n"
+        "    return found\n"
+        "calls = []; Corpus.parts = parts\n"
+    )
+    (said,) = finish([patched(vanishing, *stages(tmp_path)[stage])], expect=1)
+    assert lost.name in said and "deleted while it was wanted" in said and "Traceback" not in said
+
+
+@pytest.mark.parametrize("when", ["make_plans", "hash_files"])
+def test_an_input_deleted_after_it_was_found_is_named(tmp_path: Path, when: str) -> None:
+    write_rows(tmp_path / "rows.jsonl", 300)
+    vanishing = (
+        f"from curation import ingest; old = ingest.{when}\n"
+        "def vanishing(files, *more):\n"
+        f"    {'plans = old(files, *more)' if when == 'make_plans' else ''}\n"
+        "    os.path.exists(sys.argv[2]) and os.unlink(sys.argv[2])\n"
+        f"    return {'plans' if when == 'make_plans' else 'old(files, *more)'}\n"
+        f"ingest.{when} = vanishing\n"
+    )
+    (said,) = finish([patched(vanishing, *stages(tmp_path)[0])], expect=1)
+    assert "rows.jsonl" in said and ("deleted" in said or "cannot be read" in said)
+    assert "Traceback" not in said
+
+
+@pytest.mark.slow
+def test_several_processes_build_one_mix_and_pack_while_others_read(tmp_path: Path) -> None:
+    write_rows(tmp_path / "rows.jsonl", 2_000)
+    for arguments in stages(tmp_path)[:2]:
+        finish([start(*arguments)])
+    build = stages(tmp_path)[-1]
+    finish([start(*build), start("compact", "--corpus", tmp_path / "corpus"), start(*build), start(*build)])
+    manifest = (tmp_path / "mix" / "manifest.json").read_bytes()
+    shutil.rmtree(tmp_path / "mix")
+    finish([start(*build)])
+    assert (tmp_path / "mix" / "manifest.json").read_bytes() == manifest
+
+
+@pytest.mark.slow
+def test_three_processes_that_import_the_same_reviews_keep_each_once(tmp_path: Path) -> None:
+    write_rows(tmp_path / "rows.jsonl", 60)
+    for arguments in stages(tmp_path)[:2]:
+        finish([start(*arguments)])
+    corpus = ("--corpus", tmp_path / "corpus")
+    finish([start("review", "export", tmp_path / "out.jsonl", "--round", "r", *corpus) for _ in range(3)])
+    tasks = [json.loads(line)["trace_id"] for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    moment = "2026-01-01T00:00:00+00:00"
+    given = [{"trace_id": i, "reviewer": "ann", "patterns": ["none"], "verdict": "good", "updated_at": moment} for i in tasks]  # fmt: skip
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in given))
+    finish([start("review", "import", tmp_path / "in.jsonl", "--round", "r", *corpus) for _ in range(3)])
+    found = Corpus(tmp_path / "corpus")
+    assert sum(1 for row in found.scan("reviews") for _ in row["trace_id"]) == len(found.keys("reviews")) == len(tasks)  # fmt: skip
+    n, distinct = count(tmp_path / "corpus", "annotations")
+    assert n == distinct == 600 + 5 * len(tasks)
+
+
+def test_a_query_without_enough_memory_says_what_to_raise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_rows(tmp_path / "rows.jsonl", 50)
+    finish([start(*stages(tmp_path)[0])])
+    monkeypatch.setenv("CURATE_MEMORY", "200MB")
+    query = "select list(a.range) from range(100000000) a"
+    (said,) = finish([start("sql", query, "--corpus", tmp_path / "corpus")], expect=1)
+    assert "set CURATE_MEMORY (now 200MB) to more" in said and "Traceback" not in said

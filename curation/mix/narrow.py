@@ -90,9 +90,9 @@ def _write(connection: Connection, query: str, path: Path) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-    for old in sorted(path.parent.glob("candidates-*.parquet"), key=lambda found: found.stat().st_mtime)[
-        :-KEPT
-    ]:
+    # Never the one just written: after the clock was set back, it would be the oldest.
+    others = [found for found in path.parent.glob("candidates-*.parquet") if found != path]
+    for old in sorted(others, key=lambda found: found.stat().st_mtime)[: -(KEPT - 1)]:
         old.unlink(missing_ok=True)
 
 

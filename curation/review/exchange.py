@@ -5,7 +5,7 @@ twice changes nothing: a review counts as new when what it says is new.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -87,15 +87,11 @@ def run(corpus_dir: Path, name: str, file: Path) -> Imported:
     corpus = Corpus(corpus_dir)
     found = rounds.open_round(corpus, name)
     texts = ledger.texts(corpus, [task.trace_id for task in found.tasks])
-    latest = {
-        (review.trace_id, review.reviewer): review
-        for review in sorted(ledger.load(corpus), key=lambda review: review.updated_at)
-        if review.round == name
-    }
+    latest = ledger.latest(corpus, name)
     counts, arrived, faults = Counts(), [], []
     for number, text in _lines(file):
         try:
-            found_here = read_line(text, name, texts)
+            found_here = read_line(text, name, texts, latest)
         except ValueError as error:
             counts.rows += 1
             counts.add("quarantined", "unreadable review")
@@ -119,8 +115,16 @@ def run(corpus_dir: Path, name: str, file: Path) -> Imported:
     return Imported(manifest, *added)
 
 
-def read_line(text: str, round: str, texts: dict[str, dict[str, str]]) -> list[Review]:
+def read_line(
+    text: str, round: str, texts: dict[str, dict[str, str]], latest: Mapping[tuple[str, str], Review]
+) -> list[Review]:
     """The reviews in a line: one, or those in the `reviews` of an exported line.
+
+    Args:
+        text: the line.
+        round: its round.
+        texts: of the round's traces.
+        latest: what is known by trace and reviewer; a review without a time of its own follows it.
 
     Raises:
         ValueError: if one is unreadable, or is about a trace that is not in `texts`, or marks words outside of it.
@@ -129,10 +133,15 @@ def read_line(text: str, round: str, texts: dict[str, dict[str, str]]) -> list[R
     if not isinstance(line, dict):
         raise ValueError("not a JSON object")
     given = line.get("reviews", [line])
-    return [_read(ReviewLine.model_validate(review), round, texts) for review in given]
+    return [_read(ReviewLine.model_validate(review), round, texts, latest) for review in given]
 
 
-def _read(line: ReviewLine, round: str, texts: dict[str, dict[str, str]]) -> Review:
+def _read(
+    line: ReviewLine,
+    round: str,
+    texts: dict[str, dict[str, str]],
+    latest: Mapping[tuple[str, str], Review],
+) -> Review:
     if line.trace_id not in texts:
         raise ValueError(f"trace {line.trace_id!r} is not in this round")
     for mark in line.spans:
@@ -142,12 +151,14 @@ def _read(line: ReviewLine, round: str, texts: dict[str, dict[str, str]]) -> Rev
                 f"marked words [{mark.start}, {mark.end}) are outside of the {mark.field} ({length} characters)"
             )
     moment = line.updated_at or datetime.now(UTC)
-    return reviews.checked(
+    reviewer = reviewer_name(line.reviewer)
+    review = reviews.checked(
         Review(
-            round, line.trace_id, reviewer_name(line.reviewer), moment.isoformat(), line.status, line.verdict,
+            round, line.trace_id, reviewer, moment.isoformat(), line.status, line.verdict,
             tuple(line.patterns), tuple(Mark(**mark.model_dump()) for mark in line.spans), line.comment or None,
         )
     )  # fmt: skip
+    return review if line.updated_at else reviews.after(review, latest.get((line.trace_id, reviewer)))
 
 
 def _export_line(row: dict[str, Any], given: list[Review]) -> dict[str, Any]:

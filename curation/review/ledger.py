@@ -37,6 +37,12 @@ def add(corpus: Corpus, arrived: Sequence[Review]) -> tuple[int, int]:
     return len(new), len(missing)
 
 
+def latest(corpus: Corpus, round: str) -> dict[tuple[str, str], Review]:
+    """The last version of every review of a round, by trace and reviewer."""
+    versions = sorted(load(corpus), key=lambda review: review.updated_at)
+    return {(review.trace_id, review.reviewer): review for review in versions if review.round == round}
+
+
 def quarantine(corpus: Corpus, stage: str, source: str, faults: Sequence[tuple[int, str, str]]) -> None:
     """Set bad reviews aside: (line or position, reason, detail) each."""
     rows = [

@@ -8,6 +8,7 @@ ones only. A review that is edited makes a new version of its author's annotatio
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 from typing import Any, Literal, NamedTuple
 
 from curation.review import questions
@@ -60,6 +61,14 @@ class Review(NamedTuple):
     def contradicts_itself(self) -> bool:
         """Whether there are marks that do not count, or ticks beside "none"."""
         return self.evidence != self.spans or {questions.NONE} < set(self.patterns)
+
+
+def after(review: Review, known: Review | None) -> Review:
+    """A review that follows a known one, dated after it: a clock may have been set back in between."""
+    if known is None or review.updated_at > known.updated_at:
+        return review
+    moment = datetime.fromisoformat(known.updated_at) + timedelta(microseconds=1)
+    return review._replace(updated_at=moment.isoformat())
 
 
 def from_response(

@@ -135,3 +135,16 @@ def test_a_file_that_is_no_text_and_a_round_that_is_not_there_are_told(exported,
         exchange.run(corpus.root, "r", tmp_path / "in.bin")
     with pytest.raises(CorpusError, match='no review round "s"'):
         exchange.run(corpus.root, "s", tmp_path / "in.bin")
+
+
+def test_a_review_without_a_time_follows_the_known_one_though_the_clock_was_set_back(
+    exported, tmp_path: Path
+) -> None:
+    root = exported[0].root
+    exchange.run(root, "r", write(tmp_path / "a.jsonl", review(updated_at="2999-01-01T00:00:00Z")))
+    exchange.run(root, "r", write(tmp_path / "b.jsonl", review(patterns=["none"])))
+    exchange.run(root, "r", write(tmp_path / "b.jsonl", review(patterns=["none"])))
+    rows = connect(exported[0]).sql("from reviews order by updated_at").to_arrow_table().to_pylist()
+    assert [row["patterns"] for row in rows] == [[WEAK], ["none"]]
+    label = "select label from verdicts where trace_id = 't0' and pattern = 'weak_vacillation'"
+    assert connect(exported[0]).execute(label).fetchall() == [(False,)]
