@@ -34,7 +34,7 @@ ENVIRONMENT = {
     "PYTHONDONTWRITEBYTECODE": "1", "PYTHONNOUSERSITE": "1",
 }  # fmt: skip
 """All of it. The order of sets is fixed: a program is right or wrong, not now and then."""
-HOW = "install bubblewrap 0.8 or newer (Debian, Ubuntu: apt-get install bubblewrap) where user namespaces are allowed"
+HOW = "install bubblewrap 0.7 or newer (Debian, Ubuntu: apt-get install bubblewrap) where user namespaces are allowed"
 Ending = Literal["ended", "time limit", "memory", "output limit", "runtime error"]
 
 
@@ -127,7 +127,7 @@ def _bubblewrap() -> str:
 
 def _arguments(inside: Python, size: int) -> list[str]:
     # no /proc, no /sys, no shell; /dev/null alone, because bubblewrap's own /dev has a /dev/shm without a limit
-    listed = ["--unshare-all", "--unshare-user", "--disable-userns", "--cap-drop", "ALL", "--die-with-parent", "--new-session"]  # fmt: skip
+    listed = ["--unshare-all", "--unshare-user", "--cap-drop", "ALL", "--die-with-parent", "--new-session"]  # fmt: skip
     listed += ["--hostname", "sandbox", "--clearenv"]
     for name, value in ENVIRONMENT.items():
         listed += ["--setenv", name, value]

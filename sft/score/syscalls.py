@@ -12,9 +12,10 @@ from schemas.errors import EngineError
 
 
 class Machine(NamedTuple):
-    """How the kernel names an architecture, and the numbers of REFUSED there."""
+    """How the kernel names an architecture, and its numbers of clone and of REFUSED."""
 
     audit: int
+    clone: int
     numbers: tuple[int, ...]
 
 
@@ -25,22 +26,24 @@ REFUSED = (
 )  # fmt: skip
 MACHINES = {
     "x86_64": Machine(
-        0xC000003E,
-        (41, 29, 68, 64, 240, 319, 447, 101, 310, 311, 248, 249, 250, 272, 308, 298, 321, 323, 425),
+        0xC000003E, 56, (41, 29, 68, 64, 240, 319, 447, 101, 310, 311, 248, 249, 250, 272, 308, 298, 321, 323, 425)
     ),
     "aarch64": Machine(
-        0xC00000B7,
-        (198, 194, 186, 190, 180, 279, 447, 117, 270, 271, 217, 218, 219, 97, 268, 241, 280, 282, 425),
+        0xC00000B7, 220, (198, 194, 186, 190, 180, 279, 447, 117, 270, 271, 217, 218, 219, 97, 268, 241, 280, 282, 425)
     ),
-}
+}  # fmt: skip
 """Source: Linux, unistd_64.h and asm-generic/unistd.h."""
 X32 = 0x40000000
 """From here on, numbers of x86-64 mean the same calls once more, with other numbers."""
-LOAD, EQUAL, AT_LEAST, RETURN = 0x20, 0x15, 0x35, 0x06
-NUMBER, ARCHITECTURE = 0, 4
-"""Where they stand in what the kernel shows to a filter."""
-KILL, REFUSE, ALLOW = 0x80000000, 0x00050001, 0x7FFF0000
-"""To refuse is to answer EPERM."""
+CLONE3 = 435
+"""Hides its flags from filters; without it, libraries use clone."""
+NAMESPACES = 0x7E020000
+"""The flags of clone that make new ones, in which a program would be root."""
+LOAD, EQUAL, AT_LEAST, ANY_OF, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+NUMBER, ARCHITECTURE, FLAGS = 0, 4, 16
+"""Where they stand in what the kernel shows to a filter; clone's flags are its first argument."""
+KILL, REFUSE, UNKNOWN, ALLOW = 0x80000000, 0x00050001, 0x00050026, 0x7FFF0000
+"""To refuse is to answer EPERM; unknown is ENOSYS."""
 
 
 def refusals() -> bytes:
@@ -52,15 +55,15 @@ def refusals() -> bytes:
     machine = MACHINES.get(platform.machine())
     if machine is None:
         raise EngineError(f"code is scored on {' and '.join(MACHINES)} only, not on {platform.machine()}")
-    count = len(machine.numbers)
+    # the two numbers in the middle are how many lines are left out if the test holds, and if not
+    end = [
+        (EQUAL, 5, 0, CLONE3), (EQUAL, 0, 2, machine.clone), (LOAD, 0, 0, FLAGS), (ANY_OF, 1, 0, NAMESPACES),
+        (RETURN, 0, 0, ALLOW), (RETURN, 0, 0, REFUSE), (RETURN, 0, 0, UNKNOWN),
+    ]  # fmt: skip
+    refuse, count = end.index((RETURN, 0, 0, REFUSE)), len(machine.numbers)
     lines = [
-        (LOAD, 0, 0, ARCHITECTURE),
-        (EQUAL, 1, 0, machine.audit),
-        (RETURN, 0, 0, KILL),
-        (LOAD, 0, 0, NUMBER),
-    ]
-    lines.append((AT_LEAST, count + 1, 0, X32))
-    # a jump counts the lines that it leaves out
-    lines += [(EQUAL, count - place, 0, number) for place, number in enumerate(machine.numbers)]
-    lines += [(RETURN, 0, 0, ALLOW), (RETURN, 0, 0, REFUSE)]
-    return b"".join(struct.pack("=HBBI", *line) for line in lines)
+        (LOAD, 0, 0, ARCHITECTURE), (EQUAL, 1, 0, machine.audit), (RETURN, 0, 0, KILL), (LOAD, 0, 0, NUMBER),
+        (AT_LEAST, count + refuse, 0, X32),
+        *((EQUAL, count - place - 1 + refuse, 0, number) for place, number in enumerate(machine.numbers)),
+    ]  # fmt: skip
+    return b"".join(struct.pack("=HBBI", *line) for line in lines + end)
