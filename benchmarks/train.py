@@ -1,14 +1,17 @@
 """Training throughput: `sft run`'s trainer against stock TRL on the same rows, what PreSafe's head costs and what packing gains.
 
 The same tiny model, rows, batch and number of steps in turns, in one process; only `train()` is timed. Stock TRL gets the rows as
-prompt and completion texts and tokenises them itself before. The ratio is of the best of each. Packing trains on the same rows, each
-once, a step being a sequence of as many tokens as the padded batch has on average; its gain is in tokens of rows (not padding) per second.
+prompt and completion texts and tokenises them itself before. The ratio is of the best of each. Packing is measured on rows of uneven
+lengths (log-normal, as refusals beside whole chains of thought are), each once in either run; its gain is in tokens of rows, not of
+padding, per second. The samples' own rows are about equally long, and packing them gains nothing.
 
     python -m benchmarks train
 """
 
 import json
+import math
 import os
+import random
 import tempfile
 import time
 from collections.abc import Callable
@@ -56,13 +59,34 @@ def rendered_rows(tokenizer: Any) -> list[Any]:
     return [row._replace(input_ids=row.input_ids[:LENGTH], labels=row.labels[:LENGTH]) for row in found]
 
 
-def ours(folder: Path, tokenizer: Any, config: Any, presafe: bool = False, **settings: Any) -> float:
-    """Seconds of our trainer."""
+def uneven_rows(tokenizer: Any) -> list[Any]:
+    """Rows of log-normal lengths (median 90 tokens, sigma 1, at most LENGTH), cut from the samples' tokens one after another."""
+    from sft.render import IGNORED, Rendered
+
+    stream = [token for row in rendered_rows(tokenizer) for token in row.input_ids]
+    draw = random.Random(0)
+    lengths = [
+        max(16, min(LENGTH, round(draw.lognormvariate(math.log(90), 1)))) for _ in range(STEPS * BATCH)
+    ]
+    starts = [sum(lengths[:number]) % (len(stream) - LENGTH) for number in range(len(lengths))]
+    cut = [stream[start : start + length] for start, length in zip(starts, lengths, strict=True)]
+    return [Rendered(ids, [IGNORED] * 10 + ids[10:], 10) for ids in cut]
+
+
+def ours(
+    folder: Path,
+    tokenizer: Any,
+    config: Any,
+    presafe: bool = False,
+    made: Any = rendered_rows,
+    **settings: Any,
+) -> float:
+    """Seconds of our trainer on the rows that `made` makes."""
     from curation.engines.weights import load_model, locate
     from sft import trainer
     from sft.config import PresafeConfig
 
-    rendered = rendered_rows(tokenizer)
+    rendered = made(tokenizer)
     config = config.model_copy(update=settings)
     refused = [float(number % 2) for number in range(len(rendered))] if presafe else None
     if presafe:
@@ -114,19 +138,19 @@ def measure(rounds: int = ROUNDS) -> dict[str, Any]:
             "stock": lambda: stock(folder, tokenizer, config),
             "ours": lambda: ours(folder, tokenizer, config),
             "presafe": lambda: ours(folder, tokenizer, config, presafe=True),
-            "padding_free": lambda: ours(folder, tokenizer, config, padding_free=True),
+            "padded": lambda: ours(folder, tokenizer, config, made=uneven_rows),
+            "padding_free": lambda: ours(folder, tokenizer, config, made=uneven_rows, padding_free=True),
             "packing": lambda: ours(
                 folder,
                 tokenizer,
                 config,
+                made=uneven_rows,
                 packing=True,
                 max_steps=None,
-                max_length=length,
                 per_device_train_batch_size=1,
             ),
         }
-        tokens = sum(len(row.input_ids) for row in rendered_rows(tokenizer))
-        length = max(LENGTH, tokens // STEPS)
+        tokens = sum(len(row.input_ids) for row in uneven_rows(tokenizer))
         times: dict[str, list[float]] = {name: [] for name in contenders}
         for _ in range(rounds + 1):
             for name, contender in contenders.items():
@@ -137,10 +161,9 @@ def measure(rounds: int = ROUNDS) -> dict[str, Any]:
         "throughput_of_stock": round(best["stock"] / best["ours"], 3),
         "presafe_cost": round(best["presafe"] / best["ours"] - 1, 3),
         "tokens_per_second": {
-            name: round(tokens / best[name]) for name in ("ours", "padding_free", "packing")
+            name: round(tokens / best[name]) for name in ("padded", "padding_free", "packing")
         },
-        "packing_gain": round(best["ours"] / best["packing"], 2),
-        "packed_length": length,
+        "packing_gain": round(best["padded"] / best["packing"], 2),
     }
 
 

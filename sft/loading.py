@@ -42,9 +42,10 @@ def four_bits() -> dict[str, Any]:
     if find_spec("bitsandbytes") is None:
         raise MissingExtraError("bitsandbytes", "qlora")
     import torch
-    from transformers import BitsAndBytesConfig
+    import transformers
 
-    settings: Any = BitsAndBytesConfig(
+    make: Any = transformers.BitsAndBytesConfig
+    settings = make(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,

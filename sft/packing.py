@@ -29,7 +29,7 @@ def demand_apart(model: Any, bf16: bool) -> None:
         RecipeError: saying what to do.
     """
     training = model.training
-    model.eval()  # dropout would move them too
+    model.train()  # out of training, bitsandbytes packs its weights on a CPU for good
     with torch.no_grad(), torch.autocast(model.device.type, torch.bfloat16, enabled=bf16):
         one, other = (_behind(model, step) for step in (7, 13))
     model.train(training)
@@ -50,8 +50,10 @@ def _behind(model: Any, step: int) -> torch.Tensor:
     places = torch.arange(PROBE, device=device)
     bounds = torch.tensor([0, PROBE, 2 * PROBE], dtype=torch.int32, device=device)
     numbers = torch.arange(2, dtype=torch.int32, device=device).repeat_interleave(PROBE)
-    found: torch.Tensor = model(
-        input_ids=torch.cat([first, fixed])[None], position_ids=torch.cat([places, places])[None], use_cache=False,
-        cu_seq_lens_q=bounds, cu_seq_lens_k=bounds, max_length_q=PROBE, max_length_k=PROBE, seq_idx=numbers[None],
-    ).logits[0, PROBE:]  # fmt: skip
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(0)  # the same dropout each time
+        found: torch.Tensor = model(
+            input_ids=torch.cat([first, fixed])[None], position_ids=torch.cat([places, places])[None], use_cache=False,
+            cu_seq_lens_q=bounds, cu_seq_lens_k=bounds, max_length_q=PROBE, max_length_k=PROBE, seq_idx=numbers[None],
+        ).logits[0, PROBE:]  # fmt: skip
     return found.float()

@@ -232,9 +232,10 @@ def _adapter(config: TrainConfig) -> Any:
 
 
 def _ready_for_adapters(model: Any, gradient_checkpointing: bool) -> Any:
-    from peft import prepare_model_for_kbit_training
+    import peft
 
-    return prepare_model_for_kbit_training(model, use_gradient_checkpointing=gradient_checkpointing)
+    prepare: Any = peft.prepare_model_for_kbit_training
+    return prepare(model, use_gradient_checkpointing=gradient_checkpointing)
 
 
 def _adapters_in_float32(trainer: SFTTrainer) -> None:

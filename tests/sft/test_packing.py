@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 import torch
 
-from curation.engines.weights import load_model, locate
+from curation.engines.weights import locate
 from schemas.errors import RecipeError
 from sft import trainer
 from sft.check import prove
+from sft.loading import load
 from sft.packing import demand_apart
 from sft.render import IGNORED, Rendered
 from sft.train import train
@@ -25,11 +26,10 @@ SHAPE: dict[str, Any] = {
 
 
 def built(models: dict[str, Path], tokenizers: dict[str, Any], out: Path, **settings: Any) -> Any:
-    """A trainer over the samples; attention as named."""
-    attention = settings.get("attn_implementation", "sdpa")
-    model = load_model(locate(str(models["own"])), "float32", attn_implementation=attention)
+    """A trainer over the samples."""
+    how = config(models["own"], out, out, **({"max_length": 1024, "attn_implementation": "sdpa"} | settings))
+    model = load(how, locate(str(models["own"])))
     rows = prove(tokenizers["own"], sample_rows(), 512).rendered
-    how = config(models["own"], out, out, **({"max_length": 1024} | settings))
     return trainer.build(how, model, tokenizers["own"], rows, out)
 
 
@@ -103,7 +103,7 @@ def test_a_packed_run_trains_and_is_reproducible(
 def test_presafes_head_hears_every_row_of_a_sequence(
     models: dict[str, Path],
     tmp_path: Path,
-    setting: dict[str, Any],
+    setting: dict[str, Any],  # noqa: F811
     position: str,
 ) -> None:
     """Its first steps are the same to rounding, so each decision met the state of its own prompt."""

@@ -1,0 +1,70 @@
+"""Metrics to Weights & Biases (offline) and trackio (a local database): every step arrives, and no path or key leaves."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from schemas.errors import MissingExtraError
+from sft import tracking
+from sft.train import train
+from tests.sft.test_presafe import metrics
+from tests.sft.test_train import config
+
+KEY = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.mark.parametrize("name", ["wandb", "trackio"])
+def test_a_missing_library_is_named_with_its_pip_line(
+    models: dict[str, Path], mix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(tracking, "find_spec", lambda library: None)
+    with pytest.raises(
+        MissingExtraError, match=rf"{name!r}; install it with: pip install 'lrm-curate\[{name}\]'"
+    ):
+        train(config(models["own"], mix, tmp_path / "run", report_to=name))
+
+
+def test_what_is_sent_names_no_place_of_this_machine(tmp_path: Path) -> None:
+    settings = config(
+        tmp_path / "model",
+        tmp_path / "mix",
+        tmp_path / "run",
+        report_to="wandb",
+        presafe={"decisions": str(tmp_path / "d")},
+    )
+    sent = tracking._beginning(settings)
+    assert sent["dir"] == str(tmp_path / "run")  # where wandb keeps its own files, and all that is a place
+    assert str(tmp_path) not in json.dumps({name: value for name, value in sent.items() if name != "dir"})
+    assert (sent["config"]["model"], sent["config"]["mix"], sent["name"]) == ("model", "mix", "run")
+    assert tracking._beginning(settings) == sent  # a resumed run goes on in the same record
+
+
+def test_wandb_offline_takes_every_step_and_no_key_is_written(
+    models: dict[str, Path], mix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("wandb", reason="the wandb extra is not installed")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    train(config(models["own"], mix, tmp_path / "run", report_to="wandb"))
+    [record] = (tmp_path / "run" / "wandb").glob("offline-run-*/run-*.wandb")
+    written = record.read_bytes()
+    assert written.count(b"mean_token_accuracy") >= 4 and len(metrics(tmp_path / "run", "loss")) == 4
+    for path in (tmp_path / "run").rglob("*"):
+        if path.is_file() and path.suffix in (".json", ".jsonl", ".wandb", ".yaml"):
+            assert KEY.encode() not in path.read_bytes()
+
+
+def test_trackio_takes_every_step(
+    models: dict[str, Path], mix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trackio: Any = pytest.importorskip("trackio", reason="the trackio extra is not installed")
+    begun, logged = [], []
+    monkeypatch.setattr(trackio, "init", lambda **how: begun.append(how))
+    monkeypatch.setattr(trackio, "log", lambda values, step: logged.append((step, values)))
+    monkeypatch.setattr(trackio, "finish", lambda: logged.append("end"))
+    train(config(models["own"], mix, tmp_path / "run", report_to="trackio"))
+    assert [entry[0] for entry in logged[:4]] == [1, 2, 3, 4] and logged[-1] == "end"
+    assert begun[0]["project"] == "lrm-curate"
