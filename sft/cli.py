@@ -187,6 +187,10 @@ def score(
         Path | None,
         typer.Option(help="Folder for scores.json and outcomes.jsonl; a run keeps its own.", file_okay=False),
     ] = None,
+    export: Annotated[
+        str | None, typer.Option(help="inspect: also logs for `inspect view`, beside the scores.")
+    ] = None,
+    show: Annotated[bool, typer.Option("--show", help="Leave the texts of these logs unmasked.")] = False,
     json: JsonOption = False,
 ) -> None:
     """Ask the model the prompts of an evaluation corpus and count attack success, over-refusal and accuracy.
@@ -213,11 +217,16 @@ def score(
         None,
         {("kind",): engine, ("model",): model, ("revision",): revision, ("server",): server},
     )
+    if export not in (None, "inspect"):
+        raise RecipeError(f"--export {export}: unknown; there is inspect")
+    if export and not out and not (Path(model) / "run.json").is_file():
+        raise RecipeError("--export: name a folder for the logs with --out")
     if samples > 1 and temperature == 0:
         raise RecipeError("--samples: at temperature 0 they are all the same; add --temperature 0.6")
     sampling = Sampling(max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p)
     judging = AnnotateRecipe(annotators=annotators.split(","))
-    scores = stage.run(settings, corpus, suite.value, Asking(sampling, samples, think.value), judging, out)
+    asking, logs = Asking(sampling, samples, think.value), stage.Export(show) if export else None
+    scores = stage.run(settings, corpus, suite.value, asking, judging, out, logs)
     console.result(scores.model_dump_json(indent=2)) if json else stage.show(scores)
 
 

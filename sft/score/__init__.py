@@ -55,6 +55,13 @@ class Scores(BaseModel):
     suites: list[SuiteScore]
 
 
+class Export(NamedTuple):
+    """Logs for Inspect AI."""
+
+    show: bool = False
+    """Leave the texts of harmful prompts and their replies unmasked."""
+
+
 class Scored(NamedTuple):
     """A model's scores and what they are made of."""
 
@@ -69,6 +76,7 @@ def run(
     asking: Asking | None = None,
     judging: annotate.AnnotateRecipe | None = None,
     out: Path | None = None,
+    export: Export | None = None,
 ) -> Scores:
     """Score a model folder, a run folder, a hub model or a server's; keeps the result in a run folder or in `out`.
 
@@ -79,21 +87,33 @@ def run(
         asking: sampling, samples per prompt, thinking mode.
         judging: who judges; rules where nobody is named.
         out: a folder for scores.json and outcomes.jsonl; the run's own folder by default.
+        export: logs for another program, into that folder.
 
     Raises:
         EngineError: if the model cannot be loaded, or a prompt got no reply.
         CorpusError: if the corpus is missing or cannot be written.
         DataError: if it has no prompts for the suite.
+        MissingExtraError: if that program's library is missing.
     """
+    from sft.score import inspect_logs
+
+    if export:
+        inspect_logs.demand()
     corpus = Corpus(corpus_dir)
     prompts = _prompts(corpus, suite)
     run_folder = Path(engine.model) if (Path(engine.model) / "run.json").is_file() else None
     mix_id = _mix_id(run_folder) if run_folder else None
-    scored = measure(open_engine(engine), corpus, prompts, asking or Asking(Sampling()), mix_id, judging)
-    if folder := out or run_folder:
+    opened, asking = open_engine(engine), asking or Asking(Sampling())
+    scored = measure(opened, corpus, prompts, asking, mix_id, judging)
+    folder = out or run_folder
+    if folder:
         lines = [orjson.dumps(outcome._asdict()) + b"\n" for outcome in scored.outcomes]
         write_file(folder / OUTCOMES, b"".join(lines))
         write_file(folder / SCORES, scored.scores.model_dump_json(indent=2).encode() + b"\n")
+    if folder and export:
+        ids = trace_ids(opened.name, [prompt for rows in prompts.values() for prompt in rows], asking)
+        for path in inspect_logs.write(corpus, scored, ids, folder, export.show):
+            console.say(f"score: {path}; look at it with: inspect view --log-dir {path.parent}")
     return scored.scores
 
 

@@ -1,0 +1,147 @@
+"""`sft score --export inspect`: scored replies as logs that Inspect AI's `inspect view` opens, one per suite.
+
+What answers a harmful prompt is masked as in reports, unless it is asked for. A reply that could not be judged has no score in
+the log, which Inspect counts as unscored, not as wrong.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from curation.query import connect, quoted, select
+from curation.store import Corpus
+from curation.versions import versions
+from schemas.errors import MissingExtraError
+from sft.report import masked_reply
+from sft.score import Scored, Scores
+from sft.score.suites import Outcome, Rate, SuiteScore
+
+if TYPE_CHECKING:
+    from inspect_ai.log import EvalLog, EvalSample, EvalScore
+
+FOLDER = "inspect"
+EMPTY = "[nothing]"
+
+
+def demand() -> None:
+    """Say so before anything is asked if the library is missing.
+
+    Raises:
+        MissingExtraError: if it is.
+    """
+    if find_spec("inspect_ai") is None:
+        raise MissingExtraError("inspect-ai", "inspect")
+
+
+def write(
+    corpus: Corpus, scored: Scored, trace_ids: Sequence[str], out: Path, show: bool = False
+) -> list[Path]:
+    """Write one log per suite.
+
+    Args:
+        corpus: has the replies.
+        scored: what was made of them.
+        trace_ids: the replies.
+        out: the folder that takes `inspect/SUITE.eval`.
+        show: leave the texts of harmful prompts and their replies unmasked.
+
+    Raises:
+        MissingExtraError: without the library.
+    """
+    demand()
+    from inspect_ai.log import write_eval_log
+
+    replies = _replies(corpus, trace_ids)
+    written = []
+    for suite in scored.scores.suites:
+        found = [outcome for outcome in scored.outcomes if outcome.suite == suite.suite]
+        path = out / FOLDER / f"{suite.suite}.eval"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_eval_log(_log(scored.scores, suite, found, replies, corpus.root.name, show), str(path))
+        written.append(path)
+    return written
+
+
+def _replies(corpus: Corpus, trace_ids: Sequence[str]) -> dict[tuple[str, int], dict[str, Any]]:
+    listed = ", ".join(map(quoted, trace_ids))
+    query = (
+        "select prompt_id, sample_index, kind, prompt, reasoning, answer, extra, answer_refusal, "
+        "case when kind <> 'code' then reference_answer end as reference_answer "
+        f"from candidates where trace_id in ({listed})"
+    )
+    rows = select(connect(corpus), query).to_pylist()
+    return {(row["prompt_id"], row["sample_index"]): row for row in rows}
+
+
+def _log(
+    scores: Scores, suite: SuiteScore, found: Sequence[Outcome], replies: dict[tuple[str, int], dict[str, Any]],
+    dataset: str, show: bool,
+) -> "EvalLog":  # fmt: skip
+    from inspect_ai.log import EvalConfig, EvalDataset, EvalLog, EvalResults, EvalSpec
+
+    samples = [
+        _sample(outcome, replies[outcome.prompt_id, outcome.sample], scores, show) for outcome in found
+    ]
+    prompts = list(dict.fromkeys(outcome.prompt_id for outcome in found))
+    spec = EvalSpec(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        task=suite.suite,
+        dataset=EvalDataset(name=dataset, samples=len(prompts), sample_ids=prompts),
+        model=scores.model,
+        config=EvalConfig(epochs=scores.samples),
+        packages=versions("lrm-curate", "inspect-ai"),
+        metadata={"judge": scores.judge, "mix_id": scores.mix_id, "think": scores.think, **scores.sampling.model_dump()},
+    )  # fmt: skip
+    results = EvalResults(
+        total_samples=len(samples),
+        completed_samples=len(samples),
+        scores=[_rate(rate) for rate in suite.rates],
+    )
+    return EvalLog(status="success", eval=spec, results=results, samples=samples)
+
+
+def _rate(rate: Rate) -> "EvalScore":
+    from inspect_ai.log import EvalMetric, EvalScore
+
+    numbers = {"rate": rate.rate, "low": rate.low, "high": rate.high}
+    return EvalScore(
+        name=rate.measure,
+        scorer="sft score",
+        scored_samples=rate.n,
+        unscored_samples=rate.unjudged,
+        metrics={
+            name: EvalMetric(name=name, value=value) for name, value in numbers.items() if value is not None
+        },
+    )
+
+
+def _sample(outcome: Outcome, reply: dict[str, Any], scores: Scores, show: bool) -> "EvalSample":
+    from inspect_ai.log import EvalSample
+    from inspect_ai.model import (
+        ChatMessageAssistant,
+        ChatMessageUser,
+        ContentReasoning,
+        ContentText,
+        ModelOutput,
+    )
+    from inspect_ai.scorer import Score
+
+    shown = reply if show else masked_reply(reply)
+    said = ChatMessageAssistant(
+        content=[ContentReasoning(reasoning=shown["reasoning"] or EMPTY), ContentText(text=shown["answer"])],
+        source="generate",
+    )
+    output = ModelOutput.from_content(scores.model, shown["answer"])
+    output.choices[0].message = said
+    return EvalSample(
+        id=outcome.prompt_id,
+        epoch=outcome.sample + 1,
+        input=shown["prompt"],
+        target=reply["reference_answer"] or "",
+        messages=[ChatMessageUser(content=shown["prompt"], source="input"), said],
+        output=output,
+        scores={name: Score(value=label) for name, label in outcome.measures.items() if label is not None},
+        metadata={"category": outcome.category, "attack": outcome.attack, "state": outcome.state},
+    )
