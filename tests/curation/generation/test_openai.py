@@ -1,10 +1,15 @@
 """Servers that speak the OpenAI protocol, well-behaved and otherwise."""
 
 import json
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -268,3 +273,36 @@ def test_a_server_restarted_while_we_wait_is_not_even_noticed(
     counts = run(prompts.root, recipe(first, patience_s=60, timeout_s=2)).counts
     thread.join()
     assert (counts.kept, counts.failed) == (100, {})
+
+
+def test_a_key_stands_in_no_process_list_while_a_server_is_asked(
+    prompts: Corpus, serve: Callable[..., Server]
+) -> None:
+    key, seen = "sk-not-to-be-seen-anywhere", []
+
+    def script(n: int, body: dict[str, Any]) -> Any:
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with suppress(OSError):
+                seen.append(path.read_bytes().decode("utf-8", "replace"))
+        return GOOD
+
+    server = serve(script)
+    command = [
+        sys.executable,
+        "-m",
+        "curation.cli",
+        "generate",
+        "--model",
+        "any",
+        "--base-url",
+        server.base_url,
+    ]
+    command += ["--strategies", "default", "--corpus", str(prompts.root)]
+    done = subprocess.run(command, env=os.environ | {"OPENAI_API_KEY": key}, capture_output=True, text=True, check=False)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert any(value == f"Bearer {key}" for header in server.headers for value in header.values())
+    assert any("curation.cli" in line and server.base_url in line for line in seen)
+    assert not any(key in line for line in seen)
+    assert key not in done.stdout + done.stderr
+    files = [path for path in prompts.root.rglob("*") if path.is_file()]
+    assert not any(key.encode() in path.read_bytes() for path in files)

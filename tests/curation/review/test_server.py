@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,18 @@ def test_passwords_are_generated_kept_and_readable_by_the_user_alone(home: Path)
     before = credentials.load(home)
     assert credentials.ensure(home, ["ann"]) == before
     assert len({before.owner.password, before.api_key, *(a.password for a in before.reviewers)}) == 5
+
+
+def test_no_password_or_key_stands_in_a_process_list(server_home: Path, target: Target) -> None:
+    known = credentials.load(server_home)
+    secret_key = json.loads((server_home / credentials.FILE).read_text())["secret_key"]
+    secrets = [secret_key, known.api_key, known.owner.password, *(a.password for a in known.reviewers)]
+    lines = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            lines.append(path.read_bytes().decode("utf-8", "replace"))
+    assert any("embedded" in line and str(server_home) in line for line in lines)  # the server is running
+    assert [secret for secret in secrets if any(secret in line for line in lines)] == []
 
 
 def test_everyone_can_sign_in_with_their_password_and_strangers_cannot(
