@@ -59,10 +59,10 @@ def timed_generate(prompts: list[str], folder: Path, settings: dict[str, Any], e
     return spent
 
 
-def turn_about(ours: Timed, bare: Timed, folder: Path) -> dict[str, float]:
+def turn_about(ours: Timed, bare: Timed, folder: Path, rounds: int = ROUNDS) -> dict[str, float]:
     """Seconds of both sides and their ratio by the fastest round of each: what else the machine does only ever adds."""
     times: dict[str, list[float]] = {"ours": [], "bare": []}
-    for number in range(ROUNDS + 1):
+    for number in range(rounds + 1):
         sides = [("ours", ours), ("bare", bare)]
         for at, (name, side) in enumerate(sides if number % 2 else sides[::-1]):
             times[name].append(side(fresh_prompts(2 * number + at), folder / f"{number}-{name}"))
