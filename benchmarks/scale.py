@@ -5,7 +5,11 @@ made-up sentences, so that they share words but are no duplicates, but for every
 All but the last 20,000 traces are judged before `annotate` runs, since the rules' time is known to be in proportion to the text.
 
     python -m benchmarks scale                                              # 10,000, 100,000 and 1,000,000 traces of 2,400 characters
-    SCALE_ROWS=1000000,10000000 SCALE_TEXT=200 python -m benchmarks scale   # 10,000,000 by simulation: short texts, all else as it is
+    SCALE_ROWS=1000000 SCALE_TEXT=200 CURATE_MEMORY=1GB python -m benchmarks scale   # short texts and little memory
+    SCALE_ROWS=4000000,10000000 SCALE_TEXT=200 CURATE_MEMORY=1GB SCALE_STAGES=dedup python -m benchmarks scale
+
+Ten million are simulated with short texts and dedup alone: what ingest holds and compact does per row does not depend on the
+number of rows, build-mix was measured at that size (`benchmarks mix`), and annotate reads what it has not judged, part by part.
 
 Lines are appended to SCALE_OUT (bench-out/scale.jsonl); the plot is drawn from all of them, the last of each kind counting.
 """
@@ -17,7 +21,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,7 +37,8 @@ PLOT = Path(os.environ.get("SCALE_PLOT", "docs/images/scale.svg"))
 SHARE = 20_000
 SENTENCE = 12
 COPIES = 10
-STAGES: dict[str, tuple[str, ...]] = {
+PART = 50_000
+COMMANDS: dict[str, tuple[str, ...]] = {
     "ingest": ("ingest", "traces.jsonl"),
     "annotate": ("annotate", "--annotators", "rules"),
     "dedup": ("dedup",),
@@ -39,6 +46,9 @@ STAGES: dict[str, tuple[str, ...]] = {
     "build-mix": ("build-mix", "mix.yaml", "--out", "mix"),
     "compact": ("compact",),
 }
+
+
+STAGES = os.environ.get("SCALE_STAGES", ",".join(COMMANDS)).split(",")
 
 
 class Used(NamedTuple):
@@ -55,6 +65,28 @@ def write_traces(path: Path, rows: int, text: int) -> None:
     """JSONL of native traces."""
     import orjson
 
+    with path.open("wb") as file:
+        for row in made_up(rows, text):
+            file.write(orjson.dumps(row) + b"\n")
+
+
+def write_parts(root: Path, rows: int, text: int) -> None:
+    """The same as a corpus."""
+    from curation.store import Corpus
+    from schemas import prompt_id
+    from schemas.ids import bytes_id
+
+    corpus, made = Corpus.create(root), made_up(rows, text)
+    while lines := [dict(row) for row in islice(made, PART)]:
+        for row in lines:
+            row |= {"prompt_id": prompt_id(row["prompt"]), "trace_id": bytes_id(row["id"].encode())}
+        prompts = {row["prompt_id"]: row["prompt"] for row in lines}
+        corpus.append_rows("prompts", [{"prompt_id": key, "text": text} for key, text in prompts.items()])
+        corpus.append_rows("traces", [row | {"sample_index": 0} for row in lines])
+
+
+def made_up(rows: int, text: int) -> Iterator[dict[str, Any]]:
+    """Traces of some length."""
     chance = random.Random(0)
     words = ["".join(chance.choices("abcdefghijklmnopqrstuvwxyz", k=chance.randint(2, 9))) for _ in range(20_000)]  # fmt: skip
     sentences = [" ".join(chance.choices(words, k=SENTENCE)) + "." for _ in range(100_000)]
@@ -63,19 +95,19 @@ def write_traces(path: Path, rows: int, text: int) -> None:
     # Sentences shared by many prompts would be taken for templates.
     asked = max(SENTENCE, round(text / 16 / 6.5))
     earlier: list[dict[str, Any]] = []
-    with path.open("wb") as file:
-        for number in range(rows):
-            if number % COPIES == COPIES - 1:
-                row = dict(chance.choice(earlier))
-                row["answer"] += " " + chance.choice(words)
-            else:
-                row = {"prompt": " ".join(chance.choices(words, k=asked))}
-                row["reasoning"] = " ".join(chance.choices(sentences, k=reasoning))
-                row["answer"] = " ".join(chance.choices(sentences, k=answer))
-            row |= {"id": f"t{number}", "kind": ("harmful", "benign")[number % 3 == 2]}
-            row |= {"strategy": ("default", "improved")[number % 2], "model": "made-up"}
-            file.write(orjson.dumps(row) + b"\n")
-            earlier = [*earlier[-999:], row] if number % 100 == 0 else earlier
+    for number in range(rows):
+        if number % COPIES == COPIES - 1:
+            row = dict(chance.choice(earlier))
+            word = chance.choice(words)
+            row |= {"prompt": f"{row['prompt']} {word}", "answer": f"{row['answer']} {word}"}
+        else:
+            row = {"prompt": " ".join(chance.choices(words, k=asked))}
+            row["reasoning"] = " ".join(chance.choices(sentences, k=reasoning))
+            row["answer"] = " ".join(chance.choices(sentences, k=answer))
+        row |= {"id": f"t{number}", "kind": ("harmful", "benign")[number % 3 == 2]}
+        row |= {"strategy": ("default", "improved")[number % 2], "model": "made-up"}
+        yield row
+        earlier = [*earlier[-999:], row] if number % 100 == 0 else earlier
 
 
 def write_annotations(root: Path) -> None:
@@ -148,14 +180,17 @@ def measure(rows: int, text: int = TEXT) -> list[dict[str, Any]]:
     found = []
     with tempfile.TemporaryDirectory(dir=os.environ.get("SCALE_DIR")) as name:
         folder = Path(name)
-        write_traces(folder / "traces.jsonl", rows, text)
+        if "ingest" in STAGES:
+            write_traces(folder / "traces.jsonl", rows, text)
+        else:
+            write_parts(folder / "corpus", rows, text)
         (folder / "mix.yaml").write_text(RECIPE)
-        for stage, arguments in STAGES.items():
+        for stage in STAGES:
             if stage == "annotate":
                 subprocess.run([sys.executable, "-m", "benchmarks.scale", str(folder / "corpus")], check=True)
                 (folder / "traces.jsonl").unlink()
             before = size(folder)
-            command = [sys.executable, "-m", "curation.cli", *arguments, "--corpus", "corpus"]
+            command = [sys.executable, "-m", "curation.cli", *COMMANDS[stage], "--corpus", "corpus"]
             used = measured(command, folder)
             line = {"benchmark": "scale", "rows": rows, "text": text, "stage": stage, **used._asdict()}
             line["written_mb"] = round((size(folder) - before) / 1e6, 1)
