@@ -141,6 +141,27 @@ def inspect(
 
 
 @app.command()
+def probe(
+    run: Annotated[Path, typer.Argument(help="A finished run with a `presafe:` block.", file_okay=False)],
+    corpus: CorpusOption = DEFAULT_CORPUS,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="JSONL file of each prompt's reading; ids, no text.", dir_okay=False),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Read PreSafe's safety head before the chain of thought: mean P(refusal) by kind and attack, AUROC harmful against benign.
+
+    Example: sft probe runs/presafe --corpus eval --out readings.jsonl
+    """
+    from curation import console
+    from sft import readout as stage
+
+    found = stage.run(run, corpus, out)
+    console.json_result(stage.document(found)) if json else stage.show(found)
+
+
+@app.command()
 def export(
     run: Annotated[Path, typer.Argument(help="A finished run.", file_okay=False)],
     out: Annotated[Path, typer.Option(help="A new folder for the model.", file_okay=False)],

@@ -16,13 +16,18 @@ from sft.packing import demand_apart
 from sft.render import IGNORED, Rendered
 from sft.train import train
 from tests.sft.conftest import sample_rows
-from tests.sft.test_presafe import metrics, presafe, setting, weights  # noqa: F401
+from tests.sft.test_presafe import decided_mix, metrics, presafe, weights
 from tests.sft.test_train import config, same
 
 SHAPE: dict[str, Any] = {
     "vocab_size": 300, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
     "num_key_value_heads": 2, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
 }  # fmt: skip
+
+
+@pytest.fixture
+def decided(tmp_path: Path) -> dict[str, Any]:
+    return decided_mix(tmp_path)
 
 
 def built(models: dict[str, Path], tokenizers: dict[str, Any], out: Path, **settings: Any) -> Any:
@@ -103,14 +108,14 @@ def test_a_packed_run_trains_and_is_reproducible(
 def test_presafes_head_hears_every_row_of_a_sequence(
     models: dict[str, Path],
     tmp_path: Path,
-    setting: dict[str, Any],  # noqa: F811
+    decided: dict[str, Any],
     position: str,
 ) -> None:
     """Its first steps are the same to rounding, so each decision met the state of its own prompt."""
     how = {"presafe": {"weight": 1.0, "position": position, "head_learning_rate": 1e-2}, "max_steps": 6}
-    train(presafe(models, setting, tmp_path / "padded", **how))
-    train(presafe(models, setting, tmp_path / "free", padding_free=True, **how))
-    train(presafe(models, setting, tmp_path / "packed", packing=True, **how))
+    train(presafe(models, decided, tmp_path / "padded", **how))
+    train(presafe(models, decided, tmp_path / "free", padding_free=True, **how))
+    train(presafe(models, decided, tmp_path / "packed", packing=True, **how))
     wanted = metrics(tmp_path / "padded", "presafe_loss")
     assert metrics(tmp_path / "free", "presafe_loss") == pytest.approx(wanted, abs=1e-3)
     packed = metrics(tmp_path / "packed", "presafe_loss")

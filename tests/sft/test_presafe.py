@@ -46,6 +46,10 @@ def decide(chosen: list[Row], path: Path) -> Path:
 
 @pytest.fixture
 def setting(tmp_path: Path) -> dict[str, Any]:
+    return decided_mix(tmp_path)
+
+
+def decided_mix(tmp_path: Path) -> dict[str, Any]:
     mix = write_mix(tmp_path / "mix", rows())
     return {"mix": mix, "decisions": str(decide(rows(), tmp_path / "decisions.jsonl"))}
 

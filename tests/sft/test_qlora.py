@@ -13,8 +13,13 @@ from sft import export, loading
 from sft.tiny import make_model
 from sft.train import train
 from tests.sft.test_packing import built
-from tests.sft.test_presafe import metrics, presafe, setting  # noqa: F401
+from tests.sft.test_presafe import decided_mix, metrics, presafe
 from tests.sft.test_train import config, same, weights
+
+
+@pytest.fixture
+def decided(tmp_path: Path) -> dict[str, Any]:
+    return decided_mix(tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +92,7 @@ def test_qlora_is_reproducible_and_takes_presafe_and_packing(
     four_bits: None,
     wide: Path,
     tmp_path: Path,
-    setting: dict[str, Any],  # noqa: F811
+    decided: dict[str, Any],
 ) -> None:
     how = {
         "method": "qlora",
@@ -96,6 +101,6 @@ def test_qlora_is_reproducible_and_takes_presafe_and_packing(
         "max_steps": 6,
     }
     for name in ("one", "two"):
-        train(presafe({"own": wide}, setting, tmp_path / name, **how))
+        train(presafe({"own": wide}, decided, tmp_path / name, **how))
     assert same(weights(tmp_path / "one" / "model"), weights(tmp_path / "two" / "model"))
     assert metrics(tmp_path / "one", "presafe_loss")[-1] < 0.69

@@ -1,0 +1,179 @@
+"""`sft probe`: what PreSafe's head reads off a model before it reasons, on prompts of an evaluation corpus. Nothing is generated.
+
+A diagnostic, for runs with a `presafe:` block. With `detach: true` the head alone has learned, on a model that was trained as without
+it: the baseline that says how much the model knew anyway. The readings are of one forward pass over each prompt, at the
+place the head was trained on.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from curation import console
+from curation.engines.weights import load_model, load_tokenizer, locate
+from curation.query import connect, quoted, select
+from curation.store import Corpus, write_file
+from schemas.errors import RecipeError
+from sft.render import check_family, prompt_text
+from sft.score.suites import PLAIN
+
+KINDS = ("harmful", "benign", "math", "code")
+RESAMPLES = 1000
+
+
+class Reading(NamedTuple):
+    """The head's reading of one prompt."""
+
+    prompt_id: str
+    kind: str
+    attack: str
+    refusal: float
+    """Its probability that the model should refuse."""
+
+
+class Group(NamedTuple):
+    """Prompts of one kind and attack."""
+
+    kind: str
+    attack: str
+    prompts: int
+    refusal: float
+    """Mean probability."""
+    low: float
+    high: float
+
+
+class Readout(NamedTuple):
+    """What `sft probe` prints."""
+
+    groups: list[Group]
+    auroc: float | None
+    """Chance that a harmful prompt reads higher than a benign one; None where either kind is missing."""
+    low: float | None
+    high: float | None
+
+
+def run(run_folder: Path, corpus_dir: Path, out: Path | None = None) -> Readout:
+    """Read every prompt of a corpus.
+
+    Args:
+        run_folder: a finished run with a head.
+        corpus_dir: a corpus with prompts of kind harmful, benign, math or code.
+        out: JSONL file for each prompt's reading, with ids and no text.
+
+    Raises:
+        DataError: if the run has no head.
+        EngineError: if its model cannot be loaded.
+        RecipeError: if the corpus has no such prompts.
+    """
+    from sft.presafe import load_head
+
+    head, where = load_head(run_folder)
+    prompts = _prompts(Corpus(corpus_dir))
+    weights = locate(str(run_folder))
+    tokenizer = load_tokenizer(weights)
+    check_family(tokenizer)
+    import torch
+
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    model = load_model(weights, "auto" if accelerator else "float32").to(accelerator or "cpu").eval()
+    readings = list(_readings(model, tokenizer, head.to(model.device), where, prompts))
+    if out:
+        write_file(out, b"".join(json.dumps(one._asdict()).encode() + b"\n" for one in readings))
+    return read_out(readings)
+
+
+def read_out(readings: Sequence[Reading], seed: int = 0) -> Readout:
+    """Means by kind and attack, and how well harmful and benign prompts part; 95 % intervals by bootstrap over prompts."""
+    draw = np.random.default_rng(seed)
+    names = sorted(
+        {(one.kind, one.attack) for one in readings}, key=lambda name: (KINDS.index(name[0]), name[1])
+    )
+    groups = [
+        _group(name, [one.refusal for one in readings if (one.kind, one.attack) == name], draw)
+        for name in names
+    ]
+    harmful, benign = (
+        np.array([one.refusal for one in readings if one.kind == kind]) for kind in ("harmful", "benign")
+    )
+    if not len(harmful) or not len(benign):
+        return Readout(groups, None, None, None)
+    drawn = [
+        auroc(draw.choice(harmful, len(harmful)), draw.choice(benign, len(benign))) for _ in range(RESAMPLES)
+    ]
+    low, high = np.quantile(drawn, (0.025, 0.975))
+    return Readout(groups, auroc(harmful, benign), float(low), float(high))
+
+
+def auroc(positive: Any, negative: Any) -> float:
+    """Chance that a value of the first is above one of the second, ties counting half (Mann and Whitney's U)."""
+    ordered = np.sort(negative)
+    below, not_above = np.searchsorted(ordered, positive, "left"), np.searchsorted(ordered, positive, "right")
+    return float((below + not_above).mean() / 2 / len(ordered))
+
+
+def document(found: Readout) -> dict[str, Any]:
+    """The readout for JSON."""
+    return {
+        "groups": [group._asdict() for group in found.groups],
+        "auroc": found.auroc,
+        "low": found.low,
+        "high": found.high,
+    }
+
+
+def show(found: Readout) -> None:
+    """Print the readout as a table."""
+    columns = ["kind", "attack", "prompts", "P(refusal)", "95 %"]
+    rows = [
+        {"kind": g.kind, "attack": g.attack, "prompts": g.prompts, "P(refusal)": f"{g.refusal:.3f}", "95 %": f"{g.low:.3f} - {g.high:.3f}"}
+        for g in found.groups
+    ]  # fmt: skip
+    console.show_rows(columns, rows)
+    if found.auroc is None:
+        console.say("AUROC of harmful against benign: needs prompts of both kinds")
+    else:
+        console.result(
+            f"AUROC of harmful against benign: {found.auroc:.3f} ({found.low:.3f} - {found.high:.3f})"
+        )
+
+
+def _group(name: tuple[str, str], values: Sequence[float], draw: "np.random.Generator") -> Group:
+    given = np.array(values)
+    means = draw.choice(given, (RESAMPLES, len(given))).mean(1)
+    low, high = np.quantile(means, (0.025, 0.975))
+    return Group(*name, len(given), float(given.mean()), float(low), float(high))
+
+
+def _prompts(corpus: Corpus) -> list[dict[str, Any]]:
+    kinds = ", ".join(map(quoted, KINDS))
+    query = f"select prompt_id, text, kind, attack from prompts where kind in ({kinds}) order by prompt_id"
+    found: list[dict[str, Any]] = select(connect(corpus), query).to_pylist()
+    if not found:
+        raise RecipeError(
+            f"{corpus.root}: no prompts of kind {', '.join(KINDS)}; import some with: curate ingest"
+        )
+    return found
+
+
+def _readings(
+    model: Any, tokenizer: Any, head: Any, where: Mapping[str, Any], prompts: Sequence[Mapping[str, Any]]
+) -> Iterator[Reading]:
+    import torch
+
+    from sft.presafe import Listener
+
+    listener = Listener(model, where["layer"])
+    with console.progress("probe", total=len(prompts), unit="prompts") as advance, torch.no_grad():
+        for prompt in prompts:
+            ids = tokenizer.encode(prompt_text(tokenizer, prompt["text"]), add_special_tokens=False)
+            model(input_ids=torch.tensor([ids], device=model.device), use_cache=False)
+            states = listener.take()[0]
+            state = states[-1:] if where["position"] == "last" else states.mean(0, keepdim=True)
+            refusal = float(torch.sigmoid(head(state))[0])
+            yield Reading(prompt["prompt_id"], prompt["kind"], prompt["attack"] or PLAIN, round(refusal, 6))
+            advance()
+    listener.close()
