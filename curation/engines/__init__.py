@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 from pydantic import Field
 
 from annotators.split import Fault, split
+from curation.engines.channels import as_think_tags
 from curation.recipe import Recipe
 
 Message = dict[str, str]
@@ -70,12 +71,13 @@ def take_apart(
     """Make a reply of the text a model wrote.
 
     Args:
-        text: the assistant's whole turn, think tags included, without the end-of-turn token: what the prompt began
+        text: the assistant's whole turn, think tags or channels included, without the end-of-turn token: what the prompt began
             (an opening think tag, a prefix), then what was generated.
         finish_reason: "length" when the token limit cut the text off.
         prompt_tokens: length of the prompt.
         count: counts the tokens of a text.
     """
+    text = as_think_tags(text)
     parts = split(text, finish_reason)
     if not isinstance(parts, Fault):
         reasoning, answer, state = parts.reasoning, parts.answer, "closed"

@@ -293,3 +293,16 @@ def test_the_three_classes_are_left_out_where_nobody_judged_them() -> None:
     assert [rate.measure for rate in score("overrefusal", outcomes("overrefusal", [judged])).rates] == [
         "over-refusal (answer refuses)"
     ]
+
+
+def test_what_gpt_oss_is_taught_to_write_is_taken_apart_as_it_was_put_together(
+    tokenizers: dict[str, Any],
+) -> None:
+    from sft.render import render
+
+    tokenizer = tokenizers["gptoss"]
+    row = render(tokenizer, "Kill a process?", "Ctrl+C will do.", "Press Ctrl+C twice.")
+    written = row.input_ids[row.prompt_length :]
+    assert written[-1] == tokenizer.eos_token_id
+    reply = take_apart(tokenizer.decode(written[:-1], skip_special_tokens=False), "stop", 1, len)
+    assert reply[:3] == ("Ctrl+C will do.", "Press Ctrl+C twice.", "closed")
