@@ -180,7 +180,10 @@ def _claim_folder(out: Path, identity: dict[str, Any]) -> Manifest | None:
 
 def _differences(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
     ours, theirs = here["config"], there.get("config", {})
-    named = [name for name in ours if ours[name] != theirs.get(name)]
+    defaults = {
+        name: field.default for name, field in TrainConfig.model_fields.items()
+    }  # settings it did not have yet
+    named = [name for name in ours if ours[name] != theirs.get(name, defaults[name])]
     return named + [
         name for name in ("mix_id", "base_model", "decisions") if here.get(name) != there.get(name)
     ]

@@ -4,18 +4,22 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 import torch
 
 from curation.engines.weights import locate
+from curation.mix import folder
+from curation.store import write_parquet
 from schemas.errors import RecipeError
+from schemas.tables import ROWS
 from sft import trainer
 from sft.check import prove
 from sft.loading import load
 from sft.packing import demand_apart
 from sft.render import IGNORED, Rendered
 from sft.train import train
-from tests.sft.conftest import sample_rows
+from tests.sft.conftest import sample_rows, write_mix
 from tests.sft.test_presafe import decided_mix, metrics, presafe, weights
 from tests.sft.test_train import config, same
 
@@ -175,3 +179,21 @@ def test_a_run_on_such_a_model_stops_before_it_trains(
     with pytest.raises(RecipeError, match="mixed-up rows"):
         train(config(tmp_path / "model", mix, tmp_path / "run", padding_free=True))
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
+
+
+def test_validation_measures_the_same_loss_however_rows_are_laid_out(
+    models: dict[str, Path], tmp_path: Path
+) -> None:
+    rows = [
+        row.model_copy(update={"part": ("safety", "benign")[n % 2]}) for n, row in enumerate(sample_rows())
+    ]
+    mix = write_mix(tmp_path / "mix", rows[:16])
+    table = pa.Table.from_pylist([row.model_dump() for row in rows[16:]], ROWS)
+    write_parquet(mix / "data" / folder.VALIDATION_SHARD, table)
+    found = {}
+    for name in ("padded", "packing", "padding_free"):
+        how = {} if name == "padded" else {name: True}
+        settings = config(models["own"], mix, tmp_path / name, learning_rate=1e-30, max_steps=1, **how)
+        found[name] = train(settings).summary["validation_loss"]
+    assert found["packing"] == pytest.approx(found["padded"], abs=1e-4)
+    assert found["padding_free"] == pytest.approx(found["padded"], abs=1e-4)

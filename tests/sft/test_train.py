@@ -122,11 +122,11 @@ def test_training_moves_the_weights_and_lowers_the_loss(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["full", "lora"])
+@pytest.mark.parametrize(("method", "packing"), [("full", False), ("lora", False), ("full", True)])
 def test_a_killed_run_goes_on_to_the_same_weights(
-    models: dict[str, Path], mix: Path, tmp_path: Path, method: str
+    models: dict[str, Path], mix: Path, tmp_path: Path, method: str, packing: bool
 ) -> None:
-    settings = {"method": method, "max_steps": 12, "save_steps": 3, "learning_rate": 5e-3}
+    settings = {"method": method, "packing": packing, "max_steps": 12, "save_steps": 3, "learning_rate": 5e-3}
     train(config(models["own"], mix, tmp_path / "whole", **settings))
 
     killed = config(models["own"], mix, tmp_path / "killed", **settings)
@@ -174,6 +174,19 @@ def test_a_finished_run_is_not_trained_again(models: dict[str, Path], mix: Path,
     before = (tmp_path / "run" / "model" / "model.safetensors").stat().st_mtime_ns
     assert train(config(models["own"], mix, tmp_path / "run")) == first
     assert (tmp_path / "run" / "model" / "model.safetensors").stat().st_mtime_ns == before
+
+
+def test_a_run_from_before_a_setting_was_there_is_the_run_with_its_default(
+    models: dict[str, Path], mix: Path, tmp_path: Path
+) -> None:
+    first = train(config(models["own"], mix, tmp_path / "run"))
+    marker = tmp_path / "run" / "run.json"
+    there = json.loads(marker.read_text())
+    del there["config"]["packing"]
+    marker.write_text(json.dumps(there))
+    assert train(config(models["own"], mix, tmp_path / "run")) == first
+    with pytest.raises(RecipeError, match="another packing"):
+        train(config(models["own"], mix, tmp_path / "run", packing=True))
 
 
 def test_refuses_to_train_unless_every_row_is_proven(models: dict[str, Path], tmp_path: Path) -> None:
