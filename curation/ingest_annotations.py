@@ -6,16 +6,20 @@ the same trace and pattern, an equal one counts as kept and a different one is l
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
-from typing import Any, NamedTuple
+from functools import cached_property
+from itertools import groupby, islice
+from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from annotators.split import Fault
+from curation import memory
 from curation.fields import BadRow
-from curation.parts import PartWriter, RowState
+from curation.known_ids import KnownIds
+from curation.parts import SHARE, PartWriter, RowState
 from curation.readers import RawRow
 from curation.store import Corpus
 from schemas.annotation import Annotation
@@ -24,6 +28,7 @@ from schemas.trace import FIELDS
 
 BATCH_ROWS = 10_000
 """Rows whose traces' texts are in memory at once."""
+GROUP_BITS = 20
 JUDGED_ON = {entry.name: entry.judged_on for entry in CODEBOOK}
 
 
@@ -53,13 +58,24 @@ class TraceIndex:
 
     def __init__(self, corpus: Corpus) -> None:
         self._corpus = corpus
-        self._ids: set[str] = set()
-        self._by_source_id: dict[str, list[str]] = {}
-        for batch in corpus.scan("traces", ["trace_id", "source_id"], batch_rows=65536):
+        self._parts = corpus.parts("traces")
+        self._places = KnownIds(corpus.root, memory.limit() // SHARE)
+        for number, part in enumerate(self._parts):
+            with pq.ParquetFile(part) as file:
+                for group in range(file.num_row_groups):
+                    place = number << GROUP_BITS | group
+                    for trace_id in file.read_row_group(group, ["trace_id"])["trace_id"].to_pylist():
+                        self._places.setdefault(trace_id, place)
+
+    @cached_property
+    def _by_source_id(self) -> dict[str, list[str]]:
+        """In memory whole: some 300 bytes a trace, for files that name traces so."""
+        found: dict[str, list[str]] = {}
+        for batch in self._corpus.scan("traces", ["trace_id", "source_id"], batch_rows=8192):
             for trace_id, source_id in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-                self._ids.add(trace_id)
                 if source_id is not None:
-                    self._by_source_id.setdefault(source_id, []).append(trace_id)
+                    found.setdefault(source_id, []).append(trace_id)
+        return found
 
     def find(self, row: dict[str, Any]) -> str:
         """The trace_id that a row means.
@@ -69,7 +85,7 @@ class TraceIndex:
         """
         trace_id, source_id = row.get("trace_id"), row.get("source_id")
         if trace_id is not None:
-            if not isinstance(trace_id, str) or trace_id not in self._ids:
+            if not isinstance(trace_id, str) or trace_id not in self._places:
                 raise BadRow(
                     "unknown_trace", "no trace in the corpus has this trace_id; ingest the traces first"
                 )
@@ -87,32 +103,61 @@ class TraceIndex:
 
     def texts(self, wanted: set[str]) -> dict[str, dict[str, str]]:
         """Reasoning and answer of some traces, by trace_id."""
-        found: dict[str, dict[str, str]] = {}
+        places = sorted({place for key in wanted if (place := self._places.get(key)) is not None})
         keys = pa.array(sorted(wanted), pa.string())
-        if wanted:
-            for batch in self._corpus.scan("traces", ["trace_id", *FIELDS]):
-                chosen = batch.filter(pc.is_in(batch.column("trace_id"), keys))
-                found.update({row["trace_id"]: row for row in chosen.to_pylist()})
+        found: dict[str, dict[str, str]] = {}
+        for number, groups in groupby(places, lambda place: place >> GROUP_BITS):
+            with pq.ParquetFile(self._parts[number]) as file:
+                for place in groups:
+                    rows = file.read_row_group(place & (1 << GROUP_BITS) - 1, ["trace_id", *FIELDS])
+                    chosen = rows.filter(pc.is_in(rows["trace_id"], keys))
+                    found.update({row["trace_id"]: row for row in chosen.to_pylist()})
         return found
+
+
+class Spoken:
+    """What annotators have said, as hashes; each annotator's annotations are read once, when it is first met."""
+
+    def __init__(self, corpus: Corpus) -> None:
+        self._corpus = corpus
+        self._said = KnownIds(corpus.root, memory.limit() // SHARE)
+        self._met: set[str] = set()
+
+    def meet(self, annotators: set[str]) -> None:
+        """Read what annotators that were not met before have said."""
+        new = annotators - self._met
+        self._met |= new
+        names = pa.array(sorted(new), pa.string())
+        for batch in self._corpus.scan("annotations", batch_rows=8192) if new else ():
+            for row in batch.filter(pc.is_in(batch.column("annotator"), names)).to_pylist():
+                spans = tuple((span["field"], span["start"], span["end"]) for span in row["spans"] or ())
+                key = row["trace_id"], row["pattern"], row["annotator"]
+                self.say(key, Said(row["label"], row["score"], spans, row["rationale"]))
+
+    def say(self, key: Key, said: Said) -> Literal["new", "again", "otherwise"]:
+        """Whether this is new, was said before, or was said otherwise; it is said from now on, if it is new."""
+        number = hash(said) & (1 << 62) - 1
+        known = self._said.setdefault("\t".join(key), number)
+        if known is None:
+            return "new"
+        return "again" if known == number else "otherwise"
 
 
 def ingest_annotations(rows: Iterable[RawRow], corpus: Corpus, writer: PartWriter) -> Iterator[RowState]:
     """Write annotations, a batch at a time, and say what became of each row."""
-    index = TraceIndex(corpus)
-    stream = iter(rows)
+    index, spoken, stream = TraceIndex(corpus), Spoken(corpus), iter(rows)
     while batch := list(islice(stream, BATCH_ROWS)):
         verdicts = read_verdicts(batch, index)
-        known = _known(corpus, {_key(v.annotation) for v in verdicts if v.annotation})
+        spoken.meet({v.annotation.annotator for v in verdicts if v.annotation})
         for raw, annotation, fault in verdicts:
             if fault or not annotation:
                 yield RowState(raw, fault, None)
                 continue
-            said = _said(annotation)
-            before = known.setdefault(_key(annotation), said)
-            if before is said:
+            state = spoken.say(_key(annotation), _said(annotation))
+            if state == "new":
                 writer.annotate(annotation)
-            yield RowState(raw, None, None if before == said else "already_annotated")
-        writer.drain()
+            yield RowState(raw, None, "already_annotated" if state == "otherwise" else None)
+    writer.drain()
 
 
 def read_verdicts(batch: Sequence[RawRow], index: TraceIndex) -> list[Verdict]:
@@ -194,16 +239,3 @@ def _said(annotation: Annotation) -> Said:
     score = None if annotation.score is None else pa.scalar(annotation.score, pa.float32()).as_py()
     spans = tuple((span.field, span.start, span.end) for span in annotation.spans)
     return Said(annotation.label, score, spans, annotation.rationale)
-
-
-def _known(corpus: Corpus, wanted: set[Key]) -> dict[Key, Said]:
-    """What the table says under some keys."""
-    found = {}
-    annotators = pa.array(sorted({annotator for _, _, annotator in wanted}), pa.string())
-    for batch in corpus.scan("annotations", batch_rows=65536):
-        for row in batch.filter(pc.is_in(batch.column("annotator"), annotators)).to_pylist():
-            key = row["trace_id"], row["pattern"], row["annotator"]
-            if key in wanted:
-                spans = tuple((span["field"], span["start"], span["end"]) for span in row["spans"] or ())
-                found[key] = Said(row["label"], row["score"], spans, row["rationale"])
-    return found

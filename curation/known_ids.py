@@ -40,7 +40,12 @@ class KnownIds:
         return len(self._near) + self._far
 
     def __contains__(self, key: str) -> bool:
-        return key in self._near or (self._far > 0 and self._find(*_split(key))[0] is not None)
+        return self.get(key) is not None
+
+    def get(self, key: str) -> int | None:
+        """The number of an id; null where it has none."""
+        known = self._near.get(key)
+        return self._find(*_split(key))[0] if known is None and self._far else known
 
     def setdefault(self, key: str, number: int) -> int | None:
         """The number of an id; where it has none, give it this one and return null.
