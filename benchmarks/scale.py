@@ -17,6 +17,7 @@ Lines are appended to SCALE_OUT (bench-out/scale.jsonl); the plot is drawn from 
 import json
 import os
 import random
+import resource
 import subprocess
 import sys
 import tempfile
@@ -55,6 +56,8 @@ class Used(NamedTuple):
     """What a process and its children used."""
 
     seconds: float
+    cpu_seconds: float
+    """Of all cores; other work on the machine makes it no longer, or little."""
     peak_mb: int
     """Resident memory."""
     anonymous_mb: int
@@ -138,7 +141,7 @@ def write_annotations(root: Path) -> None:
 
 def measured(command: list[str], folder: Path) -> Used:
     """Run a command and watch the memory of its processes."""
-    start, peak, anonymous = time.perf_counter(), 0, 0
+    start, cpu, peak, anonymous = time.perf_counter(), _cpu(), 0, 0
     with (folder / "output").open("wb") as output:
         process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=subprocess.STDOUT)
         while process.poll() is None:
@@ -148,7 +151,14 @@ def measured(command: list[str], folder: Path) -> Used:
             time.sleep(0.05)
     if process.returncode:
         sys.exit(f"{' '.join(command)}: exit status {process.returncode}\n{(folder / 'output').read_text()}")
-    return Used(round(time.perf_counter() - start, 1), peak // 1024, anonymous // 1024)
+    seconds = round(time.perf_counter() - start, 1), round(_cpu() - cpu, 1)
+    return Used(*seconds, peak // 1024, anonymous // 1024)
+
+
+def _cpu() -> float:
+    """Processor time of the children that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _family(root: int) -> list[int]:
