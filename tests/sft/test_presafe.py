@@ -220,6 +220,17 @@ def test_the_state_is_that_of_the_last_prompt_token_on_either_side_of_padding() 
         assert pool(states, labels, mask, "mean").item() == left + 1.5
 
 
+def test_packed_rows_have_the_states_they_have_alone() -> None:
+    torch.manual_seed(0)
+    shape = [(3, 2), (1, 4), (5, 1)]  # tokens of prompt and completion of each row
+    rows = [(torch.randn(1, p + c, 6), torch.tensor([[IGNORED] * p + [7] * c])) for p, c in shape]
+    states, labels = (torch.cat(parts, 1) for parts in zip(*rows, strict=True))
+    numbers = torch.tensor([[n for n, (p, c) in enumerate(shape) for _ in range(p + c)]])
+    for position in ("last", "mean"):
+        alone = torch.cat([pool(one, its, None, position) for one, its in rows])
+        assert torch.allclose(pool(states, labels, None, position, numbers), alone, atol=1e-6)
+
+
 def test_the_listener_hears_the_layer_it_was_told_and_the_first_pass_only(models: dict[str, Path]) -> None:
     from transformers import AutoModelForCausalLM
 
