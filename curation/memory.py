@@ -58,20 +58,23 @@ def on_disk(size: int, folder: Path) -> mmap.mmap:
 
 
 class DiskArray:
-    """A numpy array in a nameless file, zeroed; raises as `on_disk` does.
+    """A zeroed numpy array in a nameless file, or in memory where it may be; raises as `on_disk` does.
 
     Args:
         shape: of the array.
         kind: its type, such as "i8".
-        folder: on the disk to use.
+        folder: on the disk to use; null for memory.
     """
 
-    def __init__(self, shape: tuple[int, ...], kind: str, folder: Path) -> None:
+    def __init__(self, shape: tuple[int, ...], kind: str, folder: Path | None) -> None:
         self.folder = folder
-        count = int(np.prod(shape))
-        self._map = on_disk(max(count * np.dtype(kind).itemsize, 1), folder)
-        self.array: Array = np.frombuffer(self._map, np.dtype(kind), count).reshape(shape)
+        self.array: Array = np.zeros(0 if folder else shape, np.dtype(kind))
+        if folder:
+            count = int(np.prod(shape))
+            self._map = on_disk(max(count * np.dtype(kind).itemsize, 1), folder)
+            self.array = np.frombuffer(self._map, np.dtype(kind), count).reshape(shape)
 
     def let_go(self) -> None:
-        """Take the pages out of this process's memory; what was written stays."""
-        self._map.madvise(mmap.MADV_DONTNEED)
+        """Take the pages of a file out of this process's memory; what was written stays."""
+        if self.folder:
+            self._map.madvise(mmap.MADV_DONTNEED)

@@ -17,7 +17,7 @@ from pydantic import Field
 
 from curation import console
 from curation.dedup import queries, sketches, texts
-from curation.dedup.clustering import Clusters, Piece, Ranked, cluster, rank
+from curation.dedup.clustering import Clusters, Piece, Ranked, cluster, place, rank
 from curation.dedup.texts import Made, Method, Work
 from curation.memory import Array, DiskArray
 from curation.query import connect, select
@@ -132,7 +132,8 @@ def _generation_of(corpus: Corpus, manifest: Manifest) -> object:
 
 def _compare(corpus: Corpus, work: Work, recipe: DedupRecipe) -> Clusters:
     parts = corpus.parts(work.table)
-    ranked = rank(parts, work.id_column, corpus.root)
+    folder = place(parts, corpus.root)
+    ranked = rank(parts, work.id_column, folder)
     total = len(ranked.ids.array)
     with console.progress(f"dedup {work.field} by {work.method}", total=total, unit="texts") as advance:
         if work.method == "semantic":
@@ -140,9 +141,8 @@ def _compare(corpus: Corpus, work: Work, recipe: DedupRecipe) -> Clusters:
         common = _common(parts, recipe) if work.field == "query" else np.zeros(0, np.int64)
         exact = work.method == "exact"
         made = _advancing(_make(recipe)(parts, work, common), advance)
-        return cluster(
-            ranked, made, 1 if exact else sketches.BANDS, None if exact else recipe.threshold, corpus.root
-        )
+        bands, threshold = (1, None) if exact else (sketches.BANDS, recipe.threshold)
+        return cluster(ranked, made, bands, threshold, folder)
 
 
 def _common(parts: Sequence[Path], recipe: DedupRecipe) -> Array:
@@ -173,7 +173,7 @@ def _semantic(corpus: Corpus, ranked: Ranked, common: Array, threshold: float) -
 
     queries_ = _query_texts(corpus, common)
     vectors = neighbours.embed([queries_[row] for row in ranked.order.array])
-    labels = DiskArray((len(vectors),), "i8", corpus.root)
+    labels = DiskArray((len(vectors),), "i8", None)
     labels.array[:] = np.arange(len(vectors))
     for close in neighbours.close_pairs(vectors, vectors, threshold, same=True):
         sketches.link(labels.array, close.left, close.right)

@@ -1,7 +1,8 @@
 """Clusters of texts that need not fit into memory: keys, sketches, ids and labels lie in nameless files beside the corpus.
 
 Labels are ranks, the places of the texts when their ids are sorted, so that the lowest label of a cluster is the
-representative. Only what `curation.memory` allows is held at a time; a text takes 70 bytes on disk for exact and 340 for near.
+representative. A text takes 70 bytes for exact and 340 for near; where that is more than a quarter of what `curation.memory` allows, the
+arrays are files. Files are no good for little: writing to their pages waits for whatever else the disk does.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,6 +22,7 @@ from curation.query import ordered
 from curation.store import scan_part
 
 CHUNK = 1 << 16
+LARGEST = 340
 BYTES_PER_TEXT = 512
 """Memory that a text takes while buckets are looked for (about 60 bytes), eight times over: other things want room, too."""
 
@@ -64,7 +66,13 @@ class Sizes(NamedTuple):
     largest: int
 
 
-def rank(parts: Sequence[Path], column: str, folder: Path) -> Ranked:
+def place(parts: Sequence[Path], folder: Path) -> Path | None:
+    """Where the arrays for the texts of some parts lie: in this folder, or (null) in memory."""
+    count = sum(pq.read_metadata(part).num_rows for part in parts)
+    return None if count * LARGEST <= memory.limit() // 4 else folder
+
+
+def rank(parts: Sequence[Path], column: str, folder: Path | None) -> Ranked:
     """Sort the ids of some parts."""
     count = sum(pq.read_metadata(part).num_rows for part in parts)
     width = max((_widest(batch) for part in parts for batch in scan_part(part, [column], CHUNK)), default=1)
@@ -137,7 +145,7 @@ class Clusters:
 
 
 def cluster(
-    ranked: Ranked, made: Iterable[Made], bands: int, threshold: float | None, folder: Path
+    ranked: Ranked, made: Iterable[Made], bands: int, threshold: float | None, folder: Path | None
 ) -> Clusters:
     """Cluster texts by what is made of them.
 
@@ -146,7 +154,7 @@ def cluster(
         made: of the same texts, in the order of the parts.
         bands: keys of a text.
         threshold: similarity from which texts with an equal key are alike; null if they always are.
-        folder: where arrays may lie.
+        folder: where arrays lie; null for memory.
     """
     count = len(ranked.ids.array)
     keys = [DiskArray((count,), "u8", folder) for _ in range(bands)]

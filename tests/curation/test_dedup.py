@@ -251,3 +251,24 @@ def test_semantic_duplicates_say_the_same_in_other_words(corpus: Corpus) -> None
     ids = [prompt_id(text) for text in prompts]
     assert found[ids[0]] == found[ids[1]] == min(ids[:2])
     assert found[ids[2]] == ids[2]
+
+
+def test_arrays_on_disk_and_buckets_in_turns_give_the_same_files(
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = random.Random(9)
+    texts = [story(rng, 60) for _ in range(150)]
+    texts += [near_copy(text, rng, 0.02) for text in texts] + [texts[0] + f" end{n}" for n in range(30)]
+    other = Corpus.create(tmp_path / "other")
+    for one in (corpus, other):
+        add(one, texts)
+    dedup.run(corpus.root, DedupRecipe())
+    monkeypatch.setattr("curation.dedup.clustering.LARGEST", 10**12)
+    monkeypatch.setattr("curation.dedup.clustering.BYTES_PER_TEXT", 10**9 // 10)  # 40 texts at once
+    monkeypatch.setattr("curation.dedup.clustering.CHUNK", 50)
+    monkeypatch.setattr("curation.dedup.sketches.CHUNK", 50)
+    dedup.run(other.root, DedupRecipe())
+    names = [sorted((p.name, p.read_bytes()) for p in c.parts("clusters")) for c in (corpus, other)]
+    assert [name for name, _ in names[0]] == [name for name, _ in names[1]]
+    assert clusters(corpus, "response", "near") == clusters(other, "response", "near")
+    assert len(set(clusters(other, "response", "near").values())) == 150
