@@ -10,7 +10,9 @@ The run's folder:
 """
 
 import json
+import os
 import shutil
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,8 @@ from sft.mix import TrainingMix, read_mix
 from sft.render import IGNORED, Rendered
 
 STAGE = "sft"
+PATIENCE = 120
+"""Seconds that a process waits for the first one to claim the run's folder."""
 LIBRARIES = ("lrm-curate", "torch", "transformers", "trl", "peft", "accelerate")
 
 
@@ -165,6 +169,10 @@ def _identity(config: TrainConfig, mix: TrainingMix, weights: Weights) -> dict[s
 def _claim_folder(out: Path, identity: dict[str, Any]) -> Manifest | None:
     """Make sure the folder is this run's; returns its manifest where the run is finished."""
     marker = out / "run.json"
+    if os.environ.get("RANK", "0") != "0":
+        _wait_for(
+            marker
+        )  # the first process makes it; until then the folder looks like one of something else
     if out.is_dir() and any(out.iterdir()) and not marker.is_file():
         raise CorpusError(f"{out}: the folder holds other things; name a new one as `out`")
     if marker.is_file() and (differing := _differences(json.loads(marker.read_bytes()), identity)):
@@ -176,6 +184,12 @@ def _claim_folder(out: Path, identity: dict[str, Any]) -> Manifest | None:
     make_folder(out)
     write_file(marker, json.dumps(identity, indent=2, ensure_ascii=False).encode() + b"\n")
     return None
+
+
+def _wait_for(path: Path) -> None:
+    end = time.monotonic() + PATIENCE
+    while not path.is_file() and time.monotonic() < end:
+        time.sleep(0.1)
 
 
 def _differences(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
