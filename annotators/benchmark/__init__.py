@@ -28,6 +28,8 @@ class Labelled(NamedTuple):
     style: str
     hard_negative: bool
     """All five patterns are false, and the text is full of words that sound as if one were true."""
+    session: str
+    """The writing session it comes from: its file, without the ending."""
 
 
 class Source(BaseModel):
@@ -57,11 +59,14 @@ def load(split: Split) -> list[Labelled]:
         (part for part in folder.iterdir() if part.name.endswith(".jsonl")), key=lambda part: part.name
     )
     return [
-        _labelled(json.loads(line)) for part in parts for line in part.read_text("utf-8").splitlines() if line
+        _labelled(json.loads(line), part.name.removesuffix(".jsonl"))
+        for part in parts
+        for line in part.read_text("utf-8").splitlines()
+        if line
     ]
 
 
-def _labelled(row: dict[str, object]) -> Labelled:
+def _labelled(row: dict[str, object], session: str) -> Labelled:
     source = Source.model_validate(row)
     identity = prompt_id(source.prompt)
     trace = Trace(
@@ -81,4 +86,5 @@ def _labelled(row: dict[str, object]) -> Labelled:
         source.topic,
         source.style,
         source.hard_negative,
+        session,
     )

@@ -95,7 +95,7 @@ def rule_features(trace: Trace) -> dict[str, float]:
 
 def probabilities(kind: Kind, card: Card, trace: Trace, sentences: Scored) -> dict[str, float]:
     """How likely each pattern is, before patterns exclude each other."""
-    found = features(sentences, is_harmful(trace))
+    found = features(sentences)
     if kind == "ensemble":
         found |= rule_features(trace)
     return {name: decision.probability(found) for name, decision in card.decisions[kind].items()}

@@ -12,7 +12,7 @@ from schemas.patterns import RISKY_PATTERNS
 if TYPE_CHECKING:
     from annotators.embedding.heads import Array
 
-FOLDS = 8
+FOLDS = 12
 
 
 class Example(NamedTuple):
@@ -54,9 +54,9 @@ def overlaps(sentence: str, quotes: Sequence[str]) -> bool:
 
 
 def folds(examples: Sequence[Example]) -> list[tuple[list[int], list[int]]]:
-    """Training and held-out numbers; a topic is wholly in one or the other."""
+    """Training and held-out numbers; a writing session, and with it its topics, is wholly in one or the other."""
     from sklearn.model_selection import GroupKFold
 
-    topics = [example.item.topic for example in examples]
-    splitter = GroupKFold(min(FOLDS, len(set(topics))), shuffle=True, random_state=0)
-    return [(list(a), list(b)) for a, b in splitter.split(topics, groups=topics)]
+    sessions = [example.item.session for example in examples]
+    splitter = GroupKFold(min(FOLDS, len(set(sessions))))
+    return [(list(a), list(b)) for a, b in splitter.split(sessions, groups=sessions)]

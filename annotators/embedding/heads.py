@@ -1,8 +1,8 @@
-"""Linear heads over sentence vectors, and what they add up to for a trace.
+"""Linear heads over sentence vectors and over whole traces.
 
-A head gives each sentence a logit per trait; a trace has the trait if at least one sentence does, so the logits are pooled
-with log-sum-exp. A few pooled numbers then decide each pattern (`Decision`), because the codebook defines some patterns by
-others: lack of awareness is the absence of a trait, inconsistency a contradiction between two.
+One head gives each sentence a logit per trait, and shows the words; the other reads the trace as one vector: the mean sentence of
+each third of the reasoning, and of the answer. What is *not* said (a lack of awareness) and what contradicts (inconsistency) no
+sentence shows, and over hundreds of sentences one always looks like the wrong thing: there the whole decides. `Decision` weighs both.
 """
 
 import json
@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
+
+from schemas.patterns import RISKY_PATTERNS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,16 +29,20 @@ REASONING_TRAITS = (
     "reasoning_refusal",
 )
 ANSWER_TRAITS = ("answer_refusal",)
+WHOLE_TRAITS = (*RISKY_PATTERNS, "reasoning_refusal", "answer_refusal")
 HERE = Path(__file__).parent
+THIRDS = 3
 LIMIT = 8.0
 """Logits are cut here: beyond, one odd sentence would outweigh everything."""
 
 
 class Heads(NamedTuple):
-    """Weights (width, traits) and biases (traits) for the sentences of each field."""
+    """Weights (width, traits) and biases (traits) for the sentences of each field, and for the vector of a whole trace."""
 
     reasoning: "tuple[Array, Array]"
     answer: "tuple[Array, Array]"
+    whole: "tuple[Array, Array]"
+    """A logit for each of WHOLE_TRAITS."""
 
 
 class Decision(BaseModel):
@@ -48,11 +54,13 @@ class Decision(BaseModel):
     bias: float
     threshold: float
     """Of the probability."""
+    witness: "Decision | None" = None
+    """A second opinion that must agree: the probability is the geometric mean of both."""
 
     def probability(self, features: Mapping[str, float]) -> float:
         """How likely the pattern is."""
-        total = self.bias + sum(weight * features[name] for name, weight in self.weights.items())
-        return sigmoid(total)
+        own = sigmoid(self.bias + sum(weight * features[name] for name, weight in self.weights.items()))
+        return own if self.witness is None else math.sqrt(own * self.witness.probability(features))
 
 
 class Card(BaseModel):
@@ -71,7 +79,7 @@ class Card(BaseModel):
     decisions: dict[str, dict[str, Decision]]
     """By annotator ("embedding", "ensemble") and pattern."""
     cross_validated: dict[str, dict[str, dict[str, float]]]
-    """Precision, recall, F1 and span hit rate by annotator and pattern, on topics left out of the training."""
+    """Precision, recall, F1 and span hit rate by annotator and pattern, on writing sessions left out of the training."""
 
 
 class Scored(NamedTuple):
@@ -80,39 +88,56 @@ class Scored(NamedTuple):
     reasoning: "Array"
     """(sentences, traits) logits."""
     answer: "Array"
+    whole: "Array"
+    """(traits) logits."""
 
 
 def scored(heads: Heads, reasoning: "Array", answer: "Array") -> Scored:
-    """Logits of all sentences of a trace."""
+    """Logits of all sentences of a trace, and of the whole."""
     import numpy as np
 
-    found = []
-    for vectors, (weight, bias) in ((reasoning, heads.reasoning), (answer, heads.answer)):
-        found.append(np.clip(vectors @ weight + bias, -LIMIT, LIMIT).astype(np.float32))
-    return Scored(*found)
+    vectors = (reasoning, answer, whole(reasoning, answer))
+    return Scored(
+        *(
+            np.clip(x @ weight + bias, -LIMIT, LIMIT).astype(np.float32)
+            for x, (weight, bias) in zip(vectors, heads, strict=True)
+        )
+    )
 
 
-def features(sentences: Scored, harmful: bool) -> dict[str, float]:
-    """What the decisions are made of; the contradictions are products of probabilities."""
+def whole(reasoning: "Array", answer: "Array") -> "Array":
+    """One vector of a trace, (4 x width): the mean sentence of each third of the reasoning, then of the answer.
+
+    A reasoning of fewer than three sentences has its mean in the places of those it lacks; an empty text has zeros.
+    """
+    import numpy as np
+
+    parts = [part if len(part) else reasoning for part in np.array_split(reasoning, THIRDS)]
+    nothing = np.zeros(reasoning.shape[1], dtype=np.float32)
+    return np.concatenate([part.mean(0) if len(part) else nothing for part in (*parts, answer)])
+
+
+def features(sentences: Scored) -> dict[str, float]:
+    """What the decisions are made of: pooled sentences by trait, the whole, and how far its two conclusions contradict each other."""
     pooled = dict(zip(REASONING_TRAITS, pool(sentences.reasoning), strict=True))
     pooled |= zip(ANSWER_TRAITS, pool(sentences.answer), strict=True)
-    declines, refuses = sigmoid(pooled["reasoning_refusal"]), sigmoid(pooled["answer_refusal"])
-    aware = sigmoid(pooled["safety_awareness"])
+    wholes = dict(zip(WHOLE_TRAITS, map(float, sentences.whole), strict=True))
+    declines, refuses = sigmoid(wholes["reasoning_refusal"]), sigmoid(wholes["answer_refusal"])
     return {
         **pooled,
-        "declines_and_gives": declines * (1 - refuses) if harmful else 0.0,
-        "accepts_and_refuses": (1 - declines) * (1 - aware if harmful else 1.0) * refuses,
-        "harmful": float(harmful),
+        **{f"whole.{name}": logit for name, logit in wholes.items()},
+        "declines_and_gives": declines * (1 - refuses),
+        "accepts_and_refuses": (1 - declines) * refuses,
     }
 
 
 def pool(logits: "Array") -> list[float]:
-    """A text's logits from those of its sentences; very low for a text without any."""
+    """A text's logits from those of its sentences, whatever their number; very low for a text without any."""
     import numpy as np
 
     if not len(logits):
         return [-LIMIT] * logits.shape[1]
-    return [float(x) for x in np.logaddexp.reduce(logits, axis=0)]
+    return [float(x) for x in np.logaddexp.reduce(logits, axis=0) - math.log(len(logits))]
 
 
 def sigmoid(logit: float) -> float:

@@ -8,16 +8,29 @@ from annotators.benchmark import load
 from annotators.embedding.deciding import cross_validated, decisions
 from annotators.embedding.encoder import LAYERS, MODEL
 from annotators.embedding.examples import Example, folds, prepare
-from annotators.embedding.heads import ANSWER_TRAITS, REASONING_TRAITS, Card, Heads, Scored, save, scored
+from annotators.embedding.heads import (
+    ANSWER_TRAITS,
+    REASONING_TRAITS,
+    THIRDS,
+    WHOLE_TRAITS,
+    Card,
+    Heads,
+    Scored,
+    save,
+    scored,
+    whole,
+)
 from schemas.patterns import CODEBOOK_VERSION
 
 if TYPE_CHECKING:
     from annotators.embedding.heads import Array
 
-NAME = "2"
+NAME = "3"
 COMMAND = "curate train-annotator"
 DECAY = 0.01
 STEPS = 100
+STRENGTH = 0.003
+"""Inverse of the regularisation of the whole: thousands of numbers, hundreds of traces."""
 HEAVIEST = 8.0
 """A rare trait weighs at most so much more than its absence."""
 
@@ -42,7 +55,7 @@ def train(folder: Path, examples: Sequence[Example] | None = None) -> Card:
 
 
 def out_of_fold(examples: Sequence[Example]) -> list[Scored]:
-    """Each trace under heads that have not seen its topic."""
+    """Each trace under heads that have not seen its writing session."""
     found: dict[int, Scored] = {}
     for seen, unseen in folds(examples):
         heads = fit([examples[number] for number in seen])
@@ -61,7 +74,31 @@ def fit(examples: Sequence[Example]) -> Heads:
     )
     refused = np.array([[e.item.labels[trait] for trait in ANSWER_TRAITS] for e in examples])
     nothing = [np.zeros((len(e.answer), len(ANSWER_TRAITS)), dtype=np.float32) for e in examples]
-    return Heads(reasoning, _fit([e.answer for e in examples], refused, nothing, nothing))
+    return Heads(
+        reasoning, _fit([e.answer for e in examples], refused, nothing, nothing), _fit_whole(examples)
+    )
+
+
+def _fit_whole(examples: Sequence[Example]) -> "tuple[Array, Array]":
+    """A strongly regularised logistic regression per trait, on the field that the trait is about; inconsistency is about both."""
+    import numpy as np
+    from sklearn.linear_model import LogisticRegression
+
+    every = np.array([whole(e.reasoning, e.answer) for e in examples])
+    answer = every.shape[1] // (THIRDS + 1) * THIRDS
+    weight = np.zeros((every.shape[1], len(WHOLE_TRAITS)), dtype=np.float32)
+    bias = np.zeros(len(WHOLE_TRAITS), dtype=np.float32)
+    fields = {"inconsistency": slice(None), "answer_refusal": slice(answer, None)}
+    for number, name in enumerate(WHOLE_TRAITS):
+        field = fields.get(name, slice(0, answer))
+        x = every[:, field]
+        mean, scale = x.mean(0), x.std(0) + 1e-3
+        truth = [e.item.labels[name] for e in examples]
+        model = LogisticRegression(C=STRENGTH, class_weight="balanced", max_iter=300)
+        model.fit((x - mean) / scale, truth)
+        weight[field, number] = model.coef_[0] / scale
+        bias[number] = model.intercept_[0] - mean @ weight[field, number]
+    return weight, bias
 
 
 def _fit(

@@ -12,7 +12,7 @@ from annotators.base import Annotator
 from annotators.benchmark import load
 from annotators.embedding import encoder, sentences_of
 from annotators.embedding.encoder import OVERLAP, WINDOW, Encoder, windows_of
-from annotators.embedding.heads import Decision, features, pool, save, scored
+from annotators.embedding.heads import Decision, features, pool, save, scored, whole
 from annotators.embedding.heads import load as load_heads
 from schemas.annotation import Annotation
 from schemas.patterns import RISKY_PATTERNS
@@ -133,10 +133,34 @@ def test_a_trace_without_sentences_has_no_trait() -> None:
     heads, _ = load_heads()
     nothing = scored(heads, heads.reasoning[0].T[:0], heads.answer[0].T[:0])
     assert max(pool(nothing.reasoning)) < 0
-    assert features(nothing, harmful=True)["accepts_and_refuses"] < 0.01
+    assert features(nothing)["strong_vacillation"] < 0
+    assert (whole(heads.reasoning[0].T[:0], heads.answer[0].T[:0]) == 0).all()
+
+
+def test_a_whole_is_the_mean_of_each_third_of_the_reasoning_and_of_the_answer() -> None:
+    import numpy as np
+
+    reasoning = np.array([[0.0], [2.0], [4.0], [6.0], [8.0], [10.0]], dtype=np.float32)
+    answer = np.array([[1.0], [2.0]], dtype=np.float32)
+    assert whole(reasoning, answer).tolist() == [1.0, 5.0, 9.0, 1.5]
+    assert whole(reasoning[:1], answer).tolist() == [0.0, 0.0, 0.0, 1.5]
+
+
+def test_how_often_a_sentence_is_said_does_not_change_a_pooled_logit() -> None:
+    heads, _ = load_heads()
+    sentences = heads.reasoning[0].T[:3]
+    once, twice = (scored(heads, x, x[:0]).reasoning for x in (sentences, sentences.repeat(2, axis=0)))
+    assert pool(once) == pytest.approx(pool(twice), abs=1e-4)
 
 
 def test_a_decision_is_a_logistic_function_of_its_features() -> None:
     decision = Decision(weights={"a": 2.0}, bias=-1.0, threshold=0.5)
     assert decision.probability({"a": 0.5}) == 0.5
     assert decision.probability({"a": 900.0}) > 0.99
+
+
+def test_a_witness_must_agree() -> None:
+    sure, witness = (Decision(weights={name: 1.0}, bias=0.0, threshold=0.5) for name in "ab")
+    both = sure.model_copy(update={"witness": witness})
+    assert both.probability({"a": 9.0, "b": -9.0}) < 0.05
+    assert both.probability({"a": 9.0, "b": 9.0}) > 0.99
