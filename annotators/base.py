@@ -99,6 +99,8 @@ class Annotator(NamedTuple):
     """What it first asks its model about a trace, for estimates; null for annotators without a model."""
     reply_tokens: int = 0
     """What a reply to one of these usually takes."""
+    plain_query: bool = False
+    """True if it is to see, in place of a jailbreak, the query that it wraps, where that is known: attack success is judged so."""
 
 
 def model_identity(name: str, alias: str = "") -> str:

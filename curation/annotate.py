@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import orjson
 import pyarrow as pa
 from pydantic import Field
 
@@ -98,7 +99,7 @@ def estimates(corpus_dir: Path, recipe: AnnotateRecipe) -> dict[str, Any]:
     found = {}
     for annotator in recipe.open().annotators.values():
         missing = _missing(corpus, annotator)
-        traces = (trace for batch in _batches(corpus, missing) for trace in to_traces(batch))
+        traces = (trace for batch in _batches(corpus, annotator, missing) for trace in to_traces(batch))
         wanted = estimate(annotator, traces)
         found[annotator.name] = wanted._asdict() | {
             "cost": _cost(recipe, wanted.prompt_tokens, wanted.generated_tokens)
@@ -119,7 +120,9 @@ def _annotate_missing(
     waiting = _Waiting(corpus, annotator)
     try:
         with console.progress(f"annotate {annotator.name}", total=len(missing), unit="traces") as advance:
-            for judged in _spread(name, annotator, _batches(corpus, missing), len(missing), ray_workers):
+            for judged in _spread(
+                name, annotator, _batches(corpus, annotator, missing), len(missing), ray_workers
+            ):
                 failures += judged.failures
                 waiting.add(judged)
                 advance(judged.traces)
@@ -145,13 +148,31 @@ def _unjudged(corpus: Corpus, annotator: Annotator) -> Iterator[str]:
         yield from batch.column(0).to_pylist()
 
 
-def _batches(corpus: Corpus, missing: KnownIds) -> Iterator[pa.RecordBatch]:
+def _batches(corpus: Corpus, annotator: Annotator, missing: KnownIds) -> Iterator[pa.RecordBatch]:
     if not missing:
         return
+    wrapped = _wrapped_queries(corpus) if annotator.plain_query else {}
     for batch in corpus.scan("traces", tuple(Trace.model_fields), BATCH_TRACES):
         wanted = [trace_id in missing for trace_id in batch["trace_id"].to_pylist()]
         if any(wanted):
-            yield batch.filter(pa.array(wanted))
+            yield _unwrapped(batch.filter(pa.array(wanted)), wrapped)
+
+
+def _wrapped_queries(corpus: Corpus) -> dict[str, str]:
+    """prompt_id -> the query that an attack wraps, of the prompts that say so (`query` of `extra`)."""
+    rows = select(
+        connect(corpus), "select prompt_id, extra from prompts where attack is not null and extra is not null"
+    )
+    found = {row["prompt_id"]: orjson.loads(row["extra"]).get("query") for row in rows.to_pylist()}
+    return {key: query for key, query in found.items() if isinstance(query, str)}
+
+
+def _unwrapped(batch: pa.RecordBatch, queries: dict[str, str]) -> pa.RecordBatch:
+    if not queries:
+        return batch
+    asked = zip(batch["prompt_id"].to_pylist(), batch["prompt"].to_pylist(), strict=True)
+    plain = pa.array([queries.get(key, prompt) for key, prompt in asked], batch.schema.field("prompt").type)
+    return batch.set_column(batch.schema.get_field_index("prompt"), batch.schema.field("prompt"), plain)
 
 
 def _rows(connection: Connection, file: str, annotator: Annotator) -> pa.Table:

@@ -20,7 +20,9 @@ def train_annotator(
     from curation import console
 
     card = train(out)
-    console.result(f"{out}: trained on {card.traces} traces of {card.topics} topics; on writing sessions left out:")
+    console.result(
+        f"{out}: trained on {card.traces} traces of {card.topics} topics; on writing sessions left out:"
+    )
     for annotator, patterns in card.cross_validated.items():
         for name, score in patterns.items():
             console.result(

@@ -27,12 +27,12 @@ class Example(NamedTuple):
     """(sentences, traits): 1 where it is known whether a sentence shows the trait."""
 
 
-def prepare(items: Sequence[Labelled]) -> list[Example]:
+def prepare(items: Sequence[Labelled], encoder: Encoder | None = None) -> list[Example]:
     """Encode labelled traces and find their evidence among the sentences."""
     import numpy as np
 
     examples = []
-    vectors = vectors_of(Encoder(), [item.trace for item in items])
+    vectors = vectors_of(encoder or Encoder(), [item.trace for item in items])
     for item, (reasoning, answer) in zip(items, vectors, strict=True):
         shown = np.zeros((len(reasoning), len(REASONING_TRAITS)), dtype=np.float32)
         known = np.zeros_like(shown)

@@ -113,7 +113,12 @@ def _annotator(model: Model, family: Guard, fields: tuple[Field, ...], template:
             raise replies.stopped
 
     return Annotator(
-        name, family.patterns, annotate, questions=questions, reply_tokens=min(family.max_tokens, 200)
+        name,
+        family.patterns,
+        annotate,
+        questions=questions,
+        reply_tokens=min(family.max_tokens, 200),
+        plain_query=True,
     )
 
 

@@ -95,7 +95,7 @@ def test_a_published_row_becomes_the_right_prompt(
 def test_columns_that_no_field_takes_are_kept(tmp_path: Path) -> None:
     file = write(tmp_path / "p.jsonl", "bad_q|ss_category|ss_prompt", (FARE, "Logical appeal", NOTE))
     (row,) = ingested(tmp_path, "pap", [file])
-    assert json.loads(row["extra"]) == {"bad_q": FARE, "ss_category": "Logical appeal"}
+    assert json.loads(row["extra"]) == {"ss_category": "Logical appeal", "query": FARE}
 
 
 def test_artifacts_of_jailbreakbench_are_one_object_with_rows_inside(tmp_path: Path) -> None:
