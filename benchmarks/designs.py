@@ -1,7 +1,7 @@
-"""Designs for the embedding annotator side by side, on the dev part only: F1 per pattern on writing sessions left out.
+"""Designs for the embedding annotator side by side, on the dev part only: F1 per pattern on batches left out.
 
-Every design gives each trace a logit per pattern from a model that has not seen its session; the threshold comes from the other
-sessions as well. Only what won is in `annotators/embedding`; what lost lives here, as small as it can be. Takes some forty minutes.
+Every design gives each trace a logit per pattern from a model that has not seen its batch; the threshold comes from the other
+batches as well. Only what won is in `annotators/embedding`; what lost lives here, as small as it can be. Takes some forty minutes.
 
     python -m benchmarks designs
 """
@@ -172,13 +172,13 @@ def logits_of(fit: Fit, examples: Sequence[Example]) -> dict[str, Array]:
 
 
 def contrastive(examples: Sequence[Example]) -> dict[str, Array]:
-    """The whole trace, from sentence vectors tuned on the other sessions; tuned three times only, each takes minutes."""
-    sessions = sorted({e.item.session for e in examples})
+    """The whole trace, from sentence vectors tuned on the other batches; tuned three times only, each takes minutes."""
+    batches = sorted({e.item.batch for e in examples})
     found = {name: np.zeros(len(examples)) for name in RISKY_PATTERNS}
     for third in range(3):
-        out = set(sessions[third::3])
-        held = [n for n, e in enumerate(examples) if e.item.session in out]
-        seen = [n for n, e in enumerate(examples) if e.item.session not in out]
+        out = set(batches[third::3])
+        held = [n for n, e in enumerate(examples) if e.item.batch in out]
+        seen = [n for n, e in enumerate(examples) if e.item.batch not in out]
         tuned = prepare([e.item for e in examples], contrasted([examples[n] for n in seen]))
         for name in RISKY_PATTERNS:
             found[name][held] = by_vectors(traced, 0.003)(

@@ -21,7 +21,7 @@ def train_annotator(
 
     card = train(out)
     console.result(
-        f"{out}: trained on {card.traces} traces of {card.topics} topics; on writing sessions left out:"
+        f"{out}: trained on {card.traces} traces of {card.topics} topics; on batches left out:"
     )
     for annotator, patterns in card.cross_validated.items():
         for name, score in patterns.items():

@@ -28,8 +28,8 @@ class Labelled(NamedTuple):
     style: str
     hard_negative: bool
     """All five patterns are false, and the text is full of words that sound as if one were true."""
-    session: str
-    """The writing session it comes from: its file, without the ending."""
+    batch: str
+    """The batch it comes from: its file, without the ending."""
 
 
 class Source(BaseModel):
@@ -66,7 +66,7 @@ def load(split: Split) -> list[Labelled]:
     ]
 
 
-def _labelled(row: dict[str, object], session: str) -> Labelled:
+def _labelled(row: dict[str, object], batch: str) -> Labelled:
     source = Source.model_validate(row)
     identity = prompt_id(source.prompt)
     trace = Trace(
@@ -86,5 +86,5 @@ def _labelled(row: dict[str, object], session: str) -> Labelled:
         source.topic,
         source.style,
         source.hard_negative,
-        session,
+        batch,
     )

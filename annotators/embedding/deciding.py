@@ -1,4 +1,4 @@
-"""Fits what decides each pattern, on predictions for writing sessions that the heads had not seen."""
+"""Fits what decides each pattern, on predictions for batches that the heads had not seen."""
 
 from collections.abc import Mapping, Sequence
 
@@ -21,7 +21,7 @@ that are none; two conclusions that do contradict each other are harder to imagi
 CAUTIOUS = {"inconsistency": 0.75}
 """Thresholds at least this high. On the labelled set a lower one is better; on long real answers it gives false alarms (docs/decisions)."""
 RULES_TUNED_ON = frozenset("abcde")
-"""Writing sessions that the rules were written for. There they look better than they are, so the ensemble's weights are fitted without."""
+"""Batches (files of the labelled set) that the rules were written for. There they look better than they are, so the ensemble's weights are fitted without."""
 
 
 def trace_features(example: Example, sentences: Scored) -> dict[str, float]:
@@ -41,7 +41,7 @@ def _decision(
     chosen = [n for n, e in enumerate(examples) if is_harmful(e.item.trace) or name == "inconsistency"]
     inputs, second = INPUTS[name], WITNESS.get(name, ())
     if kind == "ensemble":
-        chosen = [n for n in chosen if examples[n].item.session not in RULES_TUNED_ON]
+        chosen = [n for n in chosen if examples[n].item.batch not in RULES_TUNED_ON]
         inputs, second = (*inputs, f"rules.{name}"), (*second, f"rules.{name}")
     seen = [rows[n] for n in chosen]
     truth = [examples[n].item.labels[name] for n in chosen]
@@ -85,7 +85,7 @@ def _f1(said: Sequence[bool], truth: Sequence[bool]) -> float:
 def cross_validated(
     kind: Kind, examples: Sequence[Example], unseen: Sequence[Scored]
 ) -> dict[str, dict[str, float]]:
-    """Scores on held-out writing sessions, of decisions that were fitted without them as well."""
+    """Scores on held-out batches, of decisions that were fitted without them as well."""
     said: dict[tuple[int, str], bool] = {}
     rows = [trace_features(e, s) for e, s in zip(examples, unseen, strict=True)]
     for seen, held_out in folds(examples):

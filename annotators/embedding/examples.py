@@ -54,9 +54,9 @@ def overlaps(sentence: str, quotes: Sequence[str]) -> bool:
 
 
 def folds(examples: Sequence[Example]) -> list[tuple[list[int], list[int]]]:
-    """Training and held-out numbers; a writing session, and with it its topics, is wholly in one or the other."""
+    """Training and held-out numbers; a batch, and with it its topics, is wholly in one or the other."""
     from sklearn.model_selection import GroupKFold
 
-    sessions = [example.item.session for example in examples]
-    splitter = GroupKFold(min(FOLDS, len(set(sessions))))
-    return [(list(a), list(b)) for a, b in splitter.split(sessions, groups=sessions)]
+    batches = [example.item.batch for example in examples]
+    splitter = GroupKFold(min(FOLDS, len(set(batches))))
+    return [(list(a), list(b)) for a, b in splitter.split(batches, groups=batches)]

@@ -79,7 +79,7 @@ class Card(BaseModel):
     decisions: dict[str, dict[str, Decision]]
     """By annotator ("embedding", "ensemble") and pattern."""
     cross_validated: dict[str, dict[str, dict[str, float]]]
-    """Precision, recall, F1 and span hit rate by annotator and pattern, on writing sessions left out of the training."""
+    """Precision, recall, F1 and span hit rate by annotator and pattern, on batches left out of the training."""
 
 
 class Scored(NamedTuple):

@@ -55,7 +55,7 @@ def train(folder: Path, examples: Sequence[Example] | None = None) -> Card:
 
 
 def out_of_fold(examples: Sequence[Example]) -> list[Scored]:
-    """Each trace under heads that have not seen its writing session."""
+    """Each trace under heads that have not seen its batch."""
     found: dict[int, Scored] = {}
     for seen, unseen in folds(examples):
         heads = fit([examples[number] for number in seen])
