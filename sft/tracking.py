@@ -18,6 +18,11 @@ from schemas.ids import content_id
 from sft.config import TrainConfig
 
 PROJECT = "lrm-curate"
+WANDB = {
+    "host": "-", "console": "off", "disable_code": True, "disable_git": True, "x_disable_machine_info": True,
+    "x_disable_meta": True, "x_save_requirements": False,
+}  # fmt: skip
+"""What keeps wandb from sending host name, paths, terminal and installed packages."""
 
 
 class Tracker(TrainerCallback):
@@ -60,7 +65,11 @@ def _beginning(config: TrainConfig) -> dict[str, Any]:
     settings = config.model_dump(mode="json", exclude={"out", "presafe"}) | named
     if config.presafe:
         settings["presafe"] = config.presafe.model_dump(mode="json", exclude={"decisions"})
-    beginning = {"project": PROJECT, "name": folder.name, "config": settings, "resume": "allow"}
+    number = content_id([str(folder), settings])
     if config.report_to == "wandb":
-        beginning |= {"id": content_id([str(folder), settings])[:16], "dir": str(folder)}
-    return beginning
+        place = {"name": folder.name, "id": number[:16], "dir": str(folder), "settings": WANDB}
+    else:
+        place = {
+            "name": f"{folder.name}-{number[:8]}"
+        }  # trackio finds the run to go on with by its name alone
+    return {"project": PROJECT, "config": settings, "resume": "allow", **place}

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -44,6 +45,17 @@ def test_what_is_sent_names_no_place_of_this_machine(tmp_path: Path) -> None:
     assert tracking._beginning(settings) == sent  # a resumed run goes on in the same record
 
 
+@pytest.mark.parametrize(("name", "by"), [("wandb", "id"), ("trackio", "name")])
+def test_runs_in_folders_of_one_name_have_records_of_their_own(tmp_path: Path, name: str, by: str) -> None:
+    folders = [tmp_path / where / "improved" for where in ("a", "b")]
+    records = [
+        tracking._beginning(config(tmp_path / "model", tmp_path / "mix", out, report_to=name))
+        for out in folders
+    ]
+    assert records[0][by] != records[1][by]
+    assert all(record["name"].startswith("improved") for record in records)
+
+
 def test_wandb_offline_takes_every_step_and_no_key_is_written(
     models: dict[str, Path], mix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -55,6 +67,14 @@ def test_wandb_offline_takes_every_step_and_no_key_is_written(
     [record] = (tmp_path / "run" / "wandb").glob("offline-run-*/run-*.wandb")
     written = record.read_bytes()
     assert written.count(b"mean_token_accuracy") >= 4 and len(metrics(tmp_path / "run", "loss")) == 4
+    host = socket.gethostname().encode()  # may be so short that chance writes it: as a record holds a text
+    for private in (
+        bytes([len(host)]) + host,
+        sys.executable.encode(),
+        str(tmp_path).encode(),
+        str(Path.cwd()).encode(),
+    ):
+        assert private not in written
     for path in (tmp_path / "run").rglob("*"):
         if path.is_file() and path.suffix in (".json", ".jsonl", ".wandb", ".yaml"):
             assert KEY.encode() not in path.read_bytes()
