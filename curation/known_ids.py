@@ -91,11 +91,14 @@ class KnownIds:
 
 
 def _split(key: str) -> tuple[int, int]:
-    """The two halves of an id's 128 bits; ids that are no content ids are hashed."""
+    """The two halves of an id's 128 bits; ids that are no content ids are hashed.
+
+    `int` also reads capitals, signs, spaces and underscores, so only what it would itself be written as is a content id.
+    """
     try:
         number = int(key, 16) if len(key) == 32 else -1
     except ValueError:
         number = -1
-    if number < 0:
+    if number < 0 or f"{number:032x}" != key:
         number = int.from_bytes(hashlib.blake2b(key.encode("utf-8"), digest_size=16).digest())
     return number >> 64, number & LOW

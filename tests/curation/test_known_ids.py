@@ -12,7 +12,14 @@ from curation import known_ids, memory
 from curation.known_ids import KnownIds
 from schemas.errors import RecipeError
 
-KEYS = st.one_of(st.integers(0, 40).map(lambda n: f"{n:032x}"), st.text("ab", max_size=3), st.text("xyz0", min_size=32, max_size=32))  # fmt: skip
+SPELLINGS = ("{:032x}", "{:032X}", " {:031x}", "+{:031x}", "-{:031x}", "{:031x} ", "0_{:030x}")
+"""Ids that all read as nearly the same number, and are different ids."""
+KEYS = st.one_of(
+    st.integers(0, 40).map(lambda n: f"{n:032x}"),
+    st.builds(str.format, st.sampled_from(SPELLINGS), st.integers(10, 12)),
+    st.text("ab", max_size=3),
+    st.text("xyz0", min_size=32, max_size=32),
+)
 
 
 @given(st.lists(st.tuples(KEYS, st.integers(0, 2**62)), max_size=80), st.integers(0, 20))
@@ -25,6 +32,13 @@ def test_a_table_is_a_dict_wherever_its_ids_lie(pairs: list[tuple[str, int]], ne
     assert len(table) == len(expected)
     assert all(key in table for key in expected)
     assert "no such id" not in table
+
+
+def test_ids_that_differ_only_in_how_a_number_is_spelled_are_different_ids(tmp_path: Path) -> None:
+    table = KnownIds(tmp_path, 0)
+    keys = [spelling.format(11) for spelling in SPELLINGS]
+    assert [table.setdefault(key, number) for number, key in enumerate(keys)] == [None] * len(keys)
+    assert [table.get(key) for key in keys] == list(range(len(keys)))
 
 
 def test_a_table_that_is_full_goes_on_in_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
