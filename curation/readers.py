@@ -6,7 +6,8 @@ fault, so that one bad row does not stop the good ones.
 
 import csv
 import json
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -147,18 +148,53 @@ def _csv_rows(path: Path, separator: str) -> Iterator[RawRow]:
     """Rows by the names in the first line, all values texts; numbered from 1 as the first row behind it."""
     csv.field_size_limit(MAX_ROW)
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-        reader = csv.DictReader(file, delimiter=separator)
+        taken: list[str] = []
+        reader = csv.DictReader(_remembered(file, taken), delimiter=separator, strict=True)
+        names = _header(path, reader)
+        taken.clear()
         for number, row in enumerate(_parsed(reader), 1):
-            text = repr(row).encode("utf-8", "surrogateescape")
-            if isinstance(row, csv.Error):
-                yield RawRow(number, None, text, Fault("malformed_csv", str(row)))
-            elif None in row or None in row.values():
-                lost = f"has not as many values as the first line has names ({len(reader.fieldnames or ())})"
-                yield RawRow(number, None, text, Fault("malformed_csv", lost))
-            elif any(not value.isprintable() and _surrogate(value) for value in row.values()):
-                yield RawRow(number, None, text, Fault("invalid_utf8", "a value is not UTF-8"))
+            fault = _csv_fault(row, len(names), taken)
+            if fault:
+                text = "".join(taken).strip("\r\n").encode("utf-8", "surrogateescape")
+                yield RawRow(number, None, text, fault)
             else:
                 yield RawRow(number, row, None)
+            taken.clear()
+
+
+def _remembered(lines: Iterable[str], taken: list[str]) -> Iterator[str]:
+    """Pass lines on and keep them, so that a row that cannot be read is set aside as it stands in the file."""
+    for line in lines:
+        taken.append(line)
+        yield line
+
+
+def _header(path: Path, reader: "csv.DictReader[str]") -> Sequence[str]:
+    try:
+        names = reader.fieldnames or ()
+    except csv.Error as error:
+        raise DataError(
+            f"{path}: its first line, the names of the columns, cannot be read ({error})"
+        ) from error
+    if twice := [name for name, times in Counter(names).items() if times > 1]:
+        raise DataError(
+            f"{path}: several columns are named {', '.join(map(repr, twice))}; give each a name of its own"
+        )
+    return names
+
+
+def _csv_fault(row: Any, names: int, taken: list[str]) -> Fault | None:
+    """What is wrong with a row, or with the lines that an error was met in."""
+    if isinstance(row, csv.Error):
+        several = (
+            f"; {len(taken)} lines were taken for this row: is a quote not closed?" if len(taken) > 1 else ""
+        )
+        return Fault("malformed_csv", f"{row}{several}")
+    if None in row or None in row.values():
+        return Fault("malformed_csv", f"has not as many values as the first line has names ({names})")
+    if any(not value.isprintable() and _surrogate(value) for value in row.values()):
+        return Fault("invalid_utf8", "a value is not UTF-8")
+    return None
 
 
 def _parsed(reader: Any) -> Iterator[Any]:

@@ -189,3 +189,40 @@ def test_a_hub_out_of_reach_names_the_local_path_as_the_way_out() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env)
     assert "DataError: hf:nobody/nothing: the hub is out of reach" in done.stderr
     assert "name the local path instead" in done.stderr
+
+
+def test_a_quote_that_is_not_closed_sets_aside_the_lines_it_swallows_and_says_how_many(
+    tmp_path: Path,
+) -> None:
+    data = b'prompt,id\nfirst,1\n"open,2\nthird,3\nfourth,4\n'
+    (source,) = open_sources(str(write(tmp_path / "a.csv", data)))
+    good, bad = source.rows()
+    assert good.row == {"prompt": "first", "id": "1"}
+    assert (bad.line, bad.row, bad.text) == (2, None, b'"open,2\nthird,3\nfourth,4')
+    assert bad.fault and bad.fault.reason == "malformed_csv"
+    assert "3 lines were taken for this row: is a quote not closed?" in bad.fault.detail
+
+
+def test_a_row_of_csv_is_set_aside_as_it_stands_in_the_file_and_the_others_go_on(tmp_path: Path) -> None:
+    bad = [b'"open,2\nshut" late,3', b'one,"tw\xff\n"', b"one", b"one,2,3"]
+    data = b"prompt,id\r\n" + b"".join(b"good,1\r\n\r\n" + row + b"\r\n" for row in bad) + b"good,1"
+    (source,) = open_sources(str(write(tmp_path / "a.csv", data)))
+    rows = list(source.rows())
+    assert [raw.text for raw in rows if raw.fault] == bad
+    assert [raw.line for raw in rows if raw.fault] == [2, 4, 6, 8]
+    assert [raw.row for raw in rows if not raw.fault] == [{"prompt": "good", "id": "1"}] * 5
+
+
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        (b"prompt,id,prompt,id", "several columns are named 'prompt', 'id'; give each a name of its own"),
+        (b'prompt,"id', "its first line, the names of the columns, cannot be read"),
+    ],
+)
+def test_names_of_columns_that_are_given_twice_or_cannot_be_read_are_refused(
+    tmp_path: Path, header: bytes, words: str
+) -> None:
+    (source,) = open_sources(str(write(tmp_path / "a.csv", header + b"\na,b,c,d\n")))
+    with pytest.raises(DataError, match=words):
+        list(source.rows())
