@@ -153,6 +153,7 @@ def masked_reply(row: dict[str, Any]) -> dict[str, Any]:
     if row["kind"] == "harmful":
         shown["prompt"], shown["reasoning"] = mask_words(row["prompt"]), mask_words(row["reasoning"])
         shown["answer"] = row["answer"] if row["answer_refusal"] else mask_words(row["answer"])
+        shown["reference_answer"] = mask_words(row["reference_answer"] or "")  # what complying looks like
     return shown
 
 

@@ -139,7 +139,7 @@ def _sample(outcome: Outcome, reply: dict[str, Any], scores: Scores, show: bool)
         id=outcome.prompt_id,
         epoch=outcome.sample + 1,
         input=shown["prompt"],
-        target=reply["reference_answer"] or "",
+        target=shown["reference_answer"] or "",
         messages=[ChatMessageUser(content=shown["prompt"], source="input"), said],
         output=output,
         scores={name: Score(value=label) for name, label in outcome.measures.items() if label is not None},
