@@ -16,7 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from sft.score import sandbox
 
-FENCE = re.compile(r"^[ \t]*```[ \t]*([\w+#.-]*)[^\n`]*\n(.*?)^[ \t]*```[ \t]*$", re.MULTILINE | re.DOTALL)
+OPENING = re.compile(r"[ \t]*+```[ \t]*+([\w+#.-]*+)[^`]*+")
+CLOSING = re.compile(r"[ \t]*+```[ \t]*+")
 PYTHON = {"python", "python3", "py"}
 
 
@@ -54,7 +55,7 @@ class Verdict(NamedTuple):
 
 
 def judge(answers: Sequence[tuple[str, str | None]], limits: sandbox.Limits | None = None) -> list[Verdict]:
-    """Run the programs of some answers, one per processor at a time.
+    """Run the programs of some answers, one at a time per processor that this process may use.
 
     Args:
         answers: each answer with the tests of its prompt (`reference_answer`).
@@ -66,7 +67,7 @@ def judge(answers: Sequence[tuple[str, str | None]], limits: sandbox.Limits | No
     if not answers:
         return []
     sandbox.prove()
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:  # the sandbox is Linux's, as this call is
         return list(pool.map(lambda pair: judge_one(pair[0], pair[1], limits), answers))
 
 
@@ -96,10 +97,27 @@ def judge_one(answer: str, reference: str | None, limits: sandbox.Limits | None 
 
 def program_of(answer: str) -> str | None:
     """The program that an answer ends with: its last block marked as Python, else its last block; null without one."""
-    blocks = [(language.lower(), text) for language, text in FENCE.findall(answer)]
+    blocks = _blocks(answer)
     marked = [text for language, text in blocks if language in PYTHON]
     found = (marked or [text for _, text in blocks] or [""])[-1]
     return found if found.strip() else None
+
+
+def _blocks(answer: str) -> list[tuple[str, str]]:
+    """Language and text of each closed block, line by line: one pattern over all of them is slow where fences stay open."""
+    found: list[tuple[str, str]] = []
+    language: str | None = None
+    lines: list[str] = []
+    for line in answer.split("\n"):
+        if language is None:
+            if opening := OPENING.fullmatch(line):
+                language, lines = opening[1].lower(), []
+        elif CLOSING.fullmatch(line):
+            found.append((language, "".join(lines)))
+            language = None
+        else:
+            lines.append(line + "\n")
+    return found
 
 
 def _fault(ran: sandbox.Ran, wanted: str, fn_name: str | None) -> tuple[str, str] | None:

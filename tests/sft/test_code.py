@@ -1,4 +1,5 @@
 import json
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,15 @@ def verdict(program: str, reference: str = SUM) -> Verdict:
 )
 def test_the_program_is_the_last_python_block_else_the_last_block(text: str, program: str | None) -> None:
     assert program_of(text) == program
+
+
+@pytest.mark.parametrize(
+    "text", ["```" + "a" * 200_000, "```a\n" * 50_000, "```" + " " * 200_000 + "`", " " * 200_000 + "``"]
+)
+def test_degenerate_replies_are_read_in_linear_time(text: str) -> None:
+    start = time.process_time()
+    assert program_of(text) is None
+    assert time.process_time() - start < 5
 
 
 @pytest.mark.parametrize(
