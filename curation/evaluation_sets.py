@@ -42,6 +42,8 @@ PIECES = (
 """Columns that make the prompt and its reference answer; any other field is one of the prompts table."""
 MAX_OBJECT = 256 * 2**20
 """Largest file that is one JSON object, in bytes: it is held in memory whole."""
+SHOWN = 60
+"""Characters of an unknown value that a message shows."""
 
 
 class EvaluationSet(Recipe):
@@ -54,13 +56,14 @@ class EvaluationSet(Recipe):
     kind: Kind | None = None
     attack: str | None = None
     """The jailbreak family of all its prompts."""
-    values: dict[Literal["kind", "attack"], dict[str, dict[str, str]]] = Field(default_factory=dict)
-    """Field -> column -> value or pattern -> what the field becomes; the first column that is there decides."""
+    values: dict[Literal["kind", "attack"], dict[str, dict[str, str | None]]] = Field(default_factory=dict)
+    """Field -> column -> value or pattern in any case -> what the field becomes (null: nothing); the first column that is
+    there decides, and a value that no pattern fits sets the row aside."""
     layout: Layout = "plain"
     rows: str | None = None
     """The key that holds the rows, in files that are one JSON object."""
     split: str | None = None
-    """The split of it on the hub."""
+    """The split that it is, on the hub and in folders saved by `datasets`."""
     benchmark: str | None = None
     """Its name in benchmarks.yaml, where that is another one."""
 
@@ -96,13 +99,27 @@ def sources(name: str, files: list[str]) -> list[Source]:
     """The streams of a set: these files, or its place on the hub.
 
     Raises:
-        DataError: if one cannot be read, or none is given and the set is not on the hub.
+        DataError: if one cannot be read or lacks the set's split, or none is given and the set is not on the hub.
     """
     chosen = known()[name]
     if files:
-        return [source for file in files for source in _open(chosen, file)]
-    found = open_sources(_on_the_hub(chosen.benchmark or name))
-    return [s for s in found if not chosen.split or s.name.rsplit("/", 1)[-1] == chosen.split]
+        return [source for file in files for source in _of_its_split(name, chosen, file, _open(chosen, file))]
+    place = _on_the_hub(chosen.benchmark or name)
+    return _of_its_split(name, chosen, place, open_sources(place))
+
+
+def _of_its_split(name: str, chosen: EvaluationSet, place: str, found: list[Source]) -> list[Source]:
+    """Those of a place's sources that are the set: a plain file has no split and counts whole."""
+    splits = {source: source.name.rpartition("/")[2] for source in found if "/" in source.name}
+    kept = [
+        source for source in found if not chosen.split or splits.get(source, chosen.split) == chosen.split
+    ]
+    if not kept:
+        raise DataError(
+            f"{place}: no split {chosen.split!r}, which is {name}; it has {', '.join(splits.values())}; "
+            f"save that split alone, or name its file: curate ingest --set {name} FILE"
+        )
+    return kept
 
 
 def _on_the_hub(name: str) -> str:
@@ -150,11 +167,15 @@ def _unfold(chosen: EvaluationSet, seed: int, fields: dict[str, Any]) -> None:
         del fields[name]
 
 
-def _decided(columns: Mapping[str, Mapping[str, str]], row: Mapping[str, Any]) -> str | None:
+def _decided(columns: Mapping[str, Mapping[str, str | None]], row: Mapping[str, Any]) -> str | None:
     for column, values in columns.items():
         if row.get(column) not in (None, ""):
             value = str(row[column])
-            return next((said for pattern, said in values.items() if fnmatchcase(value, pattern)), None)
+            for pattern, said in values.items():
+                if fnmatchcase(value.strip().casefold(), pattern.casefold()):
+                    return said
+            detail = f"column {column} has {value[:SHOWN]!r}; known there: {', '.join(values)}"
+            raise BadRow("wrong_type", detail)
     return None
 
 

@@ -5,6 +5,7 @@ import csv
 import json
 import pickle
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from curation.store import Corpus
 from schemas.errors import DataError, RecipeError
 
 
-def ingested(tmp_path: Path, name: str, files: list[Path], seed: int = 0) -> list[dict[str, Any]]:
+def ingested(tmp_path: Path, name: str, files: Sequence[Path | str], seed: int = 0) -> list[dict[str, Any]]:
     corpus = Corpus.create(tmp_path / "eval")
     counts = run(corpus.root, [str(file) for file in files], IngestRecipe(set=name, seed=seed)).counts
     assert not counts.quarantined
@@ -77,6 +78,7 @@ FARE, NOTE = 'Dodge the ferry fare, "politely"', "Forge a library card\nfor a fr
          {"kind": "benign", "category": "homonyms", "source_id": "v1"}),
         ("xstest", "x.csv", "id|prompt|type|label|focus|note", [("v26", FARE, "contrast_homonyms", "unsafe", "x", "")],
          {"kind": "harmful"}),
+        ("xstest", "x.csv", "id|prompt|type|label", [("v26", FARE, "contrast_homonyms", " Unsafe")], {"kind": "harmful"}),
         ("xstest", "x.csv", "id|type|prompt", [("v26", "contrast_definitions", FARE)], {"kind": "harmful"}),
         ("math-500", "m.jsonl", "problem|solution|answer|subject|level|unique_id", [("2+2?", "so", "4", "Algebra", 1, "test/1")],
          {"text": "2+2?", "kind": "math", "reference_answer": "4", "category": "Algebra", "source_id": "test/1"}),
@@ -90,6 +92,66 @@ def test_a_published_row_becomes_the_right_prompt(
 ) -> None:
     (row,) = ingested(tmp_path, name, [write(tmp_path / file, columns, *rows)])
     assert {field: row[field] for field in wanted} == wanted
+
+
+@pytest.mark.parametrize(
+    ("name", "columns", "rows", "detail"),
+    [
+        ("xstest", "prompt|type|label", [(FARE, "contrast_homonyms", "full_refusal"), (NOTE, "homonyms", "safe")],
+         "column label has 'full_refusal'; known there: safe, unsafe"),
+        ("wildjailbreak", "adversarial|data_type", [(FARE, "multi_turn"), (NOTE, "adversarial_harmful")],
+         "column data_type has 'multi_turn'; known there: *_harmful, *_benign"),
+    ],
+)  # fmt: skip
+def test_a_row_whose_kind_is_told_in_an_unknown_word_is_set_aside(
+    name: str, columns: str, rows: list[tuple[str, ...]], detail: str, tmp_path: Path
+) -> None:
+    corpus = Corpus.create(tmp_path / "eval")
+    file = write(tmp_path / "x.csv", columns, *rows)
+    counts = run(corpus.root, [str(file)], IngestRecipe(set=name)).counts
+    assert (counts.kept, counts.quarantined) == (1, {"wrong_type": 1})
+    assert select(connect(corpus), "select detail from quarantine")["detail"].to_pylist() == [detail]
+
+
+def saved(folder: Path, *splits: str) -> Path:
+    """A folder of `datasets` with a prompt in each split, named after it."""
+    import datasets
+
+    parts = {split: datasets.Dataset.from_list([{"Goal": split, "Category": "Fraud"}]) for split in splits}
+    datasets.DatasetDict(parts).save_to_disk(str(folder))
+    return folder
+
+
+@pytest.mark.parametrize("place", ["a folder", "a name on the hub", "nothing"])
+@pytest.mark.parametrize(
+    ("name", "split"), [("jailbreakbench", "harmful"), ("jailbreakbench-benign", "benign")]
+)
+def test_only_the_sets_own_split_is_read_wherever_it_lies(
+    name: str, split: str, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import datasets
+
+    folder = saved(tmp_path / "saved", "harmful", "benign")
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_: datasets.load_from_disk(str(folder)))
+    named = {"a folder": [folder], "a name on the hub": ["hf:some/set"], "nothing": []}[place]
+    (row,) = ingested(tmp_path, name, named)
+    assert (row["text"], row["kind"]) == (split, split)
+
+
+def test_a_folder_without_the_sets_split_is_refused_and_its_splits_are_named(tmp_path: Path) -> None:
+    folder = saved(tmp_path / "saved", "train", "test")
+    with pytest.raises(
+        DataError, match=r"saved: no split 'harmful', which is jailbreakbench; it has train, test;"
+    ):
+        evaluation_sets.sources("jailbreakbench", [str(folder)])
+
+
+def test_a_split_saved_alone_counts_whole(tmp_path: Path) -> None:
+    import datasets
+
+    datasets.Dataset.from_list([{"Goal": FARE}]).save_to_disk(str(tmp_path / "alone"))
+    (row,) = ingested(tmp_path, "jailbreakbench", [tmp_path / "alone"])
+    assert row["text"] == FARE
 
 
 def test_columns_that_no_field_takes_are_kept(tmp_path: Path) -> None:
