@@ -137,7 +137,7 @@ def _compare(corpus: Corpus, work: Work, recipe: DedupRecipe) -> Clusters:
     total = len(ranked.ids.array)
     with console.progress(f"dedup {work.field} by {work.method}", total=total, unit="texts") as advance:
         if work.method == "semantic":
-            return _semantic(corpus, ranked, _common(parts, recipe), recipe.cosine)
+            return _semantic(parts, ranked, _common(parts, recipe), recipe.cosine)
         common = _common(parts, recipe) if work.field == "query" else np.zeros(0, np.int64)
         exact = work.method == "exact"
         made = _advancing(_make(recipe)(parts, work, common), advance)
@@ -167,11 +167,11 @@ def _advancing(made: Iterable[Made], advance: console.Advance) -> Iterator[Made]
         advance(len(some.keys))
 
 
-def _semantic(corpus: Corpus, ranked: Ranked, common: Array, threshold: float) -> Clusters:
+def _semantic(parts: Sequence[Path], ranked: Ranked, common: Array, threshold: float) -> Clusters:
     """Vectors of 1.5 kB a prompt, all in memory: the one method that the memory setting does not bound."""
     from curation import neighbours
 
-    queries_ = _query_texts(corpus, common)
+    queries_ = _query_texts(parts, common)
     vectors = neighbours.embed([queries_[row] for row in ranked.order.array])
     labels = DiskArray((len(vectors),), "i8", None)
     labels.array[:] = np.arange(len(vectors))
@@ -182,9 +182,9 @@ def _semantic(corpus: Corpus, ranked: Ranked, common: Array, threshold: float) -
     )
 
 
-def _query_texts(corpus: Corpus, common: Array) -> list[str]:
+def _query_texts(parts: Sequence[Path], common: Array) -> list[str]:
     template, found = queries.template_mask(common), list[str]()
-    for part in corpus.parts("prompts"):
+    for part in parts:
         for batch in texts.read(part, "query"):
             words = hash_words(batch)
             keep = queries.outside(words, template)
