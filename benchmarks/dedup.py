@@ -13,15 +13,17 @@ import random
 import resource
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
 from curation.dedup import DedupRecipe, run, sketches
-from curation.dedup.texts import BATCH_ROWS, RUN
-from curation.words import hash_words, plain_words
+from curation.dedup.clustering import cluster, rank
+from curation.dedup.texts import RUN, Work, make
+from curation.store import write_parquet
+from curation.words import plain_words
 
 TEXTS = int(os.environ.get("DEDUP_TEXTS", "100000"))
 OTHER = int(os.environ.get("DEDUP_OTHER", "20000"))
@@ -29,9 +31,17 @@ CORPUS = int(os.environ.get("DEDUP_CORPUS", "1000000"))
 WORDS = 300
 JACCARD = 0.8
 THRESHOLD = 0.7
-N = RUN["response"]
+WORK = Work("response", "near")
+N = RUN[WORK.field]
 PLANTED = 10
 """Every so many texts one is a copy."""
+
+
+class Timed(NamedTuple):
+    """Clusters, and how long they took."""
+
+    labels: "np.ndarray[Any, Any]"
+    seconds: float
 
 
 def make_texts(count: int, seed: int = 0) -> tuple[list[str], list[tuple[int, int]]]:
@@ -68,16 +78,28 @@ def similarity(a: str, b: str) -> float:
     return len(left & right) / len(left | right)
 
 
-def ours(texts: list[str]) -> "np.ndarray[Any, Any]":
-    """Cluster with this project's parts, as the command does."""
-    made = [sketches.sketch(words, N) for words in _words(texts)]
-    everything = sketches.Sketches(*(np.concatenate(column) for column in zip(*made, strict=True)))
-    return sketches.alike(everything, THRESHOLD)
+def write_part(texts: list[str], folder: Path) -> Path:
+    """The texts as a part of the traces; their ids are in the order of their numbers."""
+    rows = {"trace_id": [f"{number:012d}" for number in range(len(texts))], "reasoning": texts}
+    part = folder / f"part-{len(texts)}.parquet"
+    write_parquet(part, pa.table(rows | {"answer": [""] * len(texts)}))
+    return part
 
 
-def _words(texts: list[str]) -> Iterator[Any]:
-    for start in range(0, len(texts), BATCH_ROWS):
-        yield hash_words(texts[start : start + BATCH_ROWS])
+def ours(part: Path) -> "np.ndarray[Any, Any]":
+    """Cluster as the command does, from the part to the clusters."""
+    ranked = rank([part], WORK.id_column, None)
+    made = make([part], WORK, np.zeros(0, np.int64))
+    found = cluster(ranked, made, sketches.BANDS, THRESHOLD, None)
+    return np.concatenate([piece.representatives for piece in found.pieces()]).astype(np.int64)
+
+
+def ours_timed(texts: list[str]) -> Timed:
+    """`ours` on texts that are on disk before the clock starts."""
+    with tempfile.TemporaryDirectory() as folder:
+        part = write_part(texts, Path(folder))
+        start = time.perf_counter()
+        return Timed(ours(part), round(time.perf_counter() - start, 2))
 
 
 def datasketch(texts: list[str]) -> "np.ndarray[Any, Any]":
@@ -86,17 +108,17 @@ def datasketch(texts: list[str]) -> "np.ndarray[Any, Any]":
 
     lsh = MinHashLSH(threshold=THRESHOLD, num_perm=sketches.NUMBERS)
     labels = np.arange(len(texts))
-    made = []
+    made: list[Any] = []
     for number, text in enumerate(texts):
         words = plain_words(text)
         minhash = MinHash(num_perm=sketches.NUMBERS)
         minhash.update_batch([" ".join(words[i : i + N]).encode() for i in range(len(words) - N + 1)])
         for other in lsh.query(minhash):
             if minhash.jaccard(made[other]) >= THRESHOLD:
-                labels = sketches.join(labels, np.array([other]), np.array([number]))
+                sketches.link(labels, np.array([other]), np.array([number]))
         lsh.insert(number, minhash)
         made.append(minhash)
-    return labels
+    return sketches.roots(labels, np.arange(len(labels)))
 
 
 def recall(labels: "np.ndarray[Any, Any]", pairs: list[tuple[int, int]]) -> float:
@@ -107,8 +129,11 @@ def recall(labels: "np.ndarray[Any, Any]", pairs: list[tuple[int, int]]) -> floa
 def precision(labels: "np.ndarray[Any, Any]", pairs: list[tuple[int, int]]) -> float:
     """Share of the texts found to be duplicates that belong where they were put."""
     left, right = np.array(pairs).T
-    truth = sketches.join(np.arange(len(labels)), left, right)
-    duplicates = np.flatnonzero(labels != np.arange(len(labels)))
+    everything = np.arange(len(labels))
+    truth = everything.copy()
+    sketches.link(truth, left, right)
+    truth = sketches.roots(truth, everything)
+    duplicates = np.flatnonzero(labels != everything)
     return float(np.mean(truth[duplicates] == truth[labels[duplicates]]))
 
 
@@ -120,14 +145,9 @@ def measure(texts: int = TEXTS, other: int = OTHER, corpus: int = CORPUS) -> dic
         "texts": texts,
         "mean_jaccard": round(float(np.mean([similarity(made[a], made[b]) for a, b in pairs[:500]])), 3),
     }
-    ours(made[:200])  # loads what both load once
-    start = time.perf_counter()
-    labels = ours(made[:other])
-    found["ours_same"] = {
-        "texts": other,
-        "seconds": round(time.perf_counter() - start, 2),
-        "recall": recall(labels, few),
-    }
+    ours_timed(made[:200])  # loads what both load once
+    labels, seconds = ours_timed(made[:other])
+    found["ours_same"] = {"texts": other, "seconds": seconds, "recall": recall(labels, few)}
     start = time.perf_counter()
     labels = datasketch(made[:other])
     found["datasketch"] = {
@@ -135,13 +155,8 @@ def measure(texts: int = TEXTS, other: int = OTHER, corpus: int = CORPUS) -> dic
         "seconds": round(time.perf_counter() - start, 2),
         "recall": recall(labels, few),
     }
-    start = time.perf_counter()
-    labels = ours(made)
-    found["ours"] = {
-        "texts": texts,
-        "seconds": round(time.perf_counter() - start, 2),
-        "recall": recall(labels, pairs),
-    }
+    labels, seconds = ours_timed(made)
+    found["ours"] = {"texts": texts, "seconds": seconds, "recall": recall(labels, pairs)}
     found["precision"] = precision(labels, pairs)
     found["ratio"] = round(found["datasketch"]["seconds"] / found["ours_same"]["seconds"], 1)
     del made, labels

@@ -62,21 +62,6 @@ def fingerprints(words: Words) -> Hashes:
     return found
 
 
-def alike(sketches: Sketches, threshold: float) -> Labels:
-    """Cluster texts whose estimated similarity reaches the threshold; a cluster is what chains of such pairs connect."""
-    count = len(sketches.blank)
-    keys = np.where(sketches.blank, np.uint64(0), sketches.bands.T)
-    labels = np.arange(count, dtype=np.int64)
-
-    def near(left: Places, right: Places) -> Mask:
-        return similarities(sketches.bytes, left, right) >= threshold
-
-    for band in keys:
-        for left, right in meetings(band, np.arange(count, dtype=np.int64), count):
-            link(labels, left, right, near)
-    return roots(labels, np.arange(count))
-
-
 def similarities(
     bytes_: "np.ndarray[Any, np.dtype[np.uint8]]", left: Places, right: Places
 ) -> "np.ndarray[Any, np.dtype[np.float32]]":
@@ -113,12 +98,6 @@ def roots(labels: Labels, places: Places) -> Labels:
         found = further
     labels[places] = found
     return found
-
-
-def join(labels: Labels, left: Places, right: Places) -> Labels:
-    """Merge the clusters of each pair; a cluster's label stays its lowest member."""
-    link(labels, left, right)
-    return roots(labels, np.arange(len(labels)))
 
 
 def meetings(keys: Hashes, ranks: Places, at_once: int) -> Iterator[tuple[Places, Places]]:

@@ -3,6 +3,7 @@ import random
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -10,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curation import dedup
-from curation.dedup import DedupRecipe, queries, sketches
+from curation import dedup, neighbours
+from curation.dedup import DedupRecipe, clustering, queries, sketches
 from curation.query import connect, select
 from curation.store import Corpus
 from curation.words import hash_words, plain_words
@@ -67,7 +68,15 @@ def test_exact_duplicates_ignore_case_spacing_and_punctuation(corpus: Corpus) ->
     assert len(set(clusters(corpus, "prompt", "exact").values())) == 2
 
 
-def test_planted_near_duplicates_are_found_as_well_as_datasketch_finds_them() -> None:
+def near_clusters(corpus: Corpus, texts: list[str]) -> "np.ndarray[Any, Any]":
+    """The cluster of each text, as near-duplicates are looked for among responses."""
+    ids = add(corpus, texts)
+    dedup.run(corpus.root, DedupRecipe(methods=["near"]))
+    found = clusters(corpus, "response", "near")
+    return np.array([found[i] for i in ids])
+
+
+def test_planted_near_duplicates_are_found_as_well_as_datasketch_finds_them(corpus: Corpus) -> None:
     from datasketch import MinHash, MinHashLSH
 
     rng = random.Random(3)
@@ -77,7 +86,7 @@ def test_planted_near_duplicates_are_found_as_well_as_datasketch_finds_them() ->
     jaccards = [len(runs[n] & runs[n + 300]) / len(runs[n] | runs[n + 300]) for n in range(300)]
     assert np.mean(jaccards) == pytest.approx(0.8, abs=0.04)
 
-    labels = sketches.alike(sketches.sketch(hash_words(texts), 5), 0.7)
+    labels = near_clusters(corpus, texts)
     ours = np.mean(labels[:300] == labels[300:])
     index, theirs = MinHashLSH(threshold=0.7, num_perm=128), []
     for number, run in enumerate(runs):
@@ -92,11 +101,11 @@ def test_planted_near_duplicates_are_found_as_well_as_datasketch_finds_them() ->
     assert len(set(labels.tolist())) >= 300  # and nothing else was joined
 
 
-def test_texts_that_share_little_stay_apart() -> None:
+def test_texts_that_share_little_stay_apart(corpus: Corpus) -> None:
     rng = random.Random(4)
     texts = [story(rng, 200) for _ in range(200)]
     texts += [near_copy(text, rng, 0.2) for text in texts]  # Jaccard about 0.2
-    assert len(set(sketches.alike(sketches.sketch(hash_words(texts), 5), 0.7).tolist())) == 400
+    assert len(set(near_clusters(corpus, texts).tolist())) == 400
 
 
 def test_the_query_in_a_jailbreak_template_is_compared_without_it(corpus: Corpus) -> None:
@@ -212,14 +221,15 @@ def test_a_run_killed_at_any_moment_leaves_no_half_clusters(corpus: Corpus) -> N
 
 
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=60))
-def test_joined_labels_are_the_lowest_member_of_the_component(pairs: list[tuple[int, int]]) -> None:
+def test_linked_labels_lead_to_the_lowest_member_of_the_component(pairs: list[tuple[int, int]]) -> None:
     left, right = (np.array([p[side] for p in pairs], dtype=np.int64) for side in (0, 1))
-    labels = sketches.join(np.arange(31, dtype=np.int64), left, right)
+    labels = np.arange(31, dtype=np.int64)
+    sketches.link(labels, left, right)
     expected = list(range(31))
     for _ in range(31):
         for a, b in pairs:
             expected[a] = expected[b] = min(expected[a], expected[b])
-    assert labels.tolist() == expected
+    assert sketches.roots(labels, np.arange(31)).tolist() == expected
 
 
 def test_a_template_is_words_that_stand_in_many_prompts() -> None:
@@ -251,6 +261,31 @@ def test_semantic_duplicates_say_the_same_in_other_words(corpus: Corpus) -> None
     ids = [prompt_id(text) for text in prompts]
     assert found[ids[0]] == found[ids[1]] == min(ids[:2])
     assert found[ids[2]] == ids[2]
+
+
+def test_prompts_that_come_in_while_vectors_are_made_change_no_cluster(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompts = [f"Where is bridge number {n}?" for n in range(30)]
+    for text in prompts:
+        add(corpus, ["r"], [text])
+    embedded: list[str] = []
+
+    def embed(found: list[str]) -> "np.ndarray[Any, Any]":
+        embedded.extend(found)
+        return np.eye(len(found), dtype=np.float32)
+
+    def rank_and_add(*arguments: Any) -> clustering.Ranked:
+        ranked = clustering.rank(*arguments)
+        for n in range(30):
+            add(corpus, ["r"], [f"Where is tunnel number {n}?"])
+        return ranked
+
+    monkeypatch.setattr(neighbours, "embed", embed)
+    monkeypatch.setattr(dedup, "rank", rank_and_add)
+    dedup.run(corpus.root, DedupRecipe(methods=["semantic"]))
+    assert embedded == sorted(prompts, key=prompt_id)
+    assert set(clusters(corpus, "query", "semantic")) == {prompt_id(text) for text in prompts}
 
 
 def test_arrays_on_disk_and_buckets_in_turns_give_the_same_files(
