@@ -3,6 +3,7 @@
 Stages are imported inside their command, so `curate --help` answers without loading Arrow, DuckDB or torch.
 """
 
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -262,16 +263,24 @@ def run_app(application: typer.Typer) -> None:
 
 
 def _named(error: Exception) -> object:
-    """What to say of an error that no stage could foresee: a file that vanished, memory or disk that ran out."""
-    if isinstance(error, FileNotFoundError) and error.filename:
-        from curation.store import gone
-
-        return gone(error.filename)
+    """What to say of an error that no stage could foresee: data that vanished, memory or disk that ran out."""
+    if isinstance(error, FileNotFoundError):
+        return _vanished(error)
     if "duckdb" in sys.modules:
         from curation.query import trouble
 
         return trouble(error)
     return None
+
+
+def _vanished(error: FileNotFoundError) -> str | None:
+    """What to say of a missing file of a corpus, or of a place that the command line names; of any other it is a bug."""
+    from curation.store import MARKER, gone, missing_file, within
+
+    path = missing_file(error)
+    named = [Path(part) for word in sys.argv[1:] for part in (word, *re.split("[=:]", word)) if part]
+    of_a_corpus = any((folder / MARKER).is_file() for folder in path.absolute().parents)
+    return gone(path) if of_a_corpus or within(path, named) else None
 
 
 def _report(manifest: Any, json: bool) -> None:

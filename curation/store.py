@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -150,7 +151,9 @@ class Corpus:
                     stale.unlink()
             yield
         except FileNotFoundError as error:
-            raise CorpusError(gone(error.filename or str(error))) from error
+            if not within(missing := missing_file(error), [self.root]):
+                raise  # such as a program that is not installed: nothing of the corpus
+            raise CorpusError(gone(missing)) from error
         except OSError as error:
             raise disk_error(self.root, error) from error
         finally:
@@ -213,6 +216,19 @@ def scan_part(
 def gone(part: Path | str) -> str:
     """What to say of a file that was deleted while it was wanted."""
     return f"{part}: this file was deleted while it was wanted; if that was meant, run the same command again"
+
+
+def missing_file(error: FileNotFoundError) -> Path:
+    """The file that an error misses; Arrow names it only in the message, or as the message."""
+    quoted = re.search(r"local file '(.+)'\. Detail", str(error))
+    return Path(os.fsdecode(error.filename or (quoted[1] if quoted else str(error))))
+
+
+def within(path: Path, places: Iterable[Path]) -> bool:
+    """Whether a file is one of some places or lies in one, by its name or where its links lead."""
+    return any(
+        form(path).is_relative_to(form(place)) for place in places for form in (Path.absolute, Path.resolve)
+    )
 
 
 def replaced(part: Path) -> set[str]:

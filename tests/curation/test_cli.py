@@ -5,6 +5,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+import pytest
+
+from curation.cli import run_app
+from curation.store import Corpus
 
 ROWS = [
     {"id": "a", "prompt": "How do I dodge the tram fare?", "reasoning": "That would be fare evasion, so I will decline.", "answer": "Sorry, I won't help with that."},
@@ -80,3 +86,39 @@ def test_an_unknown_annotator_lists_the_known_ones(tmp_path: Path) -> None:
     done = curate("annotate", "--annotators", "oracle", cwd=tmp_path)
     assert done.returncode == 1
     assert "oracle" in done.stderr and "rules" in done.stderr
+
+
+def opening(path: Path) -> Any:
+    """A command line that opens a file."""
+    return lambda: path.open().close()
+
+
+@pytest.mark.parametrize(
+    "word", ["{}/x.jsonl", "{}", "--against=set={}/x.jsonl:prompt", "set={}/x.jsonl:prompt"]
+)
+def test_an_input_that_is_gone_is_named_without_a_traceback(
+    word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["curate", "stage", word.format(tmp_path)])
+    with pytest.raises(SystemExit, match="1"):
+        run_app(opening(tmp_path / "x.jsonl"))
+    assert "x.jsonl: this file was deleted while it was wanted" in capsys.readouterr().err
+
+
+def test_a_file_of_a_corpus_that_is_gone_is_named_wherever_the_corpus_is_told(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["sft", "sweep", "sweep.yaml"])
+    with pytest.raises(SystemExit, match="1"):
+        run_app(opening(corpus.root / "traces" / "part-no.parquet"))
+    assert "part-no.parquet: this file was deleted while it was wanted" in capsys.readouterr().err
+
+
+def test_any_other_missing_file_is_a_bug_and_keeps_its_traceback(
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["curate", "status", "--corpus", str(corpus.root), "--json"])
+    with pytest.raises(FileNotFoundError, match="forgotten"):
+        run_app(opening(tmp_path / "forgotten.txt"))
+    with pytest.raises(FileNotFoundError, match="no-such-program"):
+        run_app(lambda: subprocess.run(["no-such-program"], check=True))  # type: ignore[arg-type]

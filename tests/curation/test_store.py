@@ -2,6 +2,8 @@ import errno
 import json
 import multiprocessing
 import os
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -76,6 +78,34 @@ def test_a_path_through_a_file_is_explained(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(CorpusError, match="is a file, not a folder"):
         Corpus.create(tmp_path / "file" / "corpus")
+
+
+@pytest.mark.parametrize("read", [pq.read_table, pq.read_metadata, pq.ParquetFile, open])
+def test_a_part_that_is_gone_while_the_corpus_is_written_is_named(
+    corpus: Corpus, read: Callable[[Path], object]
+) -> None:
+    part = corpus.root / "traces" / "part-no.parquet"
+    said = r"part-no\.parquet: this file was deleted while it was wanted"
+    with pytest.raises(CorpusError, match=said), corpus.writing("traces"):
+        read(part)
+
+
+def test_another_missing_file_is_no_fault_of_the_corpus(corpus: Corpus, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no-such-program"), corpus.writing("traces"):
+        subprocess.run(["no-such-program"], check=True)
+    with pytest.raises(FileNotFoundError, match="elsewhere"), corpus.writing("traces"):
+        pq.read_table(tmp_path / "elsewhere.parquet")
+
+
+def test_a_file_is_within_a_place_by_its_name_or_where_links_lead(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    (tmp_path / "real" / "far").symlink_to(tmp_path / "away")
+    places = [tmp_path / "real"]
+    assert store.within(tmp_path / "link" / "lost", places)
+    assert store.within(tmp_path / "real" / "far", places)
+    assert not store.within(tmp_path / "really", places)
+    assert not store.within(tmp_path, places)
 
 
 def add_traces(root: Path, first: int) -> None:
