@@ -13,6 +13,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -28,6 +29,8 @@ ERROR_TAIL = 4096
 """Bytes of stderr that are kept, from its end."""
 INSIDE = ("tmp", "dev", "program.py", "runner.py")
 """What is in the sandbox's root folder beside Python and the system's libraries."""
+CHILDREN = "/proc/thread-self/children"
+"""Where the kernel lists the processes that a thread made; without such lists their memory cannot be added up."""
 SCRATCH = "/tmp"  # noqa: S108  the sandbox's own
 ENVIRONMENT = {
     "PATH": "/usr/bin", "HOME": SCRATCH, "LANG": "C.UTF-8", "PYTHONHASHSEED": "0", "PYTHONUTF8": "1",
@@ -88,6 +91,11 @@ def prove() -> str:
     Raises:
         EngineError: naming what is missing, or what got out.
     """
+    if not Path(CHILDREN).is_file():
+        raise EngineError(
+            f"the memory of a program's processes cannot be limited: the kernel has no {CHILDREN} (CONFIG_PROC_CHILDREN); "
+            "code is not scored. Use another kernel, or mount /proc"
+        )
     found = python()
     with tempfile.TemporaryDirectory() as outside, socket.create_server(("127.0.0.1", 0)) as server:
         Path(outside).chmod(0o777)
@@ -238,13 +246,16 @@ def _listen(
 
 def _memory(pid: int) -> int:
     """Bytes in memory of a process and all below it: a limit for one process alone is none for sixteen."""
+    pages, below = 0, list[str]()
     try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
-        # by thread: a child belongs to the thread that made it
-        lists = Path(f"/proc/{pid}/task").glob("*/children")
-        below = [child for file in lists for child in file.read_text(encoding="ascii").split()]
+        threads = list(Path(f"/proc/{pid}/task").iterdir())
     except OSError:
         return 0  # it has ended
+    for thread in threads:
+        with suppress(OSError):  # this thread has ended, and the others count all the same
+            # all threads have one memory, and a child belongs to the thread that made it
+            pages = max(pages, int((thread / "statm").read_text(encoding="ascii").split()[1]))
+            below += (thread / "children").read_text(encoding="ascii").split()
     return pages * os.sysconf("SC_PAGE_SIZE") + sum(_memory(int(child)) for child in below)
 
 
