@@ -18,6 +18,18 @@ TOLERANCE, TOLERANCE_BF16 = 1e-5, 1e-2
 """How far logits may move by rounding, as a share of their spread; attention alone leaves 0, experts that count their tokens do not."""
 
 
+def demand_whole(trainer: Any) -> None:
+    """Refuse models in shards: neither the proof nor packed training has been tried on one.
+
+    Raises:
+        RecipeError: under FSDP and DeepSpeed.
+    """
+    if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
+        raise RecipeError(
+            "packing, padding_free: train on one device or under DDP; choose another accelerate config, or set both to false"
+        )
+
+
 def demand_apart(model: Any, bf16: bool) -> None:
     """Refuse a model whose packed rows see each other: a row must come out the same whatever stands before it.
 

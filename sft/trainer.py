@@ -22,7 +22,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 from curation.console import Advance
 from schemas.errors import RecipeError, TrainingError
 from sft.config import TrainConfig
-from sft.packing import demand_apart
+from sft.packing import demand_apart, demand_whole
 from sft.presafe import COLUMN, AuxiliaryHead
 from sft.render import Rendered
 from sft.tracking import Tracker
@@ -81,6 +81,7 @@ def build(
     if config.method == "qlora":
         _adapters_in_float32(trainer)
     if config.packing or config.padding_free:
+        demand_whole(trainer)
         demand_apart(trainer.model, config.bf16)
     if config.presafe and isinstance(trainer, PresafeTrainer):
         trainer.supervise(config.presafe)

@@ -197,3 +197,25 @@ def test_validation_measures_the_same_loss_however_rows_are_laid_out(
         found[name] = train(settings).summary["validation_loss"]
     assert found["packing"] == pytest.approx(found["padded"], abs=1e-4)
     assert found["padding_free"] == pytest.approx(found["padded"], abs=1e-4)
+
+
+@pytest.mark.parametrize("how", ["packing", "padding_free"])
+@pytest.mark.parametrize("flag", ["is_fsdp_enabled", "is_deepspeed_enabled"])
+def test_models_in_shards_are_refused(
+    models: dict[str, Path],
+    tokenizers: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    how: str,
+    flag: str,
+) -> None:
+    """The trainer is told that it shards: on a CPU accelerate starts neither."""
+    real = trainer.SFTTrainer.create_accelerator_and_postprocess
+
+    def sharded(self: Any) -> None:
+        real(self)
+        setattr(self, flag, True)
+
+    monkeypatch.setattr(trainer.SFTTrainer, "create_accelerator_and_postprocess", sharded)
+    with pytest.raises(RecipeError, match="packing, padding_free: train on one device or under DDP"):
+        built(models, tokenizers, tmp_path, **{how: True})
