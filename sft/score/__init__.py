@@ -34,7 +34,8 @@ PROBLEMS = 32
 """Coding problems whose tests are in memory at once."""
 SCORES = "scores.json"
 OUTCOMES = "outcomes.jsonl"
-"""One line per reply, for comparisons prompt by prompt; no text."""
+"""One line per reply, for comparisons prompt by prompt. No text of prompts and replies, but for coding problems `reason` may hold
+the last line, up to 200 characters, that the reply's program wrote to stderr."""
 
 
 class Scores(BaseModel):
