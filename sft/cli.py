@@ -37,6 +37,12 @@ class ThinkMode(StrEnum):
     less = "less"
 
 
+class ExportName(StrEnum):
+    """What `sft score --export` takes."""
+
+    inspect = "inspect"
+
+
 @app.command()
 def check(
     mix: Annotated[Path, typer.Option(help="A folder made by `curate build-mix`.", file_okay=False)],
@@ -209,7 +215,7 @@ def score(
         typer.Option(help="Folder for scores.json and outcomes.jsonl; a run keeps its own.", file_okay=False),
     ] = None,
     export: Annotated[
-        str | None, typer.Option(help="inspect: also logs for `inspect view`, beside the scores.")
+        ExportName | None, typer.Option(help="Also logs for `inspect view`, beside the scores.")
     ] = None,
     show: Annotated[bool, typer.Option("--show", help="Leave the texts of these logs unmasked.")] = False,
     json: JsonOption = False,
@@ -238,8 +244,8 @@ def score(
         None,
         {("kind",): engine, ("model",): model, ("revision",): revision, ("server",): server},
     )
-    if export not in (None, "inspect"):
-        raise RecipeError(f"--export {export}: unknown; there is inspect")
+    if show and not export:
+        raise typer.BadParameter("only logs show texts; add --export inspect", param_hint="--show")
     if export and not out and not (Path(model) / "run.json").is_file():
         raise RecipeError("--export: name a folder for the logs with --out")
     if samples > 1 and temperature == 0:

@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from typer.testing import CliRunner
 
@@ -77,3 +78,12 @@ def test_score_takes_only_suites_it_knows(models: dict[str, Path]) -> None:
     result = runner.invoke(app, ["score", str(models["own"]), "--suite", "charm"])
     assert result.exit_code == 2
     assert "overrefusal" in result.output
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [(["--show"], "only logs show texts"), (["--export", "csv"], "'csv' is not")],
+)
+def test_score_refuses_export_options_that_would_do_nothing(options: list[str], message: str) -> None:
+    result = runner.invoke(app, ["score", "model", *options], env={"COLUMNS": "200"})
+    assert result.exit_code == 2 and message in result.output
