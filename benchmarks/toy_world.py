@@ -16,8 +16,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads that wait for each other make a tiny model slower
-
 from benchmarks._toy_language import UNSEEN, Request, base_texts, requests
 
 RECIPES = Path(__file__).parent / "toy"
@@ -221,6 +219,7 @@ def labels(run: Path, column: str) -> dict[str, bool]:
 
 def main() -> None:
     """Print the models' rates seed by seed, and each contrast over all seeds."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads that wait for each other make a tiny model slower
     from sft import compare, tables
 
     seeds = [int(seed) for seed in os.environ.get("TOY_SEEDS", "1,2,3").split(",")]

@@ -241,7 +241,7 @@ def test_three_processes_that_import_the_same_reviews_keep_each_once(tmp_path: P
     finish([start("review", "export", tmp_path / "out.jsonl", "--round", "r", *corpus) for _ in range(3)])
     tasks = [json.loads(line)["trace_id"] for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     moment = "2026-01-01T00:00:00+00:00"
-    given = [{"trace_id": i, "reviewer": "ann", "patterns": ["none"], "verdict": "good", "updated_at": moment} for i in tasks]  # fmt: skip
+    given = [{"trace_id": i, "reviewer": "ann", "patterns": ["none"], "verdict": "drop", "updated_at": moment} for i in tasks]  # fmt: skip
     (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in given))
     finish([start("review", "import", tmp_path / "in.jsonl", "--round", "r", *corpus) for _ in range(3)])
     found = Corpus(tmp_path / "corpus")

@@ -18,6 +18,15 @@ from sft.tiny import Family, make_model, make_tokenizer, own_family
 
 os.environ["OMP_NUM_THREADS"] = "1"  # threads that wait for each other make a tiny model ten times slower
 
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> None:
+    """The same for torch, which other tests may have loaded before: sums of more threads have other last bits than those of a subprocess."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
 SAMPLES = files("curation") / "samples"
 
 
