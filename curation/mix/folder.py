@@ -11,8 +11,12 @@
 It is built beside its final place and moved there whole, so a killed build leaves the earlier mix or none.
 """
 
+import fcntl
 import hashlib
+import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -71,30 +75,46 @@ def check_target(out: Path) -> None:
 def write(
     out: Path, rows: pa.Table, manifest: Manifest, jsonl: bool, validation: pa.Table | None = None
 ) -> Manifest:
-    """Write the mix's folder; returns the manifest with the hashes of its files."""
+    """Write the mix's folder, one process at a time; returns the manifest with the hashes of its files."""
     building = out.parent / f".building-{out.name}"
     try:
-        if building.exists():
-            shutil.rmtree(building)
-        _write_files(building, rows, SHARD)
-        if validation is not None and validation.num_rows:
-            _write_files(building, validation, VALIDATION_SHARD)
-        if jsonl:
-            lines = (canonical_json(row) + b"\n" for row in rows.to_pylist())
-            write_file(building / "train.jsonl", b"".join(lines))
-        write_file(building / "README.md", card(manifest).encode())
-        hashes = {
-            str(path.relative_to(building)): _hash(path)
-            for path in sorted(building.rglob("*"))
-            if path.is_file()
-        }
-        complete = manifest.model_copy(update={"outputs": hashes})
-        write_file(building / "manifest.json", complete.model_dump_json(indent=2).encode() + b"\n")
-        if out.exists():
-            shutil.rmtree(out)
-        building.rename(out)
+        with _turn(out.parent):
+            return _build(building, out, rows, manifest, jsonl, validation)
     except OSError as error:
         raise disk_error(out, error) from error
+
+
+@contextmanager
+def _turn(parent: Path) -> Iterator[None]:
+    """Wait while another process writes a mix into the same place; the lock is on the folder itself and leaves no file."""
+    handle = os.open(parent, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _build(
+    building: Path, out: Path, rows: pa.Table, manifest: Manifest, jsonl: bool, validation: pa.Table | None
+) -> Manifest:
+    if building.exists():
+        shutil.rmtree(building)
+    _write_files(building, rows, SHARD)
+    if validation is not None and validation.num_rows:
+        _write_files(building, validation, VALIDATION_SHARD)
+    if jsonl:
+        lines = (canonical_json(row) + b"\n" for row in rows.to_pylist())
+        write_file(building / "train.jsonl", b"".join(lines))
+    write_file(building / "README.md", card(manifest).encode())
+    hashes = {
+        str(path.relative_to(building)): _hash(path) for path in sorted(building.rglob("*")) if path.is_file()
+    }
+    complete = manifest.model_copy(update={"outputs": hashes})
+    write_file(building / "manifest.json", complete.model_dump_json(indent=2).encode() + b"\n")
+    if out.exists():
+        shutil.rmtree(out)
+    building.rename(out)
     return complete
 
 
