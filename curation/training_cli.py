@@ -20,9 +20,7 @@ def train_annotator(
     from curation import console
 
     card = train(out)
-    console.result(
-        f"{out}: trained on {card.traces} traces of {card.topics} topics; on batches left out:"
-    )
+    console.result(f"{out}: trained on {card.traces} traces of {card.topics} topics; on batches left out:")
     for annotator, patterns in card.cross_validated.items():
         for name, score in patterns.items():
             console.result(
