@@ -37,7 +37,6 @@ Kind = Literal["embedding", "ensemble"]
 TOGETHER = 64
 """Traces encoded at once: enough to sort windows by length."""
 SPANS = 2
-RULE_TRAITS = (*RISKY_PATTERNS, "safety_awareness", "reasoning_refusal", "answer_refusal")
 OVERTHINKING = ("strong_vacillation", "weak_vacillation", "harmful_additions")
 
 
@@ -90,7 +89,7 @@ def rule_features(trace: Trace) -> dict[str, float]:
     """The rules' verdicts as numbers: -1, 1, or 0 for an abstention."""
     verdicts: dict[str, RuleVerdict] = judge_by_rules(trace)
     signs = {True: 1.0, False: -1.0, None: 0.0}
-    return {f"rules.{name}": signs[verdicts[name].label] for name in RULE_TRAITS}
+    return {f"rules.{name}": signs[verdicts[name].label] for name in RISKY_PATTERNS}
 
 
 def probabilities(kind: Kind, card: Card, trace: Trace, sentences: Scored) -> dict[str, float]:

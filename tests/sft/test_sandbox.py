@@ -4,47 +4,19 @@ import os
 import platform
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from schemas.errors import EngineError
-from sft.score import sandbox, syscalls
-from sft.score.sandbox import MIB, Limits, run
+from sft.score import sandbox
+from sft.score.sandbox import MIB, run
 from sft.score.syscalls import MACHINES
-
-QUICK = Limits(cpu_seconds=2, wall_seconds=3, memory=256 * MIB)
-PATIENT = QUICK._replace(wall_seconds=20)
-"""For runs that end by themselves or at another limit, on a busy machine too."""
-
-
-def without_namespaces() -> str | None:
-    """Why this machine cannot have a sandbox at all; null where it can, and where bubblewrap's refusal is the project's fault."""
-    try:
-        plain = ["bwrap", "--unshare-user", "--unshare-pid", "--unshare-net", "--ro-bind", "/", "/", "true"]
-        done = subprocess.run(plain, capture_output=True, text=True, timeout=30)
-    except FileNotFoundError:
-        return "bubblewrap is not installed (apt-get install bubblewrap)"
-    return None if done.returncode == 0 else f"user namespaces are refused here: {done.stderr.strip()}"
-
-
-WHY_NOT = without_namespaces()
-needs_sandbox = pytest.mark.skipif(WHY_NOT is not None, reason=WHY_NOT or "")
-
-
-@pytest.fixture
-def unproven() -> Iterator[None]:
-    """The proof is made anew in this test, and in the next."""
-    sandbox.prove.cache_clear()
-    yield
-    sandbox.prove.cache_clear()
+from tests.sft.sandboxed import ALLOW_ALL, PATIENT, QUICK, needs_sandbox
 
 
 def processes_with(mark: str) -> list[str]:
@@ -178,14 +150,6 @@ ctypes.CDLL(None).pthread_exit(None)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     assert least > 64 * MIB
-
-
-def test_nothing_is_run_where_the_kernel_lists_no_children(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, unproven: None
-) -> None:
-    monkeypatch.setattr(sandbox, "CHILDREN", str(tmp_path / "children"))
-    with pytest.raises(EngineError, match=r"CONFIG_PROC_CHILDREN.*code is not scored"):
-        run("print(1)")
 
 
 @needs_sandbox
@@ -368,141 +332,3 @@ def test_what_is_reported_of_an_error_is_one_printable_line() -> None:
     assert ran.error.startswith("[31mlast")
     assert len(ran.error) == 200
     assert run("1 / 0").error == "ZeroDivisionError: division by zero"
-
-
-# from here on: no sandbox, no run
-
-ALLOW_ALL = b"\x06\x00\x00\x00\x00\x00\xff\x7f"
-"""A filter that refuses nothing."""
-
-
-def test_nothing_is_run_without_bubblewrap(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, unproven: None
-) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(EngineError, match=r"bwrap is not on the path; install bubblewrap .* Nothing was run"):
-        run("print(1)")
-
-
-@pytest.mark.parametrize(
-    ("says", "message"),
-    [
-        ("echo 'bwrap: No permissions to create new namespace' >&2; exit 1", "No permissions to create new"),
-        ("exit 0", "no word from it"),
-        ('echo \'{"leaks": [], "python": "3"}\'', "no word from it"),
-    ],
-)
-def test_nothing_is_run_where_namespaces_are_refused(
-    monkeypatch: pytest.MonkeyPatch, unproven: None, says: str, message: str
-) -> None:
-    monkeypatch.setattr(sandbox, "_bubblewrap", lambda: "/bin/sh")
-    monkeypatch.setattr(sandbox, "_arguments", lambda *_: ["-c", says])
-    with pytest.raises(EngineError, match=message):
-        run("print(1)")
-
-
-def instead(**options: list[str]) -> Callable[..., list[str]]:
-    real = sandbox._arguments
-    return lambda *given: [
-        new for word in real(*given) for new in options.get(word.strip("-").replace("-", "_"), [word])
-    ]
-
-
-@needs_sandbox
-@pytest.mark.parametrize(
-    ("hole", "leak"),
-    [
-        (
-            lambda: instead(
-                unshare_all=["--unshare-user", "--unshare-net", "--unshare-ipc", "--unshare-uts"]
-            ),
-            "processes outside can be seen",
-        ),
-        (
-            lambda: instead(clearenv=["--clearenv", "--ro-bind", "/etc", "/etc"]),
-            "/etc/passwd can be seen, /etc can be seen",
-        ),
-        (lambda: instead(clearenv=["--clearenv", "--proc", "/proc"]), "/proc can be seen"),
-    ],
-)
-def test_the_proof_finds_a_hole(
-    monkeypatch: pytest.MonkeyPatch, unproven: None, hole: Any, leak: str
-) -> None:
-    monkeypatch.setattr(sandbox, "_arguments", hole())
-    with pytest.raises(EngineError, match=f"the sandbox does not hold: .*{leak}.*; code is not scored"):
-        run("print(1)")
-
-
-@needs_sandbox
-def test_the_proof_finds_an_open_network(monkeypatch: pytest.MonkeyPatch, unproven: None) -> None:
-    monkeypatch.setattr(sandbox, "refusals", lambda: ALLOW_ALL)
-    net = ["--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
-    monkeypatch.setattr(sandbox, "_arguments", instead(unshare_all=net))
-    with pytest.raises(EngineError, match=r"a port of the machine answers.* namespaces can be made"):
-        run("print(1)")
-
-
-@needs_sandbox
-@pytest.mark.parametrize(
-    ("limit", "leak"),
-    [
-        ("RLIMIT_NPROC", "processes have no limit"),
-        ("RLIMIT_AS", r"memory has no limit|came to no end \(memory"),
-        ("RLIMIT_FSIZE", None),
-    ],
-)
-def test_the_proof_finds_a_missing_limit(
-    monkeypatch: pytest.MonkeyPatch, unproven: None, limit: str, leak: str | None
-) -> None:
-    real = sandbox._rlimits
-    monkeypatch.setattr(
-        sandbox, "_rlimits", lambda given: {k: v for k, v in real(given).items() if k != limit}
-    )
-    if leak is None:
-        sandbox.prove()  # the scratch folder's size holds as well
-        return
-    with pytest.raises(EngineError, match=leak):
-        run("print(1)")
-
-
-def answer_of(program: bytes, audit: int, number: int, flags: int = 0) -> int:
-    """What a filter says to a system call; runs it as the kernel would."""
-    data = {syscalls.NUMBER: number, syscalls.ARCHITECTURE: audit, syscalls.FLAGS: flags}
-    lines = list(struct.iter_unpack("=HBBI", program))
-    place = loaded = 0
-    while True:
-        code, yes, no, value = lines[place]
-        place += 1
-        if code == syscalls.RETURN:
-            return int(value)
-        if code == syscalls.LOAD:
-            loaded = data[value]
-            continue
-        tests = {
-            syscalls.EQUAL: loaded == value,
-            syscalls.AT_LEAST: loaded >= value,
-            syscalls.ANY_OF: loaded & value,
-        }
-        place += yes if tests[code] else no
-
-
-@pytest.mark.parametrize("name", MACHINES)
-def test_the_filter_refuses_what_it_names_and_nothing_else(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(syscalls.platform, "machine", lambda: name)
-    program, machine = syscalls.refusals(), MACHINES[name]
-    assert len(machine.numbers) == len(set(machine.numbers)) == len(syscalls.REFUSED)
-    refused = {n for n in range(500) if answer_of(program, machine.audit, n) != syscalls.ALLOW}
-    assert refused == {*machine.numbers, syscalls.CLONE3}
-    assert answer_of(program, machine.audit, syscalls.CLONE3) == syscalls.UNKNOWN
-    assert answer_of(program, machine.audit, machine.clone, signal.SIGCHLD) == syscalls.ALLOW
-    assert answer_of(program, machine.audit, machine.clone, 0x10000000 | signal.SIGCHLD) == syscalls.REFUSE
-    assert answer_of(program, machine.audit, syscalls.X32 + 1) == syscalls.REFUSE
-    assert answer_of(program, 0x40000003, 1) == syscalls.KILL
-
-
-def test_machines_that_the_filter_was_not_written_for_get_no_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(syscalls.platform, "machine", lambda: "riscv64")
-    with pytest.raises(EngineError, match="code is scored on x86_64 and aarch64 only, not on riscv64"):
-        syscalls.refusals()
