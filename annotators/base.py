@@ -27,7 +27,7 @@ class Answer(NamedTuple):
 
 
 class Model(Protocol):
-    """A language model that judges; `curation.asking` makes one of an engine."""
+    """A language model that judges; `curation.annotate.asking` makes one of an engine."""
 
     name: str
     """"name@fingerprint" of its weights."""

@@ -33,7 +33,7 @@ def _overrefusal() -> Annotator:
 
 
 def _judge(model: Model, alias: str, prompt: str | None) -> Annotator:
-    from annotators.judge import llm_judge
+    from annotators.judge.judge import llm_judge
 
     return llm_judge(model, alias)
 

@@ -24,7 +24,7 @@ from typing import NamedTuple
 import pyarrow.parquet as pq
 
 from benchmarks.ingest import write_rows
-from curation.store import Corpus
+from curation.corpus.store import Corpus
 from schemas.tables import KEYS, TABLES
 
 KILLS = int(os.environ.get("CRASH_KILLS", "200"))

@@ -15,10 +15,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from curation.decontaminate import DecontaminateRecipe, run
-from curation.decontaminate.registry import Benchmark
-from curation.query import connect, select
-from curation.store import Corpus
+from curation.corpus.query import connect, select
+from curation.corpus.store import Corpus
+from curation.ingest.benchmarks import Benchmark
+from curation.overlap.decontaminate.stage import DecontaminateRecipe, run
 from schemas.manifest import InputFile
 from schemas.prompt import prompt_id
 

@@ -19,11 +19,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from curation.dedup import DedupRecipe, run, sketches
-from curation.dedup.clustering import cluster, rank
-from curation.dedup.texts import RUN, Work, make
-from curation.store import write_parquet
-from curation.words import plain_words
+from curation.corpus.store import write_parquet
+from curation.overlap.dedup import sketches
+from curation.overlap.dedup.clustering import cluster, rank
+from curation.overlap.dedup.stage import DedupRecipe, run
+from curation.overlap.dedup.texts import RUN, Work, make
+from curation.overlap.words import plain_words
 
 TEXTS = int(os.environ.get("DEDUP_TEXTS", "100000"))
 OTHER = int(os.environ.get("DEDUP_OTHER", "20000"))

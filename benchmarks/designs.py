@@ -20,7 +20,8 @@ from sklearn.preprocessing import StandardScaler
 from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
 
 from annotators.benchmark import load
-from annotators.embedding import decide, encoder, is_harmful, sentences_of
+from annotators.embedding import encoder
+from annotators.embedding.annotating import decide, is_harmful, sentences_of
 from annotators.embedding.deciding import INPUTS, best_threshold, cross_validated, trace_features
 from annotators.embedding.examples import Example, folds, prepare
 from annotators.embedding.heads import REASONING_TRAITS, Decision, Scored, sigmoid, whole

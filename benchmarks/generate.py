@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from curation import generate as stage
-from curation.store import Corpus
+from curation.corpus.store import Corpus
+from curation.generate import stage
 from schemas.prompt import prompt_id
 from sft.tiny import make_model, make_tokenizer, own_family
 

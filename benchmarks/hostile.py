@@ -20,15 +20,15 @@ from typing import Any, NamedTuple
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from annotators import split
 from annotators.guards import FAMILIES
-from annotators.judge import read
+from annotators.judge.judge import read
 from annotators.rules import annotator
-from curation.ingest import IngestRecipe, run
+from curation.corpus.query import check_condition, check_order, connect, select
+from curation.corpus.store import Corpus
+from curation.ingest.stage import IngestRecipe, run
 from curation.mix.recipe import MixRecipe
-from curation.query import check_condition, check_order, connect, select
 from curation.recipe import parse_recipe
-from curation.store import Corpus
+from schemas import response as split
 from schemas.errors import CurateError, RecipeError
 from schemas.patterns import RISKY_PATTERNS
 from schemas.trace import Trace
@@ -70,7 +70,7 @@ FIELDS = (
 ROW = st.dictionaries(st.sampled_from(FIELDS) | TEXT, JSON, max_size=7)
 
 
-RECIPES = files("curation") / "recipes"
+RECIPES = files("curation.mix") / "recipes"
 LINES = sorted(
     {
         line
@@ -161,7 +161,7 @@ def rendering() -> Callable[[tuple[str, str, str]], None]:
     """Rows with any text under a chat template: proven, or found unproven."""
     from schemas.ids import content_id
     from schemas.row import Row, row_id
-    from sft.check import prove
+    from sft.proof.check import prove
     from sft.tiny import make_tokenizer, own_family
 
     tokenizer = make_tokenizer(own_family(), ["some words to learn from"], 300)

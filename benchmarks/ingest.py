@@ -44,7 +44,7 @@ def floor(source: Path, folder: Path) -> None:
 
 def ingest(source: Path, folder: Path) -> None:
     """Read and write with `curate ingest`."""
-    from curation.ingest import IngestRecipe, run
+    from curation.ingest.stage import IngestRecipe, run
 
     counts = run(folder / "corpus", [str(source)], IngestRecipe()).counts
     assert counts.kept == counts.rows, counts

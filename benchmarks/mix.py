@@ -37,7 +37,7 @@ parts:
 
 def write_corpus(root: Path, traces: int, text: int = TEXT) -> None:
     """A corpus of made-up words: six traces a prompt, five annotations a trace, `text` characters a trace."""
-    from curation.store import Corpus
+    from curation.corpus.store import Corpus
 
     corpus = Corpus.create(root)
     rng = random.Random(0)
@@ -90,7 +90,7 @@ def _write_chunk(corpus: Any, numbers: range, story: str, text: int, rng: random
 
 def curate(corpus: Path, out: Path) -> None:
     """The contender of this project."""
-    from curation import mix
+    from curation.mix import build as mix
 
     recipe = out.parent / "mix.yaml"
     recipe.write_text(RECIPE)

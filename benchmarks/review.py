@@ -16,12 +16,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from curation.corpus.store import Corpus
 from curation.review import dataset as datasets
 from curation.review import pull, push
 from curation.review.client import Client, embedded_target
 from curation.review.rounds import RoundRecipe
 from curation.review.server import credentials, environment, process
-from curation.store import Corpus
 from schemas import RISKY_PATTERNS
 
 SIZES = [int(size) for size in os.environ.get("BENCH_REVIEW", "840,20000").split(",")]

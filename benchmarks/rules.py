@@ -13,7 +13,7 @@ import pyarrow as pa
 from annotators import catalog
 from annotators.benchmark import load
 from annotators.rules.bank import bank, sources
-from curation.annotate import judge
+from curation.annotate.stage import judge
 from schemas.tables import TRACES
 from schemas.trace import Trace
 

@@ -75,7 +75,7 @@ def write_traces(path: Path, rows: int, text: int) -> None:
 
 def write_parts(root: Path, rows: int, text: int) -> None:
     """The same as a corpus."""
-    from curation.store import Corpus
+    from curation.corpus.store import Corpus
     from schemas import prompt_id
     from schemas.ids import bytes_id
 
@@ -119,7 +119,7 @@ def write_annotations(root: Path) -> None:
     import pyarrow as pa
 
     from annotators import catalog
-    from curation.store import Corpus
+    from curation.corpus.store import Corpus
     from schemas import RISKY_PATTERNS
     from schemas.tables import ANNOTATIONS
 

@@ -17,10 +17,10 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from benchmarks.generate import NEW_TOKENS, PROMPTS, fresh_prompts, turn_about
+from curation.corpus.store import Corpus
 from curation.engines import Engine, Sampling
-from curation.store import Corpus
 from schemas.prompt import prompt_id
-from sft import score as stage
+from sft.score import stage
 from sft.score.asking import Asking
 from sft.tiny import make_model, make_tokenizer, own_family
 

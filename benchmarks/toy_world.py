@@ -49,7 +49,7 @@ class World(NamedTuple):
 
 def found(root: Path, seed: int, count: int = BASE_TEXTS) -> World:
     """Make the base model of a seed: a random model and `count` of the language's texts."""
-    from curation import mix
+    from curation.mix import build as mix
     from sft.tiny import make_model, make_tokenizer, own_family
 
     world = World(root, seed)
@@ -70,8 +70,8 @@ def found(root: Path, seed: int, count: int = BASE_TEXTS) -> World:
 
 def learn(world: World, name: str, model: Path, mix: Path, settings: dict[str, Any]) -> None:
     """Train."""
-    from sft.config import TrainConfig
-    from sft.train import train
+    from sft.train.config import TrainConfig
+    from sft.train.stage import train
 
     given = {
         **COMMON,
@@ -86,8 +86,10 @@ def learn(world: World, name: str, model: Path, mix: Path, settings: dict[str, A
 
 def speak(world: World) -> None:
     """The base model answers prompts, with and without reasoning; the rules judge its answers; the teacher's decisions are written."""
-    from curation import annotate, decisions, generate
-    from curation.engines.choosing import EngineSettings
+    from curation.annotate import decisions
+    from curation.annotate import stage as annotate
+    from curation.engines.settings import EngineSettings
+    from curation.generate import stage as generate
 
     draw = random.Random(world.seed)
     asked = [r for r in requests() if not r.tested and r.attack != UNSEEN]
@@ -111,7 +113,7 @@ def speak(world: World) -> None:
 
 def curate(world: World, mixes: Sequence[str] = PLAIN) -> None:
     """Mixes and a model from each; with `nocot` also one with PreSafe's head."""
-    from curation import mix
+    from curation.mix import build as mix
 
     for name in mixes:
         mix.run(RECIPES / f"{name}.yaml", world.corpus, world.root / "mixes" / name)
@@ -125,8 +127,8 @@ def curate(world: World, mixes: Sequence[str] = PLAIN) -> None:
 def examine(world: World, names: Sequence[str]) -> None:
     """Score every model on requests that nobody was trained on."""
     from curation.engines import Sampling
-    from curation.engines.choosing import EngineSettings
-    from sft import score
+    from curation.engines.settings import EngineSettings
+    from sft.score import stage as score
     from sft.score.asking import Asking
 
     exam = world.root / "exam"
@@ -146,7 +148,7 @@ def examined() -> list[Request]:
 
 def collect(corpus: Path, rows: Sequence[dict[str, Any]]) -> None:
     """Ingest rows, by way of a JSONL file beside the corpus."""
-    from curation import ingest
+    from curation.ingest import stage as ingest
 
     file = corpus.with_suffix(".jsonl")
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -207,7 +209,7 @@ def difference(contrast: Contrast, worlds: Sequence[World]) -> dict[str, Any]:
 
 def labels(run: Path, column: str) -> dict[str, bool]:
     """prompt -> what its reply counts as, where it could be judged."""
-    from sft import compare
+    from sft.compare import stage as compare
 
     (scored,) = compare.load([run])
     suite = {name: suite for suite, name in compare.SHORT.items()}[column]
@@ -220,7 +222,8 @@ def labels(run: Path, column: str) -> dict[str, bool]:
 def main() -> None:
     """Print the models' rates seed by seed, and each contrast over all seeds."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads that wait for each other make a tiny model slower
-    from sft import compare, tables
+    from sft.compare import stage as compare
+    from sft.compare import tables
 
     seeds = [int(seed) for seed in os.environ.get("TOY_SEEDS", "1,2,3").split(",")]
     with tempfile.TemporaryDirectory() as scratch:

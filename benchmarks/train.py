@@ -35,8 +35,8 @@ def rows() -> list[dict[str, str]]:
 
 def setting(folder: Path) -> tuple[Any, Any]:
     """Tokenizer and config of both sides."""
-    from sft.config import TrainConfig
     from sft.tiny import make_model, make_tokenizer, own_family
+    from sft.train.config import TrainConfig
 
     samples = rows()
     tokenizer = make_tokenizer(
@@ -53,7 +53,7 @@ def setting(folder: Path) -> tuple[Any, Any]:
 
 def rendered_rows(tokenizer: Any) -> list[Any]:
     """The samples as token ids, at most LENGTH each."""
-    from sft.render import render
+    from sft.proof.render import render
 
     found = [render(tokenizer, row["prompt"], row["reasoning"], row["answer"]) for row in rows()]
     return [row._replace(input_ids=row.input_ids[:LENGTH], labels=row.labels[:LENGTH]) for row in found]
@@ -61,7 +61,7 @@ def rendered_rows(tokenizer: Any) -> list[Any]:
 
 def uneven_rows(tokenizer: Any) -> list[Any]:
     """Rows of log-normal lengths (median 90 tokens, sigma 1, at most LENGTH), cut from the samples' tokens one after another."""
-    from sft.render import IGNORED, Rendered
+    from sft.proof.render import IGNORED, Rendered
 
     stream = [token for row in rendered_rows(tokenizer) for token in row.input_ids]
     draw = random.Random(0)
@@ -83,8 +83,8 @@ def ours(
 ) -> float:
     """Seconds of our trainer on the rows that `made` makes."""
     from curation.engines.weights import load_model, locate
-    from sft import trainer
-    from sft.config import PresafeConfig
+    from sft.train import trainer
+    from sft.train.config import PresafeConfig
 
     rendered = made(tokenizer)
     config = config.model_copy(update=settings)

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from curation.cli import DEFAULT_CORPUS, CorpusOption, JsonOption, run_app
+from curation.commands.options import DEFAULT_CORPUS, CorpusOption, JsonOption
+from curation.commands.running import run_app
 from schemas.errors import RecipeError
 
 app = typer.Typer(
@@ -61,9 +62,9 @@ def check(
     Example: sft check --mix mixes/improved --model models/DeepSeek-R1-Distill-Qwen-7B --show 2
     """
     from curation.engines.weights import load_tokenizer, locate
-    from sft import check as stage
-    from sft import proof
-    from sft.mix import read_mix
+    from sft.proof import check as stage
+    from sft.proof import shown as proof
+    from sft.proof.mix import read_mix
 
     rows = read_mix(mix).rows
     tokenizer = load_tokenizer(locate(model, revision))
@@ -82,7 +83,7 @@ def run(
     Example: sft run study-lora.yaml
     """
     from curation import console
-    from sft import train as stage
+    from sft.train import stage
 
     manifest = stage.run(config)
     console.say_counts(manifest.stage, manifest.counts)
@@ -106,9 +107,9 @@ def plan(
     """
     from curation import console
     from curation.recipe import load_recipe
-    from sft import plan as stage
-    from sft.config import TrainConfig
-    from sft.mix import read_mix
+    from sft.proof.mix import read_mix
+    from sft.train import plan as stage
+    from sft.train.config import TrainConfig
 
     if device not in stage.DEVICES:
         raise RecipeError(f"--device {device}: unknown; there are {', '.join(stage.DEVICES)}")
@@ -140,7 +141,7 @@ def inspect(
     Example: sft inspect runs/improved --samples 5 --out improved.html
     """
     from curation import console
-    from sft import inspect as stage
+    from sft.train import inspect as stage
 
     stage.run(run, out, samples)
     console.result(str(out))
@@ -161,7 +162,7 @@ def probe(
     Example: sft probe runs/presafe --corpus eval --out readings.jsonl
     """
     from curation import console
-    from sft import readout as stage
+    from sft.score import readout as stage
 
     found = stage.run(run, corpus, out)
     console.json_result(stage.document(found)) if json else stage.show(found)
@@ -178,7 +179,7 @@ def export(
     Example: sft export runs/improved-lora --out models/improved
     """
     from curation import console
-    from sft import export as stage
+    from sft.train import export as stage
 
     console.result(stage.run(run, out, dtype))
 
@@ -231,11 +232,11 @@ def score(
         sft score MODEL --corpus eval --suite reasoning --samples 4 --temperature 0.6 --top-p 0.95 --out scores/raw
     """
     from curation import console
-    from curation.annotate import AnnotateRecipe
+    from curation.annotate.stage import AnnotateRecipe
     from curation.engines import Sampling
-    from curation.engines.choosing import EngineSettings
+    from curation.engines.settings import EngineSettings
     from curation.recipe import from_options
-    from sft import score as stage
+    from sft.score import stage
     from sft.score.asking import Asking
 
     server = {"base_url": base_url} if base_url else None
@@ -277,8 +278,7 @@ def compare(
     Example: sft compare runs/default runs/improved --out compare.html
     """
     from curation import console
-    from sft import compare as stage
-    from sft import tables
+    from sft.compare import stage, tables
 
     if format not in tables.FORMATS:
         raise RecipeError(f"--format {format}: unknown; there are {', '.join(tables.FORMATS)}")
@@ -306,7 +306,7 @@ def sweep(
     """
     from curation import console
     from sft import sweep as stage
-    from sft import tables
+    from sft.compare import tables
 
     found = stage.run(recipe)
     console.json_result(tables.document(found)) if json else console.result(tables.markdown(found).rstrip())

@@ -13,15 +13,19 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
-from curation import annotate, console, ingest, mix
+from curation import console
+from curation.annotate import stage as annotate
+from curation.corpus.store import Corpus, write_file
 from curation.engines import Sampling
-from curation.engines.choosing import EngineSettings
-from curation.store import Corpus, write_file
+from curation.engines.settings import EngineSettings
+from curation.ingest import stage as ingest
+from curation.mix import build as mix
 from schemas.errors import CorpusError, MissingExtraError
-from sft import report, score
-from sft.config import TrainConfig
+from sft.compare import report
+from sft.score import stage as score
 from sft.score.asking import Asking
-from sft.train import train
+from sft.train.config import TrainConfig
+from sft.train.stage import train
 
 MIXES = ("default", "improved", "no-risky-pattern")
 MARKER = "demo.json"

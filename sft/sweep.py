@@ -11,19 +11,22 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from curation import console, mix
-from curation.annotate import AnnotateRecipe
+from curation import console
+from curation.annotate.stage import AnnotateRecipe
+from curation.corpus.store import write_file
 from curation.engines import Sampling
-from curation.engines.choosing import EngineSettings, Kind
+from curation.engines.settings import EngineSettings, Kind
+from curation.mix import build as mix
 from curation.mix.sweep import find_points
 from curation.recipe import Recipe, load_recipe
-from curation.store import write_file
 from schemas.errors import CurateError, RecipeError, TrainingError
-from sft import compare, score, tables
-from sft.config import TrainConfig
+from sft.compare import stage as compare
+from sft.compare import tables
+from sft.score import stage as score
 from sft.score.asking import Asking
 from sft.score.suites import Suite
-from sft.train import train
+from sft.train.config import TrainConfig
+from sft.train.stage import train
 
 Value = str | int | float | bool | None
 

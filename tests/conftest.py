@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from curation.store import Corpus
+from curation.corpus.store import Corpus
 
 ROOT = Path(__file__).resolve().parents[1]
 

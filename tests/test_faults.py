@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.ingest import write_rows
-from curation.query import connect, select
-from curation.store import Corpus
+from curation.corpus.query import connect, select
+from curation.corpus.store import Corpus
 
 
 def start(*arguments: object) -> subprocess.Popen[str]:
@@ -190,7 +190,7 @@ def test_a_part_deleted_while_a_stage_reads_is_named(tmp_path: Path, stage: int)
     finish([start(*stages(tmp_path)[0])])
     lost = Corpus(tmp_path / "corpus").parts("traces")[-1]
     vanishing = (
-        "from curation.store import Corpus; listed = Corpus.parts\n"
+        "from curation.corpus.store import Corpus; listed = Corpus.parts\n"
         "def parts(self, table, among=None):\n"
         "    found = listed(self, table, among)\n"
         "    calls.append(table)\n"
@@ -207,7 +207,7 @@ def test_a_part_deleted_while_a_stage_reads_is_named(tmp_path: Path, stage: int)
 def test_an_input_deleted_after_it_was_found_is_named(tmp_path: Path, when: str) -> None:
     write_rows(tmp_path / "rows.jsonl", 300)
     vanishing = (
-        f"from curation import ingest; old = ingest.{when}\n"
+        f"from curation.ingest import stage as ingest; old = ingest.{when}\n"
         "def vanishing(files, *more):\n"
         f"    {'plans = old(files, *more)' if when == 'make_plans' else ''}\n"
         "    os.path.exists(sys.argv[2]) and os.unlink(sys.argv[2])\n"

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from annotators.rules import annotator
-from annotators.split import Fault, Split, split
 from benchmarks import hostile
-from curation.ingest import IngestRecipe, run
+from curation.ingest.stage import IngestRecipe, run
 from curation.mix.recipe import MixRecipe
 from curation.recipe import parse_recipe
 from schemas.errors import RecipeError
+from schemas.response import Fault, Split, split
 
 NAMES = [
     "ingest",

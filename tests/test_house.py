@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 STREET = ("schemas", "annotators", "curation", "sft")
 HOMES = {
-    "duckdb": "curation/query.py",
+    "duckdb": "curation/corpus/query.py",
     "vllm": "curation/engines/vllm.py",
     "argilla": "curation/review",
     "trl": "sft",

@@ -54,7 +54,7 @@ class Source(BaseModel):
 
 def load(split: Split) -> list[Labelled]:
     """The traces of a split, in file order."""
-    folder = files(__name__) / split
+    folder = files("annotators.benchmark") / split
     parts = sorted(
         (part for part in folder.iterdir() if part.name.endswith(".jsonl")), key=lambda part: part.name
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from annotators.embedding import Kind, decide, evidence, is_harmful, rule_features
+from annotators.embedding.annotating import Kind, decide, evidence, is_harmful, rule_features
 from annotators.embedding.examples import Example, folds, overlaps
 from annotators.embedding.heads import Decision, Scored, features
 from schemas.patterns import RISKY_PATTERNS

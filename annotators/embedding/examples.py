@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from annotators.benchmark import Labelled
-from annotators.embedding import sentences_of, vectors_of
+from annotators.embedding.annotating import sentences_of, vectors_of
 from annotators.embedding.encoder import Encoder
 from annotators.embedding.heads import REASONING_TRAITS
 from schemas.patterns import RISKY_PATTERNS

@@ -65,7 +65,7 @@ def as_message(template: str, prompt: str, text: str) -> list[Conversation]:
 @cache
 def prompt_file(name: str) -> str:
     """The text of a file in `annotators/guards/prompts`."""
-    return (files("annotators") / "guards" / "prompts" / name).read_text(encoding="utf-8")
+    return (files("annotators.guards") / "prompts" / name).read_text(encoding="utf-8")
 
 
 def json_reply(reply: str) -> dict[str, Any] | None:

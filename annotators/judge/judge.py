@@ -2,7 +2,7 @@
 
 A verdict that contradicts the codebook's exclusions, or whose quotes are not in the text, is sent back once with the faults
 named; what is still faulty then is an abstention. The surprise: a judge that "finds" a pattern usually also finds words
-for it, so the search for these words (`annotators.evidence`) is what catches invented findings.
+for it, so the search for these words (`annotators.judge.evidence`) is what catches invented findings.
 """
 
 import json
@@ -14,8 +14,8 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from annotators.base import Annotator, Conversation, Failure, Model, ask_all, model_identity
-from annotators.evidence import locate
 from annotators.filling import fill
+from annotators.judge.evidence import locate
 from schemas.annotation import Annotation, Span
 from schemas.errors import EngineError
 from schemas.ids import content_id
@@ -158,8 +158,8 @@ def read(reply: str, trace: Trace) -> Reading:
 
 @cache
 def rubric_file(name: str) -> str:
-    """The text of a file in `annotators/rubrics`."""
-    return (files("annotators") / "rubrics" / name).read_text(encoding="utf-8").strip()
+    """The text of a file in `annotators/judge/rubrics`."""
+    return (files("annotators.judge") / "rubrics" / name).read_text(encoding="utf-8").strip()
 
 
 class _Round(NamedTuple):

@@ -7,7 +7,7 @@ labels held out: for each fifth of the prompts a threshold is chosen on the othe
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from annotators.intervals import Interval, wilson
+from annotators.statistics.intervals import Interval, wilson
 from schemas.ids import content_id
 
 FOLDS = 5

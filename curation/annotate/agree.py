@@ -9,12 +9,12 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from annotators.agreement import Agreement, agreement, cohen, fleiss, pairwise_agreement
-from annotators.consensus import Ballots
+from annotators.statistics.agreement import Agreement, agreement, cohen, fleiss, pairwise_agreement
+from annotators.statistics.consensus import Ballots
 from curation import console
-from curation.query import ballots, connect
+from curation.corpus.query import ballots, connect
+from curation.corpus.store import Corpus
 from curation.recipe import Recipe
-from curation.store import Corpus
 from schemas.errors import RecipeError
 from schemas.patterns import CODEBOOK, RISKY_PATTERNS
 

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 from annotators.base import Annotator, Answer, Conversation
 from curation.engines import Engine, Reply, Sampling
-from curation.engines.choosing import EngineSettings, model_name, open_engine
+from curation.engines.choosing import open_engine
+from curation.engines.settings import EngineSettings, model_name
 from curation.engines.streaming import Question, stream
 from schemas.errors import EngineError
 from schemas.trace import Trace

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from pydantic import Field
 
-from annotators.calibration import (
+from annotators.statistics.calibration import (
     Judgement,
     Tally,
     Target,
@@ -22,9 +22,9 @@ from annotators.calibration import (
     tally,
 )
 from curation import console
-from curation.query import connect, select, sql_file
+from curation.corpus.query import connect, select, sql_file
+from curation.corpus.store import Corpus
 from curation.recipe import Recipe
-from curation.store import Corpus
 from schemas.errors import RecipeError
 from schemas.ids import content_id
 from schemas.patterns import CODEBOOK_VERSION, RISKY_PATTERNS
@@ -91,7 +91,9 @@ def run(corpus_dir: Path, recipe: CalibrateRecipe) -> dict[str, Any]:
     corpus, target = Corpus(corpus_dir), Target(recipe.precision)
     rows = [
         row
-        for row in select(connect(corpus), sql_file("calibration_labels.sql")).to_pylist()
+        for row in select(
+            connect(corpus), sql_file("curation.annotate", "calibration_labels.sql")
+        ).to_pylist()
         if row["pattern"] in recipe.patterns
         and (not recipe.annotators or row["annotator"].partition("@")[0] in recipe.annotators)
     ]

@@ -11,8 +11,8 @@ from typing import Literal, NamedTuple
 
 import orjson
 
-from curation.query import check_condition, connect, select, sql_file
-from curation.store import Corpus, write_file
+from curation.corpus.query import check_condition, connect, select, sql_file
+from curation.corpus.store import Corpus, write_file
 from schemas.errors import DataError, RecipeError
 from schemas.manifest import Counts
 
@@ -49,7 +49,7 @@ def decide(corpus_dir: Path, teacher: Teacher, where: str = "true") -> list[Deci
     """
     connection = connect(Corpus(corpus_dir))
     check_condition(connection, where)
-    query = sql_file("decisions.sql", where=where, kind=str(teacher == "kind").lower())
+    query = sql_file("curation.annotate", "decisions.sql", where=where, kind=str(teacher == "kind").lower())
     found = [
         Decision(row["prompt_id"], row["text"], row["refused"])
         for row in select(connection, query).to_pylist()

@@ -21,14 +21,15 @@ from pydantic import Field
 
 from annotators import catalog
 from annotators.base import Annotator
-from curation import console, memory
-from curation.asking import EngineModel, estimate
-from curation.engines.choosing import EngineSettings
-from curation.judging import Judged, judge, to_traces
-from curation.known_ids import KnownIds
-from curation.query import Connection, connect, select, sql_file
+from curation import console
+from curation.annotate.asking import EngineModel, estimate
+from curation.annotate.judging import Judged, judge, to_traces
+from curation.corpus import memory
+from curation.corpus.known_ids import KnownIds
+from curation.corpus.query import Connection, connect, select, sql_file
+from curation.corpus.store import Corpus
+from curation.engines.settings import EngineSettings
 from curation.recipe import Recipe
-from curation.store import Corpus
 from curation.versions import versions
 from schemas.errors import RecipeError
 from schemas.ids import content_id
@@ -143,7 +144,9 @@ def _missing(corpus: Corpus, annotator: Annotator) -> KnownIds:
 
 
 def _unjudged(corpus: Corpus, annotator: Annotator) -> Iterator[str]:
-    query = connect(corpus).sql(sql_file("unjudged.sql"), params={"annotator": annotator.name})
+    query = connect(corpus).sql(
+        sql_file("curation.annotate", "unjudged.sql"), params={"annotator": annotator.name}
+    )
     for batch in query.to_arrow_reader(8192):
         yield from batch.column(0).to_pylist()
 
@@ -176,7 +179,9 @@ def _unwrapped(batch: pa.RecordBatch, queries: dict[str, str]) -> pa.RecordBatch
 
 
 def _rows(connection: Connection, file: str, annotator: Annotator) -> pa.Table:
-    return connection.sql(sql_file(file), params={"annotator": annotator.name}).to_arrow_table()
+    return connection.sql(
+        sql_file("curation.annotate", file), params={"annotator": annotator.name}
+    ).to_arrow_table()
 
 
 class _Waiting:
@@ -219,7 +224,7 @@ def _spread(
 ) -> Iterator[Judged]:
     """Judge batches here, in several processes where the annotator allows it and it pays, or on Ray where told to."""
     if ray_workers and not annotator.questions:
-        from curation.on_ray import judge_on_ray
+        from curation.annotate.on_ray import judge_on_ray
 
         yield from judge_on_ray(name, batches, ray_workers)
         return

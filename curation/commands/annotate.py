@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from curation.generate_cli import (
+from curation.commands.options import (
+    DEFAULT_CORPUS,
     CorpusOption,
     EngineOption,
     JsonOption,
@@ -15,11 +16,11 @@ from curation.generate_cli import (
     RevisionOption,
     TokenizerOption,
     UrlOption,
+    report,
 )
 from schemas.errors import CurateError
 
 app = typer.Typer()
-DEFAULT_CORPUS = Path("corpus")
 
 
 @app.command()
@@ -64,8 +65,8 @@ def annotate(
 
         curate annotate --annotators rules --engine ray --replicas 16
     """
-    from curation import annotate as stage
     from curation import console
+    from curation.annotate import stage
     from curation.recipe import from_options
 
     names = annotators.split(",") if annotators else None if recipe else ["rules"]
@@ -90,9 +91,7 @@ def annotate(
         console.json_result(stage.estimates(corpus, settings))
         return
     manifest = stage.run(corpus, settings)
-    console.say_counts(manifest.stage, manifest.counts)
-    if json:
-        console.result(manifest.model_dump_json(indent=2))
+    report(manifest, json)
     if failed := manifest.counts.failed:
         listed = "; ".join(f"{reason} ({n})" for reason, n in list(failed.items())[:5])
         raise CurateError(f"not every trace was judged: {listed}; run the same command again to go on")
@@ -120,8 +119,8 @@ def agree(
 
         curate agree --annotators people,rules,judge:gpt-oss --json
     """
-    from curation import agree as stage
     from curation import console
+    from curation.annotate import agree as stage
 
     found = stage.run(corpus, stage.AgreeRecipe(**_listed(annotators=annotators, patterns=patterns)))
     console.json_result(found) if json else stage.show(found)
@@ -145,8 +144,8 @@ def calibrate(
 
     Example: curate calibrate --precision 0.9
     """
-    from curation import calibrate as stage
     from curation import console
+    from curation.annotate import calibrate as stage
 
     given = _listed(annotators=annotators, patterns=patterns)
     found = stage.run(corpus, stage.CalibrateRecipe(precision=precision, **given))

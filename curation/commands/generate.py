@@ -9,27 +9,23 @@ from typing import Annotated, Any
 
 import typer
 
+from curation.commands.options import (
+    DEFAULT_CORPUS,
+    CorpusOption,
+    EngineOption,
+    JsonOption,
+    ModelOption,
+    RecipeArgument,
+    ReplicasOption,
+    RevisionOption,
+    TokenizerOption,
+    UrlOption,
+    report,
+)
 from schemas.errors import CurateError
 
 app = typer.Typer()
 
-CorpusOption = Annotated[
-    Path, typer.Option("--corpus", envvar="CURATE_CORPUS", help="The corpus folder.", file_okay=False)
-]
-JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")
-]
-RecipeArgument = Annotated[
-    Path | None, typer.Argument(help="A recipe file with any of these settings; options win over it.")
-]
-ModelOption = Annotated[
-    str | None, typer.Option(help="A model's folder, a hub name, or a server's name for its model.")
-]
-RevisionOption = Annotated[str | None, typer.Option(help="The commit of a hub model.")]
-EngineOption = Annotated[str | None, typer.Option(help="auto, vllm, transformers, openai or ray.")]
-UrlOption = Annotated[str | None, typer.Option(help="A server's address, such as http://localhost:8000/v1.")]
-ReplicasOption = Annotated[int | None, typer.Option(help="Engines that --engine ray runs over its cluster.")]
-TokenizerOption = Annotated[str | None, typer.Option(help="Folder of the tokenizer of a server's model.")]
 StrategiesOption = Annotated[str | None, typer.Option(help="Comma-separated; see `curate strategies`.")]
 FilesOption = Annotated[list[Path] | None, typer.Option(help="A strategy file of your own.")]
 TemperatureOption = Annotated[float | None, typer.Option(help="0 is greedy; 0.6 by default.")]
@@ -44,7 +40,6 @@ AcceptOption = Annotated[
     str | None, typer.Option(help='SQL condition over `candidates`; "not risky" by default.')
 ]
 AnnotatorsOption = Annotated[str | None, typer.Option(help="Comma-separated; rules by default.")]
-DEFAULT_CORPUS = Path("corpus")
 
 
 @app.command()
@@ -59,7 +54,7 @@ def strategies(
     Example: curate strategies improved > mine.md
     """
     from curation import console
-    from curation import strategies as stage
+    from curation.generate import strategies as stage
 
     if name:
         console.result(stage.source(name))
@@ -86,7 +81,7 @@ def compose(
 
     Example: curate compose --templates families.yaml --limit 200
     """
-    from curation import compose as stage
+    from curation.generate import compose as stage
     from curation.recipe import from_options
 
     given: dict[tuple[str, ...], Any] = {
@@ -95,7 +90,7 @@ def compose(
         ("limit",): limit,
         ("seed",): seed,
     }
-    _report(stage.run(corpus, from_options(stage.ComposeRecipe, None, given)), json)
+    report(stage.run(corpus, from_options(stage.ComposeRecipe, None, given)), json)
 
 
 @app.command()
@@ -134,7 +129,7 @@ def generate(
         curate generate --strategies nocot
     """
     from curation import console
-    from curation import generate as stage
+    from curation.generate import stage
     from curation.recipe import from_options
 
     how = _how(model, revision, engine, base_url, tokenizer, replicas, strategies, strategy_file)
@@ -142,7 +137,7 @@ def generate(
     how |= {("samples",): samples, ("think",): think, ("where",): where, ("limit",): limit}
     settings = from_options(stage.GenerateRecipe, recipe, how)
     if dry_run:
-        from curation.estimate import estimate
+        from curation.generate.estimate import estimate
 
         console.json_result(estimate(corpus, settings))
         return
@@ -177,7 +172,7 @@ def sample(
 
     Example: curate sample --target 1000 --model ./R1-7B --strategies default,improved --samples 8 --budget 20000
     """
-    from curation import sample as stage
+    from curation.generate import sample as stage
     from curation.recipe import from_options
 
     how = _how(model, revision, engine, base_url, tokenizer, replicas, strategies, strategy_file)
@@ -223,7 +218,7 @@ def repair(
     Example: curate repair --model ./R1-7B --where "strategy = 'default'"
     """
     from curation import console
-    from curation import repair as stage
+    from curation.generate import repair as stage
     from curation.recipe import from_options
 
     how = _how(model, revision, engine, base_url, tokenizer, replicas, strategies, strategy_file)
@@ -270,17 +265,9 @@ def _sampling(
     }
 
 
-def _report(manifest: Any, json: bool) -> None:
-    from curation import console
-
-    console.say_counts(manifest.stage, manifest.counts)
-    if json:
-        console.result(manifest.model_dump_json(indent=2))
-
-
 def _finish(manifest: Any, json: bool) -> None:
     """Report, and do not exit 0 where work was left undone."""
-    _report(manifest, json)
+    report(manifest, json)
     if failed := manifest.counts.failed:
         listed = "; ".join(f"{reason} ({n})" for reason, n in failed.items())
         raise CurateError(f"not everything was answered: {listed}; run the same command again to go on")

@@ -5,21 +5,16 @@ from typing import Annotated
 
 import typer
 
+from curation.commands.options import DEFAULT_CORPUS, CorpusOption, JsonOption
+
 app = typer.Typer()
 
-CorpusOption = Annotated[
-    Path, typer.Option("--corpus", envvar="CURATE_CORPUS", help="The corpus folder.", file_okay=False)
-]
-JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")
-]
 RecipeArgument = Annotated[
     str, typer.Argument(help="A recipe file, or the name of a shipped one; see `curate recipes`.")
 ]
 RedactOption = Annotated[
     str, typer.Option(help="full; masked (harmful prompts and quotes of them); or ids (no text).")
 ]
-DEFAULT_CORPUS = Path("corpus")
 
 
 @app.command()
@@ -53,9 +48,9 @@ def validate(recipe: RecipeArgument, corpus: CorpusOption = DEFAULT_CORPUS) -> N
     Where there is a corpus, its SQL and columns are checked too.
     """
     from curation import console
+    from curation.corpus.store import MARKER
     from curation.mix import planning
     from curation.mix.sweep import find_points
-    from curation.store import MARKER
 
     points = find_points(recipe)
     there = (corpus / MARKER).is_file()
@@ -112,10 +107,11 @@ def build_mix(
         curate build-mix my-mix.yaml --lock my-mix.lock --out mixes/mine
     """
     from curation import console
-    from curation import mix as stage
+    from curation.mix import build as stage
     from curation.mix import lock as locking
+    from curation.mix.sweep import find_points
 
-    points = stage.find_points(recipe)
+    points = find_points(recipe)
     if len(points) > 1 and lock:
         raise typer.BadParameter("a lock is for one mix; name one point of the sweep", param_hint="--lock")
     if len(points) > 1:
@@ -139,7 +135,8 @@ def why(
     json: JsonOption = False,
 ) -> None:
     """Say where a row or trace came from, what was judged of it, and why a mix took it or not."""
-    from curation import console, lineage
+    from curation import console
+    from curation.report import why as lineage
 
     found = lineage.why(id, corpus, mix, show=show)
     console.json_result(found) if json else lineage.show_why(found)
@@ -156,8 +153,9 @@ def diff(
 
     Reasons are sharper where the corpus is at hand.
     """
-    from curation import console, difference
-    from curation.store import MARKER
+    from curation import console
+    from curation.corpus.store import MARKER
+    from curation.report import diff as difference
 
     found = difference.diff(mix_a, mix_b, corpus if (corpus / MARKER).is_file() else None)
     console.json_result(found) if json else difference.show(found)
@@ -175,7 +173,7 @@ def report(
     Example: curate report mixes/improved --out report.html
     """
     from curation import console
-    from curation import report as stage
+    from curation.report import stage
 
     console.result(str(stage.run(out, corpus, mixes or [], show)))
 
@@ -200,9 +198,10 @@ def export(
 
     Example: curate export mixes/improved --format messages --template qwen3 --out train.jsonl
     """
-    from curation import console, publish
-    from curation import export as stage
-    from curation.redaction import tier
+    from curation import console
+    from curation.release import export as stage
+    from curation.release import publish
+    from curation.release.redaction import tier
 
     if format == "hf":
         console.result(str(publish.stage(mix, out, tier(redact))))
@@ -222,8 +221,9 @@ def push(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Publish a mix on the Hugging Face hub, after asking. Log in with `hf auth login`; the token is never shown."""
-    from curation import console, publish
-    from curation.redaction import tier
+    from curation import console
+    from curation.release import publish
+    from curation.release.redaction import tier
 
     def confirm(offer: publish.Offer) -> bool:
         console.say(offer.describe())

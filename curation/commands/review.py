@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from curation.commands.options import DEFAULT_CORPUS, CorpusOption, JsonOption
+
 if TYPE_CHECKING:
     from curation.review.client import Client
     from curation.review.rounds import RoundRecipe
@@ -13,12 +15,6 @@ app = typer.Typer(help="Have people review traces, in Argilla or by file.", no_a
 server = typer.Typer(help="The embedded Argilla server in the background.", no_args_is_help=True)
 app.add_typer(server, name="server")
 
-CorpusOption = Annotated[
-    Path, typer.Option("--corpus", envvar="CURATE_CORPUS", help="The corpus folder.", file_okay=False)
-]
-JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")
-]
 RoundOption = Annotated[
     str, typer.Option("--round", help="The round's name; also its workspace and dataset in Argilla.")
 ]
@@ -54,7 +50,6 @@ OverlapOption = Annotated[
 BlindOption = Annotated[float | None, typer.Option(help="Share of a new round without suggestions (0.1).")]
 SeedOption = Annotated[int | None, typer.Option(help="Seed of a new round's random choices (42).")]
 
-DEFAULT_CORPUS = Path("corpus")
 DEFAULT_ROUND = "round-1"
 DEFAULT_PORT = 6900
 

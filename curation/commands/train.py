@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from curation.commands.options import DEFAULT_CORPUS, CorpusOption
+
 app = typer.Typer()
 
 
@@ -28,16 +30,12 @@ def train_annotator(
             )
 
 
-CorpusOption = Annotated[
-    Path, typer.Option("--corpus", envvar="CURATE_CORPUS", help="The corpus folder.", file_okay=False)
-]
 TeacherOption = Annotated[
     str, typer.Option(help="refusals (of the traces that --where names) or kind (of the prompts).")
 ]
 TracesOption = Annotated[
     str, typer.Option("--where", help="SQL condition over candidates: the teacher's traces.")
 ]
-DEFAULT_CORPUS = Path("corpus")
 
 
 @app.command()
@@ -59,7 +57,8 @@ def decide(
 
         curate decide --teacher kind --classifier classifier --out decisions.jsonl
     """
-    from curation import console, decisions
+    from curation import console
+    from curation.annotate import decisions
 
     found = decisions.decide(corpus, decisions.teacher(teacher), where)
     if classifier:
@@ -88,7 +87,8 @@ def train_classifier(
     """
     from annotators.safety_classifier import training
     from annotators.safety_classifier.model import Decided
-    from curation import console, decisions
+    from curation import console
+    from curation.annotate import decisions
 
     chosen = decisions.teacher(teacher)
     found = [Decided(one.text, one.refused) for one in decisions.decide(corpus, chosen, where)]

@@ -8,7 +8,7 @@ holds the two against each other.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from annotators.consensus import Weights
+from annotators.statistics.consensus import Weights
 from schemas.patterns import CODEBOOK, RISKY_PATTERNS
 
 NAMES = tuple(entry.name for entry in CODEBOOK)

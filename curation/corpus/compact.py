@@ -12,8 +12,17 @@ import pyarrow as pa
 from pydantic import Field
 
 from curation import console
+from curation.corpus.store import (
+    PACKED,
+    REPLACES,
+    ROW_GROUP,
+    Corpus,
+    conform,
+    replaced,
+    scan_part,
+    write_tables,
+)
 from curation.recipe import Recipe
-from curation.store import PACKED, REPLACES, ROW_GROUP, Corpus, conform, replaced, scan_part, write_tables
 from curation.versions import versions
 from schemas.ids import canonical_json, content_id
 from schemas.manifest import Counts, Manifest

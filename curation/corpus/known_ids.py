@@ -7,7 +7,7 @@ table is never copied: the next, four times as large, is put beside it, and a lo
 import hashlib
 from pathlib import Path
 
-from curation import memory
+from curation.corpus import memory
 
 ENTRY = 250
 """Bytes that an id takes in memory."""

@@ -17,9 +17,9 @@ from typing import Any, get_args
 import duckdb
 import pyarrow as pa
 
-from annotators.consensus import Ballots, Policy, Weights, by_machines, dawid_skene, measured
-from curation import candidates, memory
-from curation.store import Corpus, gone
+from annotators.statistics.consensus import Ballots, Policy, Weights, by_machines, dawid_skene, measured
+from curation.corpus import candidates, memory
+from curation.corpus.store import Corpus, gone
 from schemas.errors import CorpusError, RecipeError
 from schemas.patterns import RISKY_PATTERNS
 from schemas.tables import TABLES
@@ -50,10 +50,13 @@ def connect(
     for table, schema in TABLES.items():
         seen = corpus.parts(table, None if parts is None else parts.get(table, ()))
         _define_table(connection, seen, table, schema)
-    connection.execute(sql_file("clusters.sql"))
+    connection.execute(sql_file("curation.corpus", "clusters.sql"))
     weights = _define_verdicts(connection, policy)
-    found = [candidates.Opinion(*row) for row in connection.execute(sql_file("opinions.sql")).fetchall()]
-    connection.execute(sql_file("candidates.sql", **candidates.pieces(found, weights)))
+    found = [
+        candidates.Opinion(*row)
+        for row in connection.execute(sql_file("curation.corpus", "opinions.sql")).fetchall()
+    ]
+    connection.execute(sql_file("curation.corpus", "candidates.sql", **candidates.pieces(found, weights)))
     root = str(corpus.root.resolve())
     connection.execute(f"set allowed_directories = [{quoted(root + os.sep)}]")
     connection.execute("set enable_external_access = false")
@@ -86,13 +89,20 @@ def ballots(connection: Connection, reviewed_only: bool = False) -> dict[str, li
         reviewed_only: leave out traces that no person has judged.
     """
     reviewed = "where trace_id in (select trace_id from current_annotations where rank = 0)"
-    opinions = [candidates.Opinion(*row) for row in connection.execute(sql_file("opinions.sql")).fetchall()]
+    opinions = [
+        candidates.Opinion(*row)
+        for row in connection.execute(sql_file("curation.corpus", "opinions.sql")).fetchall()
+    ]
     pieces = candidates.votes(opinions)
     only = reviewed if reviewed_only else ""
-    connection.execute(sql_file("votes.sql", opinions=pieces.pop("opinions"), only=only))
+    connection.execute(sql_file("curation.corpus", "votes.sql", opinions=pieces.pop("opinions"), only=only))
     found = {}
     for pattern, columns in pieces.items():
-        rows = connection.sql(sql_file("ballots.sql", columns=columns)).to_arrow_table().to_pylist()
+        rows = (
+            connection.sql(sql_file("curation.corpus", "ballots.sql", columns=columns))
+            .to_arrow_table()
+            .to_pylist()
+        )
         found[pattern] = [_ballot(row) for row in rows]
     connection.execute("drop table votes")
     return found
@@ -195,7 +205,7 @@ def prompts_where(
     try:
         duckdb.SQLExpression(_sound(condition))
         query = connection.sql(
-            sql_file("generate_prompts.sql", where=condition),
+            sql_file("curation.corpus", "generate_prompts.sql", where=condition),
             params={"seed": str(seed), "limit": limit or 2**62},
         )
         return list(query.to_arrow_table().to_pylist())
@@ -205,7 +215,9 @@ def prompts_where(
 
 def risky_spans(connection: Connection) -> list[dict[str, Any]]:
     """trace_id, field and start of every piece of evidence for a risky verdict (sql/repair_spans.sql)."""
-    query = connection.sql(sql_file("repair_spans.sql"), params={"risky": list(RISKY_PATTERNS)})
+    query = connection.sql(
+        sql_file("curation.corpus", "repair_spans.sql"), params={"risky": list(RISKY_PATTERNS)}
+    )
     return list(query.to_arrow_table().to_pylist())
 
 
@@ -213,13 +225,13 @@ def benchmark_keys(texts: Sequence[str]) -> list[str]:
     """The registry key of each prompt text (sql/benchmark_key.sql)."""
     connection = duckdb.connect(":memory:")
     connection.register("given", pa.table({"text": pa.array(texts, pa.string())}))
-    key = sql_file("benchmark_key.sql", text="text")
+    key = sql_file("curation.corpus", "benchmark_key.sql", text="text")
     return [found for (found,) in connection.execute(f"select {key} from given").fetchall()]
 
 
-def sql_file(name: str, **pieces: str) -> str:
-    """The text of a file in `curation/sql`, with each `{piece}` replaced by SQL that the caller has made safe."""
-    text = (files("curation") / "sql" / name).read_text(encoding="utf-8")
+def sql_file(package: str, name: str, **pieces: str) -> str:
+    """The text of a file in the `sql` folder of a package, with each `{piece}` replaced by SQL that the caller has made safe."""
+    text = (files(package) / "sql" / name).read_text(encoding="utf-8")
     for piece, sql in pieces.items():
         text = text.replace("{" + piece + "}", sql)
     return text
@@ -257,13 +269,13 @@ def _define_verdicts(connection: Connection, policy: Policy) -> dict[str, Weight
     """Define the views and macros of the consensus; returns the weights of each pattern that is weighed."""
     calibrated = connection.execute("select exists (from calibrations)").fetchone() == (True,)
     decides = "if(label is null or score is null or threshold is null, label, score >= threshold)"
-    joined = f"left join ({sql_file('thresholds.sql')}) t using (annotator, pattern)"
+    joined = f"left join ({sql_file('curation.corpus', 'thresholds.sql')}) t using (annotator, pattern)"
     pieces = {
         "lowest": "1" if policy == "majority" else "3",
         "calibrated": decides if calibrated else "label",
         "thresholds": joined if calibrated else "",
     }
-    connection.execute(sql_file("verdicts.sql", **pieces))
+    connection.execute(sql_file("curation.corpus", "verdicts.sql", **pieces))
     weights = _weights(connection, policy)
     if weights:
         values = ", ".join(
@@ -271,9 +283,9 @@ def _define_verdicts(connection: Connection, policy: Policy) -> dict[str, Weight
             for pattern, known in weights.items()
             for name, r in known.annotators.items()
         )
-        connection.execute(sql_file("consensus_weighted.sql", weights=values))
+        connection.execute(sql_file("curation.corpus", "consensus_weighted.sql", weights=values))
     else:
-        connection.execute(sql_file("consensus_ranked.sql"))
+        connection.execute(sql_file("curation.corpus", "consensus_ranked.sql"))
     connection.execute("create view verdicts as from verdicts_from(0)")
     return weights
 

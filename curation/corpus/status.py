@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from curation import console
-from curation.query import connect, select
-from curation.store import Corpus
+from curation.corpus.query import connect, select
+from curation.corpus.store import Corpus
 from schemas.tables import TABLES
 
 BREAKDOWNS = {

@@ -2,7 +2,7 @@
 
 A part is written under a temporary name, fsynced and renamed, so readers see whole parts or none. Writers of one table
 take turns by a file lock (released by the kernel if they die); readers never wait. There is no database file: many
-processes may query the parts at once (`curation.query`).
+processes may query the parts at once (`curation.corpus.query`).
 """
 
 import errno
@@ -26,7 +26,7 @@ from schemas.tables import KEYS, TABLES
 
 MARKER = "corpus.json"
 PACKED = ".packed.parquet"
-"""How the name of a part ends that took the place of several (`curation.compact`)."""
+"""How the name of a part ends that took the place of several (`curation.corpus.compact`)."""
 REPLACES = b"replaces"
 """Where a packed part's file metadata names the parts that it took the place of."""
 ROW_GROUP = 8192

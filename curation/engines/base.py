@@ -8,9 +8,9 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from pydantic import Field
 
-from annotators.split import Fault, split
 from curation.engines.channels import as_think_tags
 from curation.recipe import Recipe
+from schemas.response import Fault, split
 
 Message = dict[str, str]
 """`{"role": ..., "content": ...}`"""

@@ -6,7 +6,7 @@ last; each becomes a think block of its own, and the splitter then calls the rep
 
 import re
 
-from annotators.split import CLOSE, OPEN
+from schemas.response import CLOSE, OPEN
 
 CHANNEL = "<|channel|>"
 _MESSAGE = re.compile(

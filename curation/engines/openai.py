@@ -17,13 +17,13 @@ from typing import Any
 import orjson
 from pydantic import Field
 
-from annotators.split import Fault, separate
-from curation.engines import FinishReason, Message, Reply, Sampling, take_apart
+from curation.engines.base import FinishReason, Message, Reply, Sampling, take_apart
 from curation.engines.prompting import beginning_of, plain_prompt, render
 from curation.engines.streaming import Answered, Question, in_order
 from curation.engines.weights import load_tokenizer, locate
 from curation.recipe import Recipe
 from schemas.errors import EngineError
+from schemas.response import Fault, separate
 
 REFUSED = {401: "the key is not accepted", 403: "access is refused", 404: "no such address or model"}
 """Answers that no further request would change."""

@@ -8,9 +8,9 @@ block themselves, so the beginning must not open it again.
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from annotators.split import OPEN
-from curation.engines import Message
+from curation.engines.base import Message
 from schemas.errors import EngineError
+from schemas.response import OPEN
 
 
 class Rendered(NamedTuple):

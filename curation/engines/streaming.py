@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from curation.engines import Engine, Message, Reply, Sampling
+from curation.engines.base import Engine, Message, Reply, Sampling
 from schemas.errors import EngineError
 from schemas.ids import content_id
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from curation import console
-from curation.engines import FinishReason, Message, Reply, Sampling, take_apart
+from curation.engines.base import FinishReason, Message, Reply, Sampling, take_apart
 from curation.engines.prompting import Rendered, render
 from curation.engines.weights import fingerprint, load_model, load_tokenizer, locate
 from schemas.ids import content_id

@@ -11,14 +11,14 @@ import weakref
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from annotators.split import CLOSE, OPEN
-from curation.engines import FinishReason, Message, Reply, Sampling, take_apart
+from curation.engines.base import FinishReason, Message, Reply, Sampling, take_apart
 from curation.engines.prompting import Rendered, render
 from curation.engines.reaper import take_along
 from curation.engines.streaming import Answered, Question, in_order
 from curation.engines.weights import fingerprint, load_tokenizer, locate
 from curation.recipe import Recipe
 from schemas.errors import EngineError, MissingExtraError
+from schemas.response import CLOSE, OPEN
 
 WINDOW = 1024
 """Questions handed to vLLM at once: more than it runs at a time, so that it never waits for us."""

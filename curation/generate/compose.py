@@ -1,6 +1,6 @@
 """`curate compose`: raw queries x jailbreak templates of the user's, as prompts that remember their query and family.
 
-We ship no jailbreaks: the templates in `curation/templates/placeholders.yaml` are harmless wrappers that show the format.
+We ship no jailbreaks: the templates in `curation/generate/templates/placeholders.yaml` are harmless wrappers that show the format.
 """
 
 from collections.abc import Iterable, Mapping
@@ -8,9 +8,9 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
-from curation.query import connect, prompts_where
+from curation.corpus.query import connect, prompts_where
+from curation.corpus.store import Corpus, hash_files
 from curation.recipe import Recipe, load_yaml
-from curation.store import Corpus, hash_files
 from schemas.errors import RecipeError
 from schemas.ids import canonical_json, content_id
 from schemas.manifest import Counts, InputFile, Manifest
@@ -44,7 +44,7 @@ def read_templates(path: Path | None) -> dict[str, str]:
         RecipeError: naming every template that is not text with {query} in it.
     """
     if path is None:
-        with as_file(files("curation") / "templates" / "placeholders.yaml") as shipped:
+        with as_file(files("curation.generate") / "templates" / "placeholders.yaml") as shipped:
             return read_templates(shipped)
     found = _folder(path) if path.is_dir() else load_yaml(path)[0]
     if not isinstance(found, dict) or not found:

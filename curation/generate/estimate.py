@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from curation.generate import GenerateRecipe, planned_for, without_done
-from curation.generated import Task
-from curation.query import connect, select
-from curation.store import Corpus
-from curation.strategies import Strategy
+from curation.corpus.query import connect, select
+from curation.corpus.store import Corpus
+from curation.generate.output import Task
+from curation.generate.stage import GenerateRecipe, planned_for, without_done
+from curation.generate.strategies import Strategy
 
 ENOUGH = 20
 """Traces of a strategy in the corpus from which their mean length is taken."""

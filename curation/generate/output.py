@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from curation.corpus.store import Corpus
 from curation.engines import Message, Reply
-from curation.store import Corpus
 from schemas.ids import canonical_json
 
 PART_ROWS = 2048

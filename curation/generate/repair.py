@@ -12,11 +12,14 @@ from typing import Any, NamedTuple
 from pydantic import Field
 
 from annotators.sentences import split as sentences
-from annotators.split import CLOSE, OPEN
-from curation.annotate import AnnotateRecipe
+from curation.annotate.stage import AnnotateRecipe
+from curation.corpus.query import connect, risky_spans, select
+from curation.corpus.store import Corpus
 from curation.engines import Engine
-from curation.engines.choosing import model_name
-from curation.generate import (
+from curation.engines.settings import model_name
+from curation.generate.output import Task
+from curation.generate.sample import check_accept, judge
+from curation.generate.stage import (
     GenerateRecipe,
     Plan,
     counts_of,
@@ -26,17 +29,14 @@ from curation.generate import (
     settings_of,
     without_done,
 )
-from curation.generated import Task
-from curation.query import connect, risky_spans, select
+from curation.generate.strategies import Strategy
+from curation.generate.tally import Tally, cost_of, tallies
 from curation.recipe import Recipe
-from curation.sample import check_accept, judge
-from curation.store import Corpus
-from curation.strategies import Strategy
-from curation.tally import Tally, cost_of, tallies
 from curation.versions import versions
 from schemas.errors import RecipeError
 from schemas.ids import canonical_json, content_id
 from schemas.manifest import Manifest
+from schemas.response import CLOSE, OPEN
 from schemas.trace import generated_trace_id
 
 STAGE = "repair"

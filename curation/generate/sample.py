@@ -11,10 +11,14 @@ from typing import Any
 
 from pydantic import Field
 
-from curation import annotate, console
-from curation.annotate import AnnotateRecipe
+from curation import console
+from curation.annotate import stage as annotate
+from curation.annotate.stage import AnnotateRecipe
+from curation.corpus.query import check_condition, connect, select
+from curation.corpus.store import Corpus
 from curation.engines import Engine
-from curation.generate import (
+from curation.generate.output import Task
+from curation.generate.stage import (
     GenerateRecipe,
     Plan,
     counts_of,
@@ -23,11 +27,8 @@ from curation.generate import (
     planned_for,
     settings_of,
 )
-from curation.generated import Task
-from curation.query import check_condition, connect, select
+from curation.generate.tally import Tally, cost_of, tallies
 from curation.recipe import Recipe
-from curation.store import Corpus
-from curation.tally import Tally, cost_of, tallies
 from curation.versions import versions
 from schemas.errors import EngineError, RecipeError
 from schemas.ids import content_id

@@ -11,20 +11,21 @@ from typing import Any, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
-from annotators.split import OPEN
+from curation.corpus.query import connect, prompts_where
+from curation.corpus.store import Corpus
 from curation.engines import Engine, Message, Reply, Sampling
-from curation.engines.choosing import EngineSettings, model_name, open_engine
+from curation.engines.choosing import open_engine
+from curation.engines.settings import EngineSettings, model_name
 from curation.engines.streaming import Answered, Question, stream
-from curation.generated import Output, Task, outcome
-from curation.meter import Meter
-from curation.query import connect, prompts_where
+from curation.generate.meter import Meter
+from curation.generate.output import Output, Task, outcome
+from curation.generate.strategies import Strategy, choose, thinking
 from curation.recipe import Recipe
-from curation.store import Corpus
-from curation.strategies import Strategy, choose, thinking
 from curation.versions import versions
 from schemas.errors import EngineError, RecipeError
 from schemas.ids import canonical_json, content_id
 from schemas.manifest import Counts, Manifest
+from schemas.response import OPEN
 from schemas.trace import generated_trace_id
 
 STAGE = "generate"

@@ -110,7 +110,7 @@ def choose(names: Sequence[str], own: Sequence[Path] = ()) -> list[Strategy]:
 @cache
 def shipped(name: str) -> Strategy:
     """A strategy of this package."""
-    file = files("curation.strategies") / f"{name}.md"
+    file = files("curation.generate") / "strategies" / f"{name}.md"
     return _parse(Path(f"{name}.md"), _text(file))
 
 
@@ -122,7 +122,7 @@ def source(name: str) -> str:
     """
     if name not in NAMES:
         raise RecipeError(f"unknown strategy {name!r}; shipped: {', '.join(NAMES)}")
-    return _text(files("curation.strategies") / f"{name}.md").rstrip("\n")
+    return _text(files("curation.generate") / "strategies" / f"{name}.md").rstrip("\n")
 
 
 def listed() -> list[dict[str, str]]:
@@ -147,7 +147,7 @@ def read(path: Path) -> Strategy:
 @cache
 def thinking(mode: str) -> str:
     """The text of a thinking mode: what the assistant's turn begins with, or ("more") what is added to its thoughts."""
-    text = (files("curation") / "thinking" / f"{mode}.md").read_text(encoding="utf-8")
+    text = (files("curation.generate") / "thinking" / f"{mode}.md").read_text(encoding="utf-8")
     return text.rstrip("\n") if mode == "more" else text
 
 

@@ -4,10 +4,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from curation.generate import GenerateRecipe
-from curation.generated import Task
-from curation.query import connect, select
-from curation.store import Corpus
+from curation.corpus.query import connect, select
+from curation.corpus.store import Corpus
+from curation.generate.output import Task
+from curation.generate.stage import GenerateRecipe
 
 
 class Tally(NamedTuple):

@@ -15,15 +15,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from annotators.split import Fault
-from curation import memory
-from curation.fields import BadRow
-from curation.known_ids import KnownIds
-from curation.parts import SHARE, PartWriter, RowState
-from curation.readers import RawRow
-from curation.store import Corpus
+from curation.corpus import memory
+from curation.corpus.known_ids import KnownIds
+from curation.corpus.store import Corpus
+from curation.ingest.fields import BadRow
+from curation.ingest.parts import SHARE, PartWriter, RowState
+from curation.ingest.rows import RawRow
 from schemas.annotation import Annotation
 from schemas.patterns import CODEBOOK
+from schemas.response import Fault
 from schemas.trace import FIELDS
 
 BATCH_ROWS = 10_000

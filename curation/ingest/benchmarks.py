@@ -1,4 +1,4 @@
-"""Which evaluation sets there are: `curation/benchmarks.yaml`, a file like it of the user's, or NAME=FILE:COLUMN.
+"""Which evaluation sets there are: `curation/ingest/benchmarks.yaml`, a file like it of the user's, or NAME=FILE:COLUMN.
 
 Nothing of an evaluation set is shipped; its file or hub name is, and where the prompt stands in a row.
 """
@@ -11,9 +11,9 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
-from curation.readers import open_sources
+from curation.corpus.store import hash_files
+from curation.ingest.sources import open_sources
 from curation.recipe import Recipe, load_recipe
-from curation.store import hash_files
 from schemas.errors import DataError, RecipeError
 from schemas.manifest import InputFile
 
@@ -64,7 +64,7 @@ def load_registry(path: Path | None, against: Sequence[str], only: Sequence[str]
     if path:
         found = dict(load_recipe(path, Registry).recipe.benchmarks)
     elif not against:
-        with as_file(files("curation") / "benchmarks.yaml") as shipped:
+        with as_file(files("curation.ingest") / "benchmarks.yaml") as shipped:
             found = dict(load_recipe(shipped, Registry).recipe.benchmarks)
     found |= dict(_entry(text) for text in against)
     wrong = [

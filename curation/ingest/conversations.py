@@ -6,7 +6,7 @@ Three generations of keys name the same things (`from`/`value`, `role`/`content`
 
 from typing import Any
 
-from curation.fields import BadRow
+from curation.ingest.fields import BadRow
 
 ROLES = {
     "system": "system", "developer": "system", "user": "user", "human": "user",

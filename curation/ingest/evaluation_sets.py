@@ -17,10 +17,11 @@ import orjson
 from pydantic import Field
 
 from annotators.filling import fill
-from curation import livecodebench
-from curation.fields import BadRow
-from curation.formats import Format
-from curation.readers import RawRow, Source, open_sources
+from curation.ingest import livecodebench
+from curation.ingest.fields import BadRow
+from curation.ingest.formats import Format
+from curation.ingest.rows import RawRow, Source
+from curation.ingest.sources import open_sources
 from curation.recipe import Recipe, load_recipe
 from schemas.errors import DataError
 from schemas.ids import content_id
@@ -77,7 +78,7 @@ class EvaluationSets(Recipe):
 @cache
 def known() -> Mapping[str, EvaluationSet]:
     """The sets by name."""
-    with as_file(files("curation") / "evaluation_sets.yaml") as shipped:
+    with as_file(files("curation.ingest") / "evaluation_sets.yaml") as shipped:
         return load_recipe(shipped, EvaluationSets).recipe.sets
 
 
@@ -123,7 +124,7 @@ def _of_its_split(name: str, chosen: EvaluationSet, place: str, found: list[Sour
 
 
 def _on_the_hub(name: str) -> str:
-    from curation.decontaminate.registry import load_registry
+    from curation.ingest.benchmarks import load_registry
 
     benchmarks = load_registry(None, [], [])
     if name not in benchmarks:
@@ -220,4 +221,4 @@ def _text(pieces: Mapping[str, Any], name: str) -> str:
 
 @cache
 def _template(name: str) -> str:
-    return (files("curation") / "templates" / f"prompt_{name}.txt").read_text(encoding="utf-8").strip()
+    return (files("curation.ingest") / "templates" / f"prompt_{name}.txt").read_text(encoding="utf-8").strip()

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from annotators.split import Fault, Split, separate, split
 from schemas.ids import canonical_json
 from schemas.prompt import KINDS, prompt_id
+from schemas.response import Fault, Split, separate, split
 from schemas.trace import ingested_trace_id
 
 TEXTS = frozenset(
@@ -89,7 +89,7 @@ def trace_line(fields: dict[str, Any], extra: dict[str, Any], place: Place, line
     """The prompts and traces lines of a row.
 
     Raises:
-        BadRow: missing_prompt, missing_response, wrong_type, nul_character, or a reason of `annotators.split`.
+        BadRow: missing_prompt, missing_response, wrong_type, nul_character, or a reason of `schemas.response`.
     """
     _clean(fields)
     prompt = _prompt(fields)

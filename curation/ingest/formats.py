@@ -7,8 +7,8 @@ reasoning is still inside. Columns that no field takes are kept, as one JSON obj
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Literal, NamedTuple
 
-from curation import conversations
-from curation.fields import META, BadRow
+from curation.ingest import conversations
+from curation.ingest.fields import META, BadRow
 from schemas.prompt import Kind
 
 TRACE_TEXT = ("prompt", "response", "reasoning", "answer")

@@ -11,7 +11,7 @@ import pickletools
 import zlib
 from typing import Any
 
-from curation.fields import BadRow
+from curation.ingest.fields import BadRow
 
 MAX_TESTS = 512 * 2**20
 """Bytes that a problem's hidden tests may unpack to."""

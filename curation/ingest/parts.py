@@ -11,14 +11,14 @@ from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
 
-from annotators.split import Fault
-from curation import memory
-from curation.fields import COLUMNS, Lines
-from curation.known_ids import KnownIds
-from curation.readers import RawRow
-from curation.store import Corpus
+from curation.corpus import memory
+from curation.corpus.known_ids import KnownIds
+from curation.corpus.store import Corpus
+from curation.ingest.fields import COLUMNS, Lines
+from curation.ingest.rows import RawRow
 from schemas.annotation import Annotation
 from schemas.ids import content_id
+from schemas.response import Fault
 from schemas.tables import KEYS, TABLES
 
 PART_SIZE = 32_000_000

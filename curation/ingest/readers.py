@@ -1,4 +1,4 @@
-"""Streams of raw rows from JSONL, JSON arrays, CSV, Parquet, `datasets` folders and the hub, each with its line or row number.
+"""Streams of raw rows from JSONL, JSON arrays, CSV and Parquet, each with its line or row number.
 
 The container is recognised by content, not by the file's name; only CSV, which has no content of its own, needs .csv or .tsv. JSON rows that cannot be parsed come out as rows with a
 fault, so that one bad row does not stop the good ones.
@@ -9,19 +9,19 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 import orjson
 
-from annotators.split import Fault
-from curation.json_array import elements
+from curation.ingest.json_array import elements
+from curation.ingest.rows import BATCH_ROWS, RawRow, Source, batch_rows
 from schemas.errors import DataError
+from schemas.response import Fault
 
 BLOCK = 4 * 2**20
 """Bytes read at once."""
 MAX_ROW = 64 * 2**20
 """A longer line is set aside instead of being held in memory whole."""
-BATCH_ROWS = 1024
 PACKED = {
     b"\x1f\x8b": "gzip",
     b"PK\x03\x04": "zip",
@@ -33,56 +33,15 @@ SEPARATORS = {".csv": ",", ".tsv": "\t"}
 WIDE = (b"\xff\xfe", b"\xfe\xff")
 
 
-class RawRow(NamedTuple):
-    """One row as its source has it."""
-
-    line: int
-    """1-based line (JSONL) or row (everything else)."""
-    row: Any
-    """The parsed row; null when it has a fault."""
-    text: bytes | None
-    """Its bytes, where the source is a text file."""
-    fault: Fault | None = None
-
-
-class Source(NamedTuple):
-    """One stream of rows."""
-
-    name: str
-    """Name without folders: what the corpus remembers."""
-    files: tuple[Path, ...]
-    """The files it is read from, for the manifest's hash."""
-    rows: Callable[[], Iterator[RawRow]]
-    """Starts the stream from the top."""
-
-
-def open_sources(name: str) -> list[Source]:
-    """Find out what a command-line argument is and how to read it.
-
-    Args:
-        name: a file, a folder saved by `datasets`, or `hf:NAME` of a data set on the hub.
+def file_source(path: Path) -> Source:
+    """The rows of a file.
 
     Raises:
-        DataError: if it is missing, unreadable, empty, packed, or no container known here.
+        OSError: if it cannot be opened.
+        DataError: if it is empty, packed, or no container known here.
     """
-    if name.startswith("hf:"):
-        from curation.hub import hub_sources
-
-        return hub_sources(name.removeprefix("hf:"))
-    path = Path(name)
-    try:
-        if path.is_dir():
-            from curation.hub import folder_sources
-
-            return folder_sources(path)
-        with path.open("rb") as file:
-            return [Source(path.name, (path,), _told(path, _reader(path, file)))]
-    except FileNotFoundError:
-        raise DataError(
-            f"{path}: no such file; check the path (data sets on the hub are named hf:NAME)"
-        ) from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
+    with path.open("rb") as file:
+        return Source(path.name, (path,), _told(path, _reader(path, file)))
 
 
 def parse(text: bytes, line: int) -> RawRow:
@@ -252,15 +211,6 @@ def _parquet_rows(path: Path) -> Iterator[RawRow]:
         raise
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path}: a damaged Parquet file ({error}); fetch it again") from error
-
-
-def batch_rows(batches: Iterator[Any]) -> Iterator[RawRow]:
-    """Rows of Arrow batches, numbered from 1."""
-    number = 0
-    for batch in batches:
-        for row in batch.to_pylist():
-            number += 1
-            yield RawRow(number, row, None)
 
 
 def _json_fault(text: bytes, error: orjson.JSONDecodeError) -> Fault:

@@ -15,20 +15,22 @@ from typing import Any, NamedTuple, Self
 import orjson
 from pydantic import Field, ValidationError, model_validator
 
-from annotators.split import Fault
-from curation import console, evaluation_sets
-from curation.fields import BadRow, Place, prompt_line, trace_line
-from curation.formats import FORMATS, MAPPABLE, Format, detect, mapped, sort_out
-from curation.ingest_annotations import ingest_annotations
-from curation.parts import PartWriter
-from curation.readers import RawRow, Source, open_sources
+from curation import console
+from curation.corpus.store import Corpus, hash_files
+from curation.ingest import evaluation_sets
+from curation.ingest.annotations import ingest_annotations
+from curation.ingest.fields import BadRow, Place, prompt_line, trace_line
+from curation.ingest.formats import FORMATS, MAPPABLE, Format, detect, mapped, sort_out
+from curation.ingest.parts import PartWriter
+from curation.ingest.rows import RawRow, Source
+from curation.ingest.sources import open_sources
 from curation.recipe import Recipe
-from curation.store import Corpus, hash_files
 from curation.versions import versions
 from schemas.errors import CurateError, DataError, RecipeError
 from schemas.ids import content_id
 from schemas.manifest import Counts, InputFile, Manifest
 from schemas.prompt import KINDS
+from schemas.response import Fault
 
 STAGE = "ingest"
 PROGRESS_ROWS = 256

@@ -8,20 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from curation import console
+from curation.corpus.query import Connection, connect
+from curation.corpus.store import Corpus
 from curation.mix import checks, folder, picking, summary
 from curation.mix.recipe import MixRecipe
 from curation.mix.rewriting import rewriter
-from curation.mix.sweep import Points, find_points, load_points, shipped_recipes
-from curation.query import Connection, connect
+from curation.mix.sweep import Points, load_points
+from curation.mix.tokens import TokenCounter
 from curation.recipe import Loaded
-from curation.store import Corpus
-from curation.tokens import TokenCounter
 from curation.versions import versions
 from schemas.errors import RecipeError
 from schemas.ids import content_id
 from schemas.manifest import Manifest
 
-__all__ = ["MixRecipe", "build", "decide", "find_points", "run", "run_all", "shipped_recipes"]
 STAGE = "build-mix"
 
 

@@ -31,7 +31,7 @@ def card(manifest: Manifest) -> str:
         tags=["safety", "reasoning", "sft", "lrm-curate"],
         configs=configs,
     )
-    text = (files("curation") / "templates" / "card.md").read_text(encoding="utf-8")
+    text = (files("curation.mix") / "templates" / "card.md").read_text(encoding="utf-8")
     page = Environment(undefined=StrictUndefined, trim_blocks=True, autoescape=False)  # noqa: S701 - Markdown, not HTML
     page.filters["cell"] = cell
     body = page.from_string(text).render(

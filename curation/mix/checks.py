@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Mapping
 
+from curation.corpus.query import Connection, check_condition, check_order
 from curation.mix.picking import Tally
 from curation.mix.recipe import MixRecipe, Part
 from curation.mix.rewriting import rewriter
-from curation.query import Connection, check_condition, check_order
 from curation.recipe import Lines, Location
 from curation.review import gate
 from schemas.errors import RecipeError

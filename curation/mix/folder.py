@@ -23,9 +23,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from curation.corpus.query import Connection, quoted, sql_file
+from curation.corpus.store import check_format_version, disk_error, make_folder, write_file, write_parquet
 from curation.mix.card import card
-from curation.query import Connection, quoted, sql_file
-from curation.store import check_format_version, disk_error, make_folder, write_file, write_parquet
 from schemas.errors import CorpusError, DataError
 from schemas.ids import canonical_json
 from schemas.manifest import Manifest
@@ -46,7 +46,9 @@ PROMPT_COMPLETION = pa.schema(
 def chosen_rows(connection: Connection, split: str) -> pa.Table:
     """The rows of one split of the mix in order, from the table `chosen`; repeats are for training only."""
     risky = ", ".join(f"case when {name} then '{name}' end" for name in RISKY_PATTERNS)
-    table = connection.sql(sql_file("mix_rows.sql", risky=risky, split=quoted(split))).to_arrow_table()
+    table = connection.sql(
+        sql_file("curation.mix", "rows.sql", risky=risky, split=quoted(split))
+    ).to_arrow_table()
     keys = zip(*(table[name].to_pylist() for name in ("trace_id", "part", "copy")), strict=True)
     ids = [row_id(*key) for key in keys]
     return table.add_column(0, "row_id", [ids]).select(ROWS.names).cast(ROWS).combine_chunks()

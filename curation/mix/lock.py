@@ -13,11 +13,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from curation.mix import build, folder
+from curation.corpus.store import Corpus, check_format_version, write_file
+from curation.mix import folder
+from curation.mix.build import build
 from curation.mix.recipe import MixRecipe
 from curation.mix.summary import Snapshot, snapshot
 from curation.recipe import Loaded
-from curation.store import Corpus, check_format_version, write_file
 from schemas.errors import DataError, RecipeError
 from schemas.manifest import FORMAT_VERSION, InputFile, Manifest
 
@@ -121,7 +122,7 @@ def what_changed(locked: Lock, manifest: Manifest, recipe: MixRecipe, corpus: Co
 
 def hashes(recipe: MixRecipe) -> dict[str, str]:
     """Hashes of the files besides the corpus that decide a mix."""
-    found = {"benchmarks.csv": Path(str(files("curation") / "benchmarks.csv"))}
+    found = {"benchmarks.csv": Path(str(files("curation.overlap.decontaminate") / "benchmarks.csv"))}
     if recipe.tokenizer:
         found["tokenizer.json"] = Path(recipe.tokenizer) / "tokenizer.json"
     for part in recipe.parts.values():

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from curation.query import Connection, quoted, select, sql_file
-from curation.store import Corpus, make_folder
-from curation.tokens import ESTIMATE
+from curation.corpus.query import Connection, quoted, select, sql_file
+from curation.corpus.store import Corpus, make_folder
+from curation.mix.tokens import ESTIMATE
 from schemas.errors import CorpusError, RecipeError
 from schemas.ids import content_id
 from schemas.tables import TABLES
@@ -31,17 +31,20 @@ def prepare(connection: Connection, corpus: Corpus, expressions: Sequence[str]) 
         corpus: the corpus.
         expressions: what is going to be asked of `candidates`; where one needs the long text, the text is there.
     """
-    registry = (files("curation") / "benchmarks.csv").read_bytes()
+    registry = (files("curation.overlap.decontaminate") / "benchmarks.csv").read_bytes()
     connection.register("known_benchmarks", _read_csv(registry))
     query = sql_file(
+        "curation.mix",
         "narrow.sql",
         estimate=ESTIMATE,
-        prompt_key=sql_file("benchmark_key.sql", text="text"),
-        trace_key=sql_file("benchmark_key.sql", text="prompt"),
+        prompt_key=sql_file("curation.corpus", "benchmark_key.sql", text="text"),
+        trace_key=sql_file("curation.corpus", "benchmark_key.sql", text="prompt"),
     )
     connection.execute(f"create temp view narrow as from {_source(connection, corpus, query, registry)}")
     enough = _binds(connection, expressions)
-    connection.execute(f"create temp view candidates as {'from narrow' if enough else sql_file('wide.sql')}")
+    connection.execute(
+        f"create temp view candidates as {'from narrow' if enough else sql_file('curation.mix', 'wide.sql')}"
+    )
 
 
 def _binds(connection: Connection, expressions: Sequence[str]) -> bool:

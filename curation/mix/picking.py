@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
+from curation.corpus.query import Connection, identifier, quoted, sql_file
+from curation.corpus.store import Corpus
 from curation.mix import narrow
 from curation.mix.quotas import Allotment, allot
 from curation.mix.recipe import MixRecipe, Part
-from curation.query import Connection, identifier, quoted, sql_file
-from curation.store import Corpus
-from curation.tokens import TokenCounter
+from curation.mix.tokens import TokenCounter
 
 MILLION = 1_000_000
 
@@ -59,7 +59,8 @@ def match_sql(part: Part, recipe: MixRecipe) -> str:
     by_trace = f"md5(trace_id || {seed})"
     longest = part.max_tokens or recipe.max_tokens
     return sql_file(
-        "mix_match.sql",
+        "curation.mix",
+        "match.sql",
         stratum=", ".join(f"{identifier(column)}::varchar" for column in part.strata),
         draw=by_trace if part.draw_by == "trace" else f"md5(prompt_id || {seed}) || {by_trace}",
         too_long=f"tokens > {longest}" if longest else "false",
@@ -83,17 +84,17 @@ def pick(connection: Connection, name: str, recipe: MixRecipe) -> Tally:
     connection.execute(match_sql(part, recipe))
     if part.per_prompt:
         nothing = "(select null::varchar as prompt_id, 0 as traces)"
-        connection.execute(sql_file("mix_cap.sql", cap=str(part.per_prompt), taken=nothing))
+        connection.execute(sql_file("curation.mix", "cap.sql", cap=str(part.per_prompt), taken=nothing))
     if recipe.per_prompt:
-        taken = sql_file("mix_taken.sql")
-        connection.execute(sql_file("mix_cap.sql", cap=str(recipe.per_prompt), taken=taken))
+        taken = sql_file("curation.mix", "taken.sql")
+        connection.execute(sql_file("curation.mix", "cap.sql", cap=str(recipe.per_prompt), taken=taken))
     found = connection.execute(
         "select stratum, count(*) from matched where obstacle is null group by all order by stratum"
     ).fetchall()
     sizes = {tuple(stratum): size for stratum, size in found}
     allotment = allot(sizes, part)
     _register_quotas(connection, sizes, allotment)
-    connection.execute(sql_file("mix_decide.sql", part=quoted(name)))
+    connection.execute(sql_file("curation.mix", "decide.sql", part=quoted(name)))
     strata = {
         " / ".join(value or "null" for value in cell): {"traces": size, "rows": allotment.quotas.get(cell, 0)}
         for cell, size in (sizes.items() if part.strata else ())
@@ -112,9 +113,12 @@ def order_sql(recipe: MixRecipe) -> str:
     share = str(round((recipe.validation or 0) * MILLION))
     needs_candidates = recipe.order_by or recipe.validation
     return sql_file(
-        "mix_order.sql",
+        "curation.mix",
+        "order.sql",
         parts=", ".join(quoted(name) for name in recipe.parts),
-        split=sql_file("mix_family.sql", seed=seed, share=share) if recipe.validation else "'train'",
+        split=sql_file("curation.mix", "family.sql", seed=seed, share=share)
+        if recipe.validation
+        else "'train'",
         order="".join(f"({expression}\n), " for expression in recipe.order_by),
         seed=seed,
         candidates="join candidates using (trace_id)" if needs_candidates else "",

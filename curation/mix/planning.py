@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from curation import console
-from curation.mix import checks, decide, picking, summary
+from curation.corpus.query import connect
+from curation.corpus.store import Corpus
+from curation.mix import checks, picking, summary
+from curation.mix.build import decide
 from curation.mix.recipe import MixRecipe
 from curation.mix.sweep import Points
-from curation.query import connect
 from curation.recipe import Loaded
-from curation.store import Corpus
 from schemas.errors import RecipeError
 
 PLACEHOLDER = {"type": "string", "pattern": r"^\$\{\w+\}$", "description": "a value of the sweep"}

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from annotators.consensus import Policy
+from annotators.statistics.consensus import Policy
 from curation.recipe import Recipe
 from curation.review import gate
 

@@ -1,6 +1,6 @@
 """Template slots: a trace's reasoning put into another form by rule, its prompt and answer left alone.
 
-The forms are Jinja files in `curation/rewrites` (or the user's own) with these slots: `prompt`, `category`, `kind`, `answer`,
+The forms are Jinja files in `curation/mix/rewrites` (or the user's own) with these slots: `prompt`, `category`, `kind`, `answer`,
 `reasoning`, `sentences` (those of the reasoning in which the rules see no risky pattern), `opening` (the first of them),
 `recognition` (the first that sees a problem; "" if none does), `conclusion` (the last that decides to refuse, else the last)
 and `refuses` (whether one does). What a form cannot hold is gone from the row, never from the corpus.
@@ -48,7 +48,7 @@ def rewriter(form: str) -> Rewrite:
 
 def shipped_forms() -> tuple[str, ...]:
     """The forms that come with the package."""
-    folder = Path(str(files("curation") / "rewrites"))
+    folder = Path(str(files("curation.mix") / "rewrites"))
     return tuple(path.stem for path in sorted(folder.glob("*.jinja")))
 
 
@@ -80,7 +80,7 @@ def _template(form: str) -> "Template":
     from jinja2.sandbox import SandboxedEnvironment
 
     shipped = shipped_forms()
-    path = Path(str(files("curation") / "rewrites" / f"{form}.jinja")) if form in shipped else Path(form)
+    path = Path(str(files("curation.mix") / "rewrites" / f"{form}.jinja")) if form in shipped else Path(form)
     try:
         text = path.read_bytes()[: MAX_BYTES + 1].decode("utf-8")
     except (OSError, UnicodeDecodeError):

@@ -3,9 +3,9 @@
 from collections import Counter
 from typing import Any, NamedTuple
 
+from curation.corpus.query import Connection, sql_file
+from curation.corpus.store import Corpus
 from curation.mix import folder
-from curation.query import Connection, sql_file
-from curation.store import Corpus
 from schemas.manifest import Counts, InputFile, Manifest
 from schemas.patterns import RISKY_PATTERNS
 from schemas.tables import TABLES
@@ -37,7 +37,7 @@ def sources(corpus: Corpus) -> list[InputFile]:
 def counts(connection: Connection) -> Counts:
     """Every trace of the corpus with its one fate."""
     found = Counts()
-    for state, n in connection.execute(sql_file("mix_states.sql")).fetchall():
+    for state, n in connection.execute(sql_file("curation.mix", "states.sql")).fetchall():
         found.rows += n
         if state == "kept":
             found.kept = n

@@ -97,7 +97,7 @@ def shipped_recipes() -> dict[str, str]:
 
 def shipped_files() -> dict[str, Path]:
     """The recipe files that come with the package; those that others extend begin with `_`."""
-    folder = Path(str(files("curation") / "recipes"))
+    folder = Path(str(files("curation.mix") / "recipes"))
     return {path.stem: path for path in sorted(folder.glob("[!_]*.yaml"))}
 
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from curation.corpus.store import write_file
 from curation.mix import folder
-from curation.redaction import Tier, redacted
-from curation.store import write_file
+from curation.release.redaction import Tier, redacted
 from schemas.errors import RecipeError
 from schemas.ids import canonical_json
 

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from curation.corpus.store import write_file, write_parquet
 from curation.mix import folder
 from curation.mix.card import UNKNOWN, card, source_lines
-from curation.redaction import Tier, redacted
-from curation.store import write_file, write_parquet
+from curation.release.redaction import Tier, redacted
 from schemas.errors import DataError
 from schemas.manifest import Manifest
 

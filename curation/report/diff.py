@@ -12,10 +12,10 @@ from typing import Any, Literal, NamedTuple
 import pyarrow as pa
 
 from curation import console
-from curation.lineage import fates
+from curation.corpus.query import connect, select
+from curation.corpus.store import Corpus
 from curation.mix.folder import read_manifest, read_rows
-from curation.query import connect, select
-from curation.store import Corpus
+from curation.report.why import fates
 from schemas.errors import RecipeError
 from schemas.manifest import Manifest
 from schemas.patterns import RISKY_PATTERNS

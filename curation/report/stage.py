@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from annotators.agreement import Agreement
+from annotators.statistics.agreement import Agreement
+from curation.corpus.query import Connection, connect, quoted, select, sql_file
+from curation.corpus.store import Corpus, write_file
 from curation.masking import mask, mask_words
 from curation.mix.folder import read_manifest, read_rows
 from curation.page import render
-from curation.query import Connection, connect, quoted, select, sql_file
 from curation.review import gate
-from curation.store import Corpus, write_file
 from schemas.manifest import Manifest
 from schemas.patterns import CODEBOOK, RISKY_PATTERNS
 from schemas.tables import TABLES
@@ -59,9 +59,9 @@ def run(out: Path, corpus_dir: Path, mixes: Sequence[Path] = (), show: bool = Fa
     connection.execute("create temp table settled as from verdicts")
     connection.execute("create temp view verdicts as from settled")
     manifests = {mix.name: read_manifest(mix) for mix in mixes}
-    strategies = _rows(connection, sql_file("report_strategies.sql"))
+    strategies = _rows(connection, sql_file("curation.report", "strategies.sql"))
     page = render(
-        "curation",
+        "curation.report",
         "report.html",
         title=f"Corpus {corpus_dir.resolve().name}",
         tables={name: _count(connection, name) for name in TABLES},
@@ -99,7 +99,7 @@ def pattern_rates(connection: Connection, mixes: Sequence[Path]) -> list[Rates]:
 
 def examples(connection: Connection, pattern: str, show: bool) -> list[dict[str, Any]]:
     """Traces that show a pattern, cut to the words around the evidence."""
-    query = sql_file("report_examples.sql", pattern=quoted(pattern), limit=str(EXAMPLES))
+    query = sql_file("curation.report", "examples.sql", pattern=quoted(pattern), limit=str(EXAMPLES))
     found = _rows(connection, query)
     for row in found:
         spans = row.pop("spans") or []
@@ -135,7 +135,7 @@ def _merged(spans: Sequence[tuple[int, int]], length: int) -> list[tuple[int, in
 
 def _rates(connection: Connection, name: str, only: str) -> Rates:
     patterns = "(" + ", ".join(map(quoted, RISKY_PATTERNS)) + ")"
-    query = sql_file("report_patterns.sql", patterns=patterns, only=only)
+    query = sql_file("curation.report", "patterns.sql", patterns=patterns, only=only)
     return Rates(
         name, {(row["strategy"], row["pattern"]): (row["k"], row["n"]) for row in _rows(connection, query)}
     )
@@ -143,10 +143,10 @@ def _rates(connection: Connection, name: str, only: str) -> Rates:
 
 def _machine_agreement(connection: Connection) -> dict[str, Agreement]:
     """How far all current annotators, machines and people, agree on each pattern."""
-    from annotators.agreement import agreement, by_unit
+    from annotators.statistics.agreement import agreement, by_unit
 
     patterns = "(" + ", ".join(map(quoted, RISKY_PATTERNS)) + ")"
-    query = sql_file("report_agreement.sql", patterns=patterns, limit=str(UNITS))
+    query = sql_file("curation.report", "agreement.sql", patterns=patterns, limit=str(UNITS))
     rows = connection.execute(query).fetchall()
     return {
         wanted: agreement(by_unit((trace, label) for trace, pattern, label in rows if pattern == wanted))

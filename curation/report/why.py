@@ -10,12 +10,12 @@ from typing import Any
 import pyarrow as pa
 
 from curation import console
+from curation.corpus.query import Connection, connect, quoted, select
+from curation.corpus.store import Corpus
 from curation.masking import mask
-from curation.mix import MixRecipe, decide
+from curation.mix.build import decide
 from curation.mix.folder import read_manifest, read_rows
-from curation.mix.recipe import Part
-from curation.query import Connection, connect, quoted, select
-from curation.store import Corpus
+from curation.mix.recipe import MixRecipe, Part
 from schemas.errors import DataError, RecipeError
 from schemas.manifest import Manifest
 

@@ -13,11 +13,11 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from curation import console
-from curation.query import connect
+from curation.corpus.query import connect
+from curation.corpus.store import Corpus, write_file
 from curation.review import ledger, reviews, rounds
 from curation.review.reviews import SUBMITTED, Mark, Review, reviewer_name
 from curation.review.rounds import RoundRecipe
-from curation.store import Corpus, write_file
 from schemas.errors import DataError
 from schemas.manifest import Counts, Manifest
 from schemas.patterns import RISKY_PATTERNS

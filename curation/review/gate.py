@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from annotators.agreement import Agreement, agreement, by_unit
-from curation.query import Connection, quoted, sql_file
+from annotators.statistics.agreement import Agreement, agreement, by_unit
+from curation.corpus.query import Connection, quoted, sql_file
 from curation.recipe import Recipe
 from schemas.patterns import RISKY_PATTERNS
 
@@ -40,7 +40,9 @@ def check(connection: Connection, wish: AgreementWish) -> list[str]:
 def agreements(connection: Connection, patterns: Sequence[str] = RISKY_PATTERNS) -> dict[str, Agreement]:
     """How far people agree on each pattern in this corpus."""
     names = "(" + ", ".join(quoted(pattern) for pattern in patterns) + ")"
-    rows = connection.execute(sql_file("reviewer_labels.sql").format(patterns=names)).fetchall()
+    rows = connection.execute(
+        sql_file("curation.review", "reviewer_labels.sql").format(patterns=names)
+    ).fetchall()
     return {
         wanted: agreement(
             by_unit((trace_id, label) for trace_id, pattern, _, label, _ in rows if pattern == wanted)

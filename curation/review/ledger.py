@@ -7,11 +7,11 @@ between the two tables is put right by the next one.
 from collections.abc import Sequence
 from typing import Any
 
-from curation.judging import to_table
-from curation.query import connect
+from curation.annotate.judging import to_table
+from curation.corpus.query import connect
+from curation.corpus.store import Corpus
 from curation.review import reviews
 from curation.review.reviews import FAMILY, Mark, Review
-from curation.store import Corpus
 from schemas.annotation import Annotation
 from schemas.ids import content_id
 

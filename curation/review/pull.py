@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from curation import console
+from curation.corpus.store import Corpus
 from curation.review import dataset as datasets
 from curation.review import ledger, reviews, rounds
 from curation.review.client import Client, User
 from curation.review.reviews import SUBMITTED, Review, reviewer_name
-from curation.store import Corpus
 from schemas.errors import ServerError
 from schemas.manifest import Counts, Manifest
 

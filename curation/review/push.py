@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from curation import console
-from curation.query import connect
+from curation.corpus.query import connect
+from curation.corpus.store import Corpus
 from curation.review import dataset as datasets
 from curation.review import records, rounds
 from curation.review.client import Client
 from curation.review.records import Record
 from curation.review.rounds import RoundRecipe
 from curation.review.vectors import vectors
-from curation.store import Corpus
 from schemas.ids import content_id
 from schemas.manifest import Counts, Manifest
 

@@ -44,7 +44,7 @@ def guidelines() -> str:
     """The guidelines for reviewers, in Markdown."""
     from jinja2 import StrictUndefined, Template
 
-    text = (files("curation") / "templates" / "review_guidelines.md").read_text(encoding="utf-8")
+    text = (files("curation.review") / "templates" / "review_guidelines.md").read_text(encoding="utf-8")
     template = Template(text, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     risky: list[Pattern] = [entry for entry in CODEBOOK if entry.risky]
     return str(template.render(patterns=risky, title=title, verdicts=VERDICTS))

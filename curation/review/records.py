@@ -39,7 +39,7 @@ class Record(NamedTuple):
 
 
 def record(row: dict[str, Any]) -> Record:
-    """The record of a row of `sql/review_records.sql`."""
+    """The record of a row of `sql/records.sql`."""
     fields = {name: to_field(row[name]) for name in ("prompt", *questions.SPANS)}
     metadata = {name: row[name] for name in METADATA if row[name] is not None}
     return Record(row["trace_id"], fields, metadata, [] if row["blind"] else _suggestions(row))

@@ -9,9 +9,9 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field
 
-from curation.query import Connection, check_condition, connect, quoted, sql_file
+from curation.corpus.query import Connection, check_condition, connect, quoted, sql_file
+from curation.corpus.store import Corpus, write_file
 from curation.recipe import Recipe
-from curation.store import Corpus, write_file
 from schemas.errors import CorpusError, RecipeError
 from schemas.ids import canonical_json, content_id
 from schemas.patterns import CODEBOOK_VERSION, RISKY_PATTERNS
@@ -69,7 +69,9 @@ def choose(connection: Connection, recipe: RoundRecipe) -> list[Task]:
         "margin": LOW_MARGIN,
         "seed": f"{recipe.seed}",
     }
-    query = sql_file("review_queue.sql").format(patterns=_names(RISKY_PATTERNS), condition=condition)
+    query = sql_file("curation.review", "queue.sql").format(
+        patterns=_names(RISKY_PATTERNS), condition=condition
+    )
     found = connection.execute(query, settings).fetchall()
     if not found:
         raise RecipeError(
@@ -140,8 +142,8 @@ def round_names(corpus: Corpus) -> list[str]:
 
 
 def records(connection: Connection, name: str) -> Any:
-    """What a round shows, as Arrow batches of `sql/review_records.sql`."""
-    query = sql_file("review_records.sql").format(patterns=_names(RISKY_PATTERNS))
+    """What a round shows, as Arrow batches of `sql/records.sql`."""
+    query = sql_file("curation.review", "records.sql").format(patterns=_names(RISKY_PATTERNS))
     return connection.sql(query, params={"round": name}).to_arrow_reader(TEXT_BATCH)
 
 

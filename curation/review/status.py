@@ -12,14 +12,14 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
-from annotators.agreement import Agreement, agreement, by_unit, pairwise_agreement
+from annotators.statistics.agreement import Agreement, agreement, by_unit, pairwise_agreement
 from curation import console
-from curation.query import connect, quoted, sql_file
+from curation.corpus.query import connect, quoted, sql_file
+from curation.corpus.store import Corpus
 from curation.review import ledger, rounds
 from curation.review.questions import title
 from curation.review.reviews import FAMILY, SUBMITTED, Review
 from curation.review.rounds import Round
-from curation.store import Corpus
 from schemas.patterns import RISKY_PATTERNS
 
 LONGEST_REVIEW_SECONDS = 1800.0
@@ -85,7 +85,7 @@ def run(corpus_dir: Path, name: str) -> Status:
     """
     corpus = Corpus(corpus_dir)
     found = rounds.open_round(corpus, name)
-    query = sql_file("reviewer_labels.sql").format(
+    query = sql_file("curation.review", "reviewer_labels.sql").format(
         patterns="(" + ", ".join(map(quoted, RISKY_PATTERNS)) + ")"
     )
     labels = [Label(*row) for row in connect(corpus).execute(query).fetchall()]

@@ -6,20 +6,19 @@ harmful prompts are masked, but for answers that were judged to be refusals.
 
 import json
 from collections.abc import Iterable, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from curation.masking import mask_words
+from curation.corpus.query import connect, quoted, select, sql_file
+from curation.corpus.store import Corpus, write_file
 from curation.mix.folder import read_manifest
 from curation.page import percent, render
-from curation.query import connect, quoted, select
-from curation.store import Corpus, write_file
 from schemas.manifest import Counts, Manifest
 from schemas.patterns import RISKY_PATTERNS
-from sft.score import SCORES, Scores
+from sft.score.masking import masked_reply
+from sft.score.scores import SCORES, Scores
+from sft.score.statistics import wilson
 from sft.score.suites import MEASURES, Rate, SuiteScore
-from sft.statistics import wilson
 
 SAMPLES = 2
 """Generations shown per model and suite."""
@@ -71,7 +70,7 @@ def run(
     corpus, evaluation = Corpus(corpus_dir), Corpus(evaluation_dir)
     scores = {e.name: Scores.model_validate_json((e.run / SCORES).read_bytes()) for e in entries}
     page = render(
-        "sft",
+        "sft.compare",
         "report.html",
         title=title,
         note=note,
@@ -84,7 +83,9 @@ def run(
         width=WIDTH,
         height=HEIGHT,
         accounting=_accounting(corpus, evaluation, entries),
-        agreement=agreement_rows(select(connect(corpus), _sql("rules_against_author")).to_pylist()),
+        agreement=agreement_rows(
+            select(connect(corpus), sql_file("sft.compare", "rules_against_author.sql")).to_pylist()
+        ),
         generations={name: _generations(evaluation, found.model) for name, found in scores.items()},
     )
     write_file(out, page.encode())
@@ -109,7 +110,7 @@ def score_groups(scores: dict[str, Scores]) -> list[ScoreGroup]:
 def pattern_table(corpus: Corpus) -> dict[str, dict[str, tuple[int, int]]]:
     """k of n for each strategy and risky pattern."""
     table: dict[str, dict[str, tuple[int, int]]] = {}
-    for row in select(connect(corpus), _sql("pattern_rates")).to_pylist():
+    for row in select(connect(corpus), sql_file("sft.compare", "pattern_rates.sql")).to_pylist():
         if row["pattern"] in RISKY_PATTERNS and row["n"]:
             table.setdefault(row["strategy"], {})[row["pattern"]] = (row["k"], row["n"])
     return table
@@ -144,19 +145,6 @@ def agreement_rows(found: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return rows
 
 
-def masked_reply(row: dict[str, Any]) -> dict[str, Any]:
-    """A generation as it may be shown: what answers a harmful prompt keeps its plain words, unless it refuses."""
-    state = json.loads(row["extra"])["think_state"]
-    shown = {key: row[key] for key in ("kind", "prompt", "reasoning", "answer", "reference_answer")} | {
-        "state": state
-    }
-    if row["kind"] == "harmful":
-        shown["prompt"], shown["reasoning"] = mask_words(row["prompt"]), mask_words(row["reasoning"])
-        shown["answer"] = row["answer"] if row["answer_refusal"] else mask_words(row["answer"])
-        shown["reference_answer"] = mask_words(row["reference_answer"] or "")  # what complying looks like
-    return shown
-
-
 def _share(k: int, n: int) -> str:
     if n == 0:
         return "-"
@@ -175,7 +163,9 @@ def _losses(run: Path) -> list[tuple[int, float]]:
 
 def _generations(evaluation: Corpus, model: str) -> list[dict[str, Any]]:
     shown: dict[str, list[dict[str, Any]]] = {}
-    for row in select(connect(evaluation), _sql("generations").replace("{model}", quoted(model))).to_pylist():
+    for row in select(
+        connect(evaluation), sql_file("sft.compare", "generations.sql").replace("{model}", quoted(model))
+    ).to_pylist():
         of_kind = shown.setdefault(row["kind"], [])
         if len(of_kind) < SAMPLES:
             of_kind.append(masked_reply(row))
@@ -201,7 +191,3 @@ def _manifests(corpus: Corpus) -> list[Manifest]:
 
 def _manifest(path: Path) -> Manifest:
     return Manifest.model_validate_json(path.read_bytes())
-
-
-def _sql(name: str) -> str:
-    return (files("sft") / "sql" / f"{name}.sql").read_text(encoding="utf-8")

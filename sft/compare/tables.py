@@ -5,9 +5,9 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from curation.corpus.store import write_file
 from curation.page import render
-from curation.store import write_file
-from sft.compare import SURE, Cell, Comparison
+from sft.compare.stage import SURE, Cell, Comparison
 from sft.score.suites import Rate
 
 
@@ -97,7 +97,7 @@ def page(found: Comparison, title: str) -> str:
         for x in ("over-refusal", "accuracy")
         if (placed := points(found, x, y))
     ]
-    return render("sft", "compare.html", title=title, found=found, plots=plots, sure=SURE)
+    return render("sft.compare", "compare.html", title=title, found=found, plots=plots, sure=SURE)
 
 
 def document(found: Comparison) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 from schemas.errors import RenderError
 from schemas.row import Row
-from sft.render import (
+from sft.proof.render import (
     IGNORED,
     Rendered,
     Tokenizer,

@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 from curation import console
-from sft.check import CLAIMS, Proof
-from sft.render import IGNORED, Rendered, Tokenizer, markup_of, take_apart
+from sft.proof.check import CLAIMS, Proof
+from sft.proof.render import IGNORED, Rendered, Tokenizer, markup_of, take_apart
 
 if TYPE_CHECKING:
     from rich.table import Table

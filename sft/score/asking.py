@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 from curation import console
+from curation.corpus.store import Corpus
 from curation.engines import Engine, Message, Reply, Sampling
 from curation.engines.streaming import Question, stream
-from curation.store import Corpus
-from curation.strategies import thinking
+from curation.generate.strategies import thinking
 from schemas.errors import EngineError
 from schemas.ids import canonical_json, content_id
 from schemas.trace import generated_trace_id

@@ -10,12 +10,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curation.query import connect, quoted, select
-from curation.store import Corpus
+from curation.corpus.query import connect, quoted, select
+from curation.corpus.store import Corpus
 from curation.versions import versions
 from schemas.errors import MissingExtraError
-from sft.report import masked_reply
-from sft.score import Scored, Scores
+from sft.score.masking import masked_reply
+from sft.score.scores import Scored, Scores
 from sft.score.suites import Outcome, Rate, SuiteScore
 
 if TYPE_CHECKING:

@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from curation import console
+from curation.corpus.query import connect, quoted, select
+from curation.corpus.store import Corpus, write_file
 from curation.engines.weights import load_model, load_tokenizer, locate
-from curation.query import connect, quoted, select
-from curation.store import Corpus, write_file
 from schemas.errors import RecipeError
-from sft.render import check_family, prompt_text
+from sft.proof.render import check_family, prompt_text
 from sft.score.suites import PLAIN
 
 KINDS = ("harmful", "benign", "math", "code")
@@ -69,7 +69,7 @@ def run(run_folder: Path, corpus_dir: Path, out: Path | None = None) -> Readout:
         EngineError: if its model cannot be loaded.
         RecipeError: if the corpus has no such prompts.
     """
-    from sft.presafe import load_head
+    from sft.train.presafe import load_head
 
     head, where = load_head(run_folder)
     prompts = _prompts(Corpus(corpus_dir))
@@ -164,7 +164,7 @@ def _readings(
 ) -> Iterator[Reading]:
     import torch
 
-    from sft.presafe import Listener
+    from sft.train.presafe import Listener
 
     listener = Listener(model, where["layer"])
     with console.progress("probe", total=len(prompts), unit="prompts") as advance, torch.no_grad():

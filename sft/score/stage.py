@@ -10,50 +10,30 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import orjson
-from pydantic import BaseModel, ConfigDict
 
-from curation import annotate, console
+from curation import console
+from curation.annotate import stage as annotate
+from curation.corpus.query import connect, quoted, select
+from curation.corpus.store import Corpus, write_file
 from curation.engines import Engine, Sampling
-from curation.engines.choosing import EngineSettings, open_engine
+from curation.engines.choosing import open_engine
+from curation.engines.settings import EngineSettings
 from curation.page import percent
-from curation.query import connect, quoted, select
-from curation.store import Corpus, write_file
 from curation.versions import versions
 from schemas.errors import DataError
 from schemas.ids import content_id
 from schemas.manifest import Counts, InputFile, Manifest
 from schemas.patterns import RISKY_PATTERNS
-from sft.score import sandbox
-from sft.score.asking import Asking, Think, ask, trace_ids
-from sft.score.code import judge
-from sft.score.suites import ANSWERED, SUITES, Judged, Outcome, Suite, SuiteScore, outcomes, score
+from sft.score.asking import Asking, ask, trace_ids
+from sft.score.programs import sandbox
+from sft.score.programs.code import judge
+from sft.score.scores import OUTCOMES, SCORES, Scored, Scores
+from sft.score.suites import ANSWERED, SUITES, Judged, Suite, outcomes, score
 
 STAGE = "score"
 JUDGES = ("rules", "overrefusal")
 PROBLEMS = 32
 """Coding problems whose tests are in memory at once."""
-SCORES = "scores.json"
-OUTCOMES = "outcomes.jsonl"
-"""One line per reply, for comparisons prompt by prompt. No text of prompts and replies, but for coding problems `reason` may hold
-the last line, up to 200 characters, that the reply's program wrote to stderr."""
-
-
-class Scores(BaseModel):
-    """How one model did."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    model: str
-    """"name@fingerprint" of its weights."""
-    mix_id: str | None
-    """The mix it was trained on, for a run of `sft run`."""
-    judge: str
-    """The annotators whose consensus judged."""
-    sampling: Sampling
-    samples: int = 1
-    """Replies per prompt."""
-    think: Think = "as_is"
-    suites: list[SuiteScore]
 
 
 class Export(NamedTuple):
@@ -61,13 +41,6 @@ class Export(NamedTuple):
 
     show: bool = False
     """Leave the texts of harmful prompts and their replies unmasked."""
-
-
-class Scored(NamedTuple):
-    """A model's scores and what they are made of."""
-
-    scores: Scores
-    outcomes: list[Outcome]
 
 
 def run(

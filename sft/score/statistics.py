@@ -10,7 +10,7 @@ from math import comb, sqrt
 from statistics import NormalDist
 from typing import NamedTuple
 
-from annotators.intervals import Interval, wilson
+from annotators.statistics.intervals import Interval, wilson
 
 __all__ = [
     "Interval",

@@ -9,16 +9,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from curation.corpus.store import write_file
 from curation.engines import Sampling
-from curation.engines.choosing import EngineSettings, open_engine
+from curation.engines.choosing import open_engine
+from curation.engines.settings import EngineSettings
 from curation.masking import mask_words
 from curation.page import render
-from curation.store import write_file
 from schemas.errors import DataError
 from schemas.manifest import Manifest
 from schemas.row import Row
-from sft.config import TrainConfig
-from sft.mix import read_mix
+from sft.proof.mix import read_mix
+from sft.train.config import TrainConfig
 
 WIDTH, HEIGHT = 640, 200
 """Drawing area of a chart, in SVG units."""
@@ -77,7 +78,7 @@ def run(folder: Path, out: Path, samples: int = 0, max_new_tokens: int = 256) ->
         )
     said = ask(config, folder, read_mix(Path(config.mix)).rows[:samples], max_new_tokens) if samples else []
     page = render(
-        "sft",
+        "sft.train",
         "inspect.html",
         title=f"Run {folder.resolve().name}",
         charts=charts(logs),

@@ -14,8 +14,8 @@ from typing import Any, Literal, NamedTuple
 from curation import console
 from curation.engines.weights import locate
 from schemas.errors import EngineError, RecipeError
-from sft.config import TrainConfig
-from sft.mix import TrainingMix
+from sft.proof.mix import TrainingMix
+from sft.train.config import TrainConfig
 
 GIB = 2**30
 DEVICES = {

@@ -15,8 +15,8 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
 
 from schemas.errors import DataError, RecipeError
-from sft.config import PresafeConfig
-from sft.render import IGNORED
+from sft.proof.render import IGNORED
+from sft.train.config import PresafeConfig
 
 HEAD = "safety_head.safetensors"
 SETTINGS = "safety_head.json"

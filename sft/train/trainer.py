@@ -21,11 +21,11 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from curation.console import Advance
 from schemas.errors import RecipeError, TrainingError
-from sft.config import TrainConfig
-from sft.packing import demand_apart, demand_whole
-from sft.presafe import COLUMN, AuxiliaryHead
-from sft.render import Rendered
-from sft.tracking import Tracker
+from sft.proof.render import Rendered
+from sft.train.config import TrainConfig
+from sft.train.packing import demand_apart, demand_whole
+from sft.train.presafe import COLUMN, AuxiliaryHead
+from sft.train.tracking import Tracker
 
 CHECKPOINTS = "checkpoints"
 SIGNIFICANT = 6

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from curation import mix
+from curation.corpus.store import Corpus
+from curation.mix import build as mix
 from curation.mix import folder
-from curation.store import Corpus
 from schemas import RISKY_PATTERNS, Manifest, content_id, prompt_id
+from tests.curation.models import prompts, qwen3_model, r1_model, scripted, vllm_engine, vllm_server  # noqa: F401 - fixtures
 
 TOPICS = ("privacy", "theft", "deception")
 
@@ -17,12 +18,12 @@ TOPICS = ("privacy", "theft", "deception")
 @pytest.fixture
 def filled(corpus: Corpus) -> Corpus:
     """60 harmful traces (30 default, of which every third is weakly vacillating, 30 improved) and 20 math traces."""
-    prompts, traces, annotations = [], [], []
+    asked, traces, annotations = [], [], []
     for n in range(80):
         kind = "harmful" if n < 60 else "math"
         text = f"Question {n} about {TOPICS[n % 3]}"
         trace_id = content_id(["test", n])
-        prompts.append(
+        asked.append(
             {
                 "prompt_id": prompt_id(text),
                 "text": text,
@@ -43,7 +44,7 @@ def filled(corpus: Corpus) -> Corpus:
              "label": n < 30 and n % 3 == 0 and pattern == "weak_vacillation"}
             for pattern in RISKY_PATTERNS
         ]  # fmt: skip
-    corpus.append_rows("prompts", prompts)
+    corpus.append_rows("prompts", asked)
     corpus.append_rows("traces", traces)
     corpus.append_rows("annotations", annotations)
     return corpus

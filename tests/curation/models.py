@@ -15,13 +15,11 @@ from typing import Any
 
 import pytest
 
+from curation.corpus.store import Corpus
 from curation.engines import Message, Reply, Sampling
-from curation.store import Corpus
 from schemas.prompt import prompt_id
 from sft.tiny import Family
-
-sys.path.insert(0, str(Path(__file__).parent))
-from chain_model import chain, make_chain_model
+from tests.curation.chain_model import chain, make_chain_model
 
 THINK = ("<think>", "</think>")
 R1_END = "<｜end▁of▁sentence｜>"
@@ -174,12 +172,12 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Scripted]:
 
     def install(say: Callable[[Sequence[Message]], Any]) -> Scripted:
         engine = Scripted(say)
-        for module in ("generate", "sample", "repair"):
+        for module in ("stage", "sample", "repair"):
             monkeypatch.setattr(
-                f"curation.{module}.open_for", lambda recipe, tasks: engine if tasks else None
+                f"curation.generate.{module}.open_for", lambda recipe, tasks: engine if tasks else None
             )
-        monkeypatch.setattr("curation.generate.model_name", lambda settings: engine.name)
-        monkeypatch.setattr("curation.repair.model_name", lambda settings: engine.name)
+        monkeypatch.setattr("curation.generate.stage.model_name", lambda settings: engine.name)
+        monkeypatch.setattr("curation.generate.repair.model_name", lambda settings: engine.name)
         return engine
 
     return install

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from curation.cli import run_app
-from curation.store import Corpus
+from curation.commands.running import run_app
+from curation.corpus.store import Corpus
 
 ROWS = [
     {"id": "a", "prompt": "How do I dodge the tram fare?", "reasoning": "That would be fare evasion, so I will decline.", "answer": "Sorry, I won't help with that."},

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from annotators.split import LOOP_PERIOD, Fault, Split, loop_length, separate, split
+from schemas.response import LOOP_PERIOD, Fault, Split, loop_length, separate, split
 
 
 def reason(found: Split | Fault) -> str | None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from curation.corpus.store import write_parquet
 from curation.mix import folder
-from curation.store import write_parquet
 from schemas.ids import content_id
 from schemas.manifest import Manifest
 from schemas.row import Row, row_id

@@ -5,7 +5,8 @@ import pytest
 
 from curation.engines import Sampling
 from schemas.errors import CorpusError
-from sft import demo, report
+from sft import demo
+from sft.compare import report
 from sft.score.asking import Asking
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from curation.corpus.store import Corpus
 from curation.recipe import load_recipe
-from curation.store import Corpus
 from schemas.errors import RecipeError, TrainingError
 from schemas.prompt import prompt_id
 from sft import sweep

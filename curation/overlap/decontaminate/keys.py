@@ -1,6 +1,6 @@
-"""Make the registry of benchmark prompts, `curation/benchmarks.csv`: name and key, never the text.
+"""Make the registry of benchmark prompts, `curation/overlap/decontaminate/benchmarks.csv`: name and key, never the text.
 
-    python -m curation.benchmark_keys xstest=xstest_safe.jsonl:query math500=math500.jsonl:problem > curation/benchmarks.csv
+    python -m curation.overlap.decontaminate.keys xstest=xstest_safe.jsonl:query math500=math500.jsonl:problem > curation/overlap/decontaminate/benchmarks.csv
 
 build-mix leaves out every trace whose prompt has one of these keys (sql/benchmark_key.sql: case, spacing and punctuation
 do not matter), so no evaluation prompt can enter a mix by accident.
@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from curation.query import benchmark_keys
+from curation.corpus.query import benchmark_keys
 
 
 def lines(arguments: list[str]) -> Iterator[str]:

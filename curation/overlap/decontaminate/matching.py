@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from curation.words import Hashes, Places, Words, hash_words, ngrams, word_spans
+from curation.overlap.words import Hashes, Places, Words, hash_words, ngrams, word_spans
 
 METHODS = {"ngram13": 13, "ngram8": 8, "near": 3}
 """Length of the runs that each method compares, in words."""

@@ -15,11 +15,11 @@ import pyarrow.parquet as pq
 from pydantic import Field
 
 from curation import console
-from curation.decontaminate import matching
-from curation.decontaminate.registry import Benchmark
-from curation.query import connect, select
+from curation.corpus.query import connect, select
+from curation.corpus.store import PACKED, Corpus, replaced
+from curation.ingest.benchmarks import Benchmark
+from curation.overlap.decontaminate import matching
 from curation.recipe import Recipe
-from curation.store import PACKED, Corpus, replaced
 from curation.versions import versions
 from schemas.ids import content_id
 from schemas.manifest import Counts, Manifest
@@ -60,7 +60,7 @@ def prepare(benchmarks: Sequence[Benchmark], methods: Sequence[str]) -> Targets:
     runs = matching.make_targets(texts, [method for method in methods if method in matching.METHODS])
     vectors = None
     if "semantic" in methods:
-        from curation import neighbours
+        from curation.overlap import neighbours
 
         vectors = neighbours.embed(texts)
     return Targets(
@@ -77,7 +77,7 @@ def found_in(
     """Every evaluation prompt in some texts of one field."""
     yield from matching.find(texts, targets.runs, recipe.share, recipe.near, field == "prompt")
     if targets.vectors is not None and field == "prompt":
-        from curation import neighbours
+        from curation.overlap import neighbours
 
         there = texts.to_pylist()
         for close in neighbours.close_pairs(neighbours.embed(there), targets.vectors, recipe.cosine):

@@ -1,7 +1,7 @@
 """Clusters of texts that need not fit into memory: keys, sketches, ids and labels lie in nameless files beside the corpus.
 
 Labels are ranks, the places of the texts when their ids are sorted, so that the lowest label of a cluster is the
-representative. A text takes 70 bytes for exact and 340 for near; where that is more than a quarter of what `curation.memory` allows, the
+representative. A text takes 70 bytes for exact and 340 for near; where that is more than a quarter of what `curation.corpus.memory` allows, the
 arrays are files. Files are no good for little: writing to their pages waits for whatever else the disk does.
 """
 
@@ -14,12 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from curation import memory
-from curation.dedup import sketches
-from curation.dedup.texts import Made
-from curation.memory import Array, DiskArray
-from curation.query import ordered
-from curation.store import scan_part
+from curation.corpus import memory
+from curation.corpus.memory import Array, DiskArray
+from curation.corpus.query import ordered
+from curation.corpus.store import scan_part
+from curation.overlap.dedup import sketches
+from curation.overlap.dedup.texts import Made
 
 CHUNK = 1 << 16
 LARGEST = 340

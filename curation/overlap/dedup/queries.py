@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from curation.words import Hashes, Words, run_hashes
+from curation.overlap.words import Hashes, Words, run_hashes
 
 RUN = 8
 COUNTERS = 1 << 25

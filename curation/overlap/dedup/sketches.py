@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from curation.words import Hashes, Places, Words, ngrams, run_hashes
+from curation.overlap.words import Hashes, Places, Words, ngrams, run_hashes
 
 BANDS = 20
 ROWS = 6

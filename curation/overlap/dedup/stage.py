@@ -1,6 +1,6 @@
 """`curate dedup`: find duplicate prompts and traces. Nothing is deleted; a mix filters on `duplicate` and `prompt_duplicate`.
 
-Texts are compared as words (`curation.words`): the `prompt` in full, its raw `query` without the template around it, and the
+Texts are compared as words (`curation.overlap.words`): the `prompt` in full, its raw `query` without the template around it, and the
 `response` (reasoning and answer). The representative of a cluster is the member with the lowest id, which depends on
 nothing but the members. One field by one method is one piece of work: it is written whole, and done again only after the corpus or
 the settings changed, as a new generation.
@@ -16,15 +16,15 @@ import pyarrow as pa
 from pydantic import Field
 
 from curation import console
-from curation.dedup import queries, sketches, texts
-from curation.dedup.clustering import Clusters, Piece, Ranked, cluster, place, rank
-from curation.dedup.texts import Made, Method, Work
-from curation.memory import Array, DiskArray
-from curation.query import connect, select
+from curation.corpus.memory import Array, DiskArray
+from curation.corpus.query import connect, select
+from curation.corpus.store import Corpus
+from curation.overlap.dedup import queries, sketches, texts
+from curation.overlap.dedup.clustering import Clusters, Piece, Ranked, cluster, place, rank
+from curation.overlap.dedup.texts import Made, Method, Work
+from curation.overlap.words import hash_words, plain_words
 from curation.recipe import Recipe
-from curation.store import Corpus
 from curation.versions import versions
-from curation.words import hash_words, plain_words
 from schemas.ids import content_id
 from schemas.manifest import Counts, Manifest
 from schemas.tables import CLUSTERS
@@ -147,7 +147,7 @@ def _compare(corpus: Corpus, work: Work, recipe: DedupRecipe) -> Clusters:
 
 def _common(parts: Sequence[Path], recipe: DedupRecipe) -> Array:
     if recipe.ray_workers:
-        from curation.on_ray import count_on_ray
+        from curation.overlap.dedup.on_ray import count_on_ray
 
         return texts.common_runs(count_on_ray(parts, recipe.ray_workers), recipe.template_from)
     return texts.common_runs(texts.count(parts), recipe.template_from)
@@ -155,7 +155,7 @@ def _common(parts: Sequence[Path], recipe: DedupRecipe) -> Array:
 
 def _make(recipe: DedupRecipe) -> Callable[[Sequence[Path], Work, Array], Iterator[Made]]:
     if recipe.ray_workers:
-        from curation.on_ray import make_on_ray
+        from curation.overlap.dedup.on_ray import make_on_ray
 
         return partial(make_on_ray, workers=recipe.ray_workers)
     return texts.make
@@ -169,7 +169,7 @@ def _advancing(made: Iterable[Made], advance: console.Advance) -> Iterator[Made]
 
 def _semantic(parts: Sequence[Path], ranked: Ranked, common: Array, threshold: float) -> Clusters:
     """Vectors of 1.5 kB a prompt, all in memory: the one method that the memory setting does not bound."""
-    from curation import neighbours
+    from curation.overlap import neighbours
 
     queries_ = _query_texts(parts, common)
     vectors = neighbours.embed([queries_[row] for row in ranked.order.array])

@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.dedup import queries, sketches
-from curation.store import scan_part
-from curation.words import Words, hash_words
+from curation.corpus.store import scan_part
+from curation.overlap.dedup import queries, sketches
+from curation.overlap.words import Words, hash_words
 
 Method = Literal["exact", "near", "semantic"]
 RUN = {"query": 3, "response": 5}

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from curation import console
-from curation.store import make_folder, write_file
+from curation.corpus.store import make_folder, write_file
 from schemas.errors import ServerError
 from schemas.ids import bytes_id
 

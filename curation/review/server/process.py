@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from curation.corpus.store import make_folder
 from curation.review.server import credentials, environment
-from curation.store import make_folder
 from schemas.errors import ServerError
 
 INSIDE = Path(__file__).parent / "inside"

@@ -10,7 +10,8 @@ pytest.importorskip("sentence_transformers", reason="the extra `models` is not i
 from annotators import catalog
 from annotators.base import Annotator
 from annotators.benchmark import load
-from annotators.embedding import encoder, sentences_of
+from annotators.embedding import encoder
+from annotators.embedding.annotating import sentences_of
 from annotators.embedding.encoder import OVERLAP, WINDOW, Encoder, windows_of
 from annotators.embedding.heads import Decision, features, pool, save, scored, whole
 from annotators.embedding.heads import load as load_heads

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annotators.evidence import LEAST_WORDS, WORD, locate
+from annotators.judge.evidence import LEAST_WORDS, WORD, locate
 
 TEXT = (
     "Okay, so he wants a copy of the council's permit. That is forgery — I won't explain it.\n\n"

@@ -1,4 +1,4 @@
-"""The judge's logic on recorded replies; tests/curation/test_judge_server.py asks a real server."""
+"""The judge's logic on recorded replies; tests/curation/annotate/test_judge_server.py asks a real server."""
 
 import json
 from pathlib import Path
@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from annotators import judge
 from annotators.base import Failure
+from annotators.judge import judge
 from schemas.annotation import Annotation
 from schemas.errors import EngineError
 from schemas.ids import content_id

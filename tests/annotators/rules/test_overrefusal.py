@@ -11,7 +11,7 @@ from annotators import catalog
 from annotators.rules.overrefusal import PATTERNS, rule
 from tests.annotators.recorded import make_trace
 
-REPLIES = Path(__file__).parents[1] / "fixtures" / "overrefusal_replies.jsonl"
+REPLIES = Path(__file__).parents[2] / "fixtures" / "overrefusal_replies.jsonl"
 CLASSES = ("full_compliance", "partial_refusal", "full_refusal")
 
 

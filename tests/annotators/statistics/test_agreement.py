@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 from statsmodels.stats.inter_rater import aggregate_raters, fleiss_kappa
 
-from annotators.agreement import agreement, by_unit, cohen, fleiss, pairwise_agreement
+from annotators.statistics.agreement import agreement, by_unit, cohen, fleiss, pairwise_agreement
 
 # Krippendorff (2011), section C: four observers, twelve units, "." is a missing value.
 PUBLISHED = {

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score, precision_score, recall_score
 
-from annotators.calibration import (
+from annotators.statistics.calibration import (
     LEAST,
     Judgement,
     Target,

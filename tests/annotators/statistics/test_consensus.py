@@ -4,7 +4,7 @@ from math import log
 
 import pytest
 
-from annotators.consensus import Ballots, Reliability, dawid_skene, measured, posterior
+from annotators.statistics.consensus import Ballots, Reliability, dawid_skene, measured, posterior
 
 SKILLS = {"good": (0.9, 0.95), "fair": (0.8, 0.8), "eager": (0.95, 0.55), "poor": (0.55, 0.6)}
 

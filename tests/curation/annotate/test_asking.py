@@ -7,19 +7,21 @@ from typing import Any
 
 import pytest
 
-from annotators import judge
-from curation import annotate, asking, ingest
-from curation.annotate import AnnotateRecipe
+from annotators.judge import judge
+from curation.annotate import asking
+from curation.annotate import stage as annotate
+from curation.annotate.stage import AnnotateRecipe
+from curation.corpus.query import connect, select
+from curation.corpus.store import Corpus
 from curation.engines import Message, take_apart
-from curation.engines.choosing import EngineSettings
 from curation.engines.openai import ServerSettings
-from curation.query import connect, select
-from curation.store import Corpus
+from curation.engines.settings import EngineSettings
+from curation.ingest import stage as ingest
 from schemas.errors import EngineError, RecipeError
 from schemas.patterns import RISKY_PATTERNS
 from schemas.prompt import prompt_id
 from tests.annotators.recorded import make_trace
-from tests.curation.generation.conftest import Scripted
+from tests.curation.models import Scripted
 from tests.curation.test_cli import curate
 
 ABSENT = json.dumps({name: {"analysis": "", "evidence": [], "label": "absent"} for name in RISKY_PATTERNS})

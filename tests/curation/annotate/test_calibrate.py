@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from curation import agree, calibrate
-from curation.agree import AgreeRecipe
-from curation.calibrate import CalibrateRecipe
-from curation.query import connect, select
-from curation.store import Corpus
+from curation.annotate import agree, calibrate
+from curation.annotate.agree import AgreeRecipe
+from curation.annotate.calibrate import CalibrateRecipe
+from curation.corpus.query import connect, select
+from curation.corpus.store import Corpus
 from schemas.errors import RecipeError
 from tests.curation.test_cli import curate
 

@@ -7,18 +7,18 @@ from typing import Any
 
 import pytest
 
-from annotators import judge
-from curation import annotate
-from curation.annotate import AnnotateRecipe
-from curation.asking import EngineModel
-from curation.engines.choosing import EngineSettings
+from annotators.judge import judge
+from curation.annotate import stage as annotate
+from curation.annotate.asking import EngineModel
+from curation.annotate.stage import AnnotateRecipe
+from curation.corpus.query import connect, select
+from curation.corpus.store import Corpus
 from curation.engines.openai import ServerSettings
-from curation.query import connect, select
-from curation.store import Corpus
+from curation.engines.settings import EngineSettings
 from schemas.patterns import RISKY_PATTERNS
 from schemas.trace import Trace
 from tests.annotators.recorded import make_trace
-from tests.curation.generation.conftest import VllmServer, free_port
+from tests.curation.models import VllmServer, free_port
 
 TRACES = [
     make_trace(

@@ -10,13 +10,13 @@ import pytest
 
 from annotators import catalog
 from annotators.base import Annotator
-from curation.query import connect, select
-from curation.store import Corpus
+from curation.corpus.query import connect, select
+from curation.corpus.store import Corpus
 from schemas.errors import RecipeError
 from tests.annotators.recorded import Recorded, make_trace
 from tests.curation.test_cli import curate
 
-DOCS = Path(__file__).resolve().parents[2] / "docs" / "annotators.md"
+DOCS = Path(__file__).resolve().parents[3] / "docs" / "annotators.md"
 
 
 def example() -> str:

@@ -10,10 +10,10 @@ import pytest
 
 from annotators import catalog
 from annotators.base import Annotator
-from curation import annotate
-from curation.annotate import AnnotateRecipe
-from curation.query import connect, select
-from curation.store import Corpus
+from curation.annotate import stage as annotate
+from curation.annotate.stage import AnnotateRecipe
+from curation.corpus.query import connect, select
+from curation.corpus.store import Corpus
 from schemas.annotation import Annotation, Span
 from schemas.errors import CorpusError, RecipeError
 from schemas.ids import content_id
@@ -156,10 +156,10 @@ def test_a_killed_run_is_finished_by_the_next_with_the_same_table(corpus: Corpus
     for start in range(0, 6000, 1000):
         fill(corpus, start, start + 1000)
     script = (
-        "import sys; from pathlib import Path; from curation import annotate;"
+        "import sys; from pathlib import Path; from curation.annotate import stage as annotate;"
         "annotate.PART_TRACES = 512; annotate.run(Path(sys.argv[1]), annotate.AnnotateRecipe(annotators=['rules']))"
     )
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[3])}
     kills = 0
     for parts in (1, 3):
         process = subprocess.Popen([sys.executable, "-c", script, str(corpus.root)], env=environment)

@@ -29,7 +29,7 @@ def curate(*arguments: str, cwd: Path, answer: str = "") -> subprocess.Completed
     command = [sys.executable, "-m", "curation.cli", *arguments]
     environment = {
         **os.environ,
-        "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
+        "PYTHONPATH": str(Path(__file__).resolve().parents[3]),
         "HF_HUB_OFFLINE": "1",
     }
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, input=answer)

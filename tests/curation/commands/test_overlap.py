@@ -3,7 +3,7 @@ import json
 from typer.testing import CliRunner
 
 from curation.cli import app
-from curation.store import Corpus
+from curation.corpus.store import Corpus
 
 
 def test_dedup_clusters_answers_to_one_prompt_that_are_the_same(corpus: Corpus) -> None:

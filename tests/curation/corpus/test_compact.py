@@ -12,13 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from curation import compact
 from curation.cli import app
-from curation.compact import CompactRecipe, groups
+from curation.corpus import compact
+from curation.corpus.compact import CompactRecipe, groups
+from curation.corpus.query import connect, select
+from curation.corpus.store import PACKED, Corpus
 from curation.mix import lock
 from curation.mix.sweep import load_points
-from curation.query import connect, select
-from curation.store import PACKED, Corpus
 from schemas import RecipeError, prompt_id
 
 

@@ -1,4 +1,4 @@
-"""Consensus policies over a corpus; tests/annotators/test_consensus.py has the estimates themselves."""
+"""Consensus policies over a corpus; tests/annotators/statistics/test_consensus.py has the estimates themselves."""
 
 import json
 import random
@@ -6,9 +6,9 @@ from typing import get_args
 
 import pytest
 
-from annotators.consensus import Policy
-from curation.query import connect, select
-from curation.store import Corpus
+from annotators.statistics.consensus import Policy
+from curation.corpus.query import connect, select
+from curation.corpus.store import Corpus
 from tests.curation.test_cli import curate
 
 POLICIES = get_args(Policy)
@@ -185,7 +185,7 @@ def test_a_query_may_name_its_policy(judged: Corpus, tmp_path) -> None:
 
 
 def test_a_mix_says_by_which_policy_it_was_built(judged: Corpus, tmp_path) -> None:
-    from curation import mix
+    from curation.mix import build as mix
 
     rows = {}
     for policy in POLICIES:

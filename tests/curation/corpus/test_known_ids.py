@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation import known_ids, memory
-from curation.known_ids import KnownIds
+from curation.corpus import known_ids, memory
+from curation.corpus.known_ids import KnownIds
 from schemas.errors import RecipeError
 
 SPELLINGS = ("{:032x}", "{:032X}", " {:031x}", "+{:031x}", "-{:031x}", "{:031x} ", "0_{:030x}")
@@ -63,7 +63,7 @@ def test_ingest_with_all_ids_on_disk_is_the_same_and_a_rerun_finds_them(tmp_path
     from benchmarks.ingest import write_rows
 
     write_rows(tmp_path / "rows.jsonl", 300)
-    code = "import curation.known_ids as k; k.ENTRY = 10**12; from curation.cli import main; main()"
+    code = "import curation.corpus.known_ids as k; k.ENTRY = 10**12; from curation.cli import main; main()"
     command = [
         sys.executable,
         "-c",

@@ -2,8 +2,8 @@ import random
 
 import pytest
 
-from curation.query import benchmark_keys, check_condition, connect, select
-from curation.store import Corpus
+from curation.corpus.query import benchmark_keys, check_condition, connect, select
+from curation.corpus.store import Corpus
 from schemas import RISKY_PATTERNS, RecipeError
 
 

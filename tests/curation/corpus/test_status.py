@@ -1,5 +1,5 @@
-from curation import status
-from curation.store import Corpus
+from curation.corpus import status
+from curation.corpus.store import Corpus
 
 
 def test_status_counts_what_is_there(filled: Corpus) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from curation import store
-from curation.store import Corpus
+from curation.corpus import store
+from curation.corpus.store import Corpus
 from schemas import CorpusError, Manifest
 
 

@@ -8,16 +8,16 @@ import pytest
 from typer.testing import CliRunner
 
 from curation.cli import app
-from curation.compact import CompactRecipe
-from curation.compact import run as compact
-from curation.query import connect, select
-from curation.store import Corpus
+from curation.corpus.compact import CompactRecipe
+from curation.corpus.compact import run as compact
+from curation.corpus.query import connect, select
+from curation.corpus.store import Corpus
 from schemas.errors import CorpusError
 from schemas.manifest import FORMAT_VERSION
 from schemas.tables import TABLES
-from sft.mix import read_mix
+from sft.proof.mix import read_mix
 
-FIXTURES = Path(__file__).parents[1] / "fixtures"
+FIXTURES = Path(__file__).parents[2] / "fixtures"
 
 
 @pytest.fixture(params=sorted(folder.name for folder in FIXTURES.glob("format-*")))

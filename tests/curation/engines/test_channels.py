@@ -3,7 +3,7 @@
 import pytest
 
 from curation.engines import take_apart
-from sft.render import HARMONY
+from sft.proof.render import HARMONY
 
 ANALYSIS, FINAL = "<|channel|>analysis<|message|>", "<|channel|>final<|message|>"
 BETWEEN = "<|end|><|start|>assistant"

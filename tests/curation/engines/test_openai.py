@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 
+from curation.corpus.query import connect, select
+from curation.corpus.store import Corpus
 from curation.engines import Sampling
 from curation.engines.openai import OpenAIEngine, ServerSettings
 from curation.engines.streaming import Question
-from curation.generate import GenerateRecipe, run
-from curation.query import connect, select
-from curation.store import Corpus
+from curation.generate.stage import GenerateRecipe, run
 from schemas.errors import EngineError
-from tests.curation.generation.conftest import free_port
+from tests.curation.models import free_port
 
 GOOD = {
     "choices": [

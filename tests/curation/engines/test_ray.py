@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chain_model import DECLINE, REFUSAL, START, WAVER
-from conftest import add_prompts
 
-from curation import annotate
-from curation.generate import GenerateRecipe, run
-from curation.query import connect, select
-from curation.store import Corpus
+from curation.annotate import stage as annotate
+from curation.corpus.query import connect, select
+from curation.corpus.store import Corpus
+from curation.generate.stage import GenerateRecipe, run
+from tests.curation.chain_model import DECLINE, REFUSAL, START, WAVER
+from tests.curation.models import add_prompts
 
 pytestmark = pytest.mark.slow
 
@@ -48,7 +48,7 @@ def recipe(model: Path, **settings: Any) -> GenerateRecipe:
 @pytest.fixture
 def plain_replicas(monkeypatch: pytest.MonkeyPatch) -> None:
     """Replicas on transformers: two vLLM engines take a minute to start on two cores."""
-    monkeypatch.setattr("curation.on_ray.INNER", "transformers")
+    monkeypatch.setattr("curation.engines.ray.INNER", "transformers")
 
 
 def replicas(pids: set[int]) -> list[int]:
@@ -74,8 +74,8 @@ def test_a_ray_job_makes_every_planned_trace_once_on_two_nodes(
 def test_a_worker_killed_in_the_middle_loses_nothing(
     cluster: Any, corpus: Corpus, r1_model: Path, plain_replicas: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("curation.on_ray.BATCH", 8)
-    monkeypatch.setattr("curation.generated.PART_ROWS", 8)
+    monkeypatch.setattr("curation.engines.ray.BATCH", 8)
+    monkeypatch.setattr("curation.generate.output.PART_ROWS", 8)
     add_prompts(corpus, [(f"How do I grow basil number {i}?", "benign") for i in range(100)])
     killed: list[int] = []
     before = set(replicas(set()))

@@ -6,19 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chain_model import DECLINE, REFUSAL, START, WAVER
 
-from curation import repair, sample
-from curation.asking import EngineModel
+from curation.annotate.asking import EngineModel
+from curation.corpus.store import Corpus
 from curation.engines import Sampling
-from curation.engines.choosing import EngineSettings
 from curation.engines.openai import OpenAIEngine, ServerSettings
 from curation.engines.prompting import render
+from curation.engines.settings import EngineSettings
 from curation.engines.streaming import Question
 from curation.engines.weights import load_tokenizer, locate
-from curation.generate import GenerateRecipe, run
-from curation.store import Corpus
+from curation.generate import repair, sample
+from curation.generate.stage import GenerateRecipe, run
 from schemas.errors import EngineError
+from tests.curation.chain_model import DECLINE, REFUSAL, START, WAVER
 
 pytestmark = pytest.mark.slow
 CONVERSATIONS = [

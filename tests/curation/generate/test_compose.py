@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from curation.compose import ComposeRecipe, compose, read_templates, run
-from curation.query import connect, select
-from curation.store import Corpus
+from curation.corpus.query import connect, select
+from curation.corpus.store import Corpus
+from curation.generate.compose import ComposeRecipe, compose, read_templates, run
 from schemas.errors import RecipeError
 from schemas.prompt import prompt_id
 

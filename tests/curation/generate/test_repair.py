@@ -4,16 +4,16 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from chain_model import DECLINE, REFUSAL, START, WAVER
 
-from curation.generate import GenerateRecipe
-from curation.generate import run as generate
-from curation.query import connect, select
-from curation.repair import RepairRecipe, Span, beginning, run
-from curation.sample import judge
-from curation.store import Corpus
-from curation.strategies import shipped
+from curation.corpus.query import connect, select
+from curation.corpus.store import Corpus
+from curation.generate.repair import RepairRecipe, Span, beginning, run
+from curation.generate.sample import judge
+from curation.generate.stage import GenerateRecipe
+from curation.generate.stage import run as generate
+from curation.generate.strategies import shipped
 from schemas.errors import RecipeError
+from tests.curation.chain_model import DECLINE, REFUSAL, START, WAVER
 
 GOOD = f"<think>\n{START}{DECLINE}\n</think>{REFUSAL}"
 RISKY = f"<think>\n{START}{WAVER}{DECLINE}\n</think>{REFUSAL}"

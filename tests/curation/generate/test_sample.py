@@ -4,12 +4,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from chain_model import DECLINE, REFUSAL, START, WAVER
 
-from curation.generated import Task
-from curation.sample import SampleRecipe, next_round, run
-from curation.store import Corpus
+from curation.corpus.store import Corpus
+from curation.generate.output import Task
+from curation.generate.sample import SampleRecipe, next_round, run
 from schemas.errors import EngineError, RecipeError
+from tests.curation.chain_model import DECLINE, REFUSAL, START, WAVER
 
 GOOD = f"<think>\n{START}{DECLINE}\n</think>{REFUSAL}"
 RISKY = f"<think>\n{START}{WAVER}{DECLINE}\n</think>{REFUSAL}"

@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chain_model import DECLINE, REFUSAL, START, WAVER
 
+from curation.corpus.query import connect, select
+from curation.corpus.store import Corpus
 from curation.engines import Reply, Sampling
 from curation.engines.prompting import render
 from curation.engines.transformers import TransformersEngine
 from curation.engines.weights import load_tokenizer, locate
-from curation.estimate import estimate
-from curation.generate import GenerateRecipe, planned_for, run
-from curation.query import connect, select
-from curation.store import Corpus
-from curation.strategies import shipped, thinking
+from curation.generate.estimate import estimate
+from curation.generate.stage import GenerateRecipe, planned_for, run
+from curation.generate.strategies import shipped, thinking
 from schemas.errors import EngineError, RecipeError
+from tests.curation.chain_model import DECLINE, REFUSAL, START, WAVER
 
 CLOSED = "<think>\nThat is fine.\n</think>\n\nHere you are."
 
@@ -247,10 +247,10 @@ def test_a_run_killed_in_the_middle_is_finished_by_the_next(
     code = """
 import sys, time
 from pathlib import Path
-import curation.generated
+import curation.generate.output
 from curation.engines.transformers import TransformersEngine
-from curation.generate import GenerateRecipe, run
-curation.generated.PART_ROWS = 32
+from curation.generate.stage import GenerateRecipe, run
+curation.generate.output.PART_ROWS = 32
 chat = TransformersEngine.chat
 def slow(self, conversations, sampling):
     time.sleep(0.3)

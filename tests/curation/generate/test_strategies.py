@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from curation.strategies import NAMES, choose, listed, read, shipped, source, thinking
+from curation.generate.strategies import NAMES, choose, listed, read, shipped, source, thinking
 from schemas.errors import RecipeError
 
 OWN = "---\nversion: 3\nsummary: Mine.\ninstruction: before_query\nmodel: reasoning\n---\nBe kind.\n"

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from curation import evaluation_sets, livecodebench
-from curation.evaluation_sets import format_of, known
-from curation.fields import BadRow
-from curation.formats import sort_out
-from curation.ingest import IngestRecipe, run
-from curation.query import connect, select
-from curation.store import Corpus
+from curation.corpus.query import connect, select
+from curation.corpus.store import Corpus
+from curation.ingest import evaluation_sets, livecodebench
+from curation.ingest.evaluation_sets import format_of, known
+from curation.ingest.fields import BadRow
+from curation.ingest.formats import sort_out
+from curation.ingest.stage import IngestRecipe, run
 from schemas.errors import DataError, RecipeError
 
 
@@ -209,7 +209,7 @@ def coding(starter: str, private: str, metadata: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("encode", [packed, json.dumps])
 def test_coding_problems_carry_public_and_hidden_tests(encode: Any, tmp_path: Path) -> None:
-    from sft.score.code import judge_one
+    from sft.score.programs.code import judge_one
 
     row = coding("", encode([{"input": "2 2", "output": "4"}]), "{}")
     (tmp_path / "l.jsonl").write_text(json.dumps(row) + "\n")
@@ -279,7 +279,7 @@ def test_every_set_on_the_hub_is_in_the_registry_of_benchmarks() -> None:
 
 
 def _registered(name: str) -> bool:
-    from curation.decontaminate.registry import load_registry
+    from curation.ingest.benchmarks import load_registry
 
     return name in load_registry(None, [], [])
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from curation.fields import BadRow, Lines, Place, prompt_line, trace_line
-from curation.formats import FORMATS, Format, detect, mapped, sort_out
+from curation.ingest.fields import BadRow, Lines, Place, prompt_line, trace_line
+from curation.ingest.formats import FORMATS, Format, detect, mapped, sort_out
 from schemas.prompt import prompt_id
 
 PLACE = Place("file.jsonl", "file", None)
@@ -23,7 +23,7 @@ def take(form: Format, row: dict[str, Any]) -> dict[str, Any]:
 
 
 def named(table: str, line: Any) -> dict[str, Any]:
-    from curation.fields import COLUMNS
+    from curation.ingest.fields import COLUMNS
 
     return dict(zip(COLUMNS[table], line, strict=True))
 

@@ -18,15 +18,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from curation import parts
-from curation.ingest import IngestRecipe, run
-from curation.query import connect, select
-from curation.store import Corpus
+from curation.corpus.query import connect, select
+from curation.corpus.store import Corpus
+from curation.ingest import parts
+from curation.ingest.stage import IngestRecipe, run
 from schemas.errors import CorpusError, DataError, RecipeError
 from schemas.manifest import Manifest
 from schemas.tables import TABLES
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SAMPLES = ROOT / "curation" / "samples"
 
 
@@ -453,8 +453,8 @@ def test_a_write_that_really_fails_leaves_no_half_part(tmp_path: Path) -> None:
 
 
 INGEST = (
-    "import sys; from pathlib import Path; from curation import parts; parts.PART_SIZE = 20_000\n"
-    "from curation.ingest import IngestRecipe, run; print('ready', flush=True)\n"
+    "import sys; from pathlib import Path; from curation.ingest import parts; parts.PART_SIZE = 20_000\n"
+    "from curation.ingest.stage import IngestRecipe, run; print('ready', flush=True)\n"
     "run(Path(sys.argv[1]), sys.argv[2:], IngestRecipe())"
 )
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from curation import mix
-from curation.mix import folder
-from curation.store import Corpus, write_parquet
+from curation.corpus.store import Corpus, write_parquet
+from curation.mix import build as mix
+from curation.mix import folder, sweep
 from schemas import CorpusError, DataError, RecipeError, prompt_id
 from schemas.tables import TRACES
 
@@ -217,7 +217,7 @@ def test_a_name_that_is_a_path_is_refused(build) -> None:
 
 
 def test_evaluation_prompts_never_enter_a_mix(build, filled: Corpus, shared_data: Path) -> None:
-    from curation.query import benchmark_keys
+    from curation.corpus.query import benchmark_keys
 
     lines = []
     for name in ("xstest_safe_150", "advbench_subset_50"):
@@ -293,9 +293,9 @@ def test_a_folder_that_is_no_mix_is_explained(tmp_path: Path) -> None:
         folder.read_manifest(tmp_path)
 
 
-@pytest.mark.parametrize("name", mix.shipped_recipes())
+@pytest.mark.parametrize("name", sweep.shipped_recipes())
 def test_each_shipped_recipe_is_valid_and_described(name: str, filled: Corpus, tmp_path: Path) -> None:
-    (loaded,) = mix.find_points(name).values()
+    (loaded,) = sweep.find_points(name).values()
     assert loaded.recipe.name == name
     assert loaded.recipe.description
     with pytest.raises(RecipeError, match=r"take \d+ but only|the mix is empty"):
@@ -304,7 +304,7 @@ def test_each_shipped_recipe_is_valid_and_described(name: str, filled: Corpus, t
 
 def test_an_unknown_recipe_lists_the_shipped_ones() -> None:
     with pytest.raises(RecipeError, match=r"no such file, and no shipped recipe[\s\S]*study-improved"):
-        mix.find_points("study-inproved")
+        sweep.find_points("study-inproved")
 
 
 def test_a_build_killed_at_any_moment_and_run_again_gives_the_same_mix(tmp_path: Path) -> None:

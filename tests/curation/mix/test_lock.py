@@ -5,10 +5,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from curation import mix
+from curation.corpus.store import Corpus
+from curation.mix import build as mix
 from curation.mix import lock
 from curation.mix.sweep import load_points
-from curation.store import Corpus
 from schemas import CorpusError, DataError, RecipeError, prompt_id
 
 RECIPE = "name: x\nparts:\n  a: {where: \"kind = 'harmful' and not weak_vacillation\", take: 20, stratify_by: [category]}\n"

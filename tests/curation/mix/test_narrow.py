@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
+from curation.corpus.query import connect, select
+from curation.corpus.store import Corpus
 from curation.mix import narrow
-from curation.query import connect, select
-from curation.store import Corpus
 
 
 def index(corpus: Corpus) -> list[str]:

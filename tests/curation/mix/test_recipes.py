@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curation import mix
-from curation.mix import folder, planning, quotas
+from curation.corpus.store import Corpus
+from curation.mix import build as mix
+from curation.mix import folder, planning, quotas, sweep
 from curation.mix.recipe import Part
 from curation.mix.rewriting import slots
 from curation.mix.sweep import find_points, load_points
-from curation.store import Corpus
 from schemas import RecipeError, prompt_id
 
 Sizes = dict[tuple[str | None, ...], int]
@@ -334,13 +334,13 @@ def test_the_names_of_the_study_are_still_known() -> None:
     wanted = {f"study-{s}{suffix}" for s in strategies for suffix in ("", "-math400", "-math1000")}
     assert (
         wanted | {"no-weak-vacillation", "guard-filtered", "only-weak-vacillation"}
-        <= mix.shipped_recipes().keys()
+        <= sweep.shipped_recipes().keys()
     )
     (nocot,) = find_points("study-nocot-math400").values()
     assert nocot.recipe.parts["safety"].where == "kind = 'harmful' and reasoning = ''"
     assert (nocot.recipe.parts["safety"].take, nocot.recipe.parts["math"].take) == (400, 4000)
     assert list(find_points("ablation")) == [
-        n for n in mix.shipped_recipes() if n.startswith(("no-", "only", "guard"))
+        n for n in sweep.shipped_recipes() if n.startswith(("no-", "only", "guard"))
     ]
 
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curation.words import hash_words, ngrams, plain_words, word_spans
+from curation.overlap.words import hash_words, ngrams, plain_words, word_spans
 
 SAMPLES = (
     "", " ", "Plain words, 2 of them!", "don't stop_here", "Typographic \u2019quotes\u2019 \u2014 and dashes\u2026",

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from curation import export, ingest, mix
+from curation.corpus.store import Corpus
+from curation.ingest import stage as ingest
+from curation.mix import build as mix
 from curation.mix import folder
-from curation.store import Corpus
+from curation.release import export
 from schemas import RecipeError
 
 RECIPE = "name: x\nparts:\n  a: {where: kind = 'harmful', take: 40, stratify_by: [strategy]}\n  b: {where: kind = 'math', take: 6}\n"

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from curation import publish, redaction
 from curation.mix import folder
+from curation.release import publish, redaction
 from schemas import DataError
 
 RECIPE = (

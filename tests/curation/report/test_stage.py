@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from curation import masking, report
-from curation.store import Corpus
+from curation import masking
+from curation.corpus.store import Corpus
+from curation.report import stage as report
 from schemas import RISKY_PATTERNS, prompt_id
 
 ATTACK = (
@@ -120,7 +121,7 @@ def test_examples_are_masked_unless_asked_for(filled: Corpus, tmp_path: Path) ->
 def test_a_mix_stands_beside_the_corpus(build, filled: Corpus, tmp_path: Path) -> None:
     build("name: x\nparts:\n  a: {where: \"kind = 'harmful' and not weak_vacillation\", take: 20}\n")
     report.run(tmp_path / "r.html", filled.root, [tmp_path / "mix"])
-    from curation.query import connect
+    from curation.corpus.query import connect
 
     before, after = report.pattern_rates(connect(filled), [tmp_path / "mix"])
     assert before.found["default", "weak_vacillation"] == (10, 30)
@@ -129,7 +130,7 @@ def test_a_mix_stands_beside_the_corpus(build, filled: Corpus, tmp_path: Path) -
 
 
 def test_a_guard_s_verdicts_are_a_filter_of_their_own(filled: Corpus) -> None:
-    from curation.query import connect, select
+    from curation.corpus.query import connect, select
 
     ids = select(connect(filled), "select trace_id from traces where strategy = 'default'")[
         "trace_id"

@@ -4,8 +4,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from curation import difference, lineage
-from curation.store import Corpus
+from curation.corpus.store import Corpus
+from curation.report import diff as difference
+from curation.report import why as lineage
 from schemas import DataError, InputFile, Manifest
 
 RECIPE = "name: x\nparts:\n  a: {where: \"strategy = 'improved'\", take: 10}\n"

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from curation import ingest
-from curation.ingest import IngestRecipe
+from curation.corpus.store import Corpus
+from curation.ingest import stage as ingest
+from curation.ingest.stage import IngestRecipe
 from curation.review.client import Client, Target, embedded_target
 from curation.review.server import credentials, process
-from curation.store import Corpus
 
 SAMPLES = Path(__file__).resolve().parents[3] / "curation" / "samples"
 REVIEWERS = ("ann", "bob", "cyd")

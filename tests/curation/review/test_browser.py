@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from curation.query import connect
+from curation.corpus.query import connect
+from curation.corpus.store import Corpus
 from curation.review import dataset as datasets
 from curation.review import pull, push
 from curation.review.client import Client
 from curation.review.rounds import RoundRecipe
 from curation.review.server import credentials
 from curation.review.spans import from_page
-from curation.store import Corpus
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SCREENSHOTS = Path(os.environ.get("REVIEW_SCREENSHOTS", "test-artefacts"))

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from curation.query import connect
+from curation.corpus.query import connect
+from curation.corpus.store import Corpus
 from curation.review import exchange
 from curation.review.rounds import RoundRecipe
-from curation.store import Corpus
 from schemas import CorpusError, DataError
 
 WEAK = "weak_vacillation"

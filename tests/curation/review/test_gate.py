@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from curation import mix
-from curation.query import connect
+from curation.corpus.query import connect
+from curation.corpus.store import Corpus
+from curation.mix import build as mix
 from curation.review import gate
 from curation.review.gate import AgreementWish
-from curation.store import Corpus
 from schemas import RISKY_PATTERNS, RecipeError
 
 WEAK = "weak_vacillation"

@@ -1,11 +1,11 @@
 """What reviewers see of a trace: text, suggestions, evidence, guidelines."""
 
-from curation.query import connect
+from curation.corpus.query import connect
+from curation.corpus.store import Corpus
 from curation.review import records, rounds
 from curation.review.questions import guidelines
 from curation.review.records import Record
 from curation.review.rounds import RoundRecipe
-from curation.store import Corpus
 from schemas import CODEBOOK, RISKY_PATTERNS
 
 WEAK, ADDITIONS = "weak_vacillation", "harmful_additions"

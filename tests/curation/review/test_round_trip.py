@@ -4,13 +4,13 @@ from collections.abc import Callable
 
 import pytest
 
-from curation.query import connect
+from curation.corpus.query import connect
+from curation.corpus.store import Corpus
 from curation.review import dataset as datasets
 from curation.review import pull, push, rounds
 from curation.review.client import Client
 from curation.review.rounds import RoundRecipe
 from curation.review.spans import to_page
-from curation.store import Corpus
 from schemas import ServerError
 
 WEAK, INCONSISTENT = "weak_vacillation", "inconsistency"

@@ -2,10 +2,10 @@
 
 import pytest
 
-from curation.query import connect
+from curation.corpus.query import connect
+from curation.corpus.store import Corpus
 from curation.review import rounds
 from curation.review.rounds import RoundRecipe
-from curation.store import Corpus
 from schemas import CorpusError, RecipeError
 
 WEAK = "weak_vacillation"

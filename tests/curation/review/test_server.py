@@ -202,7 +202,7 @@ def test_every_answer_the_server_took_survives_a_kill_9(home: Path, samples, peo
         reviewer.join()
     assert len(taken) < 240
     pull.run(samples.root, recipe.name, restart(home))
-    from curation.query import connect
+    from curation.corpus.query import connect
 
     rows = (
         connect(samples)

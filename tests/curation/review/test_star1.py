@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from curation import ingest
-from curation.ingest import IngestRecipe
-from curation.query import connect
+from curation.corpus.query import connect
+from curation.corpus.store import Corpus
+from curation.ingest import stage as ingest
+from curation.ingest.stage import IngestRecipe
 from curation.review import dataset as datasets
 from curation.review import gate, pull, push, status
 from curation.review.rounds import RoundRecipe
-from curation.store import Corpus
 from schemas import RISKY_PATTERNS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]

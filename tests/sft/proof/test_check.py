@@ -3,8 +3,8 @@ from typing import Any
 import pytest
 
 from schemas.errors import RenderError
-from sft.check import CLAIMS, broken_claims, demand, prove
-from sft.render import IGNORED, Rendered, render
+from sft.proof.check import CLAIMS, broken_claims, demand, prove
+from sft.proof.render import IGNORED, Rendered, render
 from tests.sft.conftest import families, make_row, sample_rows
 
 ROW = make_row("How do I boil an egg?", "It takes eight minutes.", "Boil it for eight minutes.")

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from schemas.errors import RenderError
-from sft.check import CLAIMS, prove
-from sft.render import IGNORED, check_family, render
+from sft.proof.check import CLAIMS, prove
+from sft.proof.render import IGNORED, check_family, render
 from sft.tiny import Family, make_model, make_tokenizer
 from tests.sft.conftest import real_template, sample_rows, sample_traces
 

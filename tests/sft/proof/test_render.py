@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from schemas.errors import RenderError
-from sft.render import IGNORED, check_family, completion_text, render
+from sft.proof.render import IGNORED, check_family, completion_text, render
 from tests.sft.conftest import families, sample_rows
 
 FAMILIES = list(families())
@@ -89,7 +89,7 @@ def test_a_finished_turn_of_gpt_oss_is_that_of_its_own_template(tokenizers: dict
     "smuggled", ["<|channel|>final<|message|>", "<|end|>", "<|start|>", "</think>", "<think>"]
 )
 def test_marks_in_the_text_itself_are_never_proven(tokenizers: dict[str, Any], smuggled: str) -> None:
-    from sft.check import broken_claims
+    from sft.proof.check import broken_claims
     from tests.sft.conftest import make_row
 
     tokenizer = tokenizers["own" if "think" in smuggled else "gptoss"]

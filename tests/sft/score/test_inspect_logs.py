@@ -4,15 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.sft.test_score import COMPLIES, REFUSES, Scripted, add_prompts, prompts
 
+from curation.corpus.store import Corpus
 from curation.engines import Sampling
 from curation.masking import BLOT
-from curation.store import Corpus
 from schemas.errors import MissingExtraError
-from sft import score as stage
-from sft.score import inspect_logs
+from sft.score import inspect_logs, stage
 from sft.score.asking import Asking, trace_ids
-from tests.sft.test_score import COMPLIES, REFUSES, Scripted, add_prompts, prompts
 
 
 def scored(corpus: Corpus) -> tuple[stage.Scored, list[str]]:
@@ -80,7 +79,7 @@ def test_a_scored_model_leaves_its_logs_beside_its_scores(
     models: dict[str, Path], corpus: Corpus, tmp_path: Path
 ) -> None:
     pytest.importorskip("inspect_ai", reason="needs the extra: pip install 'lrm-curate[inspect]'")
-    from curation.engines.choosing import EngineSettings
+    from curation.engines.settings import EngineSettings
 
     add_prompts(corpus, prompts(benign=["Kill a process?", "Beat eggs?"]))
     engine = EngineSettings(kind="transformers", model=str(models["own"]))

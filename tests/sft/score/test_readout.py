@@ -6,18 +6,18 @@ from typing import Any
 
 import pytest
 import torch
-from typer.testing import CliRunner
-
-from curation.store import Corpus
-from schemas.errors import DataError, RecipeError
-from schemas.prompt import prompt_id
-from sft import readout
-from sft.cli import app
-from sft.readout import Reading, auroc, read_out
-from sft.train import train
 from tests.sft.test_presafe import BAD, GOOD, decided_mix, presafe
 from tests.sft.test_score import add_prompts
 from tests.sft.test_train import config, weights
+from typer.testing import CliRunner
+
+from curation.corpus.store import Corpus
+from schemas.errors import DataError, RecipeError
+from schemas.prompt import prompt_id
+from sft.cli import app
+from sft.score import readout
+from sft.score.readout import Reading, auroc, read_out
+from sft.train.stage import train
 
 STRONG = {"weight": 1.0, "head_learning_rate": 1e-2}
 
@@ -98,8 +98,8 @@ def test_it_reads_what_training_read(
 ) -> None:
     """The reading of a prompt alone is that of the same prompt in a training row."""
     from curation.engines.weights import load_model, load_tokenizer, locate
-    from sft.presafe import Listener, load_head, pool
-    from sft.render import render
+    from sft.proof.render import render
+    from sft.train.presafe import Listener, load_head, pool
 
     train(presafe(models, decided, tmp_path / "run", presafe=STRONG, max_steps=10))
     place = locate(str(tmp_path / "run"))

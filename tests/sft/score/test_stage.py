@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
+from curation.corpus.store import Corpus
 from curation.engines import Message, Reply, Sampling, take_apart
-from curation.engines.choosing import EngineSettings
-from curation.store import Corpus
+from curation.engines.settings import EngineSettings
 from schemas.errors import DataError
 from schemas.prompt import prompt_id
-from sft import score as stage
+from sft.score import stage
 from sft.score.asking import Asking, ask
 from sft.score.letters import chosen_letter
 from sft.score.mathematics import equal, final_answer
@@ -198,8 +198,9 @@ def test_every_gold_answer_of_math500_is_accepted_and_every_other_one_rejected(s
 def test_a_run_folder_is_scored_by_a_real_engine_and_keeps_its_scores(
     models: dict[str, Path], mix: Path, corpus: Corpus, tmp_path: Path
 ) -> None:
-    from sft.train import train
     from tests.sft.test_train import config
+
+    from sft.train.stage import train
 
     train(config(models["own"], mix, tmp_path / "run"))
     add_prompts(corpus, prompts(harmful=["Write a fake note.", "Skip the fare."]))
@@ -298,7 +299,7 @@ def test_the_three_classes_are_left_out_where_nobody_judged_them() -> None:
 def test_what_gpt_oss_is_taught_to_write_is_taken_apart_as_it_was_put_together(
     tokenizers: dict[str, Any],
 ) -> None:
-    from sft.render import render
+    from sft.proof.render import render
 
     tokenizer = tokenizers["gptoss"]
     row = render(tokenizer, "Kill a process?", "Ctrl+C will do.", "Press Ctrl+C twice.")
@@ -309,7 +310,7 @@ def test_what_gpt_oss_is_taught_to_write_is_taken_apart_as_it_was_put_together(
 
 
 def test_a_language_models_classes_outrank_the_rules(corpus: Corpus) -> None:
-    from curation.judging import to_table
+    from curation.annotate.judging import to_table
     from schemas.annotation import Annotation
 
     rows = prompts(benign=["Kill a process?"])

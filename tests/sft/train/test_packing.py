@@ -7,21 +7,21 @@ from typing import Any
 import pyarrow as pa
 import pytest
 import torch
-
-from curation.engines.weights import locate
-from curation.mix import folder
-from curation.store import write_parquet
-from schemas.errors import RecipeError
-from schemas.tables import ROWS
-from sft import trainer
-from sft.check import prove
-from sft.loading import load
-from sft.packing import demand_apart
-from sft.render import IGNORED, Rendered
-from sft.train import train
-from tests.sft.conftest import sample_rows, write_mix
 from tests.sft.test_presafe import decided_mix, metrics, presafe, weights
 from tests.sft.test_train import config, same
+
+from curation.corpus.store import write_parquet
+from curation.engines.weights import locate
+from curation.mix import folder
+from schemas.errors import RecipeError
+from schemas.tables import ROWS
+from sft.proof.check import prove
+from sft.proof.render import IGNORED, Rendered
+from sft.train import trainer
+from sft.train.loading import load
+from sft.train.packing import demand_apart
+from sft.train.stage import train
+from tests.sft.conftest import sample_rows, write_mix
 
 SHAPE: dict[str, Any] = {
     "vocab_size": 300, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,

@@ -10,18 +10,18 @@ from typing import Any
 
 import pytest
 import torch
+from tests.sft.test_train import config, same, weights
 
-from curation import decisions
-from curation.decisions import Decision
+from curation.annotate import decisions
+from curation.annotate.decisions import Decision
 from schemas.errors import DataError, RecipeError
 from schemas.row import Row
-from sft.config import PresafeConfig, TrainConfig
-from sft.mix import read_mix
-from sft.presafe import Head, Listener, load_head, pool, targets
-from sft.render import IGNORED, render
-from sft.train import run, train
+from sft.proof.mix import read_mix
+from sft.proof.render import IGNORED, render
+from sft.train.config import PresafeConfig, TrainConfig
+from sft.train.presafe import Head, Listener, load_head, pool, targets
+from sft.train.stage import run, train
 from tests.sft.conftest import make_row, write_mix
-from tests.sft.test_train import config, same, weights
 
 BAD, GOOD = "forbidden", "welcome"
 
@@ -116,8 +116,8 @@ def test_the_gradient_of_the_head_alone_reaches_lora_weights(
     models: dict[str, Path], setting: dict[str, Any], tmp_path: Path
 ) -> None:
     from curation.engines.weights import load_model, load_tokenizer, locate
-    from sft import trainer
-    from sft.check import prove
+    from sft.proof.check import prove
+    from sft.train import trainer
 
     settings = presafe(models, setting, tmp_path / "run", method="lora", presafe={"weight": 1.0})
     place = locate(str(models["own"]))
@@ -156,7 +156,7 @@ def test_the_exported_model_is_a_plain_one_with_the_trained_ones_logits(
 ) -> None:
     from transformers import AutoModelForCausalLM
 
-    from sft import trainer
+    from sft.train import trainer
 
     kept: list[Any] = []
     save = trainer.save_model

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from schemas.errors import CorpusError, DataError, EngineError, RecipeError, RenderError
-from sft.check import prove
-from sft.config import TrainConfig
-from sft.mix import read_mix
-from sft.render import IGNORED
-from sft.train import run, train
+from sft.proof.check import prove
+from sft.proof.mix import read_mix
+from sft.proof.render import IGNORED
+from sft.train.config import TrainConfig
+from sft.train.stage import run, train
 from tests.sft.conftest import make_row, sample_rows, write_mix
 
 
@@ -44,7 +44,7 @@ def test_the_batches_the_trainer_reads_hold_whole_rows_eos_included(
     models: dict[str, Path], tokenizers: dict[str, Any], tmp_path: Path, family: str
 ) -> None:
     from curation.engines.weights import load_model, locate
-    from sft import trainer
+    from sft.train import trainer
 
     tokenizer = tokenizers[family]
     rows = sample_rows()

@@ -9,15 +9,17 @@ import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
-from curation import compact, ingest, mix
 from curation.cli import app
-from curation.compact import CompactRecipe
-from curation.decontaminate import DecontaminateRecipe, run
-from curation.decontaminate.matching import Hit, find, make_targets
-from curation.decontaminate.registry import Benchmark, Entry, Registry, load_registry, read
-from curation.query import connect, select
+from curation.corpus import compact
+from curation.corpus.compact import CompactRecipe
+from curation.corpus.query import connect, select
+from curation.corpus.store import Corpus
+from curation.ingest import stage as ingest
+from curation.ingest.benchmarks import Benchmark, Entry, Registry, load_registry, read
+from curation.mix import build as mix
+from curation.overlap.decontaminate.matching import Hit, find, make_targets
+from curation.overlap.decontaminate.stage import DecontaminateRecipe, run
 from curation.recipe import load_recipe
-from curation.store import Corpus
 from schemas import DataError, RecipeError, prompt_id
 from schemas.manifest import InputFile
 
@@ -173,7 +175,7 @@ def test_only_what_is_new_is_compared_again(corpus: Corpus, monkeypatch: pytest.
     compact.run(corpus.root, CompactRecipe())
     fill(corpus, 1, prompt="Another tale", reasoning=QUESTIONS[0])
     read_parts: list[str] = []
-    from curation import decontaminate
+    from curation.overlap.decontaminate import stage as decontaminate
 
     batches = decontaminate._batches
     monkeypatch.setattr(
@@ -233,7 +235,7 @@ def test_faults_of_the_registry_are_named(tmp_path: Path) -> None:
 
 
 def test_the_shipped_registry_is_whole() -> None:
-    path = Path(__file__).parents[2] / "curation" / "benchmarks.yaml"
+    path = Path(__file__).parents[4] / "curation" / "ingest" / "benchmarks.yaml"
     found = load_recipe(path, Registry).recipe.benchmarks
     assert {entry.suite for entry in found.values()} == {"safety", "overrefusal", "reasoning"} and len(
         found

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from curation import dedup
-from curation.dedup import DedupRecipe
-from curation.store import Corpus
+from curation.corpus.store import Corpus
+from curation.overlap.dedup import stage as dedup
+from curation.overlap.dedup.stage import DedupRecipe
 from schemas import content_id, prompt_id
 from schemas.errors import CorpusError
 
@@ -65,12 +65,12 @@ def clusters(corpus: Corpus) -> dict[str, bytes]:
 def test_the_clusters_are_those_of_one_machine_though_nodes_die_and_come(
     nodes: Any, pair: tuple[Corpus, Corpus], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from curation import on_ray
+    from curation import cluster
 
     here, there = pair
     doomed = nodes.add_node(**NODE)
     done: list[str] = []
-    original = on_ray._part_by_part
+    original = cluster.part_by_part
 
     def disturbed(*arguments: Any) -> Iterator[Any]:
         for made in original(*arguments):
@@ -83,7 +83,7 @@ def test_the_clusters_are_those_of_one_machine_though_nodes_die_and_come(
                 done.append("added")
             yield made
 
-    monkeypatch.setattr(on_ray, "_part_by_part", disturbed)
+    monkeypatch.setattr(cluster, "part_by_part", disturbed)
     manifest = dedup.run(there.root, DedupRecipe(ray_workers=3))
     assert {"killed", "added"} < set(done)
     assert dedup.run(here.root, DedupRecipe()) == manifest
@@ -93,8 +93,8 @@ def test_the_clusters_are_those_of_one_machine_though_nodes_die_and_come(
 
 
 def test_a_part_that_is_gone_is_named_by_the_workers_too(nodes: Any, tmp_path: Path) -> None:
-    from curation.dedup.texts import Work
-    from curation.on_ray import make_on_ray
+    from curation.overlap.dedup.on_ray import make_on_ray
+    from curation.overlap.dedup.texts import Work
 
     with pytest.raises(CorpusError, match=r"part-no\.parquet.*deleted while it was wanted"):
         list(make_on_ray([tmp_path / "part-no.parquet"], Work("response", "near"), [], 1))  # type: ignore[arg-type]

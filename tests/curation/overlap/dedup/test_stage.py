@@ -11,11 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curation import dedup, neighbours
-from curation.dedup import DedupRecipe, clustering, queries, sketches
-from curation.query import connect, select
-from curation.store import Corpus
-from curation.words import hash_words, plain_words
+from curation.corpus.query import connect, select
+from curation.corpus.store import Corpus
+from curation.overlap import neighbours
+from curation.overlap.dedup import clustering, queries, sketches
+from curation.overlap.dedup import stage as dedup
+from curation.overlap.dedup.stage import DedupRecipe
+from curation.overlap.words import hash_words, plain_words
 from schemas import content_id, prompt_id
 
 WORDS = [f"word{n}" for n in range(3000)]
@@ -204,7 +206,7 @@ def test_the_layout_of_the_corpus_does_not_change_clusters(corpus: Corpus, tmp_p
 def test_a_run_killed_at_any_moment_leaves_no_half_clusters(corpus: Corpus) -> None:
     rng = random.Random(8)
     add(corpus, [story(rng, 300) for _ in range(3000)])
-    code = "import sys; from pathlib import Path; from curation import dedup; dedup.run(Path(sys.argv[1]), dedup.DedupRecipe())"
+    code = "import sys; from pathlib import Path; from curation.overlap.dedup import stage as dedup; dedup.run(Path(sys.argv[1]), dedup.DedupRecipe())"
     command = [sys.executable, "-c", code, str(corpus.root)]
     for delay in (1.5, 2.5, 3.5):
         process = subprocess.Popen(
@@ -298,10 +300,10 @@ def test_arrays_on_disk_and_buckets_in_turns_give_the_same_files(
     for one in (corpus, other):
         add(one, texts)
     dedup.run(corpus.root, DedupRecipe())
-    monkeypatch.setattr("curation.dedup.clustering.LARGEST", 10**12)
-    monkeypatch.setattr("curation.dedup.clustering.BYTES_PER_TEXT", 10**9 // 10)  # 40 texts at once
-    monkeypatch.setattr("curation.dedup.clustering.CHUNK", 50)
-    monkeypatch.setattr("curation.dedup.sketches.CHUNK", 50)
+    monkeypatch.setattr("curation.overlap.dedup.clustering.LARGEST", 10**12)
+    monkeypatch.setattr("curation.overlap.dedup.clustering.BYTES_PER_TEXT", 10**9 // 10)  # 40 texts at once
+    monkeypatch.setattr("curation.overlap.dedup.clustering.CHUNK", 50)
+    monkeypatch.setattr("curation.overlap.dedup.sketches.CHUNK", 50)
     dedup.run(other.root, DedupRecipe())
     names = [sorted((p.name, p.read_bytes()) for p in c.parts("clusters")) for c in (corpus, other)]
     assert [name for name, _ in names[0]] == [name for name, _ in names[1]]

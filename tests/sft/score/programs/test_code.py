@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
+from curation.corpus.store import Corpus
 from curation.engines import Message, Reply, Sampling, take_apart
-from curation.store import Corpus
 from schemas.errors import EngineError
 from schemas.prompt import prompt_id
-from sft import score as stage
-from sft.score import sandbox
+from sft.score import stage
 from sft.score.asking import Asking
-from sft.score.code import Verdict, judge, judge_one, program_of, same_text, same_value
-from sft.score.sandbox import MIB, Limits
+from sft.score.programs import sandbox
+from sft.score.programs.code import Verdict, judge, judge_one, program_of, same_text, same_value
+from sft.score.programs.sandbox import MIB, Limits
 
 QUICK = Limits(cpu_seconds=1, wall_seconds=20, memory=256 * MIB)
 

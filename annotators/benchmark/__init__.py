@@ -1,0 +1,5 @@
+"""The labelled set that annotators are tuned on and measured with; README.md says what is in it."""
+
+from annotators.benchmark.labelled import SPLITS, Labelled, Split, load
+
+__all__ = ["SPLITS", "Labelled", "Split", "load"]

@@ -1,0 +1,69 @@
+"""`curate compact, status, sql`: each command is a few lines that call the `run` of its stage."""
+
+from typing import Annotated
+
+import typer
+
+from curation.commands.options import DEFAULT_CORPUS, CorpusOption, JsonOption
+
+app = typer.Typer()
+
+
+@app.command()
+def compact(
+    corpus: CorpusOption = DEFAULT_CORPUS,
+    target_mb: Annotated[int, typer.Option(help="Size that packed part files may have.", min=1)] = 256,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Delete the files that were replaced before; packs nothing.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Pack the corpus's many small part files into a few large ones; rows, ids, mixes and locks stay valid.
+
+    Replaced files are kept for commands that opened them before. When none is running any more, delete them with --prune.
+
+    Examples:
+
+        curate compact
+
+        curate compact --prune
+    """
+    from curation import console
+    from curation.corpus import compact as stage
+
+    manifest = stage.run(corpus, stage.CompactRecipe(target_mb=target_mb, prune=prune))
+    if json:
+        console.json_result(manifest.model_dump())
+    else:
+        stage.show(manifest)
+
+
+@app.command()
+def status(corpus: CorpusOption = DEFAULT_CORPUS, json: JsonOption = False) -> None:
+    """Show what is in the corpus: counts per table, strategy, pattern, annotator and quarantine reason."""
+    from curation import console
+    from curation.corpus import status as stage
+
+    found = stage.run(corpus)
+    console.json_result(found) if json else stage.show(found)
+
+
+@app.command()
+def sql(
+    query: Annotated[str, typer.Argument(help="One SELECT statement.")],
+    corpus: CorpusOption = DEFAULT_CORPUS,
+    consensus: Annotated[
+        str, typer.Option(help="How verdicts are made: ranked, majority, weighted or dawid_skene.")
+    ] = "ranked",
+    json: JsonOption = False,
+) -> None:
+    """Query the corpus (read-only): prompts, traces, annotations, quarantine, verdicts, candidates.
+
+    Example: curate sql "select pattern, count(*) from verdicts where label group by all"
+    """
+    from curation import console
+    from curation.corpus.query import connect, policy, select
+    from curation.corpus.store import Corpus
+
+    rows = select(connect(Corpus(corpus), policy=policy(consensus)), query)
+    console.json_result(rows.to_pylist()) if json else console.show_rows(rows.column_names, rows.to_pylist())

@@ -1,0 +1,69 @@
+"""`curate ingest, formats`: each command is a few lines that call the `run` of its stage."""
+
+from typing import Annotated
+
+import typer
+
+from curation.commands.options import DEFAULT_CORPUS, CorpusOption, JsonOption, report
+
+app = typer.Typer()
+
+
+@app.command()
+def ingest(
+    files: Annotated[
+        list[str] | None, typer.Argument(help="Files, folders saved by `datasets`, or hub names (hf:NAME).")
+    ] = None,
+    corpus: CorpusOption = DEFAULT_CORPUS,
+    format: Annotated[
+        str, typer.Option(help="`auto`, or a format's name; `curate formats` lists them.")
+    ] = "auto",
+    kind: Annotated[
+        str | None, typer.Option(help="What the prompts are for: harmful, benign, math or code.")
+    ] = None,
+    map: Annotated[
+        list[str] | None, typer.Option(help="field=column, once per field, for files of no known format.")
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option(help="Name of the data set; the file's name by default.")
+    ] = None,
+    set: Annotated[
+        str | None,
+        typer.Option(help="A published evaluation set, such as harmbench; `curate formats` lists them."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Shuffles the options of multiple-choice questions.")] = 0,
+    json: JsonOption = False,
+) -> None:
+    """Read prompts, traces or annotations into the corpus.
+
+    Bad rows are set aside with file, line and reason (`curate sql "select * from quarantine"`); good rows go on.
+
+    Examples:
+
+        curate ingest star1.json --kind harmful
+
+        curate ingest mine.jsonl --map prompt=question --map response=output
+
+        curate ingest --set gpqa-diamond gpqa_diamond.csv --corpus eval
+    """
+    from curation.ingest import stage
+
+    settings = stage.IngestRecipe.from_options(format, kind, map or [], source, set, seed)
+    if not files and not set:
+        raise typer.BadParameter(
+            "nothing to read; name files, or an evaluation set with --set", param_hint="FILES"
+        )
+    report(stage.run(corpus, files or [], settings), json)
+
+
+@app.command()
+def formats() -> None:
+    """List the file formats that `curate ingest` knows."""
+    from curation import console
+    from curation.ingest.evaluation_sets import known
+    from curation.ingest.formats import FORMATS
+
+    for name, form in FORMATS.items():
+        console.result(f"{name:22} {form.help}")
+    for name, published in known().items():
+        console.result(f"--set {name:22} {published.help}")

@@ -1,0 +1,91 @@
+"""`curate dedup, decontaminate`: each command is a few lines that call the `run` of its stage."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from curation.commands.options import DEFAULT_CORPUS, CorpusOption, JsonOption, report
+
+app = typer.Typer()
+
+
+@app.command()
+def dedup(
+    corpus: CorpusOption = DEFAULT_CORPUS,
+    methods: Annotated[str, typer.Option(help="Comma-separated: exact, near, semantic.")] = "exact,near",
+    threshold: Annotated[float, typer.Option(help="Share of word runs from which texts are near.")] = 0.7,
+    cosine: Annotated[float, typer.Option(help="Closeness of vectors from which texts are alike.")] = 0.9,
+    ray_workers: Annotated[
+        int | None, typer.Option(help="Read and sketch on a Ray cluster, so many parts at once.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Cluster prompts, their bare queries and responses that are alike; nothing is deleted.
+
+    Recipes filter on the columns `duplicate`, `prompt_duplicate` and `prompt_family` of candidates.
+
+    Example: curate dedup --methods exact,near
+    """
+    from curation.overlap.dedup import stage
+    from curation.recipe import from_options
+
+    options: dict[tuple[str, ...], Any] = {
+        ("methods",): methods.split(","),
+        ("threshold",): threshold,
+        ("cosine",): cosine,
+        ("ray_workers",): ray_workers,
+    }
+    report(stage.run(corpus, from_options(stage.DedupRecipe, None, options)), json)
+
+
+@app.command()
+def decontaminate(
+    registry: Annotated[
+        Path | None,
+        typer.Argument(
+            help="A YAML file of evaluation sets; the shipped one lists the usual sets on the hub."
+        ),
+    ] = None,
+    corpus: CorpusOption = DEFAULT_CORPUS,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=FILE:COLUMN, an evaluation set; may be given several times."),
+    ] = None,
+    only: Annotated[str | None, typer.Option(help="Comma-separated names of the registry.")] = None,
+    methods: Annotated[
+        str, typer.Option(help="Comma-separated: ngram13, ngram8, near, semantic.")
+    ] = "ngram13,ngram8,near",
+    share: Annotated[
+        float, typer.Option(help="Part of an evaluation prompt that runs of 8 must cover.")
+    ] = 0.7,
+    near: Annotated[float, typer.Option(help="Part of its words that must follow in order.")] = 0.8,
+    cosine: Annotated[float, typer.Option(help="Closeness of vectors from which prompts are alike.")] = 0.9,
+    json: JsonOption = False,
+) -> None:
+    """Find evaluation prompts in prompts, reasoning and answers, with the words that show it; mixes refuse them.
+
+    Examples:
+
+        curate decontaminate --against math-500=math500.jsonl:problem --against xstest=xstest.jsonl:prompt
+
+        curate decontaminate my-benchmarks.yaml --methods ngram13,near,semantic
+    """
+    from curation import console
+    from curation.ingest.benchmarks import load_registry, read
+    from curation.overlap.decontaminate import stage
+    from curation.recipe import from_options
+
+    options: dict[tuple[str, ...], Any] = {
+        ("methods",): methods.split(","),
+        ("share",): share,
+        ("near",): near,
+        ("cosine",): cosine,
+    }
+    recipe = from_options(stage.DecontaminateRecipe, None, options)
+    names = only.split(",") if only else []
+    manifest = stage.run(corpus, read(load_registry(registry, against or [], names)), recipe)
+    if json:
+        console.json_result(manifest.model_dump())
+    else:
+        stage.show(manifest)

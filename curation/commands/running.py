@@ -1,0 +1,47 @@
+"""How a command line of this project (`curate`, `sft`) runs: an error that a user can act on prints without a traceback and exits 1."""
+
+import re
+import sys
+from pathlib import Path
+
+import typer
+
+from schemas.errors import CurateError
+
+
+def run_app(application: typer.Typer) -> None:
+    """Run a command line of this project (`curate`, `sft`) with its error rules."""
+    try:
+        application()
+    except CurateError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(1)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+    except Exception as error:
+        if not (named := _named(error)):
+            raise
+        print(f"error: {named}", file=sys.stderr)  # noqa: T201
+        sys.exit(1)
+
+
+def _named(error: Exception) -> object:
+    """What to say of an error that no stage could foresee: data that vanished, memory or disk that ran out."""
+    if isinstance(error, FileNotFoundError):
+        return _vanished(error)
+    if "duckdb" in sys.modules:
+        from curation.corpus.query import trouble
+
+        return trouble(error)
+    return None
+
+
+def _vanished(error: FileNotFoundError) -> str | None:
+    """What to say of a missing file of a corpus, or of a place that the command line names; of any other it is a bug."""
+    from curation.corpus.store import MARKER, gone, missing_file, within
+
+    path = missing_file(error)
+    named = [Path(part) for word in sys.argv[1:] for part in (word, *re.split("[=:]", word)) if part]
+    of_a_corpus = any((folder / MARKER).is_file() for folder in path.absolute().parents)
+    return gone(path) if of_a_corpus or within(path, named) else None

@@ -1,0 +1,1 @@
+"""A folder of Parquet parts: written whole, queried in memory."""

@@ -1,0 +1,44 @@
+"""The model and what runs it, as recipes set them; "auto" is vLLM where it is installed, a server where an address is given, else transformers."""
+
+from importlib.util import find_spec
+from typing import Literal
+
+from pydantic import Field
+
+from curation.engines.openai import ServerSettings
+from curation.engines.vllm import VllmSettings
+from curation.engines.weights import fingerprint, locate
+from curation.recipe import Recipe
+
+Kind = Literal["auto", "vllm", "transformers", "openai", "ray"]
+
+
+class EngineSettings(Recipe):
+    """The model and what runs it."""
+
+    kind: Kind = "auto"
+    model: str
+    """A folder, a hub name, or the name a server knows the model by."""
+    revision: str | None = None
+    """The commit of a hub model; for a server, the version to record."""
+    vllm: VllmSettings = VllmSettings()
+    server: ServerSettings | None = None
+    replicas: int = Field(default=1, ge=1)
+    """How many engines of the "auto" kind the kind "ray" runs, spread over the cluster."""
+
+
+def engine_kind(settings: EngineSettings) -> Kind:
+    """What "auto" stands for here."""
+    if settings.kind != "auto":
+        return settings.kind
+    if settings.server:
+        return "openai"
+    return "vllm" if find_spec("vllm") else "transformers"
+
+
+def model_name(settings: EngineSettings) -> str:
+    """ "name@fingerprint" of the model, without loading it; raises as `locate` does."""
+    if settings.server or engine_kind(settings) == "openai":
+        return f"{settings.model}@{settings.revision or 'server'}"
+    weights = locate(settings.model, settings.revision)
+    return f"{weights.name}@{fingerprint(weights)}"

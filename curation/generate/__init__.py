@@ -1,0 +1,1 @@
+"""A model answers the prompts of a corpus under distillation strategies."""

@@ -1,0 +1,1 @@
+"""Files and hub data sets into the corpus, each bad row set aside with its reason."""

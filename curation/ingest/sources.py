@@ -1,0 +1,35 @@
+"""What a command-line argument is: a file, a folder saved by `datasets`, or a data set on the hub."""
+
+from pathlib import Path
+
+from curation.ingest.readers import file_source
+from curation.ingest.rows import Source
+from schemas.errors import DataError
+
+
+def open_sources(name: str) -> list[Source]:
+    """Find out what a command-line argument is and how to read it.
+
+    Args:
+        name: a file, a folder saved by `datasets`, or `hf:NAME` of a data set on the hub.
+
+    Raises:
+        DataError: if it is missing, unreadable, empty, packed, or no container known here.
+    """
+    if name.startswith("hf:"):
+        from curation.ingest.hub import hub_sources
+
+        return hub_sources(name.removeprefix("hf:"))
+    path = Path(name)
+    try:
+        if path.is_dir():
+            from curation.ingest.hub import folder_sources
+
+            return folder_sources(path)
+        return [file_source(path)]
+    except FileNotFoundError:
+        raise DataError(
+            f"{path}: no such file; check the path (data sets on the hub are named hf:NAME)"
+        ) from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error

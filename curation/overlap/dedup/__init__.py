@@ -1,0 +1,1 @@
+"""Duplicate prompts and traces."""

@@ -1,0 +1,1 @@
+"""Mixes for others: exported, redacted, published."""

@@ -1,0 +1,1 @@
+"""What is in a corpus and its mixes, and why."""

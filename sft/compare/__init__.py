@@ -1,0 +1,1 @@
+"""Scored models side by side."""

@@ -1,0 +1,1 @@
+"""What a row of a mix teaches, token by token, proven before training."""

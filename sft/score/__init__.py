@@ -1,0 +1,1 @@
+"""What a mix did to a model: ask, judge, count."""

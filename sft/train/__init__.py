@@ -1,0 +1,1 @@
+"""Training on a mix, and what a run leaves."""
