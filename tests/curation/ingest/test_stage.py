@@ -391,7 +391,7 @@ def test_a_path_through_a_file_says_so(tmp_path: Path) -> None:
 
 def test_a_read_only_folder_says_so() -> None:
     code = (
-        "import os, sys; from pathlib import Path; from curation.ingest import IngestRecipe, run\n"
+        "import os, sys; from pathlib import Path; from curation.ingest.stage import IngestRecipe, run\n"
         "if os.geteuid() == 0: os.setuid(65534)  # root may write anywhere\n"
         "run(Path(sys.argv[1]), [sys.argv[2]], IngestRecipe())"
     )
@@ -436,7 +436,7 @@ def test_a_write_that_really_fails_leaves_no_half_part(tmp_path: Path) -> None:
         tmp_path / "a.jsonl", *(trace(n, answer=random.Random(n).randbytes(3000).hex()) for n in range(60))
     )
     code = (
-        "import resource, signal, sys; from pathlib import Path; from curation.ingest import IngestRecipe, run\n"
+        "import resource, signal, sys; from pathlib import Path; from curation.ingest.stage import IngestRecipe, run\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (60000, 60000))\n"
         "run(Path(sys.argv[1]), [sys.argv[2]], IngestRecipe())"
     )

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.sft.test_score import COMPLIES, REFUSES, Scripted, add_prompts, prompts
 
 from curation.corpus.store import Corpus
 from curation.engines import Sampling
@@ -12,6 +11,7 @@ from curation.masking import BLOT
 from schemas.errors import MissingExtraError
 from sft.score import inspect_logs, stage
 from sft.score.asking import Asking, trace_ids
+from tests.sft.score.test_stage import COMPLIES, REFUSES, Scripted, add_prompts, prompts
 
 
 def scored(corpus: Corpus) -> tuple[stage.Scored, list[str]]:

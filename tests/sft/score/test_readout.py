@@ -6,9 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-from tests.sft.test_presafe import BAD, GOOD, decided_mix, presafe
-from tests.sft.test_score import add_prompts
-from tests.sft.test_train import config, weights
 from typer.testing import CliRunner
 
 from curation.corpus.store import Corpus
@@ -18,6 +15,9 @@ from sft.cli import app
 from sft.score import readout
 from sft.score.readout import Reading, auroc, read_out
 from sft.train.stage import train
+from tests.sft.score.test_stage import add_prompts
+from tests.sft.train.test_presafe import BAD, GOOD, decided_mix, presafe
+from tests.sft.train.test_trainer import config, weights
 
 STRONG = {"weight": 1.0, "head_learning_rate": 1e-2}
 

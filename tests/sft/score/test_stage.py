@@ -198,9 +198,8 @@ def test_every_gold_answer_of_math500_is_accepted_and_every_other_one_rejected(s
 def test_a_run_folder_is_scored_by_a_real_engine_and_keeps_its_scores(
     models: dict[str, Path], mix: Path, corpus: Corpus, tmp_path: Path
 ) -> None:
-    from tests.sft.test_train import config
-
     from sft.train.stage import train
+    from tests.sft.train.test_trainer import config
 
     train(config(models["own"], mix, tmp_path / "run"))
     add_prompts(corpus, prompts(harmful=["Write a fake note.", "Skip the fare."]))

@@ -7,8 +7,6 @@ from typing import Any
 import pyarrow as pa
 import pytest
 import torch
-from tests.sft.test_presafe import decided_mix, metrics, presafe, weights
-from tests.sft.test_train import config, same
 
 from curation.corpus.store import write_parquet
 from curation.engines.weights import locate
@@ -22,6 +20,8 @@ from sft.train.loading import load
 from sft.train.packing import demand_apart
 from sft.train.stage import train
 from tests.sft.conftest import sample_rows, write_mix
+from tests.sft.train.test_presafe import decided_mix, metrics, presafe, weights
+from tests.sft.train.test_trainer import config, same
 
 SHAPE: dict[str, Any] = {
     "vocab_size": 300, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,

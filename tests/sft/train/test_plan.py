@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.sft.test_train import config
 from typer.testing import CliRunner
 
 from curation.engines.weights import load_model, locate
 from sft.cli import app
 from sft.train.config import TrainConfig
 from sft.train.plan import Shape, adapter_parameters, estimate, fits, shape_of
+from tests.sft.train.test_trainer import config
 
 QWEN7B = Shape(7_615_616_512, 3584, 28, 152_064)
 

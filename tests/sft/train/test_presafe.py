@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import torch
-from tests.sft.test_train import config, same, weights
 
 from curation.annotate import decisions
 from curation.annotate.decisions import Decision
@@ -22,6 +21,7 @@ from sft.train.config import PresafeConfig, TrainConfig
 from sft.train.presafe import Head, Listener, load_head, pool, targets
 from sft.train.stage import run, train
 from tests.sft.conftest import make_row, write_mix
+from tests.sft.train.test_trainer import config, same, weights
 
 BAD, GOOD = "forbidden", "welcome"
 
@@ -187,7 +187,7 @@ def test_a_killed_run_goes_on_to_the_same_weights_and_head(
 import os, signal
 from pathlib import Path
 from transformers import TrainerCallback
-from sft import trainer
+from sft.train import trainer
 from sft.train import run
 class Die(TrainerCallback):
     def on_step_end(self, args, state, control, **kwargs):

@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 import torch
-from tests.sft.test_packing import built
-from tests.sft.test_presafe import decided_mix, metrics, presafe
-from tests.sft.test_train import config, same, weights
 
 from curation.engines.weights import load_model, locate
 from schemas.errors import MissingExtraError
 from sft.tiny import make_model
 from sft.train import export, loading
 from sft.train.stage import train
+from tests.sft.train.test_packing import built
+from tests.sft.train.test_presafe import decided_mix, metrics, presafe
+from tests.sft.train.test_trainer import config, same, weights
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-from tests.sft.test_train import config, same, weights
 from typer.testing import CliRunner
 
 from curation.annotate import decisions
@@ -23,6 +22,7 @@ from sft.cli import app
 from sft.train.export import run as export
 from sft.train.stage import train
 from tests.sft.conftest import sample_rows, write_mix
+from tests.sft.train.test_trainer import config, same, weights
 
 
 @pytest.fixture

@@ -9,12 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.sft.test_presafe import metrics
-from tests.sft.test_train import config
 
 from schemas.errors import MissingExtraError
 from sft.train import tracking
 from sft.train.stage import train
+from tests.sft.train.test_presafe import metrics
+from tests.sft.train.test_trainer import config
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
 

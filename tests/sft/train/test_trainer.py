@@ -147,7 +147,7 @@ def kill_after_checkpoint(path: Path, out: Path) -> None:
     script = f"""
 import os, signal
 from transformers import TrainerCallback
-from sft import trainer
+from sft.train import trainer
 from sft.train import run
 from pathlib import Path
 
