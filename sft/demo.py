@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import as_file, files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -91,10 +92,8 @@ def run(out: Path) -> dict[str, Any]:
 
 
 def _claim(out: Path) -> None:
-    try:
-        import trl  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError("trl", "train") from error
+    if find_spec("trl") is None:
+        raise MissingExtraError("trl", "train")
     if (out / MARKER).is_file():
         shutil.rmtree(out)
     if out.is_dir() and any(out.iterdir()):

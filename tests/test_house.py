@@ -1,10 +1,14 @@
-"""The house rules that a machine can check: imports point left, heavy libraries have one home, help answers at once."""
+"""The house rules that a machine can check: imports point left and in no circle, heavy libraries have one home, rooms stay small."""
 
 import ast
+import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -13,9 +17,13 @@ STREET = ("schemas", "annotators", "curation", "sft")
 HOMES = {
     "duckdb": "curation/corpus/query.py",
     "vllm": "curation/engines/vllm.py",
-    "argilla": "curation/review",
-    "trl": "sft",
+    "argilla": "curation/review/client.py",
+    "trl": "sft/train/trainer.py",
+    "ray": "curation/cluster.py",
+    "sentence_transformers": "annotators/embedding/encoder.py",
 }
+LARGEST = 16
+"""Python files in a folder."""
 HEAVY = {
     "torch",
     "transformers",
@@ -31,34 +39,215 @@ HEAVY = {
 }
 
 
-def sources(package: str) -> list[Path]:
-    return sorted((ROOT / package).rglob("*.py"))
+class House(NamedTuple):
+    """Every module of the street, and what it imports anywhere in its text: at the top, in functions, for types only."""
+
+    root: Path
+    files: dict[str, Path]
+    imports: dict[str, set[str]]
+    """Modules of the street by name, other libraries by their first name."""
 
 
-def imports(path: Path) -> set[str]:
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+def sources(package: str, root: Path = ROOT) -> list[Path]:
+    return sorted((root / package).rglob("*.py"))
+
+
+def build(root: Path) -> House:
+    files = {module_of(path, root): path for package in STREET for path in sources(package, root)}
+    return House(root, files, {name: set(resolve(name, path, files)) for name, path in files.items()})
+
+
+def module_of(path: Path, root: Path) -> str:
+    parts = path.relative_to(root).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def resolve(name: str, path: Path, files: dict[str, Path]) -> Iterator[str]:
+    """What a module imports. Importing a module runs the packages around it first; a module's own are running already."""
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    for level, module, member in named_imports(path.read_text(encoding="utf-8")):
+        base = package.split(".")[: len(package.split(".")) - level + 1] if level else []
+        target = ".".join([*base, *([module] if module else [])])
+        if f"{target}.{member}" in files:
+            target = f"{target}.{member}"
+        if target not in files:
+            yield target.split(".")[0]
+            continue
+        around = [target.rsplit(".", n)[0] for n in range(target.count(".") + 1)]
+        yield from (each for each in around if each == target or not f"{name}.".startswith(f"{each}."))
+
+
+@cache
+def named_imports(text: str) -> list[tuple[int, str, str]]:
+    """Level, module and member of each import; of `import_module("name")` and `__import__("name")` too."""
+    found = []
+    for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
-            found.update(alias.name.split(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found.add(node.module.split(".")[0])
+            found += [(0, alias.name, "") for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            found += [(node.level, node.module or "", alias.name) for alias in node.names]
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):
+            found += [(0, str(a.value), "") for a in node.args[:1] if isinstance(a, ast.Constant)]
     return found
 
 
-@pytest.mark.parametrize("package", STREET)
-def test_imports_point_left(package: str) -> None:
-    forbidden = set(STREET[STREET.index(package) + 1 :])
-    offenders = {str(path.relative_to(ROOT)): imports(path) & forbidden for path in sources(package)}
-    assert {path: names for path, names in offenders.items() if names} == {}
+def imports(path: Path) -> set[str]:
+    """The first names of what a file imports from outside its package."""
+    return {
+        module.split(".")[0]
+        for level, module, _ in named_imports(path.read_text(encoding="utf-8"))
+        if not level
+    }
+
+
+def back_arrows(house: House) -> list[str]:
+    place = {package: number for number, package in enumerate(STREET)}
+    return [
+        f"{name} imports {target}, which is further right on the street"
+        for name, targets in house.imports.items()
+        for target in sorted(targets)
+        if place.get(target.split(".")[0], -1) > place[name.split(".")[0]]
+    ]
+
+
+def circles(house: House) -> list[str]:
+    """Each circle that a walk along the imports meets, as `a -> b -> a`."""
+    found, done, path = [], set[str](), list[str]()
+
+    def walk(name: str) -> None:
+        path.append(name)
+        for target in sorted(house.imports[name] & house.files.keys()):
+            if target in path:
+                found.append(" -> ".join([*path[path.index(target) :], target]))
+            elif target not in done:
+                walk(target)
+        done.add(path.pop())
+
+    for name in house.files:
+        if name not in done:
+            walk(name)
+    return found
+
+
+def second_homes(house: House) -> list[str]:
+    homes = {
+        name: {library for library, file in HOMES.items() if path == house.root / file}
+        for name, path in house.files.items()
+    }
+    return [
+        f"{name} imports {library}, whose one home is {HOMES[library]}"
+        for name, targets in house.imports.items()
+        for library in sorted(targets & HOMES.keys() - homes[name])
+    ]
+
+
+def crowded_folders(house: House) -> list[str]:
+    folders = {path.parent for path in house.files.values()}
+    counts = {folder: len(list(folder.glob("*.py"))) for folder in sorted(folders)}
+    return [
+        f"{folder.relative_to(house.root)} has {n} Python files, more than {LARGEST}"
+        for folder, n in counts.items()
+        if n > LARGEST
+    ]
+
+
+def bodies(house: House) -> list[str]:
+    """Every `__init__.py` that does more than hand names on."""
+    handing = (ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign)
+    return [
+        f"{path.relative_to(house.root)}:{node.lineno}: only hand names on here"
+        for path in house.files.values()
+        if path.name == "__init__.py"
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if not isinstance(node, handing)
+        and not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
+        and not (isinstance(node, ast.FunctionDef) and node.name in ("__getattr__", "__dir__"))
+    ]
+
+
+RULES: tuple[Callable[[House], list[str]], ...] = (
+    back_arrows,
+    circles,
+    second_homes,
+    crowded_folders,
+    bodies,
+)
+
+
+@pytest.fixture(scope="module")
+def house() -> House:
+    return build(ROOT)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_house_keeps_its_rules(house: House, rule: Callable[[House], list[str]]) -> None:
+    assert rule(house) == []
 
 
 @pytest.mark.parametrize("library", HOMES)
-def test_a_heavy_library_has_one_home(library: str) -> None:
-    users = [
-        path.relative_to(ROOT) for package in STREET for path in sources(package) if library in imports(path)
-    ]
-    home = Path(HOMES[library])
-    assert [str(path) for path in users if home not in (path, *path.parents)] == []
+def test_a_heavy_library_lives_in_its_home(house: House, library: str) -> None:
+    assert library in imports(ROOT / HOMES[library])
+
+
+LAZY = "\n\ndef planted():\n    {}\n"
+PLANTS = [
+    *((second_homes, "curation/console.py", f"import {library}.part", f"imports {library}") for library in HOMES),
+    (second_homes, "sft/cli.py", "importlib.import_module('duckdb')", "sft.cli imports duckdb"),
+    (second_homes, "curation/review/pull.py", "import argilla", "curation.review.pull imports argilla"),
+    (circles, "curation/corpus/store.py", "from curation.corpus import query", "curation.corpus.query -> curation.corpus.store"),
+    (circles, "curation/corpus/store.py", "from curation.corpus.query import connect", "curation.corpus.query -> curation.corpus.store"),
+    (circles, "curation/corpus/store.py", "from .query import connect", "curation.corpus.query -> curation.corpus.store"),
+    (circles, "annotators/base.py", "import annotators.rules.bank", "annotators.rules.annotating -> annotators.base"),
+    (back_arrows, "schemas/ids.py", "from annotators import base", "schemas.ids imports annotators.base"),
+    (back_arrows, "annotators/base.py", "import curation.console", "annotators.base imports curation.console"),
+    (back_arrows, "curation/console.py", "from sft.score import suites", "curation.console imports sft.score.suites"),
+    (bodies, "curation/mix/__init__.py", "pass", "curation/mix/__init__.py:"),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    copy = tmp_path_factory.mktemp("house")
+    for package in STREET:
+        for path in sources(package):
+            target = copy / path.relative_to(ROOT)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+    return copy
+
+
+@pytest.mark.parametrize(("rule", "file", "line", "fault"), PLANTS)
+def test_a_planted_fault_is_seen_and_named(
+    copied: Path, rule: Callable[[House], list[str]], file: str, line: str, fault: str
+) -> None:
+    path = copied / file
+    before = path.read_text(encoding="utf-8")
+    path.write_text(before + LAZY.format(line), encoding="utf-8")
+    found = rule(build(copied))
+    path.write_text(before, encoding="utf-8")
+    assert any(fault in one for one in found), found
+    assert rule(build(copied)) == []
+
+
+def test_a_seventeenth_file_in_a_folder_is_seen(copied: Path) -> None:
+    room = copied / "curation" / "mix"
+    planted = [room / f"planted{n}.py" for n in range(LARGEST + 1 - len(list(room.glob("*.py"))))]
+    for path in planted:
+        path.write_text("")
+    found = crowded_folders(build(copied))
+    for path in planted:
+        path.unlink()
+    assert found == ["curation/mix has 17 Python files, more than 16"]
+
+
+def test_tests_stand_where_the_code_does() -> None:
+    folders = {
+        path.parent.relative_to(ROOT / "tests") for package in STREET for path in sources(f"tests/{package}")
+    }
+    assert [str(folder) for folder in folders if not (ROOT / folder / "__init__.py").is_file()] == []
+    assert [
+        str(folder) for folder in folders if len(list((ROOT / "tests" / folder).glob("*.py"))) > LARGEST
+    ] == []
 
 
 def test_schemas_touch_no_disk_and_no_network() -> None:
