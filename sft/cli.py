@@ -63,13 +63,13 @@ def check(
     """
     from curation.engines.weights import load_tokenizer, locate
     from sft.proof import check as stage
-    from sft.proof import shown as proof
+    from sft.proof import shown
     from sft.proof.mix import read_mix
 
     rows = read_mix(mix).rows
     tokenizer = load_tokenizer(locate(model, revision))
     proven = stage.prove(tokenizer, rows, max_length)
-    proof.report(proven, tokenizer, shown=show, json=json)
+    shown.report(proven, tokenizer, shown=show, json=json)
     stage.demand(proven, str(mix), model)
 
 

@@ -136,10 +136,10 @@ def why(
 ) -> None:
     """Say where a row or trace came from, what was judged of it, and why a mix took it or not."""
     from curation import console
-    from curation.report import why as lineage
+    from curation.report import why as stage
 
-    found = lineage.why(id, corpus, mix, show=show)
-    console.json_result(found) if json else lineage.show_why(found)
+    found = stage.why(id, corpus, mix, show=show)
+    console.json_result(found) if json else stage.show_why(found)
 
 
 @app.command()
@@ -155,10 +155,10 @@ def diff(
     """
     from curation import console
     from curation.corpus.store import MARKER
-    from curation.report import diff as difference
+    from curation.report import diff as stage
 
-    found = difference.diff(mix_a, mix_b, corpus if (corpus / MARKER).is_file() else None)
-    console.json_result(found) if json else difference.show(found)
+    found = stage.diff(mix_a, mix_b, corpus if (corpus / MARKER).is_file() else None)
+    console.json_result(found) if json else stage.show(found)
 
 
 @app.command()
