@@ -15,11 +15,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for group in (annotate, generate, mix, train):
+for group in (ingest, overlap, corpus, annotate, generate, mix, train):
     app.add_typer(group.app)
 app.add_typer(review.app, name="review")
-for group in (ingest, overlap, corpus):
-    app.add_typer(group.app)
 
 
 def main() -> None:
