@@ -24,7 +24,7 @@ from typing import NamedTuple
 import pyarrow.parquet as pq
 
 from benchmarks.ingest import write_rows
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from schemas.tables import KEYS, TABLES
 
 KILLS = int(os.environ.get("CRASH_KILLS", "200"))
@@ -68,8 +68,8 @@ def prepare(folder: Path, rows: int) -> None:
     make_model(folder / "base", make_tokenizer(own_family(), texts, 512), layers=1, hidden=32)
     curate(folder, "curate", "ingest", str(SAMPLES / "traces.jsonl"), str(SAMPLES / "eval_prompts.jsonl"), "--corpus", "small")  # fmt: skip
     curate(folder, "curate", "annotate", "--annotators", "rules", "--corpus", "small")
-    corpus = Corpus.create(folder / "many")
-    for batch in Corpus(folder / "small").scan("traces", batch_rows=2):
+    corpus = Store.create(folder / "many")
+    for batch in Store(folder / "small").scan("traces", batch_rows=2):
         corpus.append_rows("traces", batch.to_pylist())
     curate(
         folder,
@@ -137,11 +137,11 @@ def content(folder: Path, makes: Sequence[str]) -> dict[str, str]:
         place = folder / name
         if not place.exists():
             continue
-        found |= dict(tables(Corpus(place)) if (place / "corpus.json").is_file() else hashes(place))
+        found |= dict(tables(Store(place)) if (place / "corpus.json").is_file() else hashes(place))
     return found
 
 
-def tables(corpus: Corpus) -> Iterator[tuple[str, str]]:
+def tables(corpus: Store) -> Iterator[tuple[str, str]]:
     """The rows of every table, in the order of their keys."""
     for table in TABLES:
         rows = [row for part in corpus.parts(table) for row in pq.read_table(part).to_pylist()]

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from curation.corpus.query import connect, select
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from curation.ingest.benchmarks import Benchmark
 from curation.overlap.decontaminate.stage import DecontaminateRecipe, run
 from schemas.manifest import InputFile
@@ -44,7 +44,7 @@ def changed(text: str, chance: random.Random) -> str:
     return " ".join(words)
 
 
-def plant(corpus: Corpus, rows: list[str], chance: random.Random) -> dict[str, set[tuple[str, str]]]:
+def plant(corpus: Store, rows: list[str], chance: random.Random) -> dict[str, set[tuple[str, str]]]:
     """Add traces with copies; returns (id, row) of each sort."""
     planted: dict[str, set[tuple[str, str]]] = {"verbatim": set(), "changed": set()}
     prompts, traces = [], []
@@ -77,7 +77,7 @@ def measure(count: int = TRACES) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "corpus"
         write_corpus(root, count)
-        corpus = Corpus(root)
+        corpus = Store(root)
         planted = plant(corpus, rows, chance)
         names = [f"row:{number}" for number in range(len(rows))]
         benchmark = Benchmark("made-up", rows, names, InputFile(name="made-up", blake2b="0"))

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from curation.generate import stage
 from schemas.prompt import prompt_id
 from sft.tiny import make_model, make_tokenizer, own_family
@@ -39,9 +39,9 @@ def fresh_prompts(number: int) -> list[str]:
     return [f"Question {number * PROMPTS + i}: how do I grow basil in pot {i}?" for i in range(PROMPTS)]
 
 
-def corpus_of(prompts: list[str], folder: Path) -> Corpus:
+def corpus_of(prompts: list[str], folder: Path) -> Store:
     """A corpus with these prompts."""
-    corpus = Corpus.create(folder)
+    corpus = Store.create(folder)
     corpus.append_rows("prompts", [{"prompt_id": prompt_id(text), "text": text} for text in prompts])
     return corpus
 

@@ -24,7 +24,7 @@ from annotators.guards import FAMILIES
 from annotators.judge.judge import read
 from annotators.rules import annotator
 from curation.corpus.query import check_condition, check_order, connect, select
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from curation.ingest.stage import IngestRecipe, run
 from curation.mix.recipe import MixRecipe
 from curation.recipe import parse_recipe
@@ -180,7 +180,7 @@ def rendering() -> Callable[[tuple[str, str, str]], None]:
 
 def mix_sql(folder: Path) -> Callable[[str], None]:
     """A condition of a recipe: it is one expression, or refused; files and settings stay out of reach."""
-    corpus = Corpus.create(folder / "corpus")
+    corpus = Store.create(folder / "corpus")
     text = "Say something"
     corpus.append_rows("prompts", [{"prompt_id": "p", "text": text}])
     corpus.append_rows("traces", [trace(text).model_dump()])

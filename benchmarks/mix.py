@@ -37,9 +37,9 @@ parts:
 
 def write_corpus(root: Path, traces: int, text: int = TEXT) -> None:
     """A corpus of made-up words: six traces a prompt, five annotations a trace, `text` characters a trace."""
-    from curation.corpus.store import Corpus
+    from curation.corpus.store import Store
 
-    corpus = Corpus.create(root)
+    corpus = Store.create(root)
     rng = random.Random(0)
     words = ["".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=rng.randint(2, 9))) for _ in range(20_000)]
     story = " ".join(rng.choices(words, k=1_000_000))

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from curation.review import dataset as datasets
 from curation.review import pull, push
 from curation.review.client import Client, embedded_target
@@ -61,11 +61,11 @@ def measure(size: int, folder: Path) -> None:
         process.stop(home)
 
 
-def write_corpus(root: Path, size: int) -> Corpus:
+def write_corpus(root: Path, size: int) -> Store:
     """Made-up traces; each annotated true for one or two patterns with evidence."""
     dice = random.Random(0)
     words = ["".join(dice.choices("abcdefghijklmnopqrstuvwxyz", k=dice.randint(2, 9))) for _ in range(20_000)]
-    corpus = Corpus.create(root)
+    corpus = Store.create(root)
     for start in range(0, size, 5000):
         traces, annotations = [], []
         for n in range(start, min(size, start + 5000)):

@@ -7,8 +7,8 @@ import subprocess
 import time
 from collections.abc import Callable
 
-from sft.score.programs import sandbox
-from sft.score.programs.code import judge
+from sft.scoring.programs import sandbox
+from sft.scoring.programs.code import judge
 
 ROUNDS = 30
 ANSWERS, TESTS = 20, 10

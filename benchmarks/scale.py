@@ -75,11 +75,11 @@ def write_traces(path: Path, rows: int, text: int) -> None:
 
 def write_parts(root: Path, rows: int, text: int) -> None:
     """The same as a corpus."""
-    from curation.corpus.store import Corpus
+    from curation.corpus.store import Store
     from schemas import prompt_id
     from schemas.ids import bytes_id
 
-    corpus, made = Corpus.create(root), made_up(rows, text)
+    corpus, made = Store.create(root), made_up(rows, text)
     while lines := [dict(row) for row in islice(made, PART)]:
         for row in lines:
             row |= {"prompt_id": prompt_id(row["prompt"]), "trace_id": bytes_id(row["id"].encode())}
@@ -119,11 +119,11 @@ def write_annotations(root: Path) -> None:
     import pyarrow as pa
 
     from annotators import catalog
-    from curation.corpus.store import Corpus
+    from curation.corpus.store import Store
     from schemas import RISKY_PATTERNS
     from schemas.tables import ANNOTATIONS
 
-    corpus, rules, done = Corpus(root), catalog.get("rules").name, 0
+    corpus, rules, done = Store(root), catalog.get("rules").name, 0
     total = sum(batch.num_rows for batch in corpus.scan("traces", ["trace_id"], 65536))
     k = len(RISKY_PATTERNS)
     for batch in corpus.scan("traces", ["trace_id"], 65536):

@@ -17,11 +17,11 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from benchmarks.generate import NEW_TOKENS, PROMPTS, fresh_prompts, turn_about
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from curation.engines import Engine, Sampling
 from schemas.prompt import prompt_id
-from sft.score import stage
-from sft.score.asking import Asking
+from sft.scoring import stage
+from sft.scoring.asking import Asking
 from sft.tiny import make_model, make_tokenizer, own_family
 
 TARGET = 1.1
@@ -31,7 +31,7 @@ SAMPLING = Sampling(temperature=1.0, top_p=1.0, max_new_tokens=NEW_TOKENS)
 
 def timed_score(engine: Engine, prompts: list[str], folder: Path) -> float:
     """Seconds of `sft score`'s work on these prompts, every one of them accounted for."""
-    corpus = Corpus.create(folder)
+    corpus = Store.create(folder)
     rows = [{"prompt_id": prompt_id(text), "text": text, "kind": "harmful"} for text in prompts]
     corpus.append_rows("prompts", rows)
     start = time.perf_counter()

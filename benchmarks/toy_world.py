@@ -70,8 +70,8 @@ def found(root: Path, seed: int, count: int = BASE_TEXTS) -> World:
 
 def learn(world: World, name: str, model: Path, mix: Path, settings: dict[str, Any]) -> None:
     """Train."""
-    from sft.train.config import TrainConfig
-    from sft.train.stage import train
+    from sft.training.config import TrainConfig
+    from sft.training.stage import train
 
     given = {
         **COMMON,
@@ -128,8 +128,8 @@ def examine(world: World, names: Sequence[str]) -> None:
     """Score every model on requests that nobody was trained on."""
     from curation.engines import Sampling
     from curation.engines.settings import EngineSettings
-    from sft.score import stage as score
-    from sft.score.asking import Asking
+    from sft.scoring import stage as score
+    from sft.scoring.asking import Asking
 
     exam = world.root / "exam"
     collect(exam, [request.prompt() for request in examined()])
@@ -209,7 +209,7 @@ def difference(contrast: Contrast, worlds: Sequence[World]) -> dict[str, Any]:
 
 def labels(run: Path, column: str) -> dict[str, bool]:
     """prompt -> what its reply counts as, where it could be judged."""
-    from sft.compare import stage as compare
+    from sft.comparison import stage as compare
 
     (scored,) = compare.load([run])
     suite = {name: suite for suite, name in compare.SHORT.items()}[column]
@@ -222,8 +222,8 @@ def labels(run: Path, column: str) -> dict[str, bool]:
 def main() -> None:
     """Print the models' rates seed by seed, and each contrast over all seeds."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads that wait for each other make a tiny model slower
-    from sft.compare import stage as compare
-    from sft.compare import tables
+    from sft.comparison import stage as compare
+    from sft.comparison import tables
 
     seeds = [int(seed) for seed in os.environ.get("TOY_SEEDS", "1,2,3").split(",")]
     with tempfile.TemporaryDirectory() as scratch:

@@ -36,7 +36,7 @@ def rows() -> list[dict[str, str]]:
 def setting(folder: Path) -> tuple[Any, Any]:
     """Tokenizer and config of both sides."""
     from sft.tiny import make_model, make_tokenizer, own_family
-    from sft.train.config import TrainConfig
+    from sft.training.config import TrainConfig
 
     samples = rows()
     tokenizer = make_tokenizer(
@@ -83,8 +83,8 @@ def ours(
 ) -> float:
     """Seconds of our trainer on the rows that `made` makes."""
     from curation.engines.weights import load_model, locate
-    from sft.train import trainer
-    from sft.train.config import PresafeConfig
+    from sft.training import trainer
+    from sft.training.config import PresafeConfig
 
     rendered = made(tokenizer)
     config = config.model_copy(update=settings)

@@ -83,7 +83,7 @@ def run(
     Example: sft run study-lora.yaml
     """
     from curation import console
-    from sft.train import stage
+    from sft.training import stage
 
     manifest = stage.run(config)
     console.say_counts(manifest.stage, manifest.counts)
@@ -108,8 +108,8 @@ def plan(
     from curation import console
     from curation.recipe import load_recipe
     from sft.proof.mix import read_mix
-    from sft.train import plan as stage
-    from sft.train.config import TrainConfig
+    from sft.training import plan as stage
+    from sft.training.config import TrainConfig
 
     if device not in stage.DEVICES:
         raise RecipeError(f"--device {device}: unknown; there are {', '.join(stage.DEVICES)}")
@@ -141,7 +141,7 @@ def inspect(
     Example: sft inspect runs/improved --samples 5 --out improved.html
     """
     from curation import console
-    from sft.train import inspect as stage
+    from sft.training import inspect as stage
 
     stage.run(run, out, samples)
     console.result(str(out))
@@ -162,7 +162,7 @@ def probe(
     Example: sft probe runs/presafe --corpus eval --out readings.jsonl
     """
     from curation import console
-    from sft.score import readout as stage
+    from sft.scoring import readout as stage
 
     found = stage.run(run, corpus, out)
     console.json_result(stage.document(found)) if json else stage.show(found)
@@ -179,7 +179,7 @@ def export(
     Example: sft export runs/improved-lora --out models/improved
     """
     from curation import console
-    from sft.train import export as stage
+    from sft.training import export as stage
 
     console.result(stage.run(run, out, dtype))
 
@@ -236,8 +236,8 @@ def score(
     from curation.engines import Sampling
     from curation.engines.settings import EngineSettings
     from curation.recipe import from_options
-    from sft.score import stage
-    from sft.score.asking import Asking
+    from sft.scoring import stage
+    from sft.scoring.asking import Asking
 
     server = {"base_url": base_url} if base_url else None
     settings = from_options(
@@ -278,7 +278,7 @@ def compare(
     Example: sft compare runs/default runs/improved --out compare.html
     """
     from curation import console
-    from sft.compare import stage, tables
+    from sft.comparison import stage, tables
 
     if format not in tables.FORMATS:
         raise RecipeError(f"--format {format}: unknown; there are {', '.join(tables.FORMATS)}")
@@ -306,7 +306,7 @@ def sweep(
     """
     from curation import console
     from sft import sweep as stage
-    from sft.compare import tables
+    from sft.comparison import tables
 
     found = stage.run(recipe)
     console.json_result(tables.document(found)) if json else console.result(tables.markdown(found).rstrip())

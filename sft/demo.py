@@ -16,17 +16,17 @@ from typing import Any
 
 from curation import console
 from curation.annotate import stage as annotate
-from curation.corpus.store import Corpus, write_file
+from curation.corpus.store import Store, write_file
 from curation.engines import Sampling
 from curation.engines.settings import EngineSettings
 from curation.ingest import stage as ingest
 from curation.mix import build as mix
 from schemas.errors import CorpusError, MissingExtraError
-from sft.compare import report
-from sft.score import stage as score
-from sft.score.asking import Asking
-from sft.train.config import TrainConfig
-from sft.train.stage import train
+from sft.comparison import report
+from sft.scoring import stage as score
+from sft.scoring.asking import Asking
+from sft.training.config import TrainConfig
+from sft.training.stage import train
 
 MIXES = ("default", "improved", "no-risky-pattern")
 MARKER = "demo.json"
@@ -117,7 +117,7 @@ def _base_model(out: Path) -> None:
     columns = ["prompt", "reasoning", "answer"]
     texts = [
         "\n".join(row.values())
-        for batch in Corpus(out / "corpus").scan("traces", columns)
+        for batch in Store(out / "corpus").scan("traces", columns)
         for row in batch.to_pylist()
     ]
     # parts are named by their content, but sorting makes the tokenizer independent of that as well

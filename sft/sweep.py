@@ -20,13 +20,13 @@ from curation.mix import build as mix
 from curation.mix.sweep import find_points
 from curation.recipe import Recipe, load_recipe
 from schemas.errors import CurateError, RecipeError, TrainingError
-from sft.compare import stage as compare
-from sft.compare import tables
-from sft.score import stage as score
-from sft.score.asking import Asking
-from sft.score.suites import Suite
-from sft.train.config import TrainConfig
-from sft.train.stage import train
+from sft.comparison import stage as compare
+from sft.comparison import tables
+from sft.scoring import stage as score
+from sft.scoring.asking import Asking
+from sft.scoring.suites import Suite
+from sft.training.config import TrainConfig
+from sft.training.stage import train
 
 Value = str | int | float | bool | None
 

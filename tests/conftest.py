@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -18,5 +18,5 @@ def shared_data() -> Path:
 
 
 @pytest.fixture
-def corpus(tmp_path: Path) -> Corpus:
-    return Corpus.create(tmp_path / "corpus")
+def corpus(tmp_path: Path) -> Store:
+    return Store.create(tmp_path / "corpus")

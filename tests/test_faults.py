@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.ingest import write_rows
 from curation.corpus.query import connect, select
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 
 
 def start(*arguments: object) -> subprocess.Popen[str]:
@@ -37,7 +37,7 @@ def count(corpus: Path, what: str) -> tuple[int, int]:
         "clusters": "field || method || generation || id",
     }[what]
     row = select(
-        connect(Corpus(corpus)), f"select count(*) as n, count(distinct {key}) as k from {what}"
+        connect(Store(corpus)), f"select count(*) as n, count(distinct {key}) as k from {what}"
     ).to_pylist()[0]
     return row["n"], row["k"]
 
@@ -170,7 +170,7 @@ def test_a_clock_that_goes_backwards_changes_nothing(tmp_path: Path) -> None:
 def test_the_index_just_made_is_kept_though_the_others_are_of_the_future(tmp_path: Path) -> None:
     write_rows(tmp_path / "rows.jsonl", 300)
     finish([start(*stages(tmp_path)[0])])
-    corpus = Corpus(tmp_path / "corpus")
+    corpus = Store(tmp_path / "corpus")
     for number in range(5):
         write_rows(tmp_path / "rows.jsonl", 10, seed=number + 50)
         finish([start(*arguments) for arguments in stages(tmp_path)[:1]])
@@ -188,16 +188,16 @@ def test_a_part_deleted_while_a_stage_reads_is_named(tmp_path: Path, stage: int)
     finish([start(*stages(tmp_path)[0])])
     write_rows(tmp_path / "rows.jsonl", 300, seed=1)
     finish([start(*stages(tmp_path)[0])])
-    lost = Corpus(tmp_path / "corpus").parts("traces")[-1]
+    lost = Store(tmp_path / "corpus").parts("traces")[-1]
     vanishing = (
-        "from curation.corpus.store import Corpus; listed = Corpus.parts\n"
+        "from curation.corpus.store import Store; listed = Store.parts\n"
         "def parts(self, table, among=None):\n"
         "    found = listed(self, table, among)\n"
         "    calls.append(table)\n"
         "    if table == 'traces' and calls.count(table) > ('compact' in sys.argv):\n"
         "        [part.unlink(missing_ok=True) for part in found[1:]]\n"
         "    return found\n"
-        "calls = []; Corpus.parts = parts\n"
+        "calls = []; Store.parts = parts\n"
     )
     (said,) = finish([patched(vanishing, *stages(tmp_path)[stage])], expect=1)
     assert lost.name in said and "deleted while it was wanted" in said and "Traceback" not in said
@@ -244,7 +244,7 @@ def test_three_processes_that_import_the_same_reviews_keep_each_once(tmp_path: P
     given = [{"trace_id": i, "reviewer": "ann", "patterns": ["none"], "verdict": "drop", "updated_at": moment} for i in tasks]  # fmt: skip
     (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in given))
     finish([start("review", "import", tmp_path / "in.jsonl", "--round", "r", *corpus) for _ in range(3)])
-    found = Corpus(tmp_path / "corpus")
+    found = Store(tmp_path / "corpus")
     assert sum(1 for row in found.scan("reviews") for _ in row["trace_id"]) == len(found.keys("reviews")) == len(tasks)  # fmt: skip
     n, distinct = count(tmp_path / "corpus", "annotations")
     assert n == distinct == 600 + 5 * len(tasks)

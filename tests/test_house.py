@@ -18,7 +18,7 @@ HOMES = {
     "duckdb": "curation/corpus/query.py",
     "vllm": "curation/engines/vllm.py",
     "argilla": "curation/review/client.py",
-    "trl": "sft/train/trainer.py",
+    "trl": "sft/training/trainer.py",
     "ray": "curation/cluster.py",
     "sentence_transformers": "annotators/embedding/encoder.py",
 }
@@ -200,7 +200,7 @@ PLANTS = [
     (circles, "annotators/base.py", "import annotators.rules.bank", "annotators.rules.annotating -> annotators.base"),
     (back_arrows, "schemas/ids.py", "from annotators import base", "schemas.ids imports annotators.base"),
     (back_arrows, "annotators/base.py", "import curation.console", "annotators.base imports curation.console"),
-    (back_arrows, "curation/console.py", "from sft.score import suites", "curation.console imports sft.score.suites"),
+    (back_arrows, "curation/console.py", "from sft.scoring import suites", "curation.console imports sft.scoring.suites"),
     (bodies, "curation/mix/__init__.py", "pass", "curation/mix/__init__.py:"),
 ]  # fmt: skip
 

@@ -13,7 +13,7 @@ from annotators.statistics.agreement import Agreement, agreement, cohen, fleiss,
 from annotators.statistics.consensus import Ballots
 from curation import console
 from curation.corpus.query import ballots, connect
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from curation.recipe import Recipe
 from schemas.errors import RecipeError
 from schemas.patterns import CODEBOOK, RISKY_PATTERNS
@@ -61,7 +61,7 @@ def run(corpus_dir: Path, recipe: AgreeRecipe) -> dict[str, Any]:
     known = [entry.name for entry in CODEBOOK]
     if unknown := sorted(set(recipe.patterns) - set(known)):
         raise RecipeError(f"unknown pattern {', '.join(unknown)}; the codebook has {', '.join(known)}")
-    cast = ballots(connect(Corpus(corpus_dir)))
+    cast = ballots(connect(Store(corpus_dir)))
     of_patterns = [ballot for pattern in recipe.patterns for ballot in cast.get(pattern, ())]
     spoke = sorted({name for ballot in of_patterns for name in ballot.votes})
     people = [PEOPLE] if any(ballot.truth is not None for ballot in of_patterns) else []

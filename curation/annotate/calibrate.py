@@ -23,7 +23,7 @@ from annotators.statistics.calibration import (
 )
 from curation import console
 from curation.corpus.query import connect, select, sql_file
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from curation.recipe import Recipe
 from schemas.errors import RecipeError
 from schemas.ids import content_id
@@ -88,7 +88,7 @@ def run(corpus_dir: Path, recipe: CalibrateRecipe) -> dict[str, Any]:
         RecipeError: if no trace was judged by people and by one of the annotators.
         CorpusError: if the corpus is missing or cannot be written.
     """
-    corpus, target = Corpus(corpus_dir), Target(recipe.precision)
+    corpus, target = Store(corpus_dir), Target(recipe.precision)
     rows = [
         row
         for row in select(
@@ -123,7 +123,7 @@ def show(found: Mapping[str, Any]) -> None:
     console.show_rows(list(rows[0]), rows)
 
 
-def _keep(corpus: Corpus, found: Sequence[Calibrated], target: Target) -> int:
+def _keep(corpus: Store, found: Sequence[Calibrated], target: Target) -> int:
     """Write a new version, unless the last one of these annotators and patterns says the same."""
     with corpus.writing("calibrations"):
         kept = select(connect(corpus), "select * from calibrations order by version").to_pylist()

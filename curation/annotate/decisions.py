@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 import orjson
 
 from curation.corpus.query import check_condition, connect, select, sql_file
-from curation.corpus.store import Corpus, write_file
+from curation.corpus.store import Store, write_file
 from schemas.errors import DataError, RecipeError
 from schemas.manifest import Counts
 
@@ -47,7 +47,7 @@ def decide(corpus_dir: Path, teacher: Teacher, where: str = "true") -> list[Deci
     Raises:
         RecipeError: if the condition is not one, or no prompt has a decision.
     """
-    connection = connect(Corpus(corpus_dir))
+    connection = connect(Store(corpus_dir))
     check_condition(connection, where)
     query = sql_file("curation.annotate", "decisions.sql", where=where, kind=str(teacher == "kind").lower())
     found = [

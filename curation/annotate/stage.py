@@ -27,7 +27,7 @@ from curation.annotate.judging import Judged, judge, to_traces
 from curation.corpus import memory
 from curation.corpus.known_ids import KnownIds
 from curation.corpus.query import Connection, connect, select, sql_file
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from curation.engines.settings import EngineSettings
 from curation.recipe import Recipe
 from curation.versions import versions
@@ -82,7 +82,7 @@ def run(corpus_dir: Path, recipe: AnnotateRecipe) -> Manifest:
         EngineError: if the model cannot be found.
         CorpusError: if the corpus is missing or cannot be written.
     """
-    corpus = Corpus(corpus_dir)
+    corpus = Store(corpus_dir)
     opened = recipe.open()
     failed: dict[str, str] = {}
     for name, annotator in opened.annotators.items():
@@ -96,7 +96,7 @@ def run(corpus_dir: Path, recipe: AnnotateRecipe) -> Manifest:
 
 def estimates(corpus_dir: Path, recipe: AnnotateRecipe) -> dict[str, Any]:
     """What `run` would ask, in about how many tokens and at what price; nothing is loaded and nobody is asked."""
-    corpus = Corpus(corpus_dir)
+    corpus = Store(corpus_dir)
     found = {}
     for annotator in recipe.open().annotators.values():
         missing = _missing(corpus, annotator)
@@ -108,12 +108,12 @@ def estimates(corpus_dir: Path, recipe: AnnotateRecipe) -> dict[str, Any]:
     return found
 
 
-def _turn(corpus: Corpus, annotator: Annotator) -> AbstractContextManager[None]:
+def _turn(corpus: Store, annotator: Annotator) -> AbstractContextManager[None]:
     return nullcontext() if annotator.questions else corpus.writing("annotations")
 
 
 def _annotate_missing(
-    corpus: Corpus, name: str, annotator: Annotator, ray_workers: int | None
+    corpus: Store, name: str, annotator: Annotator, ray_workers: int | None
 ) -> list[tuple[str, str]]:
     missing = _missing(corpus, annotator)
     failures: list[tuple[str, str]] = []
@@ -136,14 +136,14 @@ def _annotate_missing(
     return failures
 
 
-def _missing(corpus: Corpus, annotator: Annotator) -> KnownIds:
+def _missing(corpus: Store, annotator: Annotator) -> KnownIds:
     found = KnownIds(corpus.root, memory.limit() // 8)
     for trace_id in _unjudged(corpus, annotator):
         found.setdefault(trace_id, 0)
     return found
 
 
-def _unjudged(corpus: Corpus, annotator: Annotator) -> Iterator[str]:
+def _unjudged(corpus: Store, annotator: Annotator) -> Iterator[str]:
     query = connect(corpus).sql(
         sql_file("curation.annotate", "unjudged.sql"), params={"annotator": annotator.name}
     )
@@ -151,7 +151,7 @@ def _unjudged(corpus: Corpus, annotator: Annotator) -> Iterator[str]:
         yield from batch.column(0).to_pylist()
 
 
-def _batches(corpus: Corpus, annotator: Annotator, missing: KnownIds) -> Iterator[pa.RecordBatch]:
+def _batches(corpus: Store, annotator: Annotator, missing: KnownIds) -> Iterator[pa.RecordBatch]:
     if not missing:
         return
     wrapped = _wrapped_queries(corpus) if annotator.plain_query else {}
@@ -161,7 +161,7 @@ def _batches(corpus: Corpus, annotator: Annotator, missing: KnownIds) -> Iterato
             yield _unwrapped(batch.filter(pa.array(wanted)), wrapped)
 
 
-def _wrapped_queries(corpus: Corpus) -> dict[str, str]:
+def _wrapped_queries(corpus: Store) -> dict[str, str]:
     """prompt_id -> the query that an attack wraps, of the prompts that say so (`query` of `extra`)."""
     rows = select(
         connect(corpus), "select prompt_id, extra from prompts where attack is not null and extra is not null"
@@ -187,7 +187,7 @@ def _rows(connection: Connection, file: str, annotator: Annotator) -> pa.Table:
 class _Waiting:
     """Annotations that wait to be written as one part."""
 
-    def __init__(self, corpus: Corpus, annotator: Annotator) -> None:
+    def __init__(self, corpus: Store, annotator: Annotator) -> None:
         self._corpus = corpus
         self._annotator = annotator
         self._clear()
@@ -255,7 +255,7 @@ def _judge_here(batch: pa.RecordBatch) -> Judged:
     return judge(_here, batch)
 
 
-def _manifest(corpus: Corpus, recipe: AnnotateRecipe, opened: Opened, failed: dict[str, str]) -> Manifest:
+def _manifest(corpus: Store, recipe: AnnotateRecipe, opened: Opened, failed: dict[str, str]) -> Manifest:
     connection = connect(corpus)
     counts = Counts(rows=select(connection, "select count(*) as n from traces")["n"][0].as_py())
     for reason in failed.values():

@@ -63,7 +63,7 @@ def sql(
     """
     from curation import console
     from curation.corpus.query import connect, policy, select
-    from curation.corpus.store import Corpus
+    from curation.corpus.store import Store
 
-    rows = select(connect(Corpus(corpus), policy=policy(consensus)), query)
+    rows = select(connect(Store(corpus), policy=policy(consensus)), query)
     console.json_result(rows.to_pylist()) if json else console.show_rows(rows.column_names, rows.to_pylist())

@@ -16,7 +16,7 @@ from curation.corpus.store import (
     PACKED,
     REPLACES,
     ROW_GROUP,
-    Corpus,
+    Store,
     conform,
     replaced,
     scan_part,
@@ -77,7 +77,7 @@ def run(corpus_dir: Path, recipe: CompactRecipe) -> Manifest:
     Raises:
         CorpusError: if there is no corpus, or it cannot be written.
     """
-    corpus = Corpus(corpus_dir)
+    corpus = Store(corpus_dir)
     outcomes, counts = {}, Counts()
     with console.progress(STAGE) as advance:
         for table in TABLES:
@@ -104,7 +104,7 @@ def run(corpus_dir: Path, recipe: CompactRecipe) -> Manifest:
     return manifest
 
 
-def _pack(corpus: Corpus, table: str, target: int) -> int:
+def _pack(corpus: Store, table: str, target: int) -> int:
     parts = corpus.parts(table)
     for group in groups([part.stat().st_size for part in parts], target):
         chosen = [parts[position] for position in group]
@@ -132,19 +132,19 @@ def _rows(parts: Sequence[Path], schema: pa.Schema) -> Iterator[pa.Table]:
         yield pa.concat_tables(waiting)
 
 
-def _prune(corpus: Corpus, table: str) -> int:
+def _prune(corpus: Store, table: str) -> int:
     gone = _replaced(corpus, table)
     for part in gone:
         part.unlink()
     return len(gone)
 
 
-def _replaced(corpus: Corpus, table: str) -> list[Path]:
+def _replaced(corpus: Store, table: str) -> list[Path]:
     seen = set(corpus.parts(table))
     return [part for part in corpus.files(table) if part not in seen]
 
 
-def _outcome(corpus: Corpus, table: str, before: int) -> Outcome:
+def _outcome(corpus: Store, table: str, before: int) -> Outcome:
     left = _replaced(corpus, table)
     return Outcome(
         before=before,

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from annotators.statistics.consensus import Ballots, Policy, Weights, by_machines, dawid_skene, measured
 from curation.corpus import candidates, memory
-from curation.corpus.store import Corpus, gone
+from curation.corpus.store import Store, gone
 from schemas.errors import CorpusError, RecipeError
 from schemas.patterns import RISKY_PATTERNS
 from schemas.tables import TABLES
@@ -28,7 +28,7 @@ Connection = duckdb.DuckDBPyConnection
 
 
 def connect(
-    corpus: Corpus,
+    corpus: Store,
     memory_limit: str | None = None,
     threads: int | None = None,
     parts: Mapping[str, Sequence[str]] | None = None,

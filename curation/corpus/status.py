@@ -5,7 +5,7 @@ from typing import Any
 
 from curation import console
 from curation.corpus.query import connect, select
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from schemas.tables import TABLES
 
 BREAKDOWNS = {
@@ -22,7 +22,7 @@ BREAKDOWNS = {
 
 def run(corpus_dir: Path) -> dict[str, Any]:
     """Counts per table, kind, strategy, source, pattern verdict, annotator and quarantine reason."""
-    corpus = Corpus(corpus_dir)
+    corpus = Store(corpus_dir)
     connection = connect(corpus)
     tables = {
         name: {

@@ -38,8 +38,8 @@ FEW_VALUES = (
 """Columns worth a dictionary; trying one on the long text columns costs a third of the write."""
 
 
-class Corpus:
-    """A corpus folder.
+class Store:
+    """A corpus folder on disk; `curation.Corpus` is what people work with.
 
     Raises:
         CorpusError: if the folder is not a corpus, or was written by a newer version of this toolkit.
@@ -53,7 +53,7 @@ class Corpus:
         check_format_version(marker)
 
     @classmethod
-    def create(cls, root: Path) -> "Corpus":
+    def create(cls, root: Path) -> "Store":
         """Open a corpus, making the folder first where there is none."""
         if not (root / MARKER).exists():
             others = (

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from curation.corpus.query import connect, prompts_where
-from curation.corpus.store import Corpus, hash_files
+from curation.corpus.store import Store, hash_files
 from curation.recipe import Recipe, load_yaml
 from schemas.errors import RecipeError
 from schemas.ids import canonical_json, content_id
@@ -66,7 +66,7 @@ def run(corpus_dir: Path, recipe: ComposeRecipe) -> Manifest:
         RecipeError: if the templates or the condition are wrong.
         CorpusError: if the corpus is missing or cannot be written.
     """
-    corpus = Corpus(corpus_dir)
+    corpus = Store(corpus_dir)
     templates = read_templates(recipe.templates)
     prompts = prompts_where(connect(corpus), recipe.where, recipe.limit, recipe.seed)
     rows = compose(prompts, templates)

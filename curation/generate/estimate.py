@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from curation.corpus.query import connect, select
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from curation.generate.output import Task
 from curation.generate.stage import GenerateRecipe, planned_for, without_done
 from curation.generate.strategies import Strategy
@@ -22,7 +22,7 @@ def estimate(corpus_dir: Path, recipe: GenerateRecipe) -> dict[str, Any]:
     Prompt tokens are UTF-8 bytes / 4; generated tokens are the corpus's mean for the strategy, else the published
     mean, else the token limit. Nothing is loaded and nobody is asked.
     """
-    corpus = Corpus(corpus_dir)
+    corpus = Store(corpus_dir)
     strategies = recipe.chosen()
     planned = planned_for(corpus, recipe, strategies)
     missing = without_done(corpus, planned.tasks)
@@ -64,7 +64,7 @@ def _one(
     }
 
 
-def _lengths(corpus: Corpus) -> dict[str, tuple[int, float]]:
+def _lengths(corpus: Store) -> dict[str, tuple[int, float]]:
     rows = select(
         connect(corpus),
         """select strategy, count(*) as n, avg(reasoning_tokens + answer_tokens) as mean from traces

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from curation.engines import Message, Reply
 from schemas.ids import canonical_json
 
@@ -74,7 +74,7 @@ def outcome(task: Task, reply: Reply, stage: str) -> Outcome:
 class Output:
     """Collects outcomes and writes them; use it in a `with` block."""
 
-    def __init__(self, corpus: Corpus) -> None:
+    def __init__(self, corpus: Store) -> None:
         self._corpus = corpus
         self._waiting: dict[str, list[dict[str, Any]]] = {"traces": [], "quarantine": []}
         self._parts: dict[str, list[Path]] = {}

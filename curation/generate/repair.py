@@ -14,7 +14,7 @@ from pydantic import Field
 from annotators.sentences import split as sentences
 from curation.annotate.stage import AnnotateRecipe
 from curation.corpus.query import connect, risky_spans, select
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from curation.engines import Engine
 from curation.engines.settings import model_name
 from curation.generate.output import Task
@@ -123,7 +123,7 @@ def run(corpus_dir: Path, recipe: RepairRecipe) -> Manifest:
         EngineError: if the model cannot be loaded.
         CorpusError: if the corpus is missing or cannot be written.
     """
-    corpus = Corpus(corpus_dir)
+    corpus = Store(corpus_dir)
     strategy, model = _chosen(recipe)
     check_accept(corpus, recipe.where)
     check_accept(corpus, recipe.accept)
@@ -178,14 +178,14 @@ def _chosen(recipe: RepairRecipe) -> tuple[Strategy, str]:
     return chosen[0], model_name(recipe.generate.engine)
 
 
-def _parents(corpus: Corpus, recipe: RepairRecipe) -> list[dict[str, Any]]:
+def _parents(corpus: Store, recipe: RepairRecipe) -> list[dict[str, Any]]:
     columns = ", ".join(PARENT_COLUMNS)
     query = f"""select {columns} from candidates where risky and parent_id is null and ({recipe.where}\n)
         order by source_file, source_line, trace_id"""
     return list(select(connect(corpus), query).to_pylist())
 
 
-def _spans(corpus: Corpus) -> dict[str, list[Span]]:
+def _spans(corpus: Store) -> dict[str, list[Span]]:
     found: dict[str, list[Span]] = {}
     for row in risky_spans(connect(corpus)):
         found.setdefault(row["trace_id"], []).append(Span(row["field"], row["start"]))
@@ -193,7 +193,7 @@ def _spans(corpus: Corpus) -> dict[str, list[Span]]:
 
 
 def _manifest(
-    corpus: Corpus,
+    corpus: Store,
     recipe: RepairRecipe,
     tasks: list[Task],
     parents: int,
@@ -220,7 +220,7 @@ def _manifest(
     )
 
 
-def _gain(corpus: Corpus, recipe: RepairRecipe, tally: Tally, repaired: int) -> dict[str, Any]:
+def _gain(corpus: Store, recipe: RepairRecipe, tally: Tally, repaired: int) -> dict[str, Any]:
     """Plain rejection against repair, on the same traces."""
     row = select(
         connect(corpus),

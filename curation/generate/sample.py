@@ -15,7 +15,7 @@ from curation import console
 from curation.annotate import stage as annotate
 from curation.annotate.stage import AnnotateRecipe
 from curation.corpus.query import check_condition, connect, select
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from curation.engines import Engine
 from curation.generate.output import Task
 from curation.generate.stage import (
@@ -97,7 +97,7 @@ def run(corpus_dir: Path, recipe: SampleRecipe) -> Manifest:
         EngineError: if the model cannot be loaded.
         CorpusError: if the corpus is missing or cannot be written.
     """
-    corpus = Corpus(corpus_dir)
+    corpus = Store(corpus_dir)
     check_accept(corpus, recipe.accept)
     strategies = recipe.generate.chosen()
     planned = planned_for(corpus, recipe.generate, strategies)
@@ -126,7 +126,7 @@ def run(corpus_dir: Path, recipe: SampleRecipe) -> Manifest:
     return manifest
 
 
-def judge(corpus: Corpus, recipe: AnnotateRecipe, accept: str, fresh: int) -> set[str]:
+def judge(corpus: Store, recipe: AnnotateRecipe, accept: str, fresh: int) -> set[str]:
     """Have the traces judged that are not, and give the ids of the accepted ones.
 
     Args:
@@ -147,7 +147,7 @@ def judge(corpus: Corpus, recipe: AnnotateRecipe, accept: str, fresh: int) -> se
     return set(rows["trace_id"].to_pylist())
 
 
-def check_accept(corpus: Corpus, accept: str) -> None:
+def check_accept(corpus: Store, accept: str) -> None:
     """Check a condition over `candidates` before anything is generated.
 
     Raises:
@@ -186,7 +186,7 @@ def _best_first(tasks: list[Task], recipe: SampleRecipe) -> list[Task]:
 
 
 def _manifest(
-    corpus: Corpus, recipe: SampleRecipe, planned: Plan, found: dict[str, Tally], failed: dict[str, str]
+    corpus: Store, recipe: SampleRecipe, planned: Plan, found: dict[str, Tally], failed: dict[str, str]
 ) -> Manifest:
     settings = recipe.model_dump(mode="json", exclude={"generate"})
     settings["generate"] = settings_of(recipe.generate, planned)

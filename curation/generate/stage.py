@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, Self
 from pydantic import Field, model_validator
 
 from curation.corpus.query import connect, prompts_where
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from curation.engines import Engine, Message, Reply, Sampling
 from curation.engines.choosing import open_engine
 from curation.engines.settings import EngineSettings, model_name
@@ -153,7 +153,7 @@ class Ran(NamedTuple):
     meter: Meter
 
 
-def generate(corpus: Corpus, engine: Engine | None, tasks: Sequence[Task], recipe: GenerateRecipe) -> Ran:
+def generate(corpus: Store, engine: Engine | None, tasks: Sequence[Task], recipe: GenerateRecipe) -> Ran:
     """Answer the tasks and write what comes of them; what was answered before an engine stops is kept."""
     failed: dict[str, str] = {}
     left = {task.trace_id for task in tasks}
@@ -182,7 +182,7 @@ def run(corpus_dir: Path, recipe: GenerateRecipe) -> Manifest:
         EngineError: if the model cannot be loaded.
         CorpusError: if the corpus is missing or cannot be written.
     """
-    corpus = Corpus(corpus_dir)
+    corpus = Store(corpus_dir)
     strategies = recipe.chosen()
     planned = planned_for(corpus, recipe, strategies)
     missing = without_done(corpus, planned.tasks)
@@ -193,7 +193,7 @@ def run(corpus_dir: Path, recipe: GenerateRecipe) -> Manifest:
     return manifest
 
 
-def planned_for(corpus: Corpus, recipe: GenerateRecipe, strategies: Sequence[Strategy]) -> Plan:
+def planned_for(corpus: Store, recipe: GenerateRecipe, strategies: Sequence[Strategy]) -> Plan:
     """The plan for the corpus's prompts.
 
     Raises:
@@ -207,7 +207,7 @@ def planned_for(corpus: Corpus, recipe: GenerateRecipe, strategies: Sequence[Str
     return plan(prompts, strategies, model, recipe)
 
 
-def without_done(corpus: Corpus, tasks: Sequence[Task]) -> list[Task]:
+def without_done(corpus: Store, tasks: Sequence[Task]) -> list[Task]:
     """The tasks that have neither a trace nor a quarantined reply."""
     done = corpus.keys("traces") | corpus.keys("quarantine")
     return [task for task in tasks if task.trace_id not in done]
@@ -221,7 +221,7 @@ def open_for(recipe: GenerateRecipe, tasks: Sequence[Task]) -> Engine | None:
     return open_engine(recipe.engine, _seed(recipe.sampling.seed, asked[0]))
 
 
-def counts_of(corpus: Corpus, planned: Plan, failed: Mapping[str, str]) -> Counts:
+def counts_of(corpus: Store, planned: Plan, failed: Mapping[str, str]) -> Counts:
     """Where every planned trace ended."""
     counts = Counts(rows=len(planned.tasks) + sum(planned.filtered.values()), filtered=dict(planned.filtered))
     kept = corpus.keys("traces")
@@ -304,7 +304,7 @@ def _seed(seed: int, trace_id: str) -> int:
 
 
 def _manifest(
-    corpus: Corpus, recipe: GenerateRecipe, strategies: Sequence[Strategy], planned: Plan, ran: Ran
+    corpus: Store, recipe: GenerateRecipe, strategies: Sequence[Strategy], planned: Plan, ran: Ran
 ) -> Manifest:
     settings = settings_of(recipe, planned)
     return Manifest(

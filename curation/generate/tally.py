@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from curation.corpus.query import connect, select
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from curation.generate.output import Task
 from curation.generate.stage import GenerateRecipe
 
@@ -23,7 +23,7 @@ class Tally(NamedTuple):
     new_tokens: int
 
 
-def tallies(corpus: Corpus, groups: Mapping[str, Sequence[Task]], accept: str) -> dict[str, Tally]:
+def tallies(corpus: Store, groups: Mapping[str, Sequence[Task]], accept: str) -> dict[str, Tally]:
     """A tally of each group of tasks, under a condition over `candidates`."""
     query = f"""select trace_id, ({accept}\n) as accepted, coalesce(prompt_tokens, 0) as sent,
         coalesce(reasoning_tokens, 0) + coalesce(answer_tokens, 0) as written from candidates"""
@@ -57,7 +57,7 @@ def _tally(ids: Sequence[str], traces: dict[str, dict[str, Any]], bad: dict[str,
     )
 
 
-def _quarantined(corpus: Corpus) -> dict[str, tuple[int, int]]:
+def _quarantined(corpus: Store) -> dict[str, tuple[int, int]]:
     found = {}
     for batch in corpus.scan("quarantine", ["quarantine_id", "stage", "row"]):
         for key, stage, row in zip(*(column.to_pylist() for column in batch.columns), strict=True):

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from curation.corpus import memory
 from curation.corpus.known_ids import KnownIds
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from curation.ingest.fields import BadRow
 from curation.ingest.parts import SHARE, PartWriter, RowState
 from curation.ingest.rows import RawRow
@@ -56,7 +56,7 @@ class Said(NamedTuple):
 class TraceIndex:
     """Finds traces by either id, and their texts."""
 
-    def __init__(self, corpus: Corpus) -> None:
+    def __init__(self, corpus: Store) -> None:
         self._corpus = corpus
         self._parts = corpus.parts("traces")
         self._places = KnownIds(corpus.root, memory.limit() // SHARE)
@@ -118,7 +118,7 @@ class TraceIndex:
 class Spoken:
     """What annotators have said, as hashes; each annotator's annotations are read once, when it is first met."""
 
-    def __init__(self, corpus: Corpus) -> None:
+    def __init__(self, corpus: Store) -> None:
         self._corpus = corpus
         self._said = KnownIds(corpus.root, memory.limit() // SHARE)
         self._met: set[str] = set()
@@ -143,7 +143,7 @@ class Spoken:
         return "again" if known == number else "otherwise"
 
 
-def ingest_annotations(rows: Iterable[RawRow], corpus: Corpus, writer: PartWriter) -> Iterator[RowState]:
+def ingest_annotations(rows: Iterable[RawRow], corpus: Store, writer: PartWriter) -> Iterator[RowState]:
     """Write annotations, a batch at a time, and say what became of each row."""
     index, spoken, stream = TraceIndex(corpus), Spoken(corpus), iter(rows)
     while batch := list(islice(stream, BATCH_ROWS)):

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from curation.corpus import memory
 from curation.corpus.known_ids import KnownIds
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from curation.ingest.fields import COLUMNS, Lines
 from curation.ingest.rows import RawRow
 from schemas.annotation import Annotation
@@ -47,7 +47,7 @@ class RowState(NamedTuple):
 class Seen:
     """The ids that a table has, and where each came from."""
 
-    def __init__(self, corpus: Corpus, table: str) -> None:
+    def __init__(self, corpus: Store, table: str) -> None:
         self._places = KnownIds(corpus.root, memory.limit() // SHARE)
         self._files: dict[str | None, int] = {}
         columns = [*KEYS[table], "source_file", "source_line"]
@@ -74,7 +74,7 @@ class PartWriter:
         CorpusError: if a part cannot be written. Parts that are on disk stay; running again goes on from there.
     """
 
-    def __init__(self, corpus: Corpus, stage: str) -> None:
+    def __init__(self, corpus: Store, stage: str) -> None:
         self._corpus = corpus
         self._stage = stage
         self._quarantine = KnownIds(corpus.root, memory.limit() // SHARE)
@@ -163,7 +163,7 @@ class PartWriter:
             self._pending.result()
 
 
-def write_lines(corpus: Corpus, lines: dict[str, list[tuple[Any, ...]]]) -> None:
+def write_lines(corpus: Store, lines: dict[str, list[tuple[Any, ...]]]) -> None:
     """Write one part per table, in the order of `lines`."""
     for table, rows in lines.items():
         if rows:

@@ -16,7 +16,7 @@ import orjson
 from pydantic import Field, ValidationError, model_validator
 
 from curation import console
-from curation.corpus.store import Corpus, hash_files
+from curation.corpus.store import Store, hash_files
 from curation.ingest import evaluation_sets
 from curation.ingest.annotations import ingest_annotations
 from curation.ingest.fields import BadRow, Place, prompt_line, trace_line
@@ -182,7 +182,7 @@ def run(corpus_dir: Path, files: list[str], recipe: IngestRecipe) -> Manifest:
         CorpusError: if the corpus cannot be written.
     """
     plans = make_plans(files, recipe)
-    corpus = Corpus.create(corpus_dir)
+    corpus = Store.create(corpus_dir)
     with ThreadPoolExecutor(max_workers=1) as thread:
         hashes = [thread.submit(hash_files, plan.source.files) for plan in plans]
         counts, summary = _ingest(corpus, plans)
@@ -242,7 +242,7 @@ def _plan(source: Source, recipe: IngestRecipe) -> Plan:
     return Plan(source, name, form, Place(source.name, stem, recipe.kind or form.kind))
 
 
-def _ingest(corpus: Corpus, plans: Sequence[Plan]) -> tuple[Counts, dict[str, Any]]:
+def _ingest(corpus: Store, plans: Sequence[Plan]) -> tuple[Counts, dict[str, Any]]:
     counts = Counts()
     tables = {table for plan in plans for table in TABLES_WRITTEN[plan.form.makes]}
     with (
@@ -281,7 +281,7 @@ def _ingest_rows(plan: Plan, rows: Iterable[RawRow], writer: PartWriter, counts:
 
 
 def _ingest_annotations(
-    plan: Plan, rows: Iterable[RawRow], corpus: Corpus, writer: PartWriter, counts: Counts
+    plan: Plan, rows: Iterable[RawRow], corpus: Store, writer: PartWriter, counts: Counts
 ) -> None:
     writer.drain()  # the traces that they speak of may have come in this very run
     for raw, fault, filtered in ingest_annotations(rows, corpus, writer):

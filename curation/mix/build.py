@@ -9,7 +9,7 @@ from typing import Any
 
 from curation import console
 from curation.corpus.query import Connection, connect
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from curation.mix import checks, folder, picking, summary
 from curation.mix.recipe import MixRecipe
 from curation.mix.rewriting import rewriter
@@ -36,7 +36,7 @@ def run(recipe: Path | Loaded[MixRecipe], corpus_dir: Path, out: Path) -> Manife
         if len(points) > 1:
             raise RecipeError(f"{recipe}: a sweep of {len(points)} mixes; build all of them with run_all")
         (recipe,) = points.values()
-    return build(recipe, Corpus(corpus_dir), out)
+    return build(recipe, Store(corpus_dir), out)
 
 
 def run_all(points: Points, corpus_dir: Path, out: Path) -> list[Manifest]:
@@ -46,7 +46,7 @@ def run_all(points: Points, corpus_dir: Path, out: Path) -> list[Manifest]:
         RecipeError: naming every fault of every point that could not be built.
         CorpusError: if the corpus or the output folder cannot be used.
     """
-    corpus = Corpus(corpus_dir)
+    corpus = Store(corpus_dir)
     manifests, faults = [], {}
     for name, loaded in points.items():
         try:
@@ -60,7 +60,7 @@ def run_all(points: Points, corpus_dir: Path, out: Path) -> list[Manifest]:
 
 
 def build(
-    loaded: Loaded[MixRecipe], corpus: Corpus, out: Path, snapshot: summary.Snapshot | None = None
+    loaded: Loaded[MixRecipe], corpus: Store, out: Path, snapshot: summary.Snapshot | None = None
 ) -> Manifest:
     """Build one mix; with a snapshot, of the corpus as it was then.
 
@@ -99,7 +99,7 @@ def build(
     return folder.write(out, rows, manifest, recipe.jsonl, validation)
 
 
-def decide(connection: Connection, recipe: MixRecipe, corpus: Corpus) -> dict[str, picking.Tally]:
+def decide(connection: Connection, recipe: MixRecipe, corpus: Store) -> dict[str, picking.Tally]:
     """Decide every trace's fate in the table `decisions`; returns each part's totals."""
     picking.prepare(connection, recipe, corpus)
     tallies = {name: picking.pick(connection, name, recipe) for name in recipe.parts}

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from curation.corpus.store import Corpus, check_format_version, write_file
+from curation.corpus.store import Store, check_format_version, write_file
 from curation.mix import folder
 from curation.mix.build import build
 from curation.mix.recipe import MixRecipe
@@ -50,7 +50,7 @@ def run(loaded: Loaded[MixRecipe], corpus_dir: Path, out: Path, path: Path) -> M
         CorpusError: if the corpus or a folder cannot be used.
         DataError: if the lock cannot be read.
     """
-    corpus = Corpus(corpus_dir)
+    corpus = Store(corpus_dir)
     if not path.exists():
         now = snapshot(corpus)
         manifest = build(loaded, corpus, out, now)
@@ -95,7 +95,7 @@ def read(path: Path) -> Lock:
         ) from error
 
 
-def what_changed(locked: Lock, manifest: Manifest, recipe: MixRecipe, corpus: Corpus) -> list[str]:
+def what_changed(locked: Lock, manifest: Manifest, recipe: MixRecipe, corpus: Store) -> list[str]:
     """Why a locked build gave another mix, as far as can be told."""
     found = _missing(locked, corpus)
     found += [
@@ -151,7 +151,7 @@ def _rows(manifest: Manifest) -> dict[str, int]:
     return {name: tally["kept"] for name, tally in tallies.items()}
 
 
-def _missing(locked: Lock, corpus: Corpus) -> list[str]:
+def _missing(locked: Lock, corpus: Store) -> list[str]:
     gone = {table: corpus.missing(table, names) for table, names in locked.parts.items()}
     return [
         f"{table}: {len(names)} of {len(locked.parts[table])} parts are gone ({names[0]}, ...)"

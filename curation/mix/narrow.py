@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from curation.corpus.query import Connection, quoted, select, sql_file
-from curation.corpus.store import Corpus, make_folder
+from curation.corpus.store import Store, make_folder
 from curation.mix.tokens import ESTIMATE
 from schemas.errors import CorpusError, RecipeError
 from schemas.ids import content_id
@@ -23,7 +23,7 @@ KEPT = 3
 """Older indexes than this many are deleted; another process may still read one of these."""
 
 
-def prepare(connection: Connection, corpus: Corpus, expressions: Sequence[str]) -> None:
+def prepare(connection: Connection, corpus: Store, expressions: Sequence[str]) -> None:
     """Create the view `narrow`, and put a view `candidates` before the corpus's own that reads no more than it must.
 
     Args:
@@ -60,7 +60,7 @@ def _binds(connection: Connection, expressions: Sequence[str]) -> bool:
     return True
 
 
-def _source(connection: Connection, corpus: Corpus, query: str, registry: bytes) -> str:
+def _source(connection: Connection, corpus: Store, query: str, registry: bytes) -> str:
     """The kept index, made now where there is none; a table in memory where the corpus cannot be written."""
     views = connection.execute(
         "select sql from duckdb_views() where not internal and not temporary order by view_name"

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from curation.corpus.query import Connection, identifier, quoted, sql_file
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from curation.mix import narrow
 from curation.mix.quotas import Allotment, allot
 from curation.mix.recipe import MixRecipe, Part
@@ -37,7 +37,7 @@ class Tally(NamedTuple):
     """Usable traces and rows taken of each stratum, where the part has strata."""
 
 
-def prepare(connection: Connection, recipe: MixRecipe, corpus: Corpus) -> None:
+def prepare(connection: Connection, recipe: MixRecipe, corpus: Store) -> None:
     """Create `lengths` (tokens per trace) and the empty `decisions`; `candidates` becomes narrow (`curation.mix.narrow`)."""
     narrow.prepare(connection, corpus, _expressions(recipe))
     counter = TokenCounter(recipe.tokenizer)
@@ -151,7 +151,7 @@ def _tally(
     return Tally(sum(traces.values()), kept, filtered, judged, traces.get("kept", 0), shortages, strata)
 
 
-def _count_all(counter: TokenCounter, corpus: Corpus) -> pa.Table:
+def _count_all(counter: TokenCounter, corpus: Store) -> pa.Table:
     ids: list[str] = []
     tokens: list[int] = []
     for batch in corpus.scan("traces", ["trace_id", "prompt", "reasoning", "answer"]):

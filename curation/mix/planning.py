@@ -6,7 +6,7 @@ from typing import Any
 
 from curation import console
 from curation.corpus.query import connect
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from curation.mix import checks, picking, summary
 from curation.mix.build import decide
 from curation.mix.recipe import MixRecipe
@@ -29,7 +29,7 @@ def validate(points: Points, corpus_dir: Path | None) -> None:
     """
     if corpus_dir is None:
         return
-    connection = connect(Corpus(corpus_dir))
+    connection = connect(Store(corpus_dir))
     faults: dict[str, None] = {}
     for loaded in points.values():
         faults.update(dict.fromkeys(checks.expression_faults(connection, *loaded)))
@@ -44,7 +44,7 @@ def plan(loaded: Loaded[MixRecipe], corpus_dir: Path) -> dict[str, Any]:
         RecipeError: for faults in SQL or columns, without which nothing can be counted.
     """
     recipe, lines = loaded
-    corpus = Corpus(corpus_dir)
+    corpus = Store(corpus_dir)
     connection = connect(corpus, policy=recipe.consensus)
     if faults := checks.expression_faults(connection, recipe, lines):
         raise RecipeError("\n".join(faults))

@@ -4,7 +4,7 @@ from collections import Counter
 from typing import Any, NamedTuple
 
 from curation.corpus.query import Connection, sql_file
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from curation.mix import folder
 from schemas.manifest import Counts, InputFile, Manifest
 from schemas.patterns import RISKY_PATTERNS
@@ -20,12 +20,12 @@ class Snapshot(NamedTuple):
     """The files that had been ingested."""
 
 
-def snapshot(corpus: Corpus) -> Snapshot:
+def snapshot(corpus: Store) -> Snapshot:
     """The corpus as it is now."""
     return Snapshot({table: [part.name for part in corpus.parts(table)] for table in TABLES}, sources(corpus))
 
 
-def sources(corpus: Corpus) -> list[InputFile]:
+def sources(corpus: Store) -> list[InputFile]:
     """The files that were ingested: they name the data without naming the corpus's own part layout."""
     found = {}
     for path in sorted((corpus.root / "manifests").glob("ingest-*.json")):

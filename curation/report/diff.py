@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from curation import console
 from curation.corpus.query import connect, select
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from curation.mix.folder import read_manifest, read_rows
 from curation.report.why import fates
 from schemas.errors import RecipeError
@@ -77,7 +77,7 @@ def diff(mix_a: Path, mix_b: Path, corpus_dir: Path | None = None) -> dict[str, 
     clauses = _changes(_flat(a.manifest.recipe), _flat(b.manifest.recipe))
     traces: dict[str, _Trace] | None = None
     if corpus_dir and (differ := sorted({*added, *removed, *moved, *rejudged})):
-        corpus = Corpus(corpus_dir)
+        corpus = Store(corpus_dir)
         traces = _traces(corpus, differ)
         a, b = (side._replace(today=_today(corpus, side.manifest, differ)) for side in (a, b))
     reasons = {
@@ -187,7 +187,7 @@ def _family(annotator: str) -> str:
     return annotator.partition("@")[0]
 
 
-def _traces(corpus: Corpus, trace_ids: Sequence[str]) -> dict[str, _Trace]:
+def _traces(corpus: Store, trace_ids: Sequence[str]) -> dict[str, _Trace]:
     connection = connect(corpus)
     connection.register("asked", pa.table({"trace_id": pa.array(list(trace_ids), pa.string())}))
     risky = ", ".join(f"case when {name} then '{name}' end" for name in RISKY_PATTERNS)
@@ -208,7 +208,7 @@ def _traces(corpus: Corpus, trace_ids: Sequence[str]) -> dict[str, _Trace]:
     }
 
 
-def _today(corpus: Corpus, manifest: Manifest, trace_ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+def _today(corpus: Store, manifest: Manifest, trace_ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
     try:
         return fates(corpus, manifest, trace_ids)
     except RecipeError as error:

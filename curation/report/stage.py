@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from annotators.statistics.agreement import Agreement
 from curation.corpus.query import Connection, connect, quoted, select, sql_file
-from curation.corpus.store import Corpus, write_file
+from curation.corpus.store import Store, write_file
 from curation.masking import mask, mask_words
 from curation.mix.folder import read_manifest, read_rows
 from curation.page import render
@@ -53,7 +53,7 @@ def run(out: Path, corpus_dir: Path, mixes: Sequence[Path] = (), show: bool = Fa
         CorpusError: if the folder is no corpus or the page cannot be written.
         DataError: if a mix is none.
     """
-    corpus = Corpus(corpus_dir)
+    corpus = Store(corpus_dir)
     connection = connect(corpus)
     # the consensus is asked for eight times below, and costs most of the page: once is enough
     connection.execute("create temp table settled as from verdicts")
@@ -154,7 +154,7 @@ def _machine_agreement(connection: Connection) -> dict[str, Agreement]:
     }
 
 
-def _manifests(corpus: Corpus) -> list[Manifest]:
+def _manifests(corpus: Store) -> list[Manifest]:
     paths = sorted((corpus.root / "manifests").glob("*.json"))
     return [Manifest.model_validate_json(path.read_bytes()) for path in paths]
 

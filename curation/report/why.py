@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from curation import console
 from curation.corpus.query import Connection, connect, quoted, select
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from curation.masking import mask
 from curation.mix.build import decide
 from curation.mix.folder import read_manifest, read_rows
@@ -36,7 +36,7 @@ def why(identifier: str, corpus_dir: Path, mix: Path | None = None, show: bool =
     Raises:
         DataError: if neither the corpus nor the mix knows the id.
     """
-    corpus = Corpus(corpus_dir)
+    corpus = Store(corpus_dir)
     connection = connect(corpus)
     row = _row(mix, identifier) if mix else None
     wanted = row["trace_id"] if row else identifier
@@ -116,7 +116,7 @@ def _where(connection: Connection, table: str, condition: str) -> list[dict[str,
     )
 
 
-def _tell_fate(entry: dict[str, Any], mix: Path, corpus: Corpus, manifest: Manifest) -> None:
+def _tell_fate(entry: dict[str, Any], mix: Path, corpus: Store, manifest: Manifest) -> None:
     """Add what the mix holds of a trace, what its recipe says of it today, and the clauses of the parts that looked at it."""
     trace_id = entry["trace"]["trace_id"]
     held = [
@@ -136,7 +136,7 @@ def _tell_fate(entry: dict[str, Any], mix: Path, corpus: Corpus, manifest: Manif
     entry["clauses"] = {name: _clause(parts[name]) for name in looked}
 
 
-def fates(corpus: Corpus, manifest: Manifest, trace_ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+def fates(corpus: Store, manifest: Manifest, trace_ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
     """What a mix's own recipe says today of some traces: their state in each part that looked at them.
 
     Raises:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from curation import console
 from curation.corpus.query import connect
-from curation.corpus.store import Corpus, write_file
+from curation.corpus.store import Store, write_file
 from curation.review import ledger, reviews, rounds
 from curation.review.reviews import SUBMITTED, Mark, Review, reviewer_name
 from curation.review.rounds import RoundRecipe
@@ -66,7 +66,7 @@ def export(corpus_dir: Path, recipe: RoundRecipe, out: Path) -> int:
         RecipeError: if the round cannot be made with these settings.
         CorpusError: if the file cannot be written.
     """
-    corpus = Corpus(corpus_dir)
+    corpus = Store(corpus_dir)
     rounds.open_or_create(corpus, recipe)
     given: dict[str, list[Review]] = {}
     for review in reviews.standing(review for review in ledger.load(corpus) if review.round == recipe.name):
@@ -84,7 +84,7 @@ def run(corpus_dir: Path, name: str, file: Path) -> Imported:
         CorpusError: if the corpus has no such round.
         DataError: if the file cannot be read at all.
     """
-    corpus = Corpus(corpus_dir)
+    corpus = Store(corpus_dir)
     found = rounds.open_round(corpus, name)
     texts = ledger.texts(corpus, [task.trace_id for task in found.tasks])
     latest = ledger.latest(corpus, name)

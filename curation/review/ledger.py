@@ -9,19 +9,19 @@ from typing import Any
 
 from curation.annotate.judging import to_table
 from curation.corpus.query import connect
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from curation.review import reviews
 from curation.review.reviews import FAMILY, Mark, Review
 from schemas.annotation import Annotation
 from schemas.ids import content_id
 
 
-def load(corpus: Corpus) -> list[Review]:
+def load(corpus: Store) -> list[Review]:
     """All versions of all reviews."""
     return [_review(row) for batch in corpus.scan("reviews") for row in batch.to_pylist()]
 
 
-def add(corpus: Corpus, arrived: Sequence[Review]) -> tuple[int, int]:
+def add(corpus: Store, arrived: Sequence[Review]) -> tuple[int, int]:
     """Keep reviews that are new, then annotations that they change.
 
     Returns:
@@ -37,13 +37,13 @@ def add(corpus: Corpus, arrived: Sequence[Review]) -> tuple[int, int]:
     return len(new), len(missing)
 
 
-def latest(corpus: Corpus, round: str) -> dict[tuple[str, str], Review]:
+def latest(corpus: Store, round: str) -> dict[tuple[str, str], Review]:
     """The last version of every review of a round, by trace and reviewer."""
     versions = sorted(load(corpus), key=lambda review: review.updated_at)
     return {(review.trace_id, review.reviewer): review for review in versions if review.round == round}
 
 
-def quarantine(corpus: Corpus, stage: str, source: str, faults: Sequence[tuple[int, str, str]]) -> None:
+def quarantine(corpus: Store, stage: str, source: str, faults: Sequence[tuple[int, str, str]]) -> None:
     """Set bad reviews aside: (line or position, reason, detail) each."""
     rows = [
         {
@@ -57,14 +57,14 @@ def quarantine(corpus: Corpus, stage: str, source: str, faults: Sequence[tuple[i
         corpus.append_rows("quarantine", [row for row in rows if row["quarantine_id"] not in known])
 
 
-def texts(corpus: Corpus, trace_ids: Sequence[str]) -> dict[str, dict[str, str]]:
+def texts(corpus: Store, trace_ids: Sequence[str]) -> dict[str, dict[str, str]]:
     """Reasoning and answer of those traces that the corpus has."""
     query = "select trace_id, reasoning, answer from traces semi join (select unnest($ids) as trace_id) using (trace_id)"
     rows = connect(corpus).execute(query, {"ids": list(trace_ids)}).fetchall()
     return {trace_id: {"reasoning": reasoning, "answer": answer} for trace_id, reasoning, answer in rows}
 
 
-def _said_by_people(corpus: Corpus) -> list[Annotation]:
+def _said_by_people(corpus: Store) -> list[Annotation]:
     query = f"from annotations where split_part(split_part(annotator, '@', 1), ':', 1) = '{FAMILY}'"
     rows = connect(corpus).sql(query).to_arrow_table().to_pylist()
     return [Annotation.model_validate({**row, "spans": row["spans"] or ()}) for row in rows]

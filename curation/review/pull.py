@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from curation import console
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from curation.review import dataset as datasets
 from curation.review import ledger, reviews, rounds
 from curation.review.client import Client, User
@@ -37,7 +37,7 @@ def run(corpus_dir: Path, name: str, client: Client) -> Pulled:
         CorpusError: if the corpus has no such round.
         ServerError: if the server does not answer or does not have the round.
     """
-    corpus = Corpus(corpus_dir)
+    corpus = Store(corpus_dir)
     found = rounds.open_round(corpus, name)
     dataset = datasets.find(client, name)
     if dataset is None:

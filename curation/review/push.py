@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from curation import console
 from curation.corpus.query import connect
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from curation.review import dataset as datasets
 from curation.review import records, rounds
 from curation.review.client import Client
@@ -47,7 +47,7 @@ def run(
         RecipeError: if the round cannot be made with these settings.
         ServerError: if the server does not answer or refuses.
     """
-    corpus = Corpus(corpus_dir)
+    corpus = Store(corpus_dir)
     found = rounds.open_or_create(corpus, recipe)
     dataset = datasets.ensure(client, found.recipe)
     members = datasets.ensure_members(client, dataset, reviewers)
@@ -90,7 +90,7 @@ class _Sent:
                 self.created += 1
 
 
-def _with_vectors(corpus: Corpus, name: str) -> Iterator[Vectored]:
+def _with_vectors(corpus: Store, name: str) -> Iterator[Vectored]:
     connection = connect(corpus)
     texts = [f"{row['prompt']}\n{row['reasoning']}" for row in _rows(connection, name)]
     for row, vector in zip(_rows(connection, name), vectors(texts), strict=True):

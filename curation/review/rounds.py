@@ -10,7 +10,7 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import Field
 
 from curation.corpus.query import Connection, check_condition, connect, quoted, sql_file
-from curation.corpus.store import Corpus, write_file
+from curation.corpus.store import Store, write_file
 from curation.recipe import Recipe
 from schemas.errors import CorpusError, RecipeError
 from schemas.ids import canonical_json, content_id
@@ -86,7 +86,7 @@ def is_blind(trace_id: str, recipe: RoundRecipe) -> bool:
     return dice < recipe.blind
 
 
-def open_or_create(corpus: Corpus, recipe: RoundRecipe) -> Round:
+def open_or_create(corpus: Store, recipe: RoundRecipe) -> Round:
     """The round of this name, made now if there is none.
 
     Raises:
@@ -114,7 +114,7 @@ def open_or_create(corpus: Corpus, recipe: RoundRecipe) -> Round:
     return found
 
 
-def open_round(corpus: Corpus, name: str) -> Round:
+def open_round(corpus: Store, name: str) -> Round:
     """An existing round.
 
     Raises:
@@ -136,7 +136,7 @@ def open_round(corpus: Corpus, name: str) -> Round:
     return Round(RoundRecipe.model_validate(settings), [Task(*task) for task in tasks])
 
 
-def round_names(corpus: Corpus) -> list[str]:
+def round_names(corpus: Store) -> list[str]:
     """The names of a corpus's rounds."""
     return sorted(path.stem for path in (corpus.root / "rounds").glob("[!.]*.json"))
 
@@ -154,7 +154,7 @@ def _settings(path: Path) -> dict[str, Any]:
     return settings
 
 
-def _path(corpus: Corpus, name: str) -> Path:
+def _path(corpus: Store, name: str) -> Path:
     if name != Path(name).name or name.startswith("."):
         raise CorpusError(f"{name!r} is no name for a review round; use letters, digits, - and _")
     return corpus.root / "rounds" / f"{name}.json"

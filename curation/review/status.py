@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from annotators.statistics.agreement import Agreement, agreement, by_unit, pairwise_agreement
 from curation import console
 from curation.corpus.query import connect, quoted, sql_file
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from curation.review import ledger, rounds
 from curation.review.questions import title
 from curation.review.reviews import FAMILY, SUBMITTED, Review
@@ -83,7 +83,7 @@ def run(corpus_dir: Path, name: str) -> Status:
     Raises:
         CorpusError: if the corpus has no such round.
     """
-    corpus = Corpus(corpus_dir)
+    corpus = Store(corpus_dir)
     found = rounds.open_round(corpus, name)
     query = sql_file("curation.review", "reviewer_labels.sql").format(
         patterns="(" + ", ".join(map(quoted, RISKY_PATTERNS)) + ")"

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from curation.corpus.query import connect, quoted, select, sql_file
-from curation.corpus.store import Corpus, write_file
+from curation.corpus.store import Store, write_file
 from curation.mix.folder import read_manifest
 from curation.page import percent, render
 from schemas.manifest import Counts, Manifest
 from schemas.patterns import RISKY_PATTERNS
-from sft.score.masking import masked_reply
-from sft.score.scores import SCORES, Scores
-from sft.score.statistics import wilson
-from sft.score.suites import MEASURES, Rate, SuiteScore
+from sft.scoring.masking import masked_reply
+from sft.scoring.scores import SCORES, Scores
+from sft.scoring.statistics import wilson
+from sft.scoring.suites import MEASURES, Rate, SuiteScore
 
 SAMPLES = 2
 """Generations shown per model and suite."""
@@ -67,10 +67,10 @@ def run(
         corpus_dir: the corpus the mixes were made of.
         evaluation_dir: the corpus the models were asked.
     """
-    corpus, evaluation = Corpus(corpus_dir), Corpus(evaluation_dir)
+    corpus, evaluation = Store(corpus_dir), Store(evaluation_dir)
     scores = {e.name: Scores.model_validate_json((e.run / SCORES).read_bytes()) for e in entries}
     page = render(
-        "sft.compare",
+        "sft.comparison",
         "report.html",
         title=title,
         note=note,
@@ -84,7 +84,7 @@ def run(
         height=HEIGHT,
         accounting=_accounting(corpus, evaluation, entries),
         agreement=agreement_rows(
-            select(connect(corpus), sql_file("sft.compare", "rules_against_author.sql")).to_pylist()
+            select(connect(corpus), sql_file("sft.comparison", "rules_against_author.sql")).to_pylist()
         ),
         generations={name: _generations(evaluation, found.model) for name, found in scores.items()},
     )
@@ -107,10 +107,10 @@ def score_groups(scores: dict[str, Scores]) -> list[ScoreGroup]:
     return groups
 
 
-def pattern_table(corpus: Corpus) -> dict[str, dict[str, tuple[int, int]]]:
+def pattern_table(corpus: Store) -> dict[str, dict[str, tuple[int, int]]]:
     """k of n for each strategy and risky pattern."""
     table: dict[str, dict[str, tuple[int, int]]] = {}
-    for row in select(connect(corpus), sql_file("sft.compare", "pattern_rates.sql")).to_pylist():
+    for row in select(connect(corpus), sql_file("sft.comparison", "pattern_rates.sql")).to_pylist():
         if row["pattern"] in RISKY_PATTERNS and row["n"]:
             table.setdefault(row["strategy"], {})[row["pattern"]] = (row["k"], row["n"])
     return table
@@ -161,10 +161,10 @@ def _losses(run: Path) -> list[tuple[int, float]]:
     return [(entry["step"], entry["loss"]) for entry in map(json.loads, lines) if "loss" in entry]
 
 
-def _generations(evaluation: Corpus, model: str) -> list[dict[str, Any]]:
+def _generations(evaluation: Store, model: str) -> list[dict[str, Any]]:
     shown: dict[str, list[dict[str, Any]]] = {}
     for row in select(
-        connect(evaluation), sql_file("sft.compare", "generations.sql").replace("{model}", quoted(model))
+        connect(evaluation), sql_file("sft.comparison", "generations.sql").replace("{model}", quoted(model))
     ).to_pylist():
         of_kind = shown.setdefault(row["kind"], [])
         if len(of_kind) < SAMPLES:
@@ -172,7 +172,7 @@ def _generations(evaluation: Corpus, model: str) -> list[dict[str, Any]]:
     return [row for rows in shown.values() for row in rows]
 
 
-def _accounting(corpus: Corpus, evaluation: Corpus, entries: Sequence[Entry]) -> list[tuple[str, Counts]]:
+def _accounting(corpus: Store, evaluation: Store, entries: Sequence[Entry]) -> list[tuple[str, Counts]]:
     stages = [(f"{m.stage} ({_files(m)})" if m.inputs else m.stage, m.counts) for m in _manifests(corpus)]
     mixes = [(f"build-mix {e.name}", read_manifest(e.mix).counts) for e in entries]
     runs = [(f"sft run {e.name}", _manifest(e.run / "manifest.json").counts) for e in entries]
@@ -184,7 +184,7 @@ def _files(manifest: Manifest) -> str:
     return ", ".join(entry.name for entry in manifest.inputs)
 
 
-def _manifests(corpus: Corpus) -> list[Manifest]:
+def _manifests(corpus: Store) -> list[Manifest]:
     found = [_manifest(path) for path in sorted((corpus.root / "manifests").glob("*.json"))]
     return sorted(found, key=lambda manifest: manifest.stage != "ingest")
 

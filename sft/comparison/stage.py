@@ -13,9 +13,9 @@ import orjson
 
 from curation.page import percent
 from schemas.errors import DataError
-from sft.score.scores import OUTCOMES, SCORES, Scores
-from sft.score.statistics import Interval, Paired, holm, mcnemar, paired_difference, smallest_difference
-from sft.score.suites import MEASURES, Outcome, Rate, Suite, rate_of
+from sft.scoring.scores import OUTCOMES, SCORES, Scores
+from sft.scoring.statistics import Interval, Paired, holm, mcnemar, paired_difference, smallest_difference
+from sft.scoring.suites import MEASURES, Outcome, Rate, Suite, rate_of
 
 SURE = 0.05
 HEADLINES: dict[Suite, str] = {suite: next(iter(measures)) for suite, measures in MEASURES.items()}

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from curation.corpus.store import write_file
 from curation.page import render
-from sft.compare.stage import SURE, Cell, Comparison
-from sft.score.suites import Rate
+from sft.comparison.stage import SURE, Cell, Comparison
+from sft.scoring.suites import Rate
 
 
 def rows(found: Comparison) -> list[list[str]]:
@@ -97,7 +97,7 @@ def page(found: Comparison, title: str) -> str:
         for x in ("over-refusal", "accuracy")
         if (placed := points(found, x, y))
     ]
-    return render("sft.compare", "compare.html", title=title, found=found, plots=plots, sure=SURE)
+    return render("sft.comparison", "compare.html", title=title, found=found, plots=plots, sure=SURE)
 
 
 def document(found: Comparison) -> dict[str, Any]:

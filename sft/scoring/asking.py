@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 from curation import console
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from curation.engines import Engine, Message, Reply, Sampling
 from curation.engines.streaming import Question, stream
 from curation.generate.strategies import thinking
@@ -51,7 +51,7 @@ def trace_ids(engine_name: str, prompts: Sequence[dict[str, Any]], asking: Askin
     return [task.trace_id for task in _tasks(engine_name, prompts, asking)]
 
 
-def ask(engine: Engine, corpus: Corpus, prompts: Sequence[dict[str, Any]], asking: Asking) -> int:
+def ask(engine: Engine, corpus: Store, prompts: Sequence[dict[str, Any]], asking: Asking) -> int:
     """Ask what is missing; returns how many replies were asked for.
 
     Args:
@@ -110,7 +110,7 @@ def _replies(
         yield tasks[place], reply
 
 
-def _write(corpus: Corpus, rows: list[dict[str, Any]]) -> None:
+def _write(corpus: Store, rows: list[dict[str, Any]]) -> None:
     with corpus.writing("traces"):
         there = corpus.keys("traces")
         corpus.append_rows("traces", [row for row in rows if row["trace_id"] not in there])

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curation.corpus.query import connect, quoted, select
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from curation.versions import versions
 from schemas.errors import MissingExtraError
-from sft.score.masking import masked_reply
-from sft.score.scores import Scored, Scores
-from sft.score.suites import Outcome, Rate, SuiteScore
+from sft.scoring.masking import masked_reply
+from sft.scoring.scores import Scored, Scores
+from sft.scoring.suites import Outcome, Rate, SuiteScore
 
 if TYPE_CHECKING:
     from inspect_ai.log import EvalLog, EvalSample, EvalScore
@@ -36,7 +36,7 @@ def demand() -> None:
 
 
 def write(
-    corpus: Corpus, scored: Scored, trace_ids: Sequence[str], out: Path, show: bool = False
+    corpus: Store, scored: Scored, trace_ids: Sequence[str], out: Path, show: bool = False
 ) -> list[Path]:
     """Write one log per suite.
 
@@ -64,7 +64,7 @@ def write(
     return written
 
 
-def _replies(corpus: Corpus, trace_ids: Sequence[str]) -> dict[tuple[str, int], dict[str, Any]]:
+def _replies(corpus: Store, trace_ids: Sequence[str]) -> dict[tuple[str, int], dict[str, Any]]:
     listed = ", ".join(map(quoted, trace_ids))
     query = (
         "select prompt_id, sample_index, kind, prompt, reasoning, answer, extra, answer_refusal, "

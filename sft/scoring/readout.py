@@ -14,11 +14,11 @@ import numpy as np
 
 from curation import console
 from curation.corpus.query import connect, quoted, select
-from curation.corpus.store import Corpus, write_file
+from curation.corpus.store import Store, write_file
 from curation.engines.weights import load_model, load_tokenizer, locate
 from schemas.errors import RecipeError
 from sft.proof.render import check_family, prompt_text
-from sft.score.suites import PLAIN
+from sft.scoring.suites import PLAIN
 
 KINDS = ("harmful", "benign", "math", "code")
 RESAMPLES = 1000
@@ -69,10 +69,10 @@ def run(run_folder: Path, corpus_dir: Path, out: Path | None = None) -> Readout:
         EngineError: if its model cannot be loaded.
         RecipeError: if the corpus has no such prompts.
     """
-    from sft.train.presafe import load_head
+    from sft.training.presafe import load_head
 
     head, where = load_head(run_folder)
-    prompts = _prompts(Corpus(corpus_dir))
+    prompts = _prompts(Store(corpus_dir))
     weights = locate(str(run_folder))
     tokenizer = load_tokenizer(weights)
     check_family(tokenizer)
@@ -148,7 +148,7 @@ def _group(name: tuple[str, str], values: Sequence[float], draw: "np.random.Gene
     return Group(*name, len(given), float(given.mean()), float(low), float(high))
 
 
-def _prompts(corpus: Corpus) -> list[dict[str, Any]]:
+def _prompts(corpus: Store) -> list[dict[str, Any]]:
     kinds = ", ".join(map(quoted, KINDS))
     query = f"select prompt_id, text, kind, attack from prompts where kind in ({kinds}) order by prompt_id"
     found: list[dict[str, Any]] = select(connect(corpus), query).to_pylist()
@@ -164,7 +164,7 @@ def _readings(
 ) -> Iterator[Reading]:
     import torch
 
-    from sft.train.presafe import Listener
+    from sft.training.presafe import Listener
 
     listener = Listener(model, where["layer"])
     with console.progress("probe", total=len(prompts), unit="prompts") as advance, torch.no_grad():

@@ -5,8 +5,8 @@ from typing import NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 from curation.engines import Sampling
-from sft.score.asking import Think
-from sft.score.suites import Outcome, SuiteScore
+from sft.scoring.asking import Think
+from sft.scoring.suites import Outcome, SuiteScore
 
 SCORES = "scores.json"
 OUTCOMES = "outcomes.jsonl"

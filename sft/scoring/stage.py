@@ -14,7 +14,7 @@ import orjson
 from curation import console
 from curation.annotate import stage as annotate
 from curation.corpus.query import connect, quoted, select
-from curation.corpus.store import Corpus, write_file
+from curation.corpus.store import Store, write_file
 from curation.engines import Engine, Sampling
 from curation.engines.choosing import open_engine
 from curation.engines.settings import EngineSettings
@@ -24,11 +24,11 @@ from schemas.errors import DataError
 from schemas.ids import content_id
 from schemas.manifest import Counts, InputFile, Manifest
 from schemas.patterns import RISKY_PATTERNS
-from sft.score.asking import Asking, ask, trace_ids
-from sft.score.programs import sandbox
-from sft.score.programs.code import judge
-from sft.score.scores import OUTCOMES, SCORES, Scored, Scores
-from sft.score.suites import ANSWERED, SUITES, Judged, Suite, outcomes, score
+from sft.scoring.asking import Asking, ask, trace_ids
+from sft.scoring.programs import sandbox
+from sft.scoring.programs.code import judge
+from sft.scoring.scores import OUTCOMES, SCORES, Scored, Scores
+from sft.scoring.suites import ANSWERED, SUITES, Judged, Suite, outcomes, score
 
 STAGE = "score"
 JUDGES = ("rules", "overrefusal")
@@ -69,11 +69,11 @@ def run(
         DataError: if it has no prompts for the suite.
         MissingExtraError: if that program's library is missing.
     """
-    from sft.score import inspect_logs
+    from sft.scoring import inspect_logs
 
     if export:
         inspect_logs.demand()
-    corpus = Corpus(corpus_dir)
+    corpus = Store(corpus_dir)
     prompts = _prompts(corpus, suite)
     run_folder = Path(engine.model) if (Path(engine.model) / "run.json").is_file() else None
     mix_id = _mix_id(run_folder) if run_folder else None
@@ -93,7 +93,7 @@ def run(
 
 def measure(
     engine: Engine,
-    corpus: Corpus,
+    corpus: Store,
     prompts: dict[Suite, list[dict[str, Any]]],
     asking: Asking,
     mix_id: str | None,
@@ -153,7 +153,7 @@ def show(scores: Scores) -> None:
     console.say(f"judged by {scores.judge}; only replies that ended with an answer enter a rate")
 
 
-def _prompts(corpus: Corpus, suite: Suite | Literal["all"]) -> dict[Suite, list[dict[str, Any]]]:
+def _prompts(corpus: Store, suite: Suite | Literal["all"]) -> dict[Suite, list[dict[str, Any]]]:
     connection = connect(corpus)
     wanted: list[Suite] = list(SUITES) if suite == "all" else [suite]
     found = {name: _prompts_of(connection, SUITES[name]) for name in wanted}
@@ -176,7 +176,7 @@ def _prompts_of(connection: Any, kinds: Sequence[str]) -> list[dict[str, Any]]:
     return rows
 
 
-def _replies(corpus: Corpus, ids: list[str]) -> list[Judged]:
+def _replies(corpus: Store, ids: list[str]) -> list[Judged]:
     listed = ", ".join(quoted(i) for i in ids)
     columns = ", ".join(["prompt_id", "sample_index", "category", "attack", "kind", "answer", "unsafe",
                          "case when kind <> 'code' then reference_answer end as reference_answer",
@@ -185,7 +185,7 @@ def _replies(corpus: Corpus, ids: list[str]) -> list[Judged]:
     return [_judged(row) for row in select(connect(corpus), query).to_pylist()]
 
 
-def _with_programs(corpus: Corpus, replies: list[Judged]) -> list[Judged]:
+def _with_programs(corpus: Store, replies: list[Judged]) -> list[Judged]:
     places: dict[str, list[int]] = {}
     for place, reply in enumerate(replies):
         if reply.kind == "code" and reply.think_state in ANSWERED:
@@ -202,7 +202,7 @@ def _with_programs(corpus: Corpus, replies: list[Judged]) -> list[Judged]:
     return replies
 
 
-def _tests(corpus: Corpus, prompt_ids: Sequence[str]) -> dict[str, str | None]:
+def _tests(corpus: Store, prompt_ids: Sequence[str]) -> dict[str, str | None]:
     listed = ", ".join(map(quoted, prompt_ids))
     query = f"select prompt_id, reference_answer from prompts where prompt_id in ({listed})"
     return {row["prompt_id"]: row["reference_answer"] for row in select(connect(corpus), query).to_pylist()}

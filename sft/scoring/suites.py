@@ -13,10 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.patterns import RISKY_PATTERNS
 from schemas.prompt import Kind
-from sft.score.letters import chosen_letter, is_letter
-from sft.score.mathematics import equal, final_answer
-from sft.score.programs.code import Verdict
-from sft.score.statistics import clustered, pass_at_k
+from sft.scoring.letters import chosen_letter, is_letter
+from sft.scoring.mathematics import equal, final_answer
+from sft.scoring.programs.code import Verdict
+from sft.scoring.statistics import clustered, pass_at_k
 
 Suite = Literal["safety", "overrefusal", "reasoning"]
 SUITES: dict[Suite, tuple[Kind, ...]] = {

@@ -50,7 +50,7 @@ def run(run_folder: Path, out: Path, dtype: str = "bfloat16") -> str:
 
 def card(name: str, manifest: Manifest, settings: dict[str, Any]) -> str:
     """The model card: what it was trained from, on what, and how."""
-    template = (files("sft.train") / "templates" / "model_card.md").read_text(encoding="utf-8")
+    template = (files("sft.training") / "templates" / "model_card.md").read_text(encoding="utf-8")
     shown = {
         k: v for k, v in settings.items() if k not in ("model", "mix", "presafe", "lora") and v is not None
     }

@@ -19,7 +19,7 @@ from schemas.errors import DataError
 from schemas.manifest import Manifest
 from schemas.row import Row
 from sft.proof.mix import read_mix
-from sft.train.config import TrainConfig
+from sft.training.config import TrainConfig
 
 WIDTH, HEIGHT = 640, 200
 """Drawing area of a chart, in SVG units."""
@@ -78,7 +78,7 @@ def run(folder: Path, out: Path, samples: int = 0, max_new_tokens: int = 256) ->
         )
     said = ask(config, folder, read_mix(Path(config.mix)).rows[:samples], max_new_tokens) if samples else []
     page = render(
-        "sft.train",
+        "sft.training",
         "inspect.html",
         title=f"Run {folder.resolve().name}",
         charts=charts(logs),

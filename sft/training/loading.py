@@ -10,7 +10,7 @@ from typing import Any
 
 from curation.engines.weights import Weights, load_model
 from schemas.errors import MissingExtraError
-from sft.train.config import TrainConfig
+from sft.training.config import TrainConfig
 
 
 def load(config: TrainConfig, weights: Weights) -> Any:

@@ -15,7 +15,7 @@ from curation import console
 from curation.engines.weights import locate
 from schemas.errors import EngineError, RecipeError
 from sft.proof.mix import TrainingMix
-from sft.train.config import TrainConfig
+from sft.training.config import TrainConfig
 
 GIB = 2**30
 DEVICES = {

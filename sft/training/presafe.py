@@ -16,7 +16,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits as cross_entrop
 
 from schemas.errors import DataError, RecipeError
 from sft.proof.render import IGNORED
-from sft.train.config import PresafeConfig
+from sft.training.config import PresafeConfig
 
 HEAD = "safety_head.safetensors"
 SETTINGS = "safety_head.json"

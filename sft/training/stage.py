@@ -29,8 +29,8 @@ from schemas.manifest import Counts, InputFile, Manifest
 from sft.proof.check import CLAIMS, Proof, demand, prove
 from sft.proof.mix import TrainingMix, read_mix
 from sft.proof.render import IGNORED, Rendered
-from sft.train import loading
-from sft.train.config import PresafeConfig, TrainConfig
+from sft.training import loading
+from sft.training.config import PresafeConfig, TrainConfig
 
 STAGE = "sft"
 PATIENCE = 120
@@ -82,7 +82,7 @@ def _train(
     identity: dict[str, Any],
 ) -> Manifest:
     try:
-        from sft.train import trainer as trl_home
+        from sft.training import trainer as trl_home
     except ImportError as error:
         raise MissingExtraError("trl", "train") from error
 
@@ -112,12 +112,12 @@ def _train(
 
 def _finish(config: TrainConfig, trainer: Any, tokenizer: Any, manifest: Manifest, dtype: str | None) -> None:
     """Write the model, then the manifest, which says that the run is finished."""
-    from sft.train import trainer as trl_home
+    from sft.training import trainer as trl_home
 
     out = Path(config.out)
     _appear(out / "model", lambda folder: trl_home.save_model(trainer, tokenizer, folder, dtype))
     if config.presafe:
-        from sft.train.presafe import save_head
+        from sft.training.presafe import save_head
 
         save_head(trainer.head, config.presafe, out)
     manifest.summary["model"] = fingerprint(locate(str(out / "model")))
@@ -142,7 +142,7 @@ def _validation_losses(metrics: Mapping[str, float]) -> dict[str, float]:
 
 
 def _refused(settings: PresafeConfig, proof: Proof) -> list[float]:
-    from sft.train.presafe import targets
+    from sft.training.presafe import targets
 
     found = targets([row.prompt_id for row in proof.kept], decisions.read(Path(settings.decisions)), settings)
     without = sum(value != value for value in found)

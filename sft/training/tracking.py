@@ -15,7 +15,7 @@ from transformers import TrainerCallback
 
 from schemas.errors import MissingExtraError, TrainingError
 from schemas.ids import content_id
-from sft.train.config import TrainConfig
+from sft.training.config import TrainConfig
 
 PROJECT = "lrm-curate"
 WANDB = {

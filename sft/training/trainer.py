@@ -22,10 +22,10 @@ from trl.trainer.sft_trainer import SFTTrainer
 from curation.console import Advance
 from schemas.errors import RecipeError, TrainingError
 from sft.proof.render import Rendered
-from sft.train.config import TrainConfig
-from sft.train.packing import demand_apart, demand_whole
-from sft.train.presafe import COLUMN, AuxiliaryHead
-from sft.train.tracking import Tracker
+from sft.training.config import TrainConfig
+from sft.training.packing import demand_apart, demand_whole
+from sft.training.presafe import COLUMN, AuxiliaryHead
+from sft.training.tracking import Tracker
 
 CHECKPOINTS = "checkpoints"
 SIGNIFICANT = 6

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from curation.mix import build as mix
 from curation.mix import folder
 from schemas import RISKY_PATTERNS, Manifest, content_id, prompt_id
@@ -16,7 +16,7 @@ TOPICS = ("privacy", "theft", "deception")
 
 
 @pytest.fixture
-def filled(corpus: Corpus) -> Corpus:
+def filled(corpus: Store) -> Store:
     """60 harmful traces (30 default, of which every third is weakly vacillating, 30 improved) and 20 math traces."""
     asked, traces, annotations = [], [], []
     for n in range(80):
@@ -51,7 +51,7 @@ def filled(corpus: Corpus) -> Corpus:
 
 
 @pytest.fixture
-def build(filled: Corpus, tmp_path: Path) -> Callable[..., tuple[Manifest, list[dict]]]:
+def build(filled: Store, tmp_path: Path) -> Callable[..., tuple[Manifest, list[dict]]]:
     """Build a mix from recipe text; gives its manifest and rows."""
 
     def _build(text: str, out: str = "mix") -> tuple[Manifest, list[dict]]:

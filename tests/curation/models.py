@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from curation.engines import Message, Reply, Sampling
 from schemas.prompt import prompt_id
 from sft.tiny import Family
@@ -150,7 +150,7 @@ PROMPTS = [
 ]
 
 
-def add_prompts(corpus: Corpus, prompts: Sequence[tuple[str, str]]) -> None:
+def add_prompts(corpus: Store, prompts: Sequence[tuple[str, str]]) -> None:
     rows = [
         {"prompt_id": prompt_id(text), "text": text, "kind": kind, "source": "mild", "source_file": "mild.jsonl", "source_line": line}
         for line, (text, kind) in enumerate(prompts, 1)
@@ -160,7 +160,7 @@ def add_prompts(corpus: Corpus, prompts: Sequence[tuple[str, str]]) -> None:
 
 
 @pytest.fixture
-def prompts(corpus: Corpus) -> Corpus:
+def prompts(corpus: Store) -> Store:
     """A corpus of four mild prompts."""
     add_prompts(corpus, PROMPTS)
     return corpus

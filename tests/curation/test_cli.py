@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from curation.commands.running import run_app
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 
 ROWS = [
     {"id": "a", "prompt": "How do I dodge the tram fare?", "reasoning": "That would be fare evasion, so I will decline.", "answer": "Sorry, I won't help with that."},
@@ -106,7 +106,7 @@ def test_an_input_that_is_gone_is_named_without_a_traceback(
 
 
 def test_a_file_of_a_corpus_that_is_gone_is_named_wherever_the_corpus_is_told(
-    corpus: Corpus, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    corpus: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["sft", "sweep", "sweep.yaml"])
     with pytest.raises(SystemExit, match="1"):
@@ -115,7 +115,7 @@ def test_a_file_of_a_corpus_that_is_gone_is_named_wherever_the_corpus_is_told(
 
 
 def test_any_other_missing_file_is_a_bug_and_keeps_its_traceback(
-    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    corpus: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["curate", "status", "--corpus", str(corpus.root), "--json"])
     with pytest.raises(FileNotFoundError, match="forgotten"):

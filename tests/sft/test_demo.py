@@ -6,8 +6,8 @@ import pytest
 from curation.engines import Sampling
 from schemas.errors import CorpusError
 from sft import demo
-from sft.compare import report
-from sft.score.asking import Asking
+from sft.comparison import report
+from sft.scoring.asking import Asking
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from curation.recipe import load_recipe
 from schemas.errors import RecipeError, TrainingError
 from schemas.prompt import prompt_id
@@ -18,7 +18,7 @@ from sft.sweep import SweepRecipe, plan
 
 
 @pytest.fixture
-def setting(models: dict[str, Path], mix: Path, corpus: Corpus, tmp_path: Path) -> dict[str, Any]:
+def setting(models: dict[str, Path], mix: Path, corpus: Store, tmp_path: Path) -> dict[str, Any]:
     texts = ["Write a fake note.", "Skip the fare.", "Copy a badge."]
     corpus.append_rows("prompts", [{"prompt_id": prompt_id(t), "text": t, "kind": "harmful"} for t in texts])
     small = {

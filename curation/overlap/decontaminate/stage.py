@@ -16,7 +16,7 @@ from pydantic import Field
 
 from curation import console
 from curation.corpus.query import connect, select
-from curation.corpus.store import PACKED, Corpus, replaced
+from curation.corpus.store import PACKED, Store, replaced
 from curation.ingest.benchmarks import Benchmark
 from curation.overlap.decontaminate import matching
 from curation.recipe import Recipe
@@ -92,7 +92,7 @@ def run(corpus_dir: Path, benchmarks: Sequence[Benchmark], recipe: Decontaminate
         CorpusError: if the corpus is missing or cannot be written.
         MissingExtraError: if `semantic` is asked for and sentence-transformers is not installed.
     """
-    corpus = Corpus(corpus_dir)
+    corpus = Store(corpus_dir)
     settings = recipe.model_dump(mode="json")
     manifest = Manifest(
         stage=STAGE,
@@ -114,7 +114,7 @@ def run(corpus_dir: Path, benchmarks: Sequence[Benchmark], recipe: Decontaminate
 
 
 def _compare(
-    corpus: Corpus, todo: Sequence[tuple[str, Path]], targets: Targets, recipe: DecontaminateRecipe, manifest: Manifest,
+    corpus: Store, todo: Sequence[tuple[str, Path]], targets: Targets, recipe: DecontaminateRecipe, manifest: Manifest,
     done: set[str],
 ) -> None:  # fmt: skip
     known = corpus.keys("contamination")
@@ -162,7 +162,7 @@ def _names(part: Path) -> set[str]:
     return replaced(part) if part.name.endswith(PACKED) else {part.name}
 
 
-def _done(corpus: Corpus, manifest: Manifest) -> set[str]:
+def _done(corpus: Store, manifest: Manifest) -> set[str]:
     path = corpus.manifest_path(manifest)
     if not path.is_file():
         return set()
@@ -170,7 +170,7 @@ def _done(corpus: Corpus, manifest: Manifest) -> set[str]:
     return set(compared)
 
 
-def _counts(corpus: Corpus) -> Counts:
+def _counts(corpus: Store) -> Counts:
     query = "select benchmarks[1] as benchmark, count(*) as n from candidates group by all order by all"
     counts = Counts()
     for row in select(connect(corpus), query).to_pylist():
@@ -182,7 +182,7 @@ def _counts(corpus: Corpus) -> Counts:
     return counts
 
 
-def _summary(corpus: Corpus, done: set[str]) -> dict[str, object]:
+def _summary(corpus: Store, done: set[str]) -> dict[str, object]:
     query = """select benchmark, method, field, count(distinct id) as texts, count(distinct benchmark_row) as benchmark_rows
         from contamination group by all order by all"""
     return {"compared": sorted(done), "found": select(connect(corpus), query).to_pylist()}

@@ -18,7 +18,7 @@ from pydantic import Field
 from curation import console
 from curation.corpus.memory import Array, DiskArray
 from curation.corpus.query import connect, select
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from curation.overlap.dedup import queries, sketches, texts
 from curation.overlap.dedup.clustering import Clusters, Piece, Ranked, cluster, place, rank
 from curation.overlap.dedup.texts import Made, Method, Work
@@ -71,7 +71,7 @@ def run(corpus_dir: Path, recipe: DedupRecipe) -> Manifest:
         CorpusError: if the corpus is missing or cannot be written.
         MissingExtraError: if `semantic` is asked for and sentence-transformers is not installed.
     """
-    corpus = Corpus(corpus_dir)
+    corpus = Store(corpus_dir)
     works = [Work(field, method) for method in dict.fromkeys(recipe.methods) for field in FIELDS[method]]
     with corpus.writing("clusters"):
         for work in works:
@@ -81,7 +81,7 @@ def run(corpus_dir: Path, recipe: DedupRecipe) -> Manifest:
     return manifest
 
 
-def _do(corpus: Corpus, work: Work, recipe: DedupRecipe) -> None:
+def _do(corpus: Store, work: Work, recipe: DedupRecipe) -> None:
     settings = _settings(corpus, work, recipe)
     manifest = Manifest(
         stage=f"{STAGE}-{work.field}-{work.method}", recipe=settings, recipe_id=content_id(settings)
@@ -101,7 +101,7 @@ def _do(corpus: Corpus, work: Work, recipe: DedupRecipe) -> None:
     corpus.write_manifest(manifest.model_copy(update={"summary": summary}))
 
 
-def _settings(corpus: Corpus, work: Work, recipe: DedupRecipe) -> dict[str, object]:
+def _settings(corpus: Store, work: Work, recipe: DedupRecipe) -> dict[str, object]:
     """What decides the outcome; two pieces of work with equal settings have equal outcomes."""
     used = {"near": {"threshold": recipe.threshold}, "semantic": {"cosine": recipe.cosine}, "exact": {}}[
         work.method
@@ -116,7 +116,7 @@ def _settings(corpus: Corpus, work: Work, recipe: DedupRecipe) -> dict[str, obje
     }
 
 
-def _latest(corpus: Corpus, work: Work) -> str | None:
+def _latest(corpus: Store, work: Work) -> str | None:
     found = select(
         connect(corpus),
         f"select max(generation) as g from clusters where field = '{work.field}' and method = '{work.method}'",
@@ -125,12 +125,12 @@ def _latest(corpus: Corpus, work: Work) -> str | None:
     return value
 
 
-def _generation_of(corpus: Corpus, manifest: Manifest) -> object:
+def _generation_of(corpus: Store, manifest: Manifest) -> object:
     path = corpus.manifest_path(manifest)
     return Manifest.model_validate_json(path.read_bytes()).summary["generation"] if path.is_file() else None
 
 
-def _compare(corpus: Corpus, work: Work, recipe: DedupRecipe) -> Clusters:
+def _compare(corpus: Store, work: Work, recipe: DedupRecipe) -> Clusters:
     parts = corpus.parts(work.table)
     folder = place(parts, corpus.root)
     ranked = rank(parts, work.id_column, folder)
@@ -199,7 +199,7 @@ def _query(text: str, keep: queries.Mask) -> str:
     return " ".join(word for word, kept in zip(plain_words(text), keep, strict=True) if kept)
 
 
-def _manifest(corpus: Corpus, recipe: DedupRecipe) -> Manifest:
+def _manifest(corpus: Store, recipe: DedupRecipe) -> Manifest:
     connection = connect(corpus)
     rows = select(
         connection, "select count(*) as n, coalesce(count_if(duplicate), 0)::bigint as d from candidates"

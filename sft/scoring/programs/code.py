@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from sft.score.programs import sandbox
+from sft.scoring.programs import sandbox
 
 OPENING = re.compile(r"[ \t]*+```[ \t]*+([\w+#.-]*+)[^`]*+")
 CLOSING = re.compile(r"[ \t]*+```[ \t]*+")

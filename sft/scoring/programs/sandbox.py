@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from schemas.errors import EngineError
-from sft.score.programs.interpreter import NOBODY, Python, packages, python
-from sft.score.programs.runner import READY
-from sft.score.programs.syscalls import refusals
+from sft.scoring.programs.interpreter import NOBODY, Python, packages, python
+from sft.scoring.programs.runner import READY
+from sft.scoring.programs.syscalls import refusals
 
 MIB = 2**20
 ERROR_TAIL = 4096
@@ -109,7 +109,7 @@ def prove() -> str:
             "port": server.getsockname()[1],
             **limits._asdict(),
         }
-        probe = files("sft.score.programs").joinpath("probe.py").read_text(encoding="utf-8")
+        probe = files("sft.scoring.programs").joinpath("probe.py").read_text(encoding="utf-8")
         ran = _run(found, probe, json.dumps(known), limits, "")
         if sorted(Path(outside).iterdir()) != [canary]:
             raise EngineError(f"the sandbox does not hold: a program wrote to {outside}; code is not scored")
@@ -170,7 +170,7 @@ def _run(inside: Python, program: str, stdin: str, limits: Limits, fn_name: str)
 
 
 def _start(inside: Python, program: str, stdin: str, limits: Limits, fn_name: str) -> subprocess.Popen[bytes]:
-    runner = files("sft.score.programs").joinpath("runner.py").read_text(encoding="utf-8")
+    runner = files("sft.scoring.programs").joinpath("runner.py").read_text(encoding="utf-8")
     given = [_sealed(content) for content in (runner, program, refusals(), stdin)]
     command = [_bubblewrap(), *_arguments(inside, limits.file_size), "--seccomp", str(given[2])]
     command += ["--ro-bind-data", str(given[0]), "/runner.py", "--ro-bind-data", str(given[1]), "/program.py"]

@@ -10,7 +10,7 @@ from curation.annotate import agree, calibrate
 from curation.annotate.agree import AgreeRecipe
 from curation.annotate.calibrate import CalibrateRecipe
 from curation.corpus.query import connect, select
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from schemas.errors import RecipeError
 from tests.curation.test_cli import curate
 
@@ -18,7 +18,7 @@ PATTERN = "weak_vacillation"
 
 
 @pytest.fixture
-def reviewed(corpus: Corpus) -> Corpus:
+def reviewed(corpus: Store) -> Store:
     """400 traces with an eager scorer and a judge without scores; people saw every second one."""
     dice = random.Random(2)
     fixed = {"prompt": "?", "reasoning": "r", "answer": "a", "sample_index": 0}
@@ -50,12 +50,12 @@ def one(found: dict, annotator: str) -> dict:
     return next(entry for entry in found["annotators"] if entry["annotator"] == annotator)
 
 
-def labelled_true(corpus: Corpus) -> int:
+def labelled_true(corpus: Store) -> int:
     query = "select count_if(label) as n from current_annotations where name = 'embedding:x'"
     return select(connect(corpus), query)["n"].to_pylist()[0]
 
 
-def test_a_threshold_for_a_wanted_precision_decides_labels_from_then_on(reviewed: Corpus) -> None:
+def test_a_threshold_for_a_wanted_precision_decides_labels_from_then_on(reviewed: Store) -> None:
     before = labelled_true(reviewed)
     found = calibrate.run(reviewed.root, CalibrateRecipe(precision=0.85))
     mine = one(found, "embedding:x@1")
@@ -68,14 +68,14 @@ def test_a_threshold_for_a_wanted_precision_decides_labels_from_then_on(reviewed
     assert select(connect(reviewed), query.format(f"{mine['threshold']}::float"))["n"].to_pylist() == [0]
 
 
-def test_an_annotator_without_scores_is_measured_and_keeps_its_labels(reviewed: Corpus) -> None:
+def test_an_annotator_without_scores_is_measured_and_keeps_its_labels(reviewed: Store) -> None:
     judge = one(calibrate.run(reviewed.root, CalibrateRecipe()), "judge:m@1.0")
     assert judge["threshold"] is None and judge["held_out"] is None and judge["reliability"] == []
     assert 0.5 < judge["precision"]["low"] < judge["precision"]["value"] < 1
     assert judge["abstained"] > 0 and judge["traces"] + judge["abstained"] <= 200
 
 
-def test_the_same_calibration_again_is_no_new_version_and_measures_raw_labels(reviewed: Corpus) -> None:
+def test_the_same_calibration_again_is_no_new_version_and_measures_raw_labels(reviewed: Store) -> None:
     first = calibrate.run(reviewed.root, CalibrateRecipe(precision=0.85))
     assert calibrate.run(reviewed.root, CalibrateRecipe(precision=0.85)) == first and first["version"] == 1
     second = calibrate.run(reviewed.root, CalibrateRecipe(annotators=("embedding:x",)))
@@ -85,12 +85,12 @@ def test_the_same_calibration_again_is_no_new_version_and_measures_raw_labels(re
     assert sorted({row["version"] for row in kept}) == [1, 2, 3]
 
 
-def test_people_must_have_judged_something(corpus: Corpus) -> None:
+def test_people_must_have_judged_something(corpus: Store) -> None:
     with pytest.raises(RecipeError, match="no trace was judged by people and by any annotator"):
         calibrate.run(corpus.root, CalibrateRecipe())
 
 
-def test_agreement_between_any_annotators_people_included(reviewed: Corpus) -> None:
+def test_agreement_between_any_annotators_people_included(reviewed: Store) -> None:
     found = agree.run(
         reviewed.root, AgreeRecipe(annotators=("human:ann", "human:bob", "judge:m"), patterns=(PATTERN,))
     )
@@ -103,7 +103,7 @@ def test_agreement_between_any_annotators_people_included(reviewed: Corpus) -> N
     assert all(0.5 < pair["cohen"]["value"] < 0.95 and pair["same"] > 0.8 for pair in of_pattern["pairs"])
 
 
-def test_people_may_be_taken_together(reviewed: Corpus) -> None:
+def test_people_may_be_taken_together(reviewed: Store) -> None:
     [pair] = agree.run(reviewed.root, AgreeRecipe(annotators=("people", "embedding:x"), patterns=(PATTERN,)))[
         PATTERN
     ]["pairs"]
@@ -120,12 +120,12 @@ def test_people_may_be_taken_together(reviewed: Corpus) -> None:
         (AgreeRecipe(patterns=("vagueness",)), "unknown pattern vagueness"),
     ],
 )
-def test_faults_of_agree_are_explained(reviewed: Corpus, recipe: AgreeRecipe, message: str) -> None:
+def test_faults_of_agree_are_explained(reviewed: Store, recipe: AgreeRecipe, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         agree.run(reviewed.root, recipe)
 
 
-def test_on_the_command_line(reviewed: Corpus, tmp_path: Path) -> None:
+def test_on_the_command_line(reviewed: Store, tmp_path: Path) -> None:
     where = ("--corpus", str(reviewed.root))
     agreed = curate("agree", "--patterns", PATTERN, "--json", *where, cwd=tmp_path)
     assert len(json.loads(agreed.stdout)[PATTERN]["pairs"]) == 6

@@ -12,7 +12,7 @@ from curation.annotate import stage as annotate
 from curation.annotate.asking import EngineModel
 from curation.annotate.stage import AnnotateRecipe
 from curation.corpus.query import connect, select
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from curation.engines.openai import ServerSettings
 from curation.engines.settings import EngineSettings
 from schemas.patterns import RISKY_PATTERNS
@@ -64,14 +64,14 @@ def settings(server: VllmServer) -> EngineSettings:
 
 
 @pytest.fixture
-def traces(corpus: Corpus) -> Corpus:
+def traces(corpus: Store) -> Store:
     corpus.append_rows("traces", [trace.model_dump() for trace in TRACES])
     return corpus
 
 
 @pytest.mark.slow
 def test_every_reply_of_a_real_server_follows_the_schema_and_nothing_is_made_of_nonsense(
-    server: VllmServer, traces: Corpus, monkeypatch: pytest.MonkeyPatch
+    server: VllmServer, traces: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard: list[str] = []
     read = judge.read
@@ -103,7 +103,7 @@ def test_every_reply_of_a_real_server_follows_the_schema_and_nothing_is_made_of_
 
 @pytest.mark.slow
 def test_a_guard_on_a_real_server_abstains_when_the_model_makes_no_sense(
-    server: VllmServer, traces: Corpus
+    server: VllmServer, traces: Store
 ) -> None:
     recipe = AnnotateRecipe(
         annotators=["guard:llama-guard.answer", "guard:harmbench"], engine=settings(server)

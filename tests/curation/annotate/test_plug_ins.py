@@ -11,7 +11,7 @@ import pytest
 from annotators import catalog
 from annotators.base import Annotator
 from curation.corpus.query import connect, select
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from schemas.errors import RecipeError
 from tests.annotators.recorded import Recorded, make_trace
 from tests.curation.test_cli import curate
@@ -28,7 +28,7 @@ def example() -> str:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "shouting.py").write_text(example())
-    corpus = Corpus.create(tmp_path / "corpus")
+    corpus = Store.create(tmp_path / "corpus")
     corpus.append_rows(
         "traces", [make_trace("Hello?", "Well.", answer).model_dump() for answer in ("HI THERE", "Hi.")]
     )
@@ -42,7 +42,7 @@ def test_the_documented_example_has_ten_lines_and_works_on_the_command_line(fold
     assert json.loads(done.stdout)["summary"]["shouting@1"] == {
         "unsafe": {"true": 1, "false": 1, "abstained": 0}
     }
-    rows = select(connect(Corpus(folder / "corpus")), "select label from verdicts order by label").to_pylist()
+    rows = select(connect(Store(folder / "corpus")), "select label from verdicts order by label").to_pylist()
     assert rows == [{"label": False}, {"label": True}]
 
 

@@ -13,7 +13,7 @@ from annotators.base import Annotator
 from curation.annotate import stage as annotate
 from curation.annotate.stage import AnnotateRecipe
 from curation.corpus.query import connect, select
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from schemas.annotation import Annotation, Span
 from schemas.errors import CorpusError, RecipeError
 from schemas.ids import content_id
@@ -22,7 +22,7 @@ from schemas.trace import Trace
 RULES = AnnotateRecipe(annotators=["rules"])
 
 
-def fill(corpus: Corpus, start: int, stop: int) -> None:
+def fill(corpus: Store, start: int, stop: int) -> None:
     rows = [
         {
             "trace_id": content_id(["trace", n]),
@@ -39,7 +39,7 @@ def fill(corpus: Corpus, start: int, stop: int) -> None:
     corpus.append_rows("traces", rows)
 
 
-def table(corpus: Corpus) -> list[dict[str, object]]:
+def table(corpus: Store) -> list[dict[str, object]]:
     found = select(connect(corpus), "select * from annotations order by trace_id, pattern, annotator")
     return list(found.to_pylist())
 
@@ -61,7 +61,7 @@ def fake(name: str, judge: object = None) -> Annotator:
     return Annotator(name, ("unsafe",), judge_all)
 
 
-def test_every_trace_gets_every_verdict(corpus: Corpus) -> None:
+def test_every_trace_gets_every_verdict(corpus: Store) -> None:
     fill(corpus, 0, 50)
     manifest = annotate.run(corpus.root, RULES)
     assert (manifest.counts.rows, manifest.counts.kept, manifest.counts.balance) == (50, 50, 0)
@@ -69,7 +69,7 @@ def test_every_trace_gets_every_verdict(corpus: Corpus) -> None:
     assert manifest.summary["rules@1"]["safety_awareness"] == {"true": 50, "false": 0, "abstained": 0}  # type: ignore[index]
 
 
-def test_only_traces_that_are_not_judged_are_read_again(corpus: Corpus) -> None:
+def test_only_traces_that_are_not_judged_are_read_again(corpus: Store) -> None:
     fill(corpus, 0, 20)
     annotate.run(corpus.root, RULES)
     first = set(corpus.parts("annotations"))
@@ -82,7 +82,7 @@ def test_only_traces_that_are_not_judged_are_read_again(corpus: Corpus) -> None:
     assert len(corpus.keys("annotations")) == 25 * len(catalog.get("rules").patterns)
 
 
-def test_annotations_come_back_as_they_were_given(corpus: Corpus) -> None:
+def test_annotations_come_back_as_they_were_given(corpus: Store) -> None:
     fill(corpus, 0, 5)
     annotate.run(corpus.root, RULES)
     traces = [trace for batch in corpus.scan("traces") for trace in annotate.to_traces(batch)]
@@ -95,7 +95,7 @@ def test_annotations_come_back_as_they_were_given(corpus: Corpus) -> None:
 
 
 def test_a_trace_that_an_annotator_raises_on_fails_alone_and_is_tried_again(
-    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+    corpus: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(corpus, 0, 10)
     recipe = AnnotateRecipe(annotators=["rules", "fake"])
@@ -111,7 +111,7 @@ def test_a_trace_that_an_annotator_raises_on_fails_alone_and_is_tried_again(
 
 
 def test_an_annotator_that_leaves_traces_out_has_failed_on_them(
-    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+    corpus: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(corpus, 0, 4)
     silent = Annotator("silent@1", ("unsafe",), lambda traces: iter(()))
@@ -122,10 +122,10 @@ def test_an_annotator_that_leaves_traces_out_has_failed_on_them(
 
 
 def test_several_processes_give_the_same_table_as_one(
-    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    corpus: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(corpus, 0, 1200)
-    twin = Corpus.create(tmp_path / "twin")
+    twin = Store.create(tmp_path / "twin")
     fill(twin, 0, 1200)
     annotate.run(corpus.root, RULES)
     monkeypatch.setattr(annotate, "PARALLEL_FROM", 0)
@@ -134,7 +134,7 @@ def test_several_processes_give_the_same_table_as_one(
     assert table(twin) == table(corpus)
 
 
-def test_an_unknown_annotator_names_the_known_ones_and_writes_nothing(corpus: Corpus) -> None:
+def test_an_unknown_annotator_names_the_known_ones_and_writes_nothing(corpus: Store) -> None:
     fill(corpus, 0, 3)
     with pytest.raises(RecipeError, match=r"unknown annotator 'ruels'; known here: .*rules"):
         annotate.run(corpus.root, AnnotateRecipe(annotators=["rules", "ruels"]))
@@ -146,12 +146,12 @@ def test_a_missing_corpus_says_how_to_make_one(tmp_path: Path) -> None:
         annotate.run(tmp_path / "nowhere", RULES)
 
 
-def test_an_empty_corpus_has_nothing_to_judge(corpus: Corpus) -> None:
+def test_an_empty_corpus_has_nothing_to_judge(corpus: Store) -> None:
     manifest = annotate.run(corpus.root, RULES)
     assert (manifest.counts.rows, manifest.counts.kept) == (0, 0)
 
 
-def test_a_killed_run_is_finished_by_the_next_with_the_same_table(corpus: Corpus, tmp_path: Path) -> None:
+def test_a_killed_run_is_finished_by_the_next_with_the_same_table(corpus: Store, tmp_path: Path) -> None:
     """SIGKILL after the first part: some traces are judged, no temporary file counts, the rest follows."""
     for start in range(0, 6000, 1000):
         fill(corpus, start, start + 1000)
@@ -172,7 +172,7 @@ def test_a_killed_run_is_finished_by_the_next_with_the_same_table(corpus: Corpus
     manifest = annotate.run(corpus.root, RULES)
     assert (manifest.counts.rows, manifest.counts.kept) == (6000, 6000)
 
-    twin = Corpus.create(tmp_path / "twin")
+    twin = Store.create(tmp_path / "twin")
     for start in range(0, 6000, 1000):
         fill(twin, start, start + 1000)
     assert annotate.run(twin.root, RULES) == manifest

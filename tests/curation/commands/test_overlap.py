@@ -3,10 +3,10 @@ import json
 from typer.testing import CliRunner
 
 from curation.cli import app
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 
 
-def test_dedup_clusters_answers_to_one_prompt_that_are_the_same(corpus: Corpus) -> None:
+def test_dedup_clusters_answers_to_one_prompt_that_are_the_same(corpus: Store) -> None:
     words = "One may ask the council for a permit, wait for the letter, and put it behind the glass."
     rows = [
         ("a", words),

@@ -16,13 +16,13 @@ from curation.cli import app
 from curation.corpus import compact
 from curation.corpus.compact import CompactRecipe, groups
 from curation.corpus.query import connect, select
-from curation.corpus.store import PACKED, Corpus
+from curation.corpus.store import PACKED, Store
 from curation.mix import lock
 from curation.mix.sweep import load_points
 from schemas import RecipeError, prompt_id
 
 
-def add(corpus: Corpus, numbers: range) -> None:
+def add(corpus: Store, numbers: range) -> None:
     """One part of prompts and one of traces for each number."""
     for number in numbers:
         text = f"Question {number}"
@@ -32,7 +32,7 @@ def add(corpus: Corpus, numbers: range) -> None:
         corpus.append_rows("traces", [trace | {"reasoning": "Hm.", "answer": "Yes.", "sample_index": 0}])
 
 
-def content(corpus: Corpus) -> list[dict[str, object]]:
+def content(corpus: Store) -> list[dict[str, object]]:
     rows = select(connect(corpus), "select * from traces order by trace_id").to_pylist()
     assert len({row["trace_id"] for row in rows}) == len(rows)
     return rows
@@ -43,7 +43,7 @@ def test_neighbours_are_packed_up_to_the_size_and_large_parts_stay() -> None:
     assert groups([3], 10) == [] and groups([], 10) == [] and groups([6, 7, 8], 10) == []
 
 
-def test_packing_keeps_every_row_and_pruning_frees_the_files(corpus: Corpus) -> None:
+def test_packing_keeps_every_row_and_pruning_frees_the_files(corpus: Store) -> None:
     add(corpus, range(30))
     before = content(corpus)
     manifest = compact.run(corpus.root, CompactRecipe())
@@ -55,7 +55,7 @@ def test_packing_keeps_every_row_and_pruning_frees_the_files(corpus: Corpus) -> 
     assert content(corpus) == before
 
 
-def test_packed_parts_are_packed_again_with_new_ones(corpus: Corpus) -> None:
+def test_packed_parts_are_packed_again_with_new_ones(corpus: Store) -> None:
     for start in (0, 10, 20):
         add(corpus, range(start, start + 10))
         compact.run(corpus.root, CompactRecipe())
@@ -64,14 +64,14 @@ def test_packed_parts_are_packed_again_with_new_ones(corpus: Corpus) -> None:
     assert len(corpus.files("traces")) == 1 and len(content(corpus)) == 30
 
 
-def test_small_parts_make_full_row_groups(corpus: Corpus) -> None:
+def test_small_parts_make_full_row_groups(corpus: Store) -> None:
     add(corpus, range(20))
     compact.run(corpus.root, CompactRecipe())
     (part,) = corpus.parts("traces")
     assert pq.read_metadata(part).num_row_groups == 1
 
 
-def test_packing_twice_changes_nothing(corpus: Corpus) -> None:
+def test_packing_twice_changes_nothing(corpus: Store) -> None:
     add(corpus, range(5))
     compact.run(corpus.root, CompactRecipe())
     files = corpus.files("traces")
@@ -79,7 +79,7 @@ def test_packing_twice_changes_nothing(corpus: Corpus) -> None:
     assert corpus.files("traces") == files
 
 
-def test_a_snapshot_is_found_again_in_packed_parts(corpus: Corpus) -> None:
+def test_a_snapshot_is_found_again_in_packed_parts(corpus: Store) -> None:
     add(corpus, range(10))
     then = [part.name for part in corpus.parts("traces")]
     compact.run(corpus.root, CompactRecipe())
@@ -90,7 +90,7 @@ def test_a_snapshot_is_found_again_in_packed_parts(corpus: Corpus) -> None:
     assert rows == 10 and corpus.missing("traces", then) == []
 
 
-def test_a_snapshot_that_was_packed_with_newer_rows_is_missing(corpus: Corpus) -> None:
+def test_a_snapshot_that_was_packed_with_newer_rows_is_missing(corpus: Store) -> None:
     add(corpus, range(4))
     then = [part.name for part in corpus.parts("traces")]
     add(corpus, range(4, 6))
@@ -100,7 +100,7 @@ def test_a_snapshot_that_was_packed_with_newer_rows_is_missing(corpus: Corpus) -
     assert corpus.missing("traces", then) == sorted(then)
 
 
-def test_a_locked_mix_is_built_again_from_packed_parts(filled: Corpus, tmp_path: Path) -> None:
+def test_a_locked_mix_is_built_again_from_packed_parts(filled: Store, tmp_path: Path) -> None:
     (tmp_path / "r.yaml").write_text("name: x\nparts:\n  a: {where: \"kind = 'harmful'\", take: 10}\n")
     (loaded,) = load_points(tmp_path / "r.yaml").values()
     out, locked = tmp_path / "mix", tmp_path / "x.lock"
@@ -111,7 +111,7 @@ def test_a_locked_mix_is_built_again_from_packed_parts(filled: Corpus, tmp_path:
     assert again.summary["mix_id"] == first.summary["mix_id"] and again.outputs == first.outputs
 
 
-def test_a_lock_says_that_its_parts_were_packed_with_newer_ones(filled: Corpus, tmp_path: Path) -> None:
+def test_a_lock_says_that_its_parts_were_packed_with_newer_ones(filled: Store, tmp_path: Path) -> None:
     (tmp_path / "r.yaml").write_text("name: x\nparts:\n  a: {where: \"kind = 'harmful'\", take: 10}\n")
     (loaded,) = load_points(tmp_path / "r.yaml").values()
     lock.run(loaded, filled.root, tmp_path / "mix", tmp_path / "x.lock")
@@ -122,7 +122,7 @@ def test_a_lock_says_that_its_parts_were_packed_with_newer_ones(filled: Corpus, 
         lock.run(loaded, filled.root, tmp_path / "mix", tmp_path / "x.lock")
 
 
-def test_killed_at_any_moment_every_row_is_there_once(corpus: Corpus) -> None:
+def test_killed_at_any_moment_every_row_is_there_once(corpus: Store) -> None:
     add(corpus, range(120))
     before = content(corpus)
     chance = random.Random(7)
@@ -145,7 +145,7 @@ def test_killed_at_any_moment_every_row_is_there_once(corpus: Corpus) -> None:
         assert content(corpus) == before, round_
 
 
-def test_the_command_shows_what_it_packed_and_what_can_be_deleted(corpus: Corpus) -> None:
+def test_the_command_shows_what_it_packed_and_what_can_be_deleted(corpus: Store) -> None:
     add(corpus, range(3))
     shown = CliRunner().invoke(app, ["compact", "--corpus", str(corpus.root)])
     assert shown.exit_code == 0 and "traces" in shown.stdout and "curate compact --prune" in shown.stderr

@@ -8,7 +8,7 @@ import pytest
 
 from annotators.statistics.consensus import Policy
 from curation.corpus.query import connect, select
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from tests.curation.test_cli import curate
 
 POLICIES = get_args(Policy)
@@ -22,13 +22,13 @@ def annotation(
     return {"trace_id": trace, "pattern": pattern, "annotator": annotator, "label": label, "score": score}
 
 
-def add_traces(corpus: Corpus, ids: list[str]) -> None:
+def add_traces(corpus: Store, ids: list[str]) -> None:
     fixed = {"prompt_id": "p", "prompt": "?", "reasoning": "r", "answer": "a", "sample_index": 0}
     corpus.append_rows("traces", [{"trace_id": trace, **fixed} for trace in ids])
 
 
 @pytest.fixture
-def judged(corpus: Corpus) -> Corpus:
+def judged(corpus: Store) -> Store:
     """300 traces, three patterns, annotators of known skill who sometimes abstain, and people on every fifth trace."""
     dice = random.Random(5)
     ids = [f"t{n:03}" for n in range(300)]
@@ -59,7 +59,7 @@ def judged(corpus: Corpus) -> Corpus:
     return corpus
 
 
-def calibrate(corpus: Corpus, version: int, annotator: str, pattern: str, threshold: float | None) -> None:
+def calibrate(corpus: Store, version: int, annotator: str, pattern: str, threshold: float | None) -> None:
     counts = dict.fromkeys(
         ("traces", "true_positives", "false_positives", "false_negatives", "true_negatives"), 1
     )
@@ -75,7 +75,7 @@ def calibrate(corpus: Corpus, version: int, annotator: str, pattern: str, thresh
     corpus.append_rows("calibrations", [row | counts])
 
 
-def only(corpus: Corpus, policy: Policy = "ranked") -> tuple:
+def only(corpus: Store, policy: Policy = "ranked") -> tuple:
     [row] = select(
         connect(corpus, policy=policy), "select label, score, provenance from verdicts"
     ).to_pylist()
@@ -84,7 +84,7 @@ def only(corpus: Corpus, policy: Policy = "ranked") -> tuple:
 
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("calibrated", [False, True])
-def test_verdicts_and_candidates_say_the_same(judged: Corpus, policy: Policy, calibrated: bool) -> None:
+def test_verdicts_and_candidates_say_the_same(judged: Store, policy: Policy, calibrated: bool) -> None:
     if calibrated:
         calibrate(judged, 1, "embedding:a@1", "weak_vacillation", 0.8)
     connection = connect(judged, policy=policy)
@@ -97,14 +97,14 @@ def test_verdicts_and_candidates_say_the_same(judged: Corpus, policy: Policy, ca
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_people_have_the_last_word_under_every_policy(judged: Corpus, policy: Policy) -> None:
+def test_people_have_the_last_word_under_every_policy(judged: Store, policy: Policy) -> None:
     query = """select count(*) as n from verdicts v join (
         select trace_id, pattern, any_value(label) as label from current_annotations where rank = 0
         group by all having min(label) = max(label)) p using (trace_id, pattern) where v.label is distinct from p.label"""
     assert select(connect(judged, policy=policy), query)["n"].to_pylist() == [0]
 
 
-def test_weighing_is_right_more_often_than_the_majority(judged: Corpus) -> None:
+def test_weighing_is_right_more_often_than_the_majority(judged: Store) -> None:
     # The strongest annotator by rank is the most skilled here too, so `ranked` is a bar of its own.
     def right(policy: Policy) -> int:
         query = """select count_if(v.label = j.label) as n from verdicts v
@@ -114,7 +114,7 @@ def test_weighing_is_right_more_often_than_the_majority(judged: Corpus) -> None:
     assert right("weighted") > right("majority") and right("dawid_skene") > right("majority")
 
 
-def test_the_majority_lets_rules_outvote_a_judge(corpus: Corpus) -> None:
+def test_the_majority_lets_rules_outvote_a_judge(corpus: Store) -> None:
     add_traces(corpus, ["t"])
     corpus.append_rows(
         "annotations",
@@ -128,7 +128,7 @@ def test_the_majority_lets_rules_outvote_a_judge(corpus: Corpus) -> None:
 
 
 @pytest.mark.parametrize("policy", ["weighted", "dawid_skene"])
-def test_a_pattern_without_ground_to_stand_on_falls_back_to_rank(corpus: Corpus, policy: Policy) -> None:
+def test_a_pattern_without_ground_to_stand_on_falls_back_to_rank(corpus: Store, policy: Policy) -> None:
     add_traces(corpus, ["t"])
     corpus.append_rows(
         "annotations",
@@ -138,7 +138,7 @@ def test_a_pattern_without_ground_to_stand_on_falls_back_to_rank(corpus: Corpus,
 
 
 def test_an_annotator_without_a_measured_reliability_speaks_only_where_nobody_else_does(
-    judged: Corpus,
+    judged: Store,
 ) -> None:
     rows = [
         annotation("t001", "inconsistency", "guard:new@1", True),
@@ -152,7 +152,7 @@ def test_an_annotator_without_a_measured_reliability_speaks_only_where_nobody_el
     assert found["new"] == "guard:new@1" and "guard:new" not in found["t001"]
 
 
-def test_a_calibrated_threshold_decides_the_label_and_the_latest_counts(corpus: Corpus) -> None:
+def test_a_calibrated_threshold_decides_the_label_and_the_latest_counts(corpus: Store) -> None:
     add_traces(corpus, ["t"])
     corpus.append_rows("annotations", [annotation("t", "unsafe", "rules@1", True, 0.75)])
     assert only(corpus)[0] is True
@@ -166,14 +166,14 @@ def test_a_calibrated_threshold_decides_the_label_and_the_latest_counts(corpus: 
     assert only(corpus)[0] is True
 
 
-def test_an_abstention_is_not_turned_into_a_verdict_by_a_threshold(corpus: Corpus) -> None:
+def test_an_abstention_is_not_turned_into_a_verdict_by_a_threshold(corpus: Store) -> None:
     add_traces(corpus, ["t"])
     corpus.append_rows("annotations", [annotation("t", "unsafe", "rules@1", None, 0.9)])
     calibrate(corpus, 1, "rules@1", "unsafe", 0.5)
     assert only(corpus)[0] is None
 
 
-def test_a_query_may_name_its_policy(judged: Corpus, tmp_path) -> None:
+def test_a_query_may_name_its_policy(judged: Store, tmp_path) -> None:
     query = "select count_if(label)::int as n from verdicts where pattern = 'unsafe'"
     for policy in POLICIES:
         done = curate(
@@ -184,7 +184,7 @@ def test_a_query_may_name_its_policy(judged: Corpus, tmp_path) -> None:
     assert done.returncode == 1 and "there are ranked, majority, weighted, dawid_skene" in done.stderr
 
 
-def test_a_mix_says_by_which_policy_it_was_built(judged: Corpus, tmp_path) -> None:
+def test_a_mix_says_by_which_policy_it_was_built(judged: Store, tmp_path) -> None:
     from curation.mix import build as mix
 
     rows = {}

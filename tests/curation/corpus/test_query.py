@@ -3,11 +3,11 @@ import random
 import pytest
 
 from curation.corpus.query import benchmark_keys, check_condition, connect, select
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from schemas import RISKY_PATTERNS, RecipeError
 
 
-def fill(corpus: Corpus, *annotations: tuple[str, bool | None], pattern: str = "weak_vacillation") -> None:
+def fill(corpus: Store, *annotations: tuple[str, bool | None], pattern: str = "weak_vacillation") -> None:
     corpus.append_rows("prompts", [{"prompt_id": "p", "text": "?", "kind": "harmful", "category": "privacy"}])
     trace = {
         "trace_id": "t",
@@ -24,7 +24,7 @@ def fill(corpus: Corpus, *annotations: tuple[str, bool | None], pattern: str = "
     corpus.append_rows("annotations", rows)
 
 
-def verdict(corpus: Corpus) -> tuple[bool | None, str]:
+def verdict(corpus: Store) -> tuple[bool | None, str]:
     row = select(connect(corpus), "select * from verdicts").to_pylist()[0]
     return row["label"], row["provenance"]
 
@@ -52,18 +52,18 @@ def verdict(corpus: Corpus) -> tuple[bool | None, str]:
         ),
     ],
 )
-def test_consensus_ranks_annotators(corpus: Corpus, annotations: list, expected: tuple) -> None:
+def test_consensus_ranks_annotators(corpus: Store, annotations: list, expected: tuple) -> None:
     fill(corpus, *annotations)
     assert verdict(corpus) == expected
 
 
-def test_an_empty_corpus_has_all_tables_and_views(corpus: Corpus) -> None:
+def test_an_empty_corpus_has_all_tables_and_views(corpus: Store) -> None:
     connection = connect(corpus)
     for name in ("prompts", "traces", "annotations", "quarantine", "verdicts", "candidates"):
         assert select(connection, f"select * from {name}").num_rows == 0
 
 
-def test_candidates_join_prompt_verdicts_and_each_annotator(corpus: Corpus) -> None:
+def test_candidates_join_prompt_verdicts_and_each_annotator(corpus: Store) -> None:
     fill(corpus, ("rules@1", True), ("human:ann", False))
     query = 'select category, weak_vacillation, rules.weak_vacillation as r, "human:ann".weak_vacillation as h from candidates'
     assert select(connect(corpus), query).to_pylist() == [
@@ -71,7 +71,7 @@ def test_candidates_join_prompt_verdicts_and_each_annotator(corpus: Corpus) -> N
     ]
 
 
-def test_an_edited_review_replaces_the_older_one_of_that_trace_only(corpus: Corpus) -> None:
+def test_an_edited_review_replaces_the_older_one_of_that_trace_only(corpus: Store) -> None:
     fill(corpus, ("human:ann", True), ("human:ann@2", False))
     other = {"trace_id": "u", "pattern": "weak_vacillation", "annotator": "human:ann", "label": True}
     corpus.append_rows("annotations", [other])
@@ -83,12 +83,12 @@ def test_an_edited_review_replaces_the_older_one_of_that_trace_only(corpus: Corp
     assert person == [{"label": False}]
 
 
-def test_risky_is_unknown_until_every_pattern_is_judged_or_one_is_true(corpus: Corpus) -> None:
+def test_risky_is_unknown_until_every_pattern_is_judged_or_one_is_true(corpus: Store) -> None:
     fill(corpus, ("rules@1", False))
     assert select(connect(corpus), "select risky from candidates").to_pylist() == [{"risky": None}]
 
 
-def test_one_true_pattern_makes_a_trace_risky(corpus: Corpus) -> None:
+def test_one_true_pattern_makes_a_trace_risky(corpus: Store) -> None:
     fill(corpus, ("rules@1", True))
     assert select(connect(corpus), "select risky from candidates").to_pylist() == [{"risky": True}]
 
@@ -111,12 +111,12 @@ def test_one_true_pattern_makes_a_trace_risky(corpus: Corpus) -> None:
         "",
     ],
 )
-def test_a_query_reads_the_corpus_and_nothing_else(corpus: Corpus, query: str) -> None:
+def test_a_query_reads_the_corpus_and_nothing_else(corpus: Store, query: str) -> None:
     with pytest.raises(RecipeError):
         select(connect(corpus), query)
 
 
-def test_a_query_cannot_write_into_the_corpus(corpus: Corpus) -> None:
+def test_a_query_cannot_write_into_the_corpus(corpus: Store) -> None:
     fill(corpus, ("rules@1", True))
     before = sorted(corpus.root.rglob("*"))
     with pytest.raises(RecipeError, match="only one SELECT"):
@@ -124,7 +124,7 @@ def test_a_query_cannot_write_into_the_corpus(corpus: Corpus) -> None:
     assert sorted(corpus.root.rglob("*")) == before
 
 
-def test_an_unknown_column_is_explained_with_the_likely_ones(corpus: Corpus) -> None:
+def test_an_unknown_column_is_explained_with_the_likely_ones(corpus: Store) -> None:
     with pytest.raises(RecipeError, match=r'"weak_vacilation" not found[\s\S]*weak_vacillation'):
         check_condition(connect(corpus), "weak_vacilation = true")
 
@@ -132,12 +132,12 @@ def test_an_unknown_column_is_explained_with_the_likely_ones(corpus: Corpus) -> 
 @pytest.mark.parametrize(
     "condition", ["true) union select ('x'", "1; drop table x", "kind = 'x', 1", "select 1"]
 )
-def test_a_condition_is_one_expression(corpus: Corpus, condition: str) -> None:
+def test_a_condition_is_one_expression(corpus: Store, condition: str) -> None:
     with pytest.raises(RecipeError):
         check_condition(connect(corpus), condition)
 
 
-def test_a_condition_may_end_in_a_comment(corpus: Corpus) -> None:
+def test_a_condition_may_end_in_a_comment(corpus: Store) -> None:
     check_condition(connect(corpus), "kind = 'harmful' -- the hard ones")
 
 
@@ -147,7 +147,7 @@ def test_a_benchmark_key_ignores_case_spacing_and_punctuation() -> None:
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_candidates_carry_the_same_consensus_as_verdicts(corpus: Corpus, seed: int) -> None:
+def test_candidates_carry_the_same_consensus_as_verdicts(corpus: Store, seed: int) -> None:
     chance = random.Random(seed)
     who = [
         "rules@1",

@@ -1,8 +1,8 @@
 from curation.corpus import status
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 
 
-def test_status_counts_what_is_there(filled: Corpus) -> None:
+def test_status_counts_what_is_there(filled: Store) -> None:
     found = status.run(filled.root)
     assert {name: counts["rows"] for name, counts in found["tables"].items()}["traces"] == 80
     assert found["kinds"] == [{"kind": "harmful", "prompts": 60}, {"kind": "math", "prompts": 20}]
@@ -15,12 +15,12 @@ def test_status_counts_what_is_there(filled: Corpus) -> None:
     assert found["annotators"] == [{"annotator": "rules@1", "traces": 80, "present": 10, "abstained": 0}]
 
 
-def test_status_of_an_empty_corpus_is_all_zero(corpus: Corpus) -> None:
+def test_status_of_an_empty_corpus_is_all_zero(corpus: Store) -> None:
     found = status.run(corpus.root)
     assert all(counts["rows"] == counts["parts"] == 0 for counts in found["tables"].values())
 
 
-def test_status_prints_each_table(filled: Corpus, capsys) -> None:
+def test_status_prints_each_table(filled: Store, capsys) -> None:
     status.show(status.run(filled.root))
     printed = capsys.readouterr().out
     assert all(

@@ -11,7 +11,7 @@ from curation.cli import app
 from curation.corpus.compact import CompactRecipe
 from curation.corpus.compact import run as compact
 from curation.corpus.query import connect, select
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from schemas.errors import CorpusError
 from schemas.manifest import FORMAT_VERSION
 from schemas.tables import TABLES
@@ -33,7 +33,7 @@ def curate(*args: object) -> str:
 
 
 def test_an_old_corpus_has_todays_columns(old: Path) -> None:
-    connection = connect(Corpus(old / "corpus"))
+    connection = connect(Store(old / "corpus"))
     for table, schema in TABLES.items():
         found = select(connection, f"select * from {table}")
         assert set(schema.names) <= set(found.column_names)
@@ -67,4 +67,4 @@ def test_a_newer_format_is_a_clear_error(old: Path, marker: str) -> None:
     path = old / marker
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format_version": FORMAT_VERSION + 1}))
     with pytest.raises(CorpusError, match="newer than this toolkit knows"):
-        Corpus(old / "corpus") if "corpus" in marker else read_mix(old / "mix")
+        Store(old / "corpus") if "corpus" in marker else read_mix(old / "mix")

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from curation.corpus.query import connect, select
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from curation.engines import Sampling
 from curation.engines.openai import OpenAIEngine, ServerSettings
 from curation.engines.streaming import Question
@@ -228,7 +228,7 @@ def recipe(server: Server, **server_settings: Any) -> GenerateRecipe:
 
 
 def test_every_planned_trace_is_there_once_after_a_storm_of_faults(
-    serve: Callable[..., Server], prompts: Corpus
+    serve: Callable[..., Server], prompts: Store
 ) -> None:
     faults = {0: 500, 1: b"garbage", 2: 429, 3: b"HALF a stream"}
     server = serve(lambda n, body: faults.get(n % 17, GOOD))
@@ -237,7 +237,7 @@ def test_every_planned_trace_is_there_once_after_a_storm_of_faults(
 
 
 def test_a_server_that_dies_leaves_named_failures_and_the_rerun_finishes(
-    serve: Callable[..., Server], prompts: Corpus
+    serve: Callable[..., Server], prompts: Store
 ) -> None:
     port = free_port()
     first: Server = serve(lambda n, body: GOOD if n <= 30 else 500, port)
@@ -256,7 +256,7 @@ def test_a_server_that_dies_leaves_named_failures_and_the_rerun_finishes(
 
 
 def test_a_server_restarted_while_we_wait_is_not_even_noticed(
-    serve: Callable[..., Server], prompts: Corpus
+    serve: Callable[..., Server], prompts: Store
 ) -> None:
     port = free_port()
     first: Server = serve(lambda n, body: GOOD if n <= 30 else None, port)
@@ -276,7 +276,7 @@ def test_a_server_restarted_while_we_wait_is_not_even_noticed(
 
 
 def test_a_key_stands_in_no_process_list_while_a_server_is_asked(
-    prompts: Corpus, serve: Callable[..., Server]
+    prompts: Store, serve: Callable[..., Server]
 ) -> None:
     key, seen = "sk-not-to-be-seen-anywhere", []
 

@@ -13,7 +13,7 @@ import pytest
 
 from curation.annotate import stage as annotate
 from curation.corpus.query import connect, select
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from curation.generate.stage import GenerateRecipe, run
 from tests.curation.chain_model import DECLINE, REFUSAL, START, WAVER
 from tests.curation.models import add_prompts
@@ -60,7 +60,7 @@ def replicas(pids: set[int]) -> list[int]:
 
 
 def test_a_ray_job_makes_every_planned_trace_once_on_two_nodes(
-    cluster: Any, prompts: Corpus, r1_model: Path, plain_replicas: None
+    cluster: Any, prompts: Store, r1_model: Path, plain_replicas: None
 ) -> None:
     settings = recipe(r1_model, samples=30)
     counts = run(prompts.root, settings).counts
@@ -72,7 +72,7 @@ def test_a_ray_job_makes_every_planned_trace_once_on_two_nodes(
 
 
 def test_a_worker_killed_in_the_middle_loses_nothing(
-    cluster: Any, corpus: Corpus, r1_model: Path, plain_replicas: None, monkeypatch: pytest.MonkeyPatch
+    cluster: Any, corpus: Store, r1_model: Path, plain_replicas: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("curation.engines.ray.BATCH", 8)
     monkeypatch.setattr("curation.generate.output.PART_ROWS", 8)
@@ -97,10 +97,10 @@ def test_a_worker_killed_in_the_middle_loses_nothing(
 
 
 def test_judging_on_ray_gives_the_same_annotations(
-    cluster: Any, prompts: Corpus, r1_model: Path, plain_replicas: None
+    cluster: Any, prompts: Store, r1_model: Path, plain_replicas: None
 ) -> None:
     run(prompts.root, recipe(r1_model, samples=5))
-    here = Corpus.create(prompts.root.parent / "here")
+    here = Store.create(prompts.root.parent / "here")
     for table in ("prompts", "traces"):
         for part in prompts.parts(table):
             (here.root / table).mkdir(exist_ok=True)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from curation.annotate.asking import EngineModel
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from curation.engines import Sampling
 from curation.engines.openai import OpenAIEngine, ServerSettings
 from curation.engines.prompting import render
@@ -90,7 +90,7 @@ def test_a_prompt_too_long_for_vllm_fails_alone(vllm_engine: Any) -> None:
 
 
 def test_target_sampling_and_repair_run_on_vllm(
-    vllm_engine: Any, prompts: Corpus, r1_model: Path, monkeypatch: pytest.MonkeyPatch
+    vllm_engine: Any, prompts: Store, r1_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (sample, repair):
         monkeypatch.setattr(module, "open_for", lambda recipe, tasks: vllm_engine)
@@ -139,7 +139,7 @@ def test_a_vllm_server_goes_on_from_a_given_beginning(vllm_server: Any, qwen3_mo
     assert reply.reasoning == START + WAVER + DECLINE
 
 
-def test_generating_against_a_vllm_server_keeps_every_trace(vllm_server: Any, prompts: Corpus) -> None:
+def test_generating_against_a_vllm_server_keeps_every_trace(vllm_server: Any, prompts: Store) -> None:
     engine = {"model": "tiny", "server": {"base_url": vllm_server.base_url}}
     recipe = GenerateRecipe.model_validate(
         {

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from curation.corpus.query import connect, select
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from curation.generate.compose import ComposeRecipe, compose, read_templates, run
 from schemas.errors import RecipeError
 from schemas.prompt import prompt_id
@@ -14,7 +14,7 @@ from schemas.prompt import prompt_id
 FAMILIES = "story: 'Once, somebody asked: {query}'\nlist: '{query} Answer as a list, {please}.'\n"
 
 
-def test_every_query_stands_in_every_family(prompts: Corpus, tmp_path: Path) -> None:
+def test_every_query_stands_in_every_family(prompts: Store, tmp_path: Path) -> None:
     (tmp_path / "families.yaml").write_text(FAMILIES, encoding="utf-8")
     manifest = run(prompts.root, ComposeRecipe(templates=tmp_path / "families.yaml"))
     assert (manifest.counts.rows, manifest.counts.kept) == (6, 6)
@@ -26,7 +26,7 @@ def test_every_query_stands_in_every_family(prompts: Corpus, tmp_path: Path) -> 
     assert json.loads(rows[0]["extra"]) == {"raw_prompt_id": prompt_id("How do I copy a parking permit?")}
 
 
-def test_composing_twice_changes_nothing_and_composed_prompts_are_not_composed_again(prompts: Corpus) -> None:
+def test_composing_twice_changes_nothing_and_composed_prompts_are_not_composed_again(prompts: Store) -> None:
     first = run(prompts.root, ComposeRecipe())
     parts = prompts.parts("prompts")
     assert run(prompts.root, ComposeRecipe()).counts == first.counts

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from curation.corpus.query import connect, select
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from curation.generate.repair import RepairRecipe, Span, beginning, run
 from curation.generate.sample import judge
 from curation.generate.stage import GenerateRecipe
@@ -21,7 +21,7 @@ ENGINE = {"model": "scripted"}
 
 
 @pytest.fixture
-def risky(prompts: Corpus, scripted: Callable[..., Any]) -> Corpus:
+def risky(prompts: Store, scripted: Callable[..., Any]) -> Store:
     """Three harmful prompts; the reasoning of two of them wavers."""
     said = iter([RISKY, RISKY, GOOD])
     scripted(lambda messages: next(said))
@@ -34,7 +34,7 @@ def recipe(**settings: Any) -> RepairRecipe:
 
 
 def test_a_repair_goes_on_from_just_before_the_first_risky_sentence(
-    risky: Corpus, scripted: Callable[..., Any]
+    risky: Store, scripted: Callable[..., Any]
 ) -> None:
     engine = scripted(lambda messages: f"{DECLINE}\n</think>{REFUSAL}")
     run(risky.root, recipe())
@@ -43,7 +43,7 @@ def test_a_repair_goes_on_from_just_before_the_first_risky_sentence(
     assert begun == {"role": "assistant", "content": f"<think>\n{START}"}
 
 
-def test_a_repaired_trace_names_its_parent_which_stays(risky: Corpus, scripted: Callable[..., Any]) -> None:
+def test_a_repaired_trace_names_its_parent_which_stays(risky: Store, scripted: Callable[..., Any]) -> None:
     scripted(lambda messages: f"{DECLINE}\n</think>{REFUSAL}")
     manifest = run(risky.root, recipe())
     rows = select(
@@ -66,7 +66,7 @@ def test_a_repaired_trace_names_its_parent_which_stays(risky: Corpus, scripted: 
     assert (manifest.summary["parents"], manifest.summary["repaired"]) == (2, 2)
 
 
-def test_the_yield_gained_is_told_on_the_same_traces(risky: Corpus, scripted: Callable[..., Any]) -> None:
+def test_the_yield_gained_is_told_on_the_same_traces(risky: Store, scripted: Callable[..., Any]) -> None:
     said = iter([f"{DECLINE}\n</think>{REFUSAL}"] + [f"{WAVER}{DECLINE}\n</think>{REFUSAL}"] * 9)
     engine = scripted(lambda messages: next(said))
     gain: Any = run(risky.root, recipe(tries=3)).summary["yield"]
@@ -75,7 +75,7 @@ def test_the_yield_gained_is_told_on_the_same_traces(risky: Corpus, scripted: Ca
     assert len(engine.asked) == 2 + 1 + 1  # the repaired one is not tried again
 
 
-def test_a_rerun_of_a_repair_asks_nobody(risky: Corpus, scripted: Callable[..., Any]) -> None:
+def test_a_rerun_of_a_repair_asks_nobody(risky: Store, scripted: Callable[..., Any]) -> None:
     engine = scripted(lambda messages: f"{WAVER}{DECLINE}\n</think>{REFUSAL}")
     first = run(risky.root, recipe(tries=2))
     assert len(engine.asked) == 4
@@ -83,19 +83,19 @@ def test_a_rerun_of_a_repair_asks_nobody(risky: Corpus, scripted: Callable[..., 
     assert (again.summary, again.counts, len(engine.asked)) == (first.summary, first.counts, 4)
 
 
-def test_repaired_traces_are_not_repaired_again(risky: Corpus, scripted: Callable[..., Any]) -> None:
+def test_repaired_traces_are_not_repaired_again(risky: Store, scripted: Callable[..., Any]) -> None:
     scripted(lambda messages: f"{WAVER}{DECLINE}\n</think>{REFUSAL}")
     run(risky.root, recipe(tries=1))
     assert run(risky.root, recipe(tries=1)).summary["parents"] == 2
 
 
-def test_a_broken_continuation_is_quarantined(risky: Corpus, scripted: Callable[..., Any]) -> None:
+def test_a_broken_continuation_is_quarantined(risky: Store, scripted: Callable[..., Any]) -> None:
     scripted(lambda messages: " and so on")
     counts = run(risky.root, recipe(tries=1)).counts
     assert (counts.rows, counts.quarantined, counts.balance) == (2, {"unclosed": 2}, 0)
 
 
-def test_the_annotators_see_the_whole_repaired_trace(risky: Corpus, scripted: Callable[..., Any]) -> None:
+def test_the_annotators_see_the_whole_repaired_trace(risky: Store, scripted: Callable[..., Any]) -> None:
     scripted(lambda messages: f"{DECLINE}\n</think>{REFUSAL}")
     settings = recipe()
     run(risky.root, settings)
@@ -127,7 +127,7 @@ def test_the_cut_is_at_a_sentence_in_code_points(spans: list[Span], expected: st
     ],
 )
 def test_wrong_settings_are_refused(
-    risky: Corpus, scripted: Callable[..., Any], settings: Any, fault: str
+    risky: Store, scripted: Callable[..., Any], settings: Any, fault: str
 ) -> None:
     scripted(lambda messages: GOOD)
     with pytest.raises(RecipeError, match=fault):

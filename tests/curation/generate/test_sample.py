@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from curation.generate.output import Task
 from curation.generate.sample import SampleRecipe, next_round, run
 from schemas.errors import EngineError, RecipeError
@@ -38,7 +38,7 @@ def tasks(n: int, prompts: int) -> list[Task]:
 
 
 def test_it_stops_at_the_target_and_reports_yield_and_cost(
-    prompts: Corpus, scripted: Callable[..., Any]
+    prompts: Store, scripted: Callable[..., Any]
 ) -> None:
     engine = scripted(every(4))
     manifest = run(prompts.root, recipe(generate={"price_out": 2.0}))
@@ -51,7 +51,7 @@ def test_it_stops_at_the_target_and_reports_yield_and_cost(
     assert manifest.counts.balance == 0
 
 
-def test_a_second_run_asks_nobody(prompts: Corpus, scripted: Callable[..., Any]) -> None:
+def test_a_second_run_asks_nobody(prompts: Store, scripted: Callable[..., Any]) -> None:
     engine = scripted(every(4))
     first = run(prompts.root, recipe())
     asked = len(engine.asked)
@@ -59,7 +59,7 @@ def test_a_second_run_asks_nobody(prompts: Corpus, scripted: Callable[..., Any])
     assert len(engine.asked) == asked
 
 
-def test_the_budget_ends_it_and_the_shortfall_shows(prompts: Corpus, scripted: Callable[..., Any]) -> None:
+def test_the_budget_ends_it_and_the_shortfall_shows(prompts: Store, scripted: Callable[..., Any]) -> None:
     engine = scripted(lambda messages: RISKY)
     manifest = run(prompts.root, recipe(budget=10))
     row: Any = manifest.summary["strategies"]["default"]  # type: ignore[index]
@@ -69,7 +69,7 @@ def test_the_budget_ends_it_and_the_shortfall_shows(prompts: Corpus, scripted: C
 
 
 def test_a_prompt_with_an_accepted_trace_is_tried_no_more(
-    prompts: Corpus, scripted: Callable[..., Any]
+    prompts: Store, scripted: Callable[..., Any]
 ) -> None:
     engine = scripted(lambda messages: GOOD)
     manifest = run(prompts.root, recipe(target=50))
@@ -77,7 +77,7 @@ def test_a_prompt_with_an_accepted_trace_is_tried_no_more(
     assert len(engine.asked) == 3
 
 
-def test_each_strategy_has_its_own_target(prompts: Corpus, scripted: Callable[..., Any]) -> None:
+def test_each_strategy_has_its_own_target(prompts: Store, scripted: Callable[..., Any]) -> None:
     def say(messages: Sequence[Any]) -> str:
         return (
             GOOD if len(messages[0]["content"]) > 100 else RISKY
@@ -93,7 +93,7 @@ def test_each_strategy_has_its_own_target(prompts: Corpus, scripted: Callable[..
 
 
 def test_an_engine_that_stops_is_a_named_failure_and_a_rerun_goes_on(
-    prompts: Corpus, scripted: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    prompts: Store, scripted: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("curation.engines.streaming.BATCH", 1)
     said = iter([GOOD, EngineError("gone")])
@@ -105,7 +105,7 @@ def test_an_engine_that_stops_is_a_named_failure_and_a_rerun_goes_on(
 
 
 def test_a_wrong_condition_is_refused_before_anybody_is_asked(
-    prompts: Corpus, scripted: Callable[..., Any]
+    prompts: Store, scripted: Callable[..., Any]
 ) -> None:
     engine = scripted(lambda messages: GOOD)
     with pytest.raises(RecipeError, match="accept"):

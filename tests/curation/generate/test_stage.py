@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from curation.corpus.query import connect, select
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from curation.engines import Reply, Sampling
 from curation.engines.prompting import render
 from curation.engines.transformers import TransformersEngine
@@ -31,12 +31,12 @@ def recipe(**settings: Any) -> GenerateRecipe:
     return GenerateRecipe.model_validate({"engine": {"model": "scripted"}} | settings)
 
 
-def rows(corpus: Corpus, query: str) -> list[dict[str, Any]]:
+def rows(corpus: Store, query: str) -> list[dict[str, Any]]:
     return list(select(connect(corpus), query).to_pylist())
 
 
 def test_every_prompt_strategy_and_sample_becomes_one_trace(
-    prompts: Corpus, scripted: Callable[..., Any]
+    prompts: Store, scripted: Callable[..., Any]
 ) -> None:
     scripted(lambda messages: CLOSED)
     counts = run(prompts.root, recipe(strategies=["default", "improved"], samples=3)).counts
@@ -46,7 +46,7 @@ def test_every_prompt_strategy_and_sample_becomes_one_trace(
 
 
 def test_a_trace_keeps_the_bare_query_and_how_it_was_made(
-    prompts: Corpus, scripted: Callable[..., Any]
+    prompts: Store, scripted: Callable[..., Any]
 ) -> None:
     engine = scripted(lambda messages: CLOSED)
     run(prompts.root, recipe(strategies=["improved"], where="text like '%basil%'"))
@@ -64,7 +64,7 @@ def test_a_trace_keeps_the_bare_query_and_how_it_was_made(
     }
 
 
-def test_a_rerun_asks_nobody_and_counts_the_same(prompts: Corpus, scripted: Callable[..., Any]) -> None:
+def test_a_rerun_asks_nobody_and_counts_the_same(prompts: Store, scripted: Callable[..., Any]) -> None:
     engine = scripted(lambda messages: CLOSED)
     first = run(prompts.root, recipe(samples=2))
     asked = len(engine.asked)
@@ -72,7 +72,7 @@ def test_a_rerun_asks_nobody_and_counts_the_same(prompts: Corpus, scripted: Call
     assert (second.counts, len(engine.asked)) == (first.counts, asked)
 
 
-def test_more_samples_ask_only_for_the_new_ones(prompts: Corpus, scripted: Callable[..., Any]) -> None:
+def test_more_samples_ask_only_for_the_new_ones(prompts: Store, scripted: Callable[..., Any]) -> None:
     engine = scripted(lambda messages: CLOSED)
     run(prompts.root, recipe(samples=2))
     run(prompts.root, recipe(samples=3))
@@ -89,7 +89,7 @@ def test_more_samples_ask_only_for_the_new_ones(prompts: Corpus, scripted: Calla
     ],
 )
 def test_a_broken_reply_is_quarantined_under_its_trace_id_and_not_asked_again(
-    prompts: Corpus, scripted: Callable[..., Any], said: Any, reason: str
+    prompts: Store, scripted: Callable[..., Any], said: Any, reason: str
 ) -> None:
     engine = scripted(lambda messages: said)
     counts = run(prompts.root, recipe()).counts
@@ -101,7 +101,7 @@ def test_a_broken_reply_is_quarantined_under_its_trace_id_and_not_asked_again(
     assert len(engine.asked) == 4
 
 
-def test_nocot_needs_no_model_and_leaves_other_prompts_out(prompts: Corpus) -> None:
+def test_nocot_needs_no_model_and_leaves_other_prompts_out(prompts: Store) -> None:
     counts = run(prompts.root, GenerateRecipe(strategies=["nocot"])).counts
     assert (counts.kept, counts.filtered) == (3, {"kind not for this strategy": 1})
     assert rows(prompts, "select distinct reasoning, answer, model from traces") == [
@@ -110,7 +110,7 @@ def test_nocot_needs_no_model_and_leaves_other_prompts_out(prompts: Corpus) -> N
 
 
 def test_thinking_off_sends_a_closed_empty_block_and_keeps_an_empty_reasoning(
-    prompts: Corpus, scripted: Callable[..., Any]
+    prompts: Store, scripted: Callable[..., Any]
 ) -> None:
     engine = scripted(lambda messages: "Sorry, no.")
     run(prompts.root, recipe(think="zero"))
@@ -121,7 +121,7 @@ def test_thinking_off_sends_a_closed_empty_block_and_keeps_an_empty_reasoning(
 
 
 def test_more_thinking_goes_on_from_the_end_of_the_reasoning(
-    prompts: Corpus, scripted: Callable[..., Any]
+    prompts: Store, scripted: Callable[..., Any]
 ) -> None:
     def say(messages: Any) -> str:
         return " It still is.\n</think>\n\nYes." if messages[-1]["role"] == "assistant" else CLOSED
@@ -132,7 +132,7 @@ def test_more_thinking_goes_on_from_the_end_of_the_reasoning(
     assert trace == {"reasoning": f"That is fine.\n\n{thinking('more')} It still is.", "answer": "Yes."}
 
 
-def test_thinking_modes_and_sampling_make_other_traces(prompts: Corpus) -> None:
+def test_thinking_modes_and_sampling_make_other_traces(prompts: Store) -> None:
     variants = [
         {},
         {"think": "zero"},
@@ -148,7 +148,7 @@ def test_thinking_modes_and_sampling_make_other_traces(prompts: Corpus) -> None:
 
 
 def test_an_engine_that_stops_leaves_named_failures_and_a_rerun_finishes(
-    prompts: Corpus, scripted: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    prompts: Store, scripted: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("curation.engines.streaming.BATCH", 1)
     said = iter([CLOSED, CLOSED, EngineError("the server stopped")])
@@ -161,7 +161,7 @@ def test_an_engine_that_stops_leaves_named_failures_and_a_rerun_finishes(
 
 
 def test_what_another_process_wrote_in_the_meantime_is_not_written_twice(
-    prompts: Corpus, scripted: Callable[..., Any]
+    prompts: Store, scripted: Callable[..., Any]
 ) -> None:
     def say(messages: Any) -> str:
         if not prompts.parts("traces"):
@@ -174,7 +174,7 @@ def test_what_another_process_wrote_in_the_meantime_is_not_written_twice(
     assert rows(prompts, "select count(*) as n from traces") == [{"n": 4}]
 
 
-def test_a_limit_draws_by_seed_and_not_by_order(prompts: Corpus, scripted: Callable[..., Any]) -> None:
+def test_a_limit_draws_by_seed_and_not_by_order(prompts: Store, scripted: Callable[..., Any]) -> None:
     drawn = []
     for seed in range(8):
         engine = scripted(lambda messages: CLOSED)
@@ -189,18 +189,18 @@ def test_samples_of_a_greedy_model_are_refused() -> None:
         recipe(samples=2, sampling={"temperature": 0})
 
 
-def test_a_strategy_without_a_model_says_so(prompts: Corpus) -> None:
+def test_a_strategy_without_a_model_says_so(prompts: Store) -> None:
     with pytest.raises(RecipeError, match="--model"):
         run(prompts.root, GenerateRecipe(strategies=["improved"]))
 
 
-def test_a_wrong_condition_is_explained(prompts: Corpus, scripted: Callable[..., Any]) -> None:
+def test_a_wrong_condition_is_explained(prompts: Store, scripted: Callable[..., Any]) -> None:
     scripted(lambda messages: CLOSED)
     with pytest.raises(RecipeError, match="where"):
         run(prompts.root, recipe(where="knid = 'harmful'"))
 
 
-def test_a_dry_run_estimates_and_asks_nobody(prompts: Corpus) -> None:
+def test_a_dry_run_estimates_and_asks_nobody(prompts: Store) -> None:
     found = estimate(
         prompts.root, GenerateRecipe.model_validate({"engine": {"kind": "openai", "model": "m"}, "strategies": ["default", "short"], "price_out": 10})
     )  # fmt: skip
@@ -242,7 +242,7 @@ def test_transformers_splits_what_real_templates_began(family: str, request: pyt
 
 
 def test_a_run_killed_in_the_middle_is_finished_by_the_next(
-    prompts: Corpus, r1_model: Path, monkeypatch: pytest.MonkeyPatch
+    prompts: Store, r1_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = """
 import sys, time

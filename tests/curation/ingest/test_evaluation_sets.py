@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from curation.corpus.query import connect, select
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from curation.ingest import evaluation_sets, livecodebench
 from curation.ingest.evaluation_sets import format_of, known
 from curation.ingest.fields import BadRow
@@ -22,7 +22,7 @@ from schemas.errors import DataError, RecipeError
 
 
 def ingested(tmp_path: Path, name: str, files: Sequence[Path | str], seed: int = 0) -> list[dict[str, Any]]:
-    corpus = Corpus.create(tmp_path / "eval")
+    corpus = Store.create(tmp_path / "eval")
     counts = run(corpus.root, [str(file) for file in files], IngestRecipe(set=name, seed=seed)).counts
     assert not counts.quarantined
     rows: list[dict[str, Any]] = select(
@@ -106,7 +106,7 @@ def test_a_published_row_becomes_the_right_prompt(
 def test_a_row_whose_kind_is_told_in_an_unknown_word_is_set_aside(
     name: str, columns: str, rows: list[tuple[str, ...]], detail: str, tmp_path: Path
 ) -> None:
-    corpus = Corpus.create(tmp_path / "eval")
+    corpus = Store.create(tmp_path / "eval")
     file = write(tmp_path / "x.csv", columns, *rows)
     counts = run(corpus.root, [str(file)], IngestRecipe(set=name)).counts
     assert (counts.kept, counts.quarantined) == (1, {"wrong_type": 1})
@@ -209,7 +209,7 @@ def coding(starter: str, private: str, metadata: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("encode", [packed, json.dumps])
 def test_coding_problems_carry_public_and_hidden_tests(encode: Any, tmp_path: Path) -> None:
-    from sft.score.programs.code import judge_one
+    from sft.scoring.programs.code import judge_one
 
     row = coding("", encode([{"input": "2 2", "output": "4"}]), "{}")
     (tmp_path / "l.jsonl").write_text(json.dumps(row) + "\n")

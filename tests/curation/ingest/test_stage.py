@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from curation.corpus.query import connect, select
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from curation.ingest import parts
 from curation.ingest.stage import IngestRecipe, run
 from schemas.errors import CorpusError, DataError, RecipeError
@@ -56,7 +56,7 @@ def trace(number: int, **more: Any) -> dict[str, Any]:
 
 def table(corpus: Path, name: str) -> list[dict[str, Any]]:
     """A table's rows, in an order that does not depend on parts."""
-    rows = [row for batch in Corpus(corpus).scan(name) for row in batch.to_pylist()]
+    rows = [row for batch in Store(corpus).scan(name) for row in batch.to_pylist()]
     return sorted(rows, key=lambda row: json.dumps(row, sort_keys=True))
 
 
@@ -219,16 +219,16 @@ def test_small_parts_hold_the_same_rows_as_one_large_part(
     whole = ingest(tmp_path / "whole", file)
     monkeypatch.setattr(parts, "PART_SIZE", 3000)
     pieces = ingest(tmp_path / "pieces", file)
-    assert len(Corpus(tmp_path / "pieces").parts("traces")) > 5
+    assert len(Store(tmp_path / "pieces").parts("traces")) > 5
     assert tables(tmp_path / "pieces") == tables(tmp_path / "whole")
     assert pieces.counts == whole.counts
 
 
 def test_prompts_are_on_disk_before_their_traces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     order = []
-    append = Corpus.append
+    append = Store.append
     monkeypatch.setattr(
-        Corpus, "append", lambda self, name, rows: (order.append(name), append(self, name, rows))
+        Store, "append", lambda self, name, rows: (order.append(name), append(self, name, rows))
     )
     ingest(tmp_path / "c", jsonl(tmp_path / "a.jsonl", trace(1), trace(2, answer="")))
     assert order == ["prompts", "quarantine", "traces"]
@@ -444,7 +444,7 @@ def test_a_write_that_really_fails_leaves_no_half_part(tmp_path: Path) -> None:
         [sys.executable, "-c", code, str(tmp_path / "c"), str(file)], capture_output=True, text=True, cwd=ROOT
     )
     assert "schemas.errors.CorpusError" in done.stderr
-    assert not Corpus(tmp_path / "c").parts("traces")
+    assert not Store(tmp_path / "c").parts("traces")
     assert not list((tmp_path / "c").rglob(".tmp-*"))
     assert ingest(tmp_path / "c", file).counts.kept == 60
 
@@ -514,6 +514,6 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
 
 def test_the_tables_can_be_queried_as_the_command_line_does(tmp_path: Path) -> None:
     ingest(tmp_path / "c", jsonl(tmp_path / "a.jsonl", trace(1), trace(2, answer="")))
-    rows = select(connect(Corpus(tmp_path / "c")), "select source_id, reason from quarantine").to_pylist()
+    rows = select(connect(Store(tmp_path / "c")), "select source_id, reason from quarantine").to_pylist()
     assert rows == [{"source_id": "t2", "reason": "empty_answer"}]
-    assert pq.read_schema(Corpus(tmp_path / "c").parts("traces")[0]).equals(TABLES["traces"])
+    assert pq.read_schema(Store(tmp_path / "c").parts("traces")[0]).equals(TABLES["traces"])

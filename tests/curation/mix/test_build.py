@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from curation.corpus.store import Corpus, write_parquet
+from curation.corpus.store import Store, write_parquet
 from curation.mix import build as mix
 from curation.mix import folder, sweep
 from schemas import CorpusError, DataError, RecipeError, prompt_id
@@ -109,7 +109,7 @@ def test_a_mix_built_twice_is_the_same_to_the_byte(build, tmp_path: Path) -> Non
     }  # fmt: skip
 
 
-def test_the_layout_of_the_corpus_does_not_change_a_mix(build, filled: Corpus, tmp_path: Path) -> None:
+def test_the_layout_of_the_corpus_does_not_change_a_mix(build, filled: Store, tmp_path: Path) -> None:
     build(RECIPE, "one")
     rows = pq.read_table(filled.parts("traces")[0]).to_pylist()
     random.Random(7).shuffle(rows)
@@ -120,7 +120,7 @@ def test_the_layout_of_the_corpus_does_not_change_a_mix(build, filled: Corpus, t
     assert files(tmp_path / "one") == files(tmp_path / "two")
 
 
-def test_the_hash_seed_of_python_does_not_change_a_mix(filled: Corpus, tmp_path: Path) -> None:
+def test_the_hash_seed_of_python_does_not_change_a_mix(filled: Store, tmp_path: Path) -> None:
     (tmp_path / "r.yaml").write_text(RECIPE)
     for seed in ("1", "2"):
         command = [sys.executable, "-m", "curation.cli", "build-mix", str(tmp_path / "r.yaml")]
@@ -186,7 +186,7 @@ def test_a_shortage_may_be_taken_as_it_is(build, capsys: pytest.CaptureFixture[s
     assert 'warning: part "c" is empty' in capsys.readouterr().err
 
 
-def test_a_shortage_without_annotations_names_the_command_that_makes_them(build, filled: Corpus) -> None:
+def test_a_shortage_without_annotations_names_the_command_that_makes_them(build, filled: Store) -> None:
     shutil.rmtree(filled.root / "annotations")
     assert "run `curate annotate` first" in fault(build, "name: x\nparts: {a: {where: not risky, take: 5}}\n")
 
@@ -216,7 +216,7 @@ def test_a_name_that_is_a_path_is_refused(build) -> None:
     assert "recipe.yaml:1: name:" in fault(build, "name: ../x\nparts: {a: {where: 'true'}}\n")
 
 
-def test_evaluation_prompts_never_enter_a_mix(build, filled: Corpus, shared_data: Path) -> None:
+def test_evaluation_prompts_never_enter_a_mix(build, filled: Store, shared_data: Path) -> None:
     from curation.corpus.query import benchmark_keys
 
     lines = []
@@ -239,7 +239,7 @@ def test_evaluation_prompts_never_enter_a_mix(build, filled: Corpus, shared_data
     assert not set(benchmark_keys([row["prompt"] for row in rows])) & set(benchmark_keys(lines))
 
 
-def test_an_exact_tokenizer_decides_length_and_cap(build, filled: Corpus, tmp_path: Path) -> None:
+def test_an_exact_tokenizer_decides_length_and_cap(build, filled: Store, tmp_path: Path) -> None:
     from tokenizers import Tokenizer, models, pre_tokenizers
 
     tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
@@ -294,7 +294,7 @@ def test_a_folder_that_is_no_mix_is_explained(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", sweep.shipped_recipes())
-def test_each_shipped_recipe_is_valid_and_described(name: str, filled: Corpus, tmp_path: Path) -> None:
+def test_each_shipped_recipe_is_valid_and_described(name: str, filled: Store, tmp_path: Path) -> None:
     (loaded,) = sweep.find_points(name).values()
     assert loaded.recipe.name == name
     assert loaded.recipe.description
@@ -308,7 +308,7 @@ def test_an_unknown_recipe_lists_the_shipped_ones() -> None:
 
 
 def test_a_build_killed_at_any_moment_and_run_again_gives_the_same_mix(tmp_path: Path) -> None:
-    corpus = Corpus.create(tmp_path / "corpus")
+    corpus = Store.create(tmp_path / "corpus")
     rows = [
         {
             "trace_id": f"t{n}",

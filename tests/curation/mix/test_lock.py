@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from curation.mix import build as mix
 from curation.mix import lock
 from curation.mix.sweep import load_points
@@ -15,7 +15,7 @@ RECIPE = "name: x\nparts:\n  a: {where: \"kind = 'harmful' and not weak_vacillat
 
 
 @pytest.fixture
-def locked(filled: Corpus, tmp_path: Path):
+def locked(filled: Store, tmp_path: Path):
     """Build under a lock; gives the files of the mix."""
 
     def build(text: str = RECIPE, out: str = "mix") -> dict[str, bytes]:
@@ -31,7 +31,7 @@ def locked(filled: Corpus, tmp_path: Path):
     return build
 
 
-def grow(corpus: Corpus) -> None:
+def grow(corpus: Store) -> None:
     """New traces, and a judge who finds every old one weakly vacillating."""
     text = "Something new"
     base = {
@@ -53,7 +53,7 @@ def grow(corpus: Corpus) -> None:
     )
 
 
-def test_the_same_bytes_come_back_after_the_corpus_has_grown(locked, filled: Corpus, tmp_path: Path) -> None:
+def test_the_same_bytes_come_back_after_the_corpus_has_grown(locked, filled: Store, tmp_path: Path) -> None:
     before = locked()
     grow(filled)
     assert locked(out="again") == before
@@ -69,7 +69,7 @@ def test_a_changed_recipe_is_named(locked) -> None:
         locked(RECIPE.replace("20", "19"))
 
 
-def test_parts_that_are_gone_are_named_and_the_earlier_mix_stays(locked, filled: Corpus) -> None:
+def test_parts_that_are_gone_are_named_and_the_earlier_mix_stays(locked, filled: Store) -> None:
     before = locked()
     (part,) = filled.parts("annotations")
     rows = pq.read_table(part).slice(0, 100)
@@ -81,7 +81,7 @@ def test_parts_that_are_gone_are_named_and_the_earlier_mix_stays(locked, filled:
     assert before and not list(filled.root.parent.glob(".locked-*"))
 
 
-def test_a_layout_that_changed_alone_is_no_reason_to_differ_in_silence(locked, filled: Corpus) -> None:
+def test_a_layout_that_changed_alone_is_no_reason_to_differ_in_silence(locked, filled: Store) -> None:
     locked()
     (part,) = filled.parts("traces")
     rows = pq.read_table(part)

@@ -3,21 +3,21 @@ from pathlib import Path
 import pytest
 
 from curation.corpus.query import connect, select
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from curation.mix import narrow
 
 
-def index(corpus: Corpus) -> list[str]:
+def index(corpus: Store) -> list[str]:
     return sorted(path.name for path in (corpus.root / narrow.FOLDER).glob("*"))
 
 
-def prepared(corpus: Corpus, *expressions: str) -> set[str]:
+def prepared(corpus: Store, *expressions: str) -> set[str]:
     connection = connect(corpus)
     narrow.prepare(connection, corpus, expressions)
     return set(select(connection, "select * from candidates limit 0").column_names)
 
 
-def test_the_long_text_is_there_only_for_who_asks(filled: Corpus) -> None:
+def test_the_long_text_is_there_only_for_who_asks(filled: Store) -> None:
     assert "reasoning" not in prepared(filled, "kind = 'harmful' and not risky -- a comment", "category")
     assert "reasoning" in prepared(filled, "kind = 'harmful'", "reasoning like '%think%'")
 
@@ -28,7 +28,7 @@ def test_a_condition_on_the_text_selects_by_the_text(build) -> None:
     assert manifest.counts.filtered == {"no part matches": 70}
 
 
-def test_an_index_is_used_again_until_anything_changes(filled: Corpus) -> None:
+def test_an_index_is_used_again_until_anything_changes(filled: Store) -> None:
     prepared(filled)
     first = index(filled)
     prepared(filled)
@@ -48,7 +48,7 @@ def test_an_index_is_used_again_until_anything_changes(filled: Corpus) -> None:
     assert len(index(filled)) == 2
 
 
-def test_old_indexes_are_deleted_but_not_those_in_use(filled: Corpus) -> None:
+def test_old_indexes_are_deleted_but_not_those_in_use(filled: Store) -> None:
     for n in range(narrow.KEPT + 2):
         trace = {"trace_id": f"n{n}", "prompt_id": "p", "prompt": "?", "reasoning": "", "answer": "", "sample_index": 0}  # fmt: skip
         filled.append_rows("traces", [trace])
@@ -57,7 +57,7 @@ def test_old_indexes_are_deleted_but_not_those_in_use(filled: Corpus) -> None:
 
 
 def test_a_corpus_that_cannot_be_written_is_read_all_the_same(
-    filled: Corpus, monkeypatch: pytest.MonkeyPatch
+    filled: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("os.access", lambda path, mode: False)
     connection = connect(filled)
@@ -66,7 +66,7 @@ def test_a_corpus_that_cannot_be_written_is_read_all_the_same(
     assert index(filled) == []
 
 
-def test_a_recipe_may_allow_a_benchmark_in_plain_words(build, filled: Corpus, shared_data: Path) -> None:
+def test_a_recipe_may_allow_a_benchmark_in_plain_words(build, filled: Store, shared_data: Path) -> None:
     import json
 
     from schemas import prompt_id

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from curation.mix import build as mix
 from curation.mix import folder, planning, quotas, sweep
 from curation.mix.recipe import Part
@@ -114,7 +114,7 @@ def test_what_repeats_cannot_reach_is_a_shortage(build) -> None:
     )
 
 
-def add_strategies(corpus: Corpus) -> None:
+def add_strategies(corpus: Store) -> None:
     """Give each of the first 30 prompts a trace of a second and a third strategy."""
     rows = []
     for n in range(30):
@@ -133,7 +133,7 @@ def add_strategies(corpus: Corpus) -> None:
     corpus.append_rows("traces", rows)
 
 
-def test_a_prompt_may_have_one_strategy_only(build, filled: Corpus) -> None:
+def test_a_prompt_may_have_one_strategy_only(build, filled: Store) -> None:
     add_strategies(filled)
     manifest, rows = build("name: x\nparts:\n  a: {where: kind = 'harmful', per_prompt: 1}\n")
     assert max(Counter(row["prompt_id"] for row in rows).values()) == 1 and len(rows) == 60
@@ -141,7 +141,7 @@ def test_a_prompt_may_have_one_strategy_only(build, filled: Corpus) -> None:
     assert len({row["strategy"] for row in rows if row["strategy"] != "improved"}) == 3
 
 
-def test_the_cap_of_the_mix_counts_across_parts(build, filled: Corpus) -> None:
+def test_the_cap_of_the_mix_counts_across_parts(build, filled: Store) -> None:
     add_strategies(filled)
     _, rows = build(
         "name: x\nper_prompt: 2\nparts:\n  first: {where: strategy = 'short'}\n  rest: {where: kind = 'harmful'}\n"
@@ -150,7 +150,7 @@ def test_the_cap_of_the_mix_counts_across_parts(build, filled: Corpus) -> None:
     assert sum(row["part"] == "first" for row in rows) == 30
 
 
-def test_drawing_by_prompt_takes_the_same_prompts_under_every_strategy(build, filled: Corpus) -> None:
+def test_drawing_by_prompt_takes_the_same_prompts_under_every_strategy(build, filled: Store) -> None:
     add_strategies(filled)
     _, rows = build(
         "name: x\nparts:\n  a: {where: strategy = 'short', take: 10, draw_by: prompt}\n"
@@ -169,7 +169,7 @@ def test_a_curriculum_orders_and_shuffles_the_rest(build) -> None:
     assert lengths == sorted(lengths, reverse=True)
 
 
-def test_a_family_of_prompts_is_on_one_side_only(build, filled: Corpus, tmp_path: Path) -> None:
+def test_a_family_of_prompts_is_on_one_side_only(build, filled: Store, tmp_path: Path) -> None:
     add_strategies(filled)
     text = "QUESTION 3, about privacy!"  # the same family as Question 3
     filled.append_rows(
@@ -212,7 +212,7 @@ def test_every_mix_of_one_seed_holds_out_the_same_prompts(build, tmp_path: Path)
     assert part["validation"] <= whole["validation"] and part["train"] <= whole["train"]
 
 
-def test_rewriting_shortens_the_row_and_leaves_the_corpus(build, filled: Corpus) -> None:
+def test_rewriting_shortens_the_row_and_leaves_the_corpus(build, filled: Store) -> None:
     reasoning = "The user wants a permit. Forging it is illegal and would harm others. So I will think long. I will refuse this request."
     trace = {
         "trace_id": "long",
@@ -284,7 +284,7 @@ parts:
 """
 
 
-def test_a_sweep_makes_one_folder_for_each_point(filled: Corpus, tmp_path: Path) -> None:
+def test_a_sweep_makes_one_folder_for_each_point(filled: Store, tmp_path: Path) -> None:
     (tmp_path / "s.yaml").write_text(SWEEP)
     points = load_points(tmp_path / "s.yaml")
     manifests = mix.run_all(points, filled.root, tmp_path / "out")
@@ -298,7 +298,7 @@ def test_a_sweep_makes_one_folder_for_each_point(filled: Corpus, tmp_path: Path)
     assert manifests[0].recipe["parts"]["a"]["where"] == "kind = 'harmful' and not (weak_vacillation)"
 
 
-def test_points_that_cannot_be_built_do_not_stop_the_others(filled: Corpus, tmp_path: Path) -> None:
+def test_points_that_cannot_be_built_do_not_stop_the_others(filled: Store, tmp_path: Path) -> None:
     (tmp_path / "s.yaml").write_text(SWEEP.replace("[3, 5]", "[3, 999]"))
     with pytest.raises(
         RecipeError, match=r"2 of 4 mixes were built[\s\S]*x-999-weak:\n.*s\.yaml:7: part \"a\""
@@ -344,7 +344,7 @@ def test_the_names_of_the_study_are_still_known() -> None:
     ]
 
 
-def test_a_plan_counts_what_a_build_takes_and_writes_nothing(build, filled: Corpus, tmp_path: Path) -> None:
+def test_a_plan_counts_what_a_build_takes_and_writes_nothing(build, filled: Store, tmp_path: Path) -> None:
     text = "name: x\nvalidation: 0.2\nparts:\n  a: {where: kind = 'harmful', take: 30, stratify_by: [category]}\n  b: {where: kind = 'math'}\n"
     (tmp_path / "r.yaml").write_text(text)
     (loaded,) = load_points(tmp_path / "r.yaml").values()
@@ -359,13 +359,13 @@ def test_a_plan_counts_what_a_build_takes_and_writes_nothing(build, filled: Corp
     assert "kind = 'harmful'" in found["parts"]["a"]["sql"] and not found["faults"]
 
 
-def test_a_plan_says_what_would_stop_the_build(filled: Corpus, tmp_path: Path) -> None:
+def test_a_plan_says_what_would_stop_the_build(filled: Store, tmp_path: Path) -> None:
     (tmp_path / "r.yaml").write_text("name: x\nparts:\n  a: {where: kind = 'math', take: 99}\n")
     (loaded,) = load_points(tmp_path / "r.yaml").values()
     assert "take 99 but only 20 traces match" in planning.plan(loaded, filled.root)["faults"][0]
 
 
-def test_validate_reports_faults_of_every_point_at_once(filled: Corpus, tmp_path: Path) -> None:
+def test_validate_reports_faults_of_every_point_at_once(filled: Store, tmp_path: Path) -> None:
     text = SWEEP.replace("risky}", "riskyy}") + "order_by: [tokns]\n"
     (tmp_path / "s.yaml").write_text(text)
     with pytest.raises(RecipeError) as caught:

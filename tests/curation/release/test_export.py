@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from curation.ingest import stage as ingest
 from curation.mix import build as mix
 from curation.mix import folder
@@ -18,7 +18,7 @@ RECIPE = "name: x\nparts:\n  a: {where: kind = 'harmful', take: 40, stratify_by:
 
 
 @pytest.fixture
-def rows(corpus: Corpus, tmp_path: Path) -> list[dict[str, Any]]:
+def rows(corpus: Store, tmp_path: Path) -> list[dict[str, Any]]:
     """A mix of the bundled samples, empty think blocks among them."""
     samples = Path(str(files("curation") / "samples" / "traces.jsonl"))
     ingest.run(corpus.root, [str(samples)], ingest.IngestRecipe())
@@ -41,7 +41,7 @@ def test_our_own_ingest_reads_every_export_back_as_it_was(
     manifest = ingest.run(tmp_path / "again", [str(out)], ingest.IngestRecipe())
     assert manifest.counts.kept + sum(manifest.counts.filtered.values()) == len(rows)
     assert not manifest.counts.quarantined
-    found = [row for batch in Corpus(tmp_path / "again").scan("traces") for row in batch.to_pylist()]
+    found = [row for batch in Store(tmp_path / "again").scan("traces") for row in batch.to_pylist()]
     texts = {(row["prompt"], row["reasoning"], row["answer"]) for row in found}
     assert texts == {(row["prompt"], row["reasoning"], row["answer"]) for row in rows}
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from curation import masking
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from curation.report import stage as report
 from schemas import RISKY_PATTERNS, prompt_id
 
@@ -19,9 +19,9 @@ ATTACK = (
 
 
 @pytest.fixture
-def hostile(tmp_path: Path) -> Corpus:
+def hostile(tmp_path: Path) -> Store:
     """A corpus in which every text that a file can bring is an attack on the page."""
-    corpus = Corpus.create(tmp_path / "hostile")
+    corpus = Store.create(tmp_path / "hostile")
     traces, annotations = [], []
     for n, pattern in enumerate(RISKY_PATTERNS):
         trace = {
@@ -67,7 +67,7 @@ def opened(browser: Any, path: Path) -> tuple[Any, list[str]]:
 
 
 def test_no_script_of_the_data_runs_and_nothing_is_loaded(
-    hostile: Corpus, tmp_path: Path, browser: Any
+    hostile: Store, tmp_path: Path, browser: Any
 ) -> None:
     report.run(tmp_path / "r.html", hostile.root, show=True)
     page, asked = opened(browser, tmp_path / "r.html")
@@ -79,7 +79,7 @@ def test_no_script_of_the_data_runs_and_nothing_is_loaded(
 
 
 def test_the_policy_stops_a_script_even_where_an_escape_is_forgotten(
-    hostile: Corpus, tmp_path: Path, browser: Any
+    hostile: Store, tmp_path: Path, browser: Any
 ) -> None:
     report.run(tmp_path / "r.html", hostile.root)
     text = (tmp_path / "r.html").read_text()
@@ -88,7 +88,7 @@ def test_the_policy_stops_a_script_even_where_an_escape_is_forgotten(
     assert page.evaluate("window.hacked") is None
 
 
-def test_tables_sort_by_number_on_a_click(filled: Corpus, tmp_path: Path, browser: Any) -> None:
+def test_tables_sort_by_number_on_a_click(filled: Store, tmp_path: Path, browser: Any) -> None:
     report.run(tmp_path / "r.html", filled.root)
     page, _ = opened(browser, tmp_path / "r.html")
     table = page.locator("table.sort").nth(1)
@@ -103,14 +103,14 @@ def test_tables_sort_by_number_on_a_click(filled: Corpus, tmp_path: Path, browse
     assert table.locator("th").nth(2).get_attribute("aria-sort") == "ascending"
 
 
-def test_nothing_is_wider_than_a_phone(hostile: Corpus, filled: Corpus, tmp_path: Path, browser: Any) -> None:
+def test_nothing_is_wider_than_a_phone(hostile: Store, filled: Store, tmp_path: Path, browser: Any) -> None:
     for corpus in (hostile, filled):
         report.run(tmp_path / "r.html", corpus.root, show=True)
         page, _ = opened(browser, tmp_path / "r.html")
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-def test_examples_are_masked_unless_asked_for(filled: Corpus, tmp_path: Path) -> None:
+def test_examples_are_masked_unless_asked_for(filled: Store, tmp_path: Path) -> None:
     report.run(tmp_path / "masked.html", filled.root)
     report.run(tmp_path / "shown.html", filled.root, show=True)
     masked, shown = (tmp_path / "masked.html").read_text(), (tmp_path / "shown.html").read_text()
@@ -118,7 +118,7 @@ def test_examples_are_masked_unless_asked_for(filled: Corpus, tmp_path: Path) ->
     assert "[masked: 24 characters]" in masked and "[masked" not in shown
 
 
-def test_a_mix_stands_beside_the_corpus(build, filled: Corpus, tmp_path: Path) -> None:
+def test_a_mix_stands_beside_the_corpus(build, filled: Store, tmp_path: Path) -> None:
     build("name: x\nparts:\n  a: {where: \"kind = 'harmful' and not weak_vacillation\", take: 20}\n")
     report.run(tmp_path / "r.html", filled.root, [tmp_path / "mix"])
     from curation.corpus.query import connect
@@ -129,7 +129,7 @@ def test_a_mix_stands_beside_the_corpus(build, filled: Corpus, tmp_path: Path) -
     assert sum(n for (_, pattern), (_, n) in after.found.items() if pattern == "weak_vacillation") == 20
 
 
-def test_a_guard_s_verdicts_are_a_filter_of_their_own(filled: Corpus) -> None:
+def test_a_guard_s_verdicts_are_a_filter_of_their_own(filled: Store) -> None:
     from curation.corpus.query import connect, select
 
     ids = select(connect(filled), "select trace_id from traces where strategy = 'default'")[

@@ -4,7 +4,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from curation.report import diff as difference
 from curation.report import why as lineage
 from schemas import DataError, InputFile, Manifest
@@ -111,7 +111,7 @@ def test_why_finds_a_repeated_row_by_its_own_id(build, filled, tmp_path: Path) -
 SAFE = "name: x\nparts:\n  a: {where: \"kind = 'harmful' and not weak_vacillation\"}\n"
 
 
-def judge(corpus: Corpus, annotator: str, label: bool, source_ids: list[str]) -> None:
+def judge(corpus: Store, annotator: str, label: bool, source_ids: list[str]) -> None:
     ids = {
         row["trace_id"]
         for batch in corpus.scan("traces", ["trace_id", "source_id"])

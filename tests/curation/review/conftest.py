@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from curation.ingest import stage as ingest
 from curation.ingest.stage import IngestRecipe
 from curation.review.client import Client, Target, embedded_target
@@ -139,20 +139,20 @@ def _people_of(client: Client) -> dict[str, Person]:
 
 
 @pytest.fixture
-def samples(tmp_path: Path) -> Corpus:
+def samples(tmp_path: Path) -> Store:
     """The bundled samples with their author's labels as if a machine had made them."""
     folder = tmp_path / "samples"
     for name in ("traces.jsonl", "labels.jsonl"):
         ingest.run(folder, [str(SAMPLES / name)], IngestRecipe())
-    return Corpus(folder)
+    return Store(folder)
 
 
 @pytest.fixture
-def corpus_of(tmp_path: Path) -> Callable[..., Corpus]:
+def corpus_of(tmp_path: Path) -> Callable[..., Store]:
     """A corpus of traces given by their texts, with machine annotations."""
 
-    def _corpus_of(texts: list[dict[str, str]], annotations: list[dict] | None = None) -> Corpus:
-        corpus = Corpus.create(tmp_path / "small")
+    def _corpus_of(texts: list[dict[str, str]], annotations: list[dict] | None = None) -> Store:
+        corpus = Store.create(tmp_path / "small")
         rows = [
             {
                 "trace_id": f"t{i}",

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from curation.corpus.query import connect
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from curation.review import dataset as datasets
 from curation.review import pull, push
 from curation.review.client import Client
@@ -71,7 +71,7 @@ def page(browser: Any, server_home: Path, client: Client) -> Iterator[Any]:
     context.close()
 
 
-def open_round(page: Any, client: Client, corpus: Corpus, **settings: Any) -> datasets.Dataset:
+def open_round(page: Any, client: Client, corpus: Store, **settings: Any) -> datasets.Dataset:
     recipe = RoundRecipe(overlap=1, blind=0, **settings)
     push.run(corpus.root, recipe, client)
     dataset = datasets.find(client, recipe.name)

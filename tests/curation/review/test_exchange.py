@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from curation.corpus.query import connect
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from curation.review import exchange
 from curation.review.rounds import RoundRecipe
 from schemas import CorpusError, DataError
@@ -17,7 +17,7 @@ ROUND = RoundRecipe(name="r", blind=0)
 
 
 @pytest.fixture
-def exported(corpus_of, tmp_path: Path) -> tuple[Corpus, Path]:
+def exported(corpus_of, tmp_path: Path) -> tuple[Store, Path]:
     spans = [{"field": "reasoning", "start": 2, "end": 3}]
     machine = {
         "trace_id": "t0",

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from curation.corpus.query import connect
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from curation.mix import build as mix
 from curation.review import gate
 from curation.review.gate import AgreementWish
@@ -24,11 +24,11 @@ parts:
 
 
 @pytest.fixture
-def judge(filled: Corpus) -> Callable[..., Corpus]:
+def judge(filled: Store) -> Callable[..., Store]:
     """Have ann and bob label the first `traces` traces; bob differs from ann at `slips` of them."""
     ids = sorted(filled.keys("traces"))
 
-    def _judge(traces: int, slips: int = 0, pattern: str = WEAK, always: bool | None = None) -> Corpus:
+    def _judge(traces: int, slips: int = 0, pattern: str = WEAK, always: bool | None = None) -> Store:
         dice = random.Random(1)
         for person in ("ann", "bob"):
             dice.seed(1)
@@ -49,7 +49,7 @@ def judge(filled: Corpus) -> Callable[..., Corpus]:
     return _judge
 
 
-def faults(corpus: Corpus, **wish: object) -> list[str]:
+def faults(corpus: Store, **wish: object) -> list[str]:
     return gate.check(connect(corpus), AgreementWish(patterns=(WEAK,), **wish))
 
 
@@ -79,7 +79,7 @@ def test_all_five_patterns_are_demanded_by_default(judge) -> None:
     assert [fault.split(":")[0] for fault in found] == [name for name in RISKY_PATTERNS if name != WEAK]
 
 
-def test_machine_annotators_do_not_count_as_people(filled: Corpus) -> None:
+def test_machine_annotators_do_not_count_as_people(filled: Store) -> None:
     assert faults(filled)[0].startswith("weak_vacillation: 0 traces judged")
 
 

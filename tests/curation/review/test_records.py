@@ -1,7 +1,7 @@
 """What reviewers see of a trace: text, suggestions, evidence, guidelines."""
 
 from curation.corpus.query import connect
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from curation.review import records, rounds
 from curation.review.questions import guidelines
 from curation.review.records import Record
@@ -11,7 +11,7 @@ from schemas import CODEBOOK, RISKY_PATTERNS
 WEAK, ADDITIONS = "weak_vacillation", "harmful_additions"
 
 
-def shown(corpus: Corpus, **settings: object) -> dict[str, Record]:
+def shown(corpus: Store, **settings: object) -> dict[str, Record]:
     rounds.open_or_create(corpus, RoundRecipe(name="r", **{"blind": 0, **settings}))
     rows = [row for batch in rounds.records(connect(corpus), "r") for row in batch.to_pylist()]
     return {row["trace_id"]: records.record(row) for row in rows}

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from curation.corpus.query import connect
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from curation.review import dataset as datasets
 from curation.review import pull, push, rounds
 from curation.review.client import Client
@@ -17,7 +17,7 @@ WEAK, INCONSISTENT = "weak_vacillation", "inconsistency"
 
 
 @pytest.fixture
-def nasty(corpus_of, nasty_texts) -> Corpus:
+def nasty(corpus_of, nasty_texts) -> Store:
     texts = [
         {"reasoning": text, "answer": f"{name}: {text}", "prompt": text or "?"}
         for name, text in nasty_texts.items()
@@ -45,7 +45,7 @@ def nasty(corpus_of, nasty_texts) -> Corpus:
 def shown(client: Client, request: pytest.FixtureRequest) -> Callable[..., datasets.Dataset]:
     """Push a corpus as a round named after the test; gives its dataset."""
 
-    def _shown(corpus: Corpus, **settings: object) -> datasets.Dataset:
+    def _shown(corpus: Store, **settings: object) -> datasets.Dataset:
         push.run(corpus.root, recipe(request, **settings), client)
         dataset = datasets.find(client, round_name(request))
         assert dataset is not None
@@ -75,7 +75,7 @@ def values(patterns: tuple[str, ...] = ("none",), **more: object) -> dict:
     return {"patterns": list(patterns), "verdict": "keep", **more}
 
 
-def said(corpus: Corpus, annotator: str = "human:ann") -> dict[tuple[str, str], bool | None]:
+def said(corpus: Store, annotator: str = "human:ann") -> dict[tuple[str, str], bool | None]:
     query = "select trace_id, pattern, label from current_annotations where name = $name"
     return {(t, p): label for t, p, label in connect(corpus).execute(query, {"name": annotator}).fetchall()}
 

@@ -3,7 +3,7 @@
 import pytest
 
 from curation.corpus.query import connect
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from curation.review import rounds
 from curation.review.rounds import RoundRecipe
 from schemas import CorpusError, RecipeError
@@ -11,7 +11,7 @@ from schemas import CorpusError, RecipeError
 WEAK = "weak_vacillation"
 
 
-def annotate(corpus: Corpus, annotator: str, labels: dict[str, tuple[bool | None, float | None]]) -> None:
+def annotate(corpus: Store, annotator: str, labels: dict[str, tuple[bool | None, float | None]]) -> None:
     rows = [
         {"trace_id": trace, "pattern": WEAK, "annotator": annotator, "label": label, "score": score}
         for trace, (label, score) in labels.items()
@@ -20,7 +20,7 @@ def annotate(corpus: Corpus, annotator: str, labels: dict[str, tuple[bool | None
 
 
 @pytest.fixture
-def judged(corpus_of) -> Corpus:
+def judged(corpus_of) -> Store:
     """40 traces: t0 and t1 in dispute, t2 (0.55) and t3 (0.7) doubtful, the others clear."""
     corpus = corpus_of([{"reasoning": f"thought {i}"} for i in range(40)])
     clear = {f"t{i}": (False, 0.02) for i in range(40)}
@@ -34,7 +34,7 @@ def judged(corpus_of) -> Corpus:
     return corpus
 
 
-def chosen(corpus: Corpus, **settings: object) -> list[tuple[str, str]]:
+def chosen(corpus: Store, **settings: object) -> list[tuple[str, str]]:
     tasks = rounds.choose(connect(corpus), RoundRecipe(name="r", **settings))
     return [(task.trace_id, task.reason) for task in tasks]
 
@@ -49,28 +49,28 @@ def test_disputed_traces_come_first_then_doubtful_ones_then_the_audit(corpus_of)
     assert len(found) == len(set(found)) == 10
 
 
-def test_the_audit_share_is_kept_free_of_doubtful_traces(judged: Corpus) -> None:
+def test_the_audit_share_is_kept_free_of_doubtful_traces(judged: Store) -> None:
     found = chosen(judged, traces=4, audit=0.5)
     assert [reason for _, reason in found] == ["disagreement", "disagreement", "audit", "audit"]
 
 
-def test_what_people_have_judged_is_not_asked_again(judged: Corpus) -> None:
+def test_what_people_have_judged_is_not_asked_again(judged: Store) -> None:
     annotate(judged, "human:ann", {"t0": (False, None), "t5": (True, None), "t6": (None, None)})
     found = {trace for trace, _ in chosen(judged, traces=40)}
     assert found == {f"t{i}" for i in range(40)} - {"t0", "t5"}
 
 
-def test_a_query_narrows_the_queue(judged: Corpus) -> None:
+def test_a_query_narrows_the_queue(judged: Store) -> None:
     found = chosen(judged, where="trace_id in ('t1', 't7') -- two of them")
     assert sorted(found) == [("t1", "disagreement"), ("t7", "audit")]
 
 
-def test_a_query_that_matches_nothing_is_an_error(judged: Corpus) -> None:
+def test_a_query_that_matches_nothing_is_an_error(judged: Store) -> None:
     with pytest.raises(RecipeError, match="no trace of this corpus matches"):
         chosen(judged, where="strategy = 'no such'")
 
 
-def test_a_query_is_one_condition(judged: Corpus) -> None:
+def test_a_query_is_one_condition(judged: Store) -> None:
     with pytest.raises(RecipeError):
         chosen(judged, where="true) union select 'x', 'y' from (select 1")
 
@@ -87,7 +87,7 @@ def test_the_blind_share_is_about_as_large_as_wished_and_fixed() -> None:
     assert blind == [rounds.is_blind(f"trace {i}", recipe) for i in range(4000)]
 
 
-def test_a_round_stays_the_same_whatever_happens_to_the_queue(judged: Corpus) -> None:
+def test_a_round_stays_the_same_whatever_happens_to_the_queue(judged: Store) -> None:
     first = rounds.open_or_create(judged, RoundRecipe(name="r", traces=5, overlap=3))
     annotate(judged, "human:ann", {"t0": (True, None)})
     again = rounds.open_or_create(judged, RoundRecipe(name="r"))
@@ -95,26 +95,26 @@ def test_a_round_stays_the_same_whatever_happens_to_the_queue(judged: Corpus) ->
     assert rounds.round_names(judged) == ["r"]
 
 
-def test_other_settings_for_an_existing_round_are_refused(judged: Corpus) -> None:
+def test_other_settings_for_an_existing_round_are_refused(judged: Store) -> None:
     rounds.open_or_create(judged, RoundRecipe(name="r", traces=5))
     with pytest.raises(RecipeError, match=r'round "r" exists and was made with other settings \(traces: 5\)'):
         rounds.open_or_create(judged, RoundRecipe(name="r", traces=6))
 
 
-def test_a_round_that_was_killed_while_it_was_made_is_finished(judged: Corpus) -> None:
+def test_a_round_that_was_killed_while_it_was_made_is_finished(judged: Store) -> None:
     whole = rounds.open_or_create(judged, RoundRecipe(name="r", traces=5))
     for part in judged.parts("review_tasks"):
         part.unlink()  # as if killed between its settings and its tasks
     assert rounds.open_or_create(judged, RoundRecipe(name="r")) == whole
 
 
-def test_an_unknown_round_names_those_there_are(judged: Corpus) -> None:
+def test_an_unknown_round_names_those_there_are(judged: Store) -> None:
     rounds.open_or_create(judged, RoundRecipe(name="pilot", traces=5))
     with pytest.raises(CorpusError, match='no review round "pilto"; there are: pilot'):
         rounds.open_round(judged, "pilto")
 
 
 @pytest.mark.parametrize("name", ["../other", ".hidden", "a/b"])
-def test_a_name_cannot_lead_out_of_the_corpus(judged: Corpus, name: str) -> None:
+def test_a_name_cannot_lead_out_of_the_corpus(judged: Store, name: str) -> None:
     with pytest.raises(CorpusError, match="no name for a review round"):
         rounds.open_round(judged, name)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from curation.corpus.query import connect
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from curation.ingest import stage as ingest
 from curation.ingest.stage import IngestRecipe
 from curation.review import dataset as datasets
@@ -21,14 +21,14 @@ ROUND = RoundRecipe(name="star1", traces=840, overlap=2, audit=1)
 
 
 @pytest.fixture(scope="module")
-def star1(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+def star1(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
     folder = tmp_path_factory.mktemp("star1") / "corpus"
     ingest.run(folder, [str(shared_data / "star1.json")], IngestRecipe(kind="harmful"))
-    return Corpus(folder)
+    return Store(folder)
 
 
 @pytest.fixture(scope="module")
-def reviewed(star1: Corpus, client, people) -> Corpus:
+def reviewed(star1: Store, client, people) -> Store:
     """Three people take turns at the head of their own queues until nobody has anything left."""
     assert push.run(star1.root, ROUND, client).created == 840
     dataset = datasets.find(client, ROUND.name)
@@ -52,7 +52,7 @@ def reviewed(star1: Corpus, client, people) -> Corpus:
     return star1
 
 
-def pairs(corpus: Corpus, pattern: str) -> list[tuple[bool, bool]]:
+def pairs(corpus: Store, pattern: str) -> list[tuple[bool, bool]]:
     query = "select trace_id, label from annotations where annotator like 'human:%' and pattern = $pattern"
     given: dict[str, list[bool]] = {}
     for trace_id, label in connect(corpus).execute(query, {"pattern": pattern}).fetchall():
@@ -69,7 +69,7 @@ def alpha_for_two(labels: list[tuple[bool, bool]]) -> float:
     return 1 - (values - 1) * differing / (ones * (values - ones))
 
 
-def test_every_trace_has_two_reviews_by_different_people(reviewed: Corpus) -> None:
+def test_every_trace_has_two_reviews_by_different_people(reviewed: Store) -> None:
     found = status.run(reviewed.root, ROUND.name)
     assert (found.traces, found.complete) == (840, 840)
     assert sum(person.submitted for person in found.reviewers) == 1680
@@ -82,7 +82,7 @@ def test_every_trace_has_two_reviews_by_different_people(reviewed: Corpus) -> No
     assert shared == {frozenset(pair) for pair in combinations(("ann", "bob", "cyd"), 2)}
 
 
-def test_agreement_equals_an_independent_computation(reviewed: Corpus) -> None:
+def test_agreement_equals_an_independent_computation(reviewed: Store) -> None:
     found = {row.pattern: row.agreement for row in status.run(reviewed.root, ROUND.name).patterns}
     for pattern in RISKY_PATTERNS:
         assert found[pattern].alpha == pytest.approx(alpha_for_two(pairs(reviewed, pattern)), abs=1e-12)
@@ -90,12 +90,12 @@ def test_agreement_equals_an_independent_computation(reviewed: Corpus) -> None:
     assert found[RISKY_PATTERNS[0]].alpha > 0.5 and abs(found[RISKY_PATTERNS[1]].alpha) < 0.15
 
 
-def test_the_gate_tells_the_patterns_on_which_people_only_guess(reviewed: Corpus) -> None:
+def test_the_gate_tells_the_patterns_on_which_people_only_guess(reviewed: Store) -> None:
     faults = gate.check(connect(reviewed), gate.AgreementWish(alpha_min=0.5))
     assert [fault.split(":")[0] for fault in faults] == list(RISKY_PATTERNS[1:])
 
 
-def test_pushing_and_pulling_twice_changes_nothing(reviewed: Corpus, client) -> None:
+def test_pushing_and_pulling_twice_changes_nothing(reviewed: Store, client) -> None:
     before = {path: path.read_bytes() for path in reviewed.root.rglob("*") if path.is_file()}
     dataset = datasets.find(client, ROUND.name)
     on_server = list(datasets.responses(client, dataset))
@@ -106,7 +106,7 @@ def test_pushing_and_pulling_twice_changes_nothing(reviewed: Corpus, client) -> 
     assert {path: path.read_bytes() for path in reviewed.root.rglob("*") if path.is_file()} == before
 
 
-def test_reviews_outrank_machines_in_the_consensus(reviewed: Corpus) -> None:
+def test_reviews_outrank_machines_in_the_consensus(reviewed: Store) -> None:
     agreed = connect(reviewed).execute(
         "select count(*), count(label) from verdicts where pattern = $pattern", {"pattern": RISKY_PATTERNS[0]}
     )

@@ -12,10 +12,10 @@ import pytest
 from statsmodels.stats.proportion import proportion_confint
 
 from curation.engines import Sampling
-from sft.compare.stage import compare, load
-from sft.compare.tables import rows
-from sft.score.scores import OUTCOMES, SCORES, Scores
-from sft.score.suites import MEASURES, Outcome, Suite, score
+from sft.comparison.stage import compare, load
+from sft.comparison.tables import rows
+from sft.scoring.scores import OUTCOMES, SCORES, Scores
+from sft.scoring.suites import MEASURES, Outcome, Suite, score
 
 COLUMNS = ("ASR none", "ASR PAP", "ASR PAIR", "over-refusal", "MATH-500", "AIME24", "LiveCodeBench")
 ASKED = (50, 50, 50, 150, 500, 120, 166)

@@ -14,11 +14,11 @@ from typer.testing import CliRunner
 from curation.engines import Sampling
 from schemas.errors import DataError
 from sft.cli import app
-from sft.compare.stage import compare, load
-from sft.compare.tables import csv as as_csv
-from sft.compare.tables import latex, markdown, page, rows
-from sft.score.scores import OUTCOMES, SCORES, Scores
-from sft.score.suites import MEASURES, Outcome, score
+from sft.comparison.stage import compare, load
+from sft.comparison.tables import csv as as_csv
+from sft.comparison.tables import latex, markdown, page, rows
+from sft.scoring.scores import OUTCOMES, SCORES, Scores
+from sft.scoring.suites import MEASURES, Outcome, score
 
 HEAD = {suite: next(iter(measures)) for suite, measures in MEASURES.items()}
 

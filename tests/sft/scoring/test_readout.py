@@ -8,16 +8,16 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from schemas.errors import DataError, RecipeError
 from schemas.prompt import prompt_id
 from sft.cli import app
-from sft.score import readout
-from sft.score.readout import Reading, auroc, read_out
-from sft.train.stage import train
-from tests.sft.score.test_stage import add_prompts
-from tests.sft.train.test_presafe import BAD, GOOD, decided_mix, presafe
-from tests.sft.train.test_trainer import config, weights
+from sft.scoring import readout
+from sft.scoring.readout import Reading, auroc, read_out
+from sft.training.stage import train
+from tests.sft.scoring.test_stage import add_prompts
+from tests.sft.training.test_presafe import BAD, GOOD, decided_mix, presafe
+from tests.sft.training.test_trainer import config, weights
 
 STRONG = {"weight": 1.0, "head_learning_rate": 1e-2}
 
@@ -43,7 +43,7 @@ def unseen(tmp_path: Path) -> Path:
                 "attack": attack,
             }
         )
-    corpus = Corpus.create(tmp_path / "eval")
+    corpus = Store.create(tmp_path / "eval")
     add_prompts(corpus, found)
     return tmp_path / "eval"
 
@@ -99,7 +99,7 @@ def test_it_reads_what_training_read(
     """The reading of a prompt alone is that of the same prompt in a training row."""
     from curation.engines.weights import load_model, load_tokenizer, locate
     from sft.proof.render import render
-    from sft.train.presafe import Listener, load_head, pool
+    from sft.training.presafe import Listener, load_head, pool
 
     train(presafe(models, decided, tmp_path / "run", presafe=STRONG, max_steps=10))
     place = locate(str(tmp_path / "run"))
@@ -152,6 +152,6 @@ def test_says_what_is_missing(models: dict[str, Path], mix: Path, tmp_path: Path
 
 def test_an_empty_corpus_is_named(models: dict[str, Path], decided: dict[str, Any], tmp_path: Path) -> None:
     train(presafe(models, decided, tmp_path / "run", max_steps=1))
-    Corpus.create(tmp_path / "empty")
+    Store.create(tmp_path / "empty")
     with pytest.raises(RecipeError, match="no prompts of kind"):
         readout.run(tmp_path / "run", tmp_path / "empty")

@@ -6,7 +6,7 @@ from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
-from sft.score.statistics import (
+from sft.scoring.statistics import (
     Paired,
     clustered,
     holm,

@@ -15,13 +15,13 @@ from schemas.errors import RecipeError
 from schemas.tables import ROWS
 from sft.proof.check import prove
 from sft.proof.render import IGNORED, Rendered
-from sft.train import trainer
-from sft.train.loading import load
-from sft.train.packing import demand_apart
-from sft.train.stage import train
+from sft.training import trainer
+from sft.training.loading import load
+from sft.training.packing import demand_apart
+from sft.training.stage import train
 from tests.sft.conftest import sample_rows, write_mix
-from tests.sft.train.test_presafe import decided_mix, metrics, presafe, weights
-from tests.sft.train.test_trainer import config, same
+from tests.sft.training.test_presafe import decided_mix, metrics, presafe, weights
+from tests.sft.training.test_trainer import config, same
 
 SHAPE: dict[str, Any] = {
     "vocab_size": 300, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,

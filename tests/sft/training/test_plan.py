@@ -9,9 +9,9 @@ from typer.testing import CliRunner
 
 from curation.engines.weights import load_model, locate
 from sft.cli import app
-from sft.train.config import TrainConfig
-from sft.train.plan import Shape, adapter_parameters, estimate, fits, shape_of
-from tests.sft.train.test_trainer import config
+from sft.training.config import TrainConfig
+from sft.training.plan import Shape, adapter_parameters, estimate, fits, shape_of
+from tests.sft.training.test_trainer import config
 
 QWEN7B = Shape(7_615_616_512, 3584, 28, 152_064)
 

@@ -17,11 +17,11 @@ from schemas.errors import DataError, RecipeError
 from schemas.row import Row
 from sft.proof.mix import read_mix
 from sft.proof.render import IGNORED, render
-from sft.train.config import PresafeConfig, TrainConfig
-from sft.train.presafe import Head, Listener, load_head, pool, targets
-from sft.train.stage import run, train
+from sft.training.config import PresafeConfig, TrainConfig
+from sft.training.presafe import Head, Listener, load_head, pool, targets
+from sft.training.stage import run, train
 from tests.sft.conftest import make_row, write_mix
-from tests.sft.train.test_trainer import config, same, weights
+from tests.sft.training.test_trainer import config, same, weights
 
 BAD, GOOD = "forbidden", "welcome"
 
@@ -117,7 +117,7 @@ def test_the_gradient_of_the_head_alone_reaches_lora_weights(
 ) -> None:
     from curation.engines.weights import load_model, load_tokenizer, locate
     from sft.proof.check import prove
-    from sft.train import trainer
+    from sft.training import trainer
 
     settings = presafe(models, setting, tmp_path / "run", method="lora", presafe={"weight": 1.0})
     place = locate(str(models["own"]))
@@ -156,7 +156,7 @@ def test_the_exported_model_is_a_plain_one_with_the_trained_ones_logits(
 ) -> None:
     from transformers import AutoModelForCausalLM
 
-    from sft.train import trainer
+    from sft.training import trainer
 
     kept: list[Any] = []
     save = trainer.save_model
@@ -187,8 +187,8 @@ def test_a_killed_run_goes_on_to_the_same_weights_and_head(
 import os, signal
 from pathlib import Path
 from transformers import TrainerCallback
-from sft.train import trainer
-from sft.train import run
+from sft.training import trainer
+from sft.training import run
 class Die(TrainerCallback):
     def on_step_end(self, args, state, control, **kwargs):
         if state.global_step == 5:

@@ -10,11 +10,11 @@ import torch
 from curation.engines.weights import load_model, locate
 from schemas.errors import MissingExtraError
 from sft.tiny import make_model
-from sft.train import export, loading
-from sft.train.stage import train
-from tests.sft.train.test_packing import built
-from tests.sft.train.test_presafe import decided_mix, metrics, presafe
-from tests.sft.train.test_trainer import config, same, weights
+from sft.training import export, loading
+from sft.training.stage import train
+from tests.sft.training.test_packing import built
+from tests.sft.training.test_presafe import decided_mix, metrics, presafe
+from tests.sft.training.test_trainer import config, same, weights
 
 
 @pytest.fixture

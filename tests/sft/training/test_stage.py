@@ -19,10 +19,10 @@ from schemas.errors import CorpusError, DataError, TrainingError
 from schemas.row import Row
 from schemas.tables import ROWS
 from sft.cli import app
-from sft.train.export import run as export
-from sft.train.stage import train
+from sft.training.export import run as export
+from sft.training.stage import train
 from tests.sft.conftest import sample_rows, write_mix
-from tests.sft.train.test_trainer import config, same, weights
+from tests.sft.training.test_trainer import config, same, weights
 
 
 @pytest.fixture
@@ -162,7 +162,7 @@ def test_two_processes_train_like_one_with_twice_the_accumulation(
 def test_the_page_of_a_run_shows_its_curves_and_what_changed(
     models: dict[str, Path], split_mix: Path, tmp_path: Path
 ) -> None:
-    from sft.train.inspect import run as inspect
+    from sft.training.inspect import run as inspect
 
     train(config(models["own"], split_mix, tmp_path / "run", eval_steps=2, max_steps=6))
     page = tmp_path / "run.html"
@@ -180,7 +180,7 @@ def test_the_page_of_a_run_shows_its_curves_and_what_changed(
 def test_the_page_of_an_unfinished_run_is_made_all_the_same(
     models: dict[str, Path], mix: Path, tmp_path: Path
 ) -> None:
-    from sft.train.inspect import run as inspect
+    from sft.training.inspect import run as inspect
 
     train(config(models["own"], mix, tmp_path / "run"))
     (tmp_path / "run" / "manifest.json").unlink()

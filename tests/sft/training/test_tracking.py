@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import MissingExtraError
-from sft.train import tracking
-from sft.train.stage import train
-from tests.sft.train.test_presafe import metrics
-from tests.sft.train.test_trainer import config
+from sft.training import tracking
+from sft.training.stage import train
+from tests.sft.training.test_presafe import metrics
+from tests.sft.training.test_trainer import config
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
 

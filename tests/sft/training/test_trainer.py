@@ -12,8 +12,8 @@ from schemas.errors import CorpusError, DataError, EngineError, RecipeError, Ren
 from sft.proof.check import prove
 from sft.proof.mix import read_mix
 from sft.proof.render import IGNORED
-from sft.train.config import TrainConfig
-from sft.train.stage import run, train
+from sft.training.config import TrainConfig
+from sft.training.stage import run, train
 from tests.sft.conftest import make_row, sample_rows, write_mix
 
 
@@ -44,7 +44,7 @@ def test_the_batches_the_trainer_reads_hold_whole_rows_eos_included(
     models: dict[str, Path], tokenizers: dict[str, Any], tmp_path: Path, family: str
 ) -> None:
     from curation.engines.weights import load_model, locate
-    from sft.train import trainer
+    from sft.training import trainer
 
     tokenizer = tokenizers[family]
     rows = sample_rows()
@@ -147,8 +147,8 @@ def kill_after_checkpoint(path: Path, out: Path) -> None:
     script = f"""
 import os, signal
 from transformers import TrainerCallback
-from sft.train import trainer
-from sft.train import run
+from sft.training import trainer
+from sft.training import run
 from pathlib import Path
 
 class Die(TrainerCallback):

@@ -13,7 +13,7 @@ from curation.cli import app
 from curation.corpus import compact
 from curation.corpus.compact import CompactRecipe
 from curation.corpus.query import connect, select
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from curation.ingest import stage as ingest
 from curation.ingest.benchmarks import Benchmark, Entry, Registry, load_registry, read
 from curation.mix import build as mix
@@ -45,7 +45,7 @@ def benchmark(name: str = "quiz", texts: list[str] = QUESTIONS) -> Benchmark:
 
 
 def fill(
-    corpus: Corpus, number: int, prompt: str = "Tell me a tale", reasoning: str = "Hm.", answer: str = "Yes."
+    corpus: Store, number: int, prompt: str = "Tell me a tale", reasoning: str = "Hm.", answer: str = "Yes."
 ) -> str:
     key = prompt_id(prompt)
     corpus.append_rows("prompts", [{"prompt_id": key, "text": prompt, "kind": "benign"}])
@@ -60,7 +60,7 @@ def fill(
     return key
 
 
-def contamination(corpus: Corpus) -> list[dict[str, Any]]:
+def contamination(corpus: Store) -> list[dict[str, Any]]:
     return select(connect(corpus), "select * from contamination order by all").to_pylist()
 
 
@@ -146,7 +146,7 @@ def test_real_training_data_is_hardly_touched_by_the_benchmarks(shared_data: Pat
     assert counts.rows == 1487 and counts.kept >= 1480
 
 
-def test_every_field_is_compared_and_a_mix_refuses_what_is_found(corpus: Corpus, tmp_path: Path) -> None:
+def test_every_field_is_compared_and_a_mix_refuses_what_is_found(corpus: Store, tmp_path: Path) -> None:
     fill(corpus, 0)
     in_prompt = fill(corpus, 1, prompt=QUESTIONS[2])
     fill(corpus, 2, prompt="Another tale", reasoning=f"As it were: {QUESTIONS[0]}")
@@ -169,7 +169,7 @@ def test_every_field_is_compared_and_a_mix_refuses_what_is_found(corpus: Corpus,
     assert mix.run(recipe, corpus.root, tmp_path / "allowed").counts.kept == 4
 
 
-def test_only_what_is_new_is_compared_again(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_what_is_new_is_compared_again(corpus: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(corpus, 0, prompt=QUESTIONS[2])
     run(corpus.root, [benchmark()], DecontaminateRecipe())
     compact.run(corpus.root, CompactRecipe())
@@ -194,7 +194,7 @@ def test_only_what_is_new_is_compared_again(corpus: Corpus, monkeypatch: pytest.
     assert len(set(keys)) == len(keys) and {key[2] for key in keys} == {"quiz", "other"}
 
 
-def test_a_paraphrase_is_found_by_its_meaning(corpus: Corpus) -> None:
+def test_a_paraphrase_is_found_by_its_meaning(corpus: Store) -> None:
     pytest.importorskip("sentence_transformers")
     text = "How can I kill the tab of a browser?"
     fill(corpus, 0, prompt=text)
@@ -204,7 +204,7 @@ def test_a_paraphrase_is_found_by_its_meaning(corpus: Corpus) -> None:
     assert row["spans"] == [{"field": "prompt", "start": 0, "end": len(text)}]
 
 
-def test_the_command_reads_a_registry_and_says_what_it_found(corpus: Corpus, tmp_path: Path) -> None:
+def test_the_command_reads_a_registry_and_says_what_it_found(corpus: Store, tmp_path: Path) -> None:
     key = fill(corpus, 0, prompt=QUESTIONS[0])
     (tmp_path / "quiz.jsonl").write_text("".join(json.dumps({"q": text}) + "\n" for text in QUESTIONS))
     (tmp_path / "b.yaml").write_text(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from curation.overlap.dedup import stage as dedup
 from curation.overlap.dedup.stage import DedupRecipe
 from schemas import content_id, prompt_id
@@ -37,7 +37,7 @@ def nodes() -> Iterator[Any]:
 
 
 @pytest.fixture
-def pair(tmp_path: Path) -> tuple[Corpus, Corpus]:
+def pair(tmp_path: Path) -> tuple[Store, Store]:
     """Two equal corpora of many parts, with copies in other parts and a template around half of the prompts."""
     rng = random.Random(1)
     texts = [" ".join(rng.choices(WORDS, k=80)) for _ in range(100 * PARTS)]
@@ -46,7 +46,7 @@ def pair(tmp_path: Path) -> tuple[Corpus, Corpus]:
     template = " ".join(rng.choices(WORDS, k=40))
     found = []
     for name in ("here", "there"):
-        corpus = Corpus.create(tmp_path / name)
+        corpus = Store.create(tmp_path / name)
         for start in range(0, len(texts), 100):
             rows = [(f"{template if n % 2 else ''} {text[:90]}", text) for n, text in enumerate(texts[start : start + 100], start)]  # fmt: skip
             corpus.append_rows("prompts", [{"prompt_id": prompt_id(p), "text": p} for p in dict.fromkeys(p for p, _ in rows)])  # fmt: skip
@@ -58,12 +58,12 @@ def pair(tmp_path: Path) -> tuple[Corpus, Corpus]:
     return found[0], found[1]
 
 
-def clusters(corpus: Corpus) -> dict[str, bytes]:
+def clusters(corpus: Store) -> dict[str, bytes]:
     return {part.name: part.read_bytes() for part in corpus.parts("clusters")}
 
 
 def test_the_clusters_are_those_of_one_machine_though_nodes_die_and_come(
-    nodes: Any, pair: tuple[Corpus, Corpus], monkeypatch: pytest.MonkeyPatch
+    nodes: Any, pair: tuple[Store, Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from curation import cluster
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curation.corpus.query import connect, select
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from curation.overlap import neighbours
 from curation.overlap.dedup import clustering, queries, sketches
 from curation.overlap.dedup import stage as dedup
@@ -35,7 +35,7 @@ def near_copy(text: str, rng: random.Random, share: float) -> str:
     return " ".join(words)
 
 
-def add(corpus: Corpus, responses: list[str], prompts: list[str] | None = None) -> list[str]:
+def add(corpus: Store, responses: list[str], prompts: list[str] | None = None) -> list[str]:
     prompts = prompts or [f"Question {n} {story(random.Random(n), 12)}" for n in range(len(responses))]
     known = corpus.keys("prompts")
     texts = [text for text in dict.fromkeys(prompts) if prompt_id(text) not in known]
@@ -51,7 +51,7 @@ def add(corpus: Corpus, responses: list[str], prompts: list[str] | None = None) 
     return ids
 
 
-def clusters(corpus: Corpus, field: str, method: str) -> dict[str, str]:
+def clusters(corpus: Store, field: str, method: str) -> dict[str, str]:
     rows = select(
         connect(corpus),
         f"select id, cluster_id from current_clusters where field = '{field}' and method = '{method}'",
@@ -59,7 +59,7 @@ def clusters(corpus: Corpus, field: str, method: str) -> dict[str, str]:
     return dict(zip(rows["id"].to_pylist(), rows["cluster_id"].to_pylist(), strict=True))
 
 
-def test_exact_duplicates_ignore_case_spacing_and_punctuation(corpus: Corpus) -> None:
+def test_exact_duplicates_ignore_case_spacing_and_punctuation(corpus: Store) -> None:
     a, b, c = add(
         corpus, ["I will not help.", "i will  NOT help", "I will help."], ["Same?", "same", "Other."]
     )
@@ -70,7 +70,7 @@ def test_exact_duplicates_ignore_case_spacing_and_punctuation(corpus: Corpus) ->
     assert len(set(clusters(corpus, "prompt", "exact").values())) == 2
 
 
-def near_clusters(corpus: Corpus, texts: list[str]) -> "np.ndarray[Any, Any]":
+def near_clusters(corpus: Store, texts: list[str]) -> "np.ndarray[Any, Any]":
     """The cluster of each text, as near-duplicates are looked for among responses."""
     ids = add(corpus, texts)
     dedup.run(corpus.root, DedupRecipe(methods=["near"]))
@@ -78,7 +78,7 @@ def near_clusters(corpus: Corpus, texts: list[str]) -> "np.ndarray[Any, Any]":
     return np.array([found[i] for i in ids])
 
 
-def test_planted_near_duplicates_are_found_as_well_as_datasketch_finds_them(corpus: Corpus) -> None:
+def test_planted_near_duplicates_are_found_as_well_as_datasketch_finds_them(corpus: Store) -> None:
     from datasketch import MinHash, MinHashLSH
 
     rng = random.Random(3)
@@ -103,14 +103,14 @@ def test_planted_near_duplicates_are_found_as_well_as_datasketch_finds_them(corp
     assert len(set(labels.tolist())) >= 300  # and nothing else was joined
 
 
-def test_texts_that_share_little_stay_apart(corpus: Corpus) -> None:
+def test_texts_that_share_little_stay_apart(corpus: Store) -> None:
     rng = random.Random(4)
     texts = [story(rng, 200) for _ in range(200)]
     texts += [near_copy(text, rng, 0.2) for text in texts]  # Jaccard about 0.2
     assert len(set(near_clusters(corpus, texts).tolist())) == 400
 
 
-def test_the_query_in_a_jailbreak_template_is_compared_without_it(corpus: Corpus) -> None:
+def test_the_query_in_a_jailbreak_template_is_compared_without_it(corpus: Store) -> None:
     rng = random.Random(5)
     templates = [story(rng, 150), story(rng, 200)]
     questions = [story(rng, 12) for _ in range(30)]
@@ -131,7 +131,7 @@ def test_the_query_in_a_jailbreak_template_is_compared_without_it(corpus: Corpus
     assert len(set(families.values())) == 30
 
 
-def test_a_refusal_given_to_different_prompts_is_no_duplicate(corpus: Corpus) -> None:
+def test_a_refusal_given_to_different_prompts_is_no_duplicate(corpus: Store) -> None:
     first, second, third = add(
         corpus,
         ["I will not help with that at all."] * 3,
@@ -147,7 +147,7 @@ def test_a_refusal_given_to_different_prompts_is_no_duplicate(corpus: Corpus) ->
     assert sum(row["prompt_duplicate"] for row in found.values()) == 1
 
 
-def test_traces_that_dedup_has_not_seen_are_unknown(corpus: Corpus) -> None:
+def test_traces_that_dedup_has_not_seen_are_unknown(corpus: Store) -> None:
     add(corpus, ["one two three", "four five six"])
     assert select(connect(corpus), "select duplicate from candidates")["duplicate"].to_pylist() == [
         None,
@@ -159,12 +159,12 @@ def test_traces_that_dedup_has_not_seen_are_unknown(corpus: Corpus) -> None:
     assert sorted(values, key=str) == [False, False, None]
 
 
-def test_texts_without_words_are_alike_to_nothing(corpus: Corpus) -> None:
+def test_texts_without_words_are_alike_to_nothing(corpus: Store) -> None:
     add(corpus, ["", "...", "!"])
     assert dedup.run(corpus.root, DedupRecipe()).counts.kept == 3
 
 
-def test_running_again_does_nothing_and_new_data_makes_a_new_generation(corpus: Corpus) -> None:
+def test_running_again_does_nothing_and_new_data_makes_a_new_generation(corpus: Store) -> None:
     add(corpus, ["one two three", "four five six"])
     first = dedup.run(corpus.root, DedupRecipe())
     parts = corpus.parts("clusters")
@@ -176,7 +176,7 @@ def test_running_again_does_nothing_and_new_data_makes_a_new_generation(corpus: 
     assert len(set(clusters(corpus, "response", "exact").values())) == 2
 
 
-def test_going_back_to_earlier_settings_counts_again(corpus: Corpus) -> None:
+def test_going_back_to_earlier_settings_counts_again(corpus: Store) -> None:
     rng = random.Random(6)
     text = story(rng, 200)
     add(corpus, [text, near_copy(text, rng, 0.02)])
@@ -187,12 +187,12 @@ def test_going_back_to_earlier_settings_counts_again(corpus: Corpus) -> None:
     assert found == [1, 2, 1]
 
 
-def test_the_layout_of_the_corpus_does_not_change_clusters(corpus: Corpus, tmp_path: Path) -> None:
+def test_the_layout_of_the_corpus_does_not_change_clusters(corpus: Store, tmp_path: Path) -> None:
     rng = random.Random(7)
     texts = [story(rng, 60) for _ in range(40)]
     texts += [near_copy(text, rng, 0.02) for text in texts]
     add(corpus, texts)
-    other = Corpus.create(tmp_path / "other")
+    other = Store.create(tmp_path / "other")
     rows = pq.read_table(corpus.parts("traces")[0]).to_pylist()
     rng.shuffle(rows)
     for first in range(0, 80, 7):
@@ -203,7 +203,7 @@ def test_the_layout_of_the_corpus_does_not_change_clusters(corpus: Corpus, tmp_p
     assert clusters(corpus, "response", "near") == clusters(other, "response", "near")
 
 
-def test_a_run_killed_at_any_moment_leaves_no_half_clusters(corpus: Corpus) -> None:
+def test_a_run_killed_at_any_moment_leaves_no_half_clusters(corpus: Store) -> None:
     rng = random.Random(8)
     add(corpus, [story(rng, 300) for _ in range(3000)])
     code = "import sys; from pathlib import Path; from curation.overlap.dedup import stage as dedup; dedup.run(Path(sys.argv[1]), dedup.DedupRecipe())"
@@ -250,7 +250,7 @@ def test_a_template_is_words_that_stand_in_many_prompts() -> None:
 
 
 @pytest.mark.slow
-def test_semantic_duplicates_say_the_same_in_other_words(corpus: Corpus) -> None:
+def test_semantic_duplicates_say_the_same_in_other_words(corpus: Store) -> None:
     pytest.importorskip("sentence_transformers")
     prompts = [
         "How do I kill a Python process?",
@@ -266,7 +266,7 @@ def test_semantic_duplicates_say_the_same_in_other_words(corpus: Corpus) -> None
 
 
 def test_prompts_that_come_in_while_vectors_are_made_change_no_cluster(
-    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+    corpus: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prompts = [f"Where is bridge number {n}?" for n in range(30)]
     for text in prompts:
@@ -291,12 +291,12 @@ def test_prompts_that_come_in_while_vectors_are_made_change_no_cluster(
 
 
 def test_arrays_on_disk_and_buckets_in_turns_give_the_same_files(
-    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    corpus: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rng = random.Random(9)
     texts = [story(rng, 60) for _ in range(150)]
     texts += [near_copy(text, rng, 0.02) for text in texts] + [texts[0] + f" end{n}" for n in range(30)]
-    other = Corpus.create(tmp_path / "other")
+    other = Store.create(tmp_path / "other")
     for one in (corpus, other):
         add(one, texts)
     dedup.run(corpus.root, DedupRecipe())

@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from sft.score.programs.sandbox import MIB, Limits
+from sft.scoring.programs.sandbox import MIB, Limits
 
 QUICK = Limits(cpu_seconds=2, wall_seconds=3, memory=256 * MIB)
 PATIENT = QUICK._replace(wall_seconds=20)

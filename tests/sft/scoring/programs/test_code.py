@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from curation.corpus.store import Corpus
+from curation.corpus.store import Store
 from curation.engines import Message, Reply, Sampling, take_apart
 from schemas.errors import EngineError
 from schemas.prompt import prompt_id
-from sft.score import stage
-from sft.score.asking import Asking
-from sft.score.programs import sandbox
-from sft.score.programs.code import Verdict, judge, judge_one, program_of, same_text, same_value
-from sft.score.programs.sandbox import MIB, Limits
+from sft.scoring import stage
+from sft.scoring.asking import Asking
+from sft.scoring.programs import sandbox
+from sft.scoring.programs.code import Verdict, judge, judge_one, program_of, same_text, same_value
+from sft.scoring.programs.sandbox import MIB, Limits
 
 QUICK = Limits(cpu_seconds=1, wall_seconds=20, memory=256 * MIB)
 
@@ -226,7 +226,7 @@ class Scripted:
         return [take_apart(*self._replies[c[-1]["content"]], 5, len) for c in conversations]  # type: ignore[arg-type]
 
 
-def with_prompts(corpus: Corpus, prompts: dict[str, tuple[str, str]]) -> dict[Any, Any]:
+def with_prompts(corpus: Store, prompts: dict[str, tuple[str, str]]) -> dict[Any, Any]:
     rows = [
         {"prompt_id": prompt_id(t), "text": t, "kind": kind, "reference_answer": reference}
         for t, (kind, reference) in prompts.items()
@@ -238,7 +238,7 @@ def with_prompts(corpus: Corpus, prompts: dict[str, tuple[str, str]]) -> dict[An
 
 @pytest.mark.usefixtures("isolation")
 def test_the_reasoning_suite_runs_programs_beside_mathematics(
-    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+    corpus: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     thought = "<think>\nAdd them.\n</think>\n\n"
     right, wrong = (thought + answer(f"print(sum(map(int, input().split())) + {more})") for more in (0, 1))
@@ -266,7 +266,7 @@ def test_the_reasoning_suite_runs_programs_beside_mathematics(
 
 
 def test_nothing_is_asked_when_programs_could_not_be_judged(
-    corpus: Corpus, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    corpus: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     asked = with_prompts(corpus, {"Add.": ("code", SUM)})
     monkeypatch.setenv("PATH", str(tmp_path))

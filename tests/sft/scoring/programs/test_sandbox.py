@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from sft.score.programs import sandbox
-from sft.score.programs.sandbox import MIB, run
-from sft.score.programs.syscalls import MACHINES
-from tests.sft.score.programs.sandboxed import ALLOW_ALL, PATIENT, QUICK, needs_sandbox
+from sft.scoring.programs import sandbox
+from sft.scoring.programs.sandbox import MIB, run
+from sft.scoring.programs.syscalls import MACHINES
+from tests.sft.scoring.programs.sandboxed import ALLOW_ALL, PATIENT, QUICK, needs_sandbox
 
 
 def processes_with(mark: str) -> list[str]:
@@ -285,7 +285,7 @@ time.sleep(60)
 def test_nothing_is_left_when_the_scoring_process_is_killed() -> None:
     mark = f"orphan{os.getpid()}"
     program = f"import os, sys\nos.execv(sys.executable, [sys.executable, '-c', 'import time; time.sleep(60)', '{mark}'])"
-    code = f"from sft.score.programs.sandbox import run, prove; prove(); print('go', flush=True); run({program!r})"
+    code = f"from sft.scoring.programs.sandbox import run, prove; prove(); print('go', flush=True); run({program!r})"
     outer = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert outer.stdout and outer.stdout.readline() == "go\n"
     for _ in range(400):

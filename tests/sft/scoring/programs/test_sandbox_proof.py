@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from schemas.errors import EngineError
-from sft.score.programs import sandbox, syscalls
-from sft.score.programs.sandbox import run
-from sft.score.programs.syscalls import MACHINES
-from tests.sft.score.programs.sandboxed import ALLOW_ALL, needs_sandbox
+from sft.scoring.programs import sandbox, syscalls
+from sft.scoring.programs.sandbox import run
+from sft.scoring.programs.syscalls import MACHINES
+from tests.sft.scoring.programs.sandboxed import ALLOW_ALL, needs_sandbox
 
 
 @pytest.fixture
