@@ -81,7 +81,7 @@ def in_process(model: Path, folder: Path) -> dict[str, float]:
     from curation.engines.vllm import VllmEngine
 
     engine = VllmEngine.load(str(model))
-    llm = engine._llm
+    llm = engine.llm
     from vllm import SamplingParams
 
     params = SamplingParams(temperature=1.0, max_tokens=NEW_TOKENS)

@@ -53,7 +53,7 @@ def on_vllm(model: Path, folder: Path) -> dict[str, float]:
     def bare(prompts: list[str], _: Path) -> float:
         start = time.perf_counter()
         asked = [[{"role": "user", "content": text}] for text in prompts]
-        outputs = engine._llm.chat(asked, params, use_tqdm=False)
+        outputs = engine.llm.chat(asked, params, use_tqdm=False)
         assert len(outputs) == PROMPTS
         return time.perf_counter() - start
 

@@ -93,7 +93,7 @@ def run(path: Path) -> compare.Comparison:
     if failed:
         done = f"{len(points) - len(failed)} of {len(points)} runs are finished; not these:\n"
         raise TrainingError(done + "\n".join(failed))
-    found = compare.compare(list(_merged(points)))
+    found = compare.compare(list(merge_seeds(points)))
     tables.write_page(found, out / "compare.html", Path(recipe.out).name)
     write_file(out / "table.md", tables.markdown(found).encode())
     write_file(out / "table.csv", tables.csv(found).encode())
@@ -171,7 +171,7 @@ def _score(settings: ScoreSettings, run_folder: Path) -> None:
     )
 
 
-def _merged(points: list[Point]) -> Iterator[compare.Scored]:
+def merge_seeds(points: list[Point]) -> Iterator[compare.Scored]:
     """One model per name: the replies of its seeds are so many samples of each prompt."""
     for name, group in itertools.groupby(points, key=lambda point: point.name):
         seeds = compare.load([Path(point.config.out) for point in group])

@@ -28,7 +28,7 @@ NAMES = [
 
 @pytest.mark.parametrize("name", NAMES)
 def test_nonsense_ends_in_a_result_or_a_named_error(name: str, tmp_path: Path) -> None:
-    hostile.attack(hostile.targets(tmp_path)[name], 150)
+    assert hostile.attack(hostile.targets(tmp_path)[name], 150).inputs >= 150
 
 
 def test_the_attack_would_notice_a_crash_and_a_hang(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,7 +40,7 @@ def test_the_attack_would_notice_a_crash_and_a_hang(monkeypatch: pytest.MonkeyPa
         hostile.attack(hostile.Target(hostile.TEXT, crash), 500)
     monkeypatch.setattr(hostile, "SECONDS", 0.01)
     with pytest.raises(AssertionError, match="took"):
-        hostile.attack(hostile.Target(hostile.TEXT, lambda value: time.sleep(0.02)), 3)
+        hostile.attack(hostile.Target(hostile.TEXT, lambda value: sum(range(3_000_000))), 3)
 
 
 def test_a_line_of_a_hundred_megabytes_is_set_aside_and_the_next_row_goes_on(tmp_path: Path) -> None:
@@ -102,6 +102,6 @@ def test_tags_in_odd_places_never_move_reasoning_into_the_answer(text: str, reas
 )
 def test_the_rules_take_time_in_proportion_to_the_text(unit: str) -> None:
     trace = hostile.trace(unit * (300_000 // len(unit)))
-    start = time.perf_counter()
+    start = time.process_time()
     list(annotator().annotate([trace]))
-    assert time.perf_counter() - start < hostile.SECONDS
+    assert time.process_time() - start < hostile.SECONDS

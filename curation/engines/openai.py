@@ -8,7 +8,6 @@ drops it), so beginnings are rendered here and need the model's tokenizer.
 import asyncio
 import os
 import queue
-import random
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -201,29 +200,39 @@ class _Session:
 
     async def _try(self, client: Any, request: _Request) -> Reply:
         import httpx
+        from tenacity import AsyncRetrying, RetryError, retry_if_exception_type, stop_after_delay
+        from tenacity import wait_random_exponential as growing
 
-        began, pause = time.monotonic(), 0.5
-        while True:
-            await self._turn()
-            try:
-                reply = _read(await client.post(request.path, content=request.body), request.lead)
-                self._last_answer = time.monotonic()
-                return reply
-            except (_Again, httpx.TransportError) as error:
-                reason = str(error) or type(error).__name__
-                wait = getattr(error, "after_s", None)
-                if wait is not None:
-                    self._not_before = max(self._not_before, time.monotonic() + wait)
-            now = time.monotonic()
-            if now - began > self._settings.patience_s:
-                if self._last_answer < began:  # nobody has been answered in all that time
-                    raise _Refused(
-                        f"no usable answer for {now - began:.0f} s (last: {reason}); start the server again and "
-                        "run the same command: it goes on where it stopped"
-                    )
-                raise _Unusable(f"no usable answer in {now - began:.0f} s (last: {reason})")
-            await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311  jitter, no secret
-            pause = min(2 * pause, 30.0)
+        began = time.monotonic()
+        attempts = AsyncRetrying(
+            retry=retry_if_exception_type((_Again, httpx.TransportError)),
+            wait=growing(multiplier=1.0, min=0.25, max=30.0),
+            stop=stop_after_delay(self._settings.patience_s),
+            sleep=asyncio.sleep,
+        )
+        try:
+            return await attempts(self._once, client, request)
+        except RetryError as error:
+            fault = error.last_attempt.exception()
+            reason = str(fault) or type(fault).__name__
+        waited = time.monotonic() - began
+        if self._last_answer < began:  # nobody has been answered in all that time
+            raise _Refused(
+                f"no usable answer for {waited:.0f} s (last: {reason}); start the server again and "
+                "run the same command: it goes on where it stopped"
+            )
+        raise _Unusable(f"no usable answer in {waited:.0f} s (last: {reason})")
+
+    async def _once(self, client: Any, request: _Request) -> Reply:
+        await self._turn()
+        try:
+            reply = _read(await client.post(request.path, content=request.body), request.lead)
+        except _Again as error:
+            if error.after_s is not None:
+                self._not_before = max(self._not_before, time.monotonic() + error.after_s)
+            raise
+        self._last_answer = time.monotonic()
+        return reply
 
     async def _turn(self) -> None:
         """Wait for this request's turn under the rate limit and any pause the server asked for."""

@@ -44,7 +44,7 @@ class VllmEngine:
 
     def __init__(self, llm: Any, tokenizer: Any, name: str, adapter: Any = None) -> None:
         self.name = name
-        self._llm = llm
+        self.llm = llm
         self._tokenizer = tokenizer
         self._adapter = adapter
         self._open, self._close = (tokenizer.convert_tokens_to_ids(tag) for tag in (OPEN, CLOSE))
@@ -87,7 +87,7 @@ class VllmEngine:
         """
         from vllm.v1.engine.exceptions import EngineDeadError
 
-        engine = self._llm.llm_engine
+        engine = self.llm.llm_engine
         running: dict[str, tuple[int, Rendered]] = {}
         waiting = iter(enumerate(questions))
         try:
@@ -114,7 +114,7 @@ class VllmEngine:
         running: dict[str, tuple[int, Rendered]],
         sampling: Sampling,
     ) -> Iterator[Answered]:
-        longest = self._llm.llm_engine.model_config.max_model_len
+        longest = self.llm.llm_engine.model_config.max_model_len
         while len(running) < WINDOW and (following := next(waiting, None)):
             place, question = following
             prompt = render(self._tokenizer, question.messages, sampling.continues)
@@ -123,8 +123,8 @@ class VllmEngine:
                     place, EngineError(f"{self.name}: prompt longer than the limit of {longest} tokens")
                 )
                 continue
-            request = str(next(self._llm.request_counter))
-            self._llm.llm_engine.add_request(
+            request = str(next(self.llm.request_counter))
+            self.llm.llm_engine.add_request(
                 request,
                 {"type": "token", "prompt_token_ids": prompt.ids},
                 self._params(question, sampling),

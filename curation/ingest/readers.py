@@ -67,7 +67,7 @@ def _reader(path: Path, file: BinaryIO) -> Callable[[], Iterator[RawRow]]:
     if not text:
         raise DataError(f"{path}: the file is empty; name a file with rows")
     if text.startswith(b"["):
-        return lambda: _array_rows(path)
+        return lambda: array_rows(path)
     if text.split(b"\n", 1)[0].strip() == b"{":
         raise DataError(
             f"{path}: one JSON object over several lines, not rows; write one object per line, or an array"
@@ -75,7 +75,7 @@ def _reader(path: Path, file: BinaryIO) -> Callable[[], Iterator[RawRow]]:
     separator = SEPARATORS.get(path.suffix.lower())
     if separator and not text.startswith(b"{"):
         return lambda: _csv_rows(path, separator)
-    return lambda: _jsonl_rows(path)
+    return lambda: jsonl_rows(path)
 
 
 def _told(path: Path, rows: Callable[[], Iterator[RawRow]]) -> Callable[[], Iterator[RawRow]]:
@@ -93,7 +93,8 @@ def _told(path: Path, rows: Callable[[], Iterator[RawRow]]) -> Callable[[], Iter
     return stream
 
 
-def _jsonl_rows(path: Path) -> Iterator[RawRow]:
+def jsonl_rows(path: Path) -> Iterator[RawRow]:
+    """Rows of a file with one JSON object a line; a broken line is a row with its fault."""
     loads = orjson.loads
     for line, text in _lines(path):
         try:
@@ -188,7 +189,8 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     yield line, rest
 
 
-def _array_rows(path: Path) -> Iterator[RawRow]:
+def array_rows(path: Path) -> Iterator[RawRow]:
+    """Rows of one JSON array, numbered from 1; a broken or endless one is a row with its fault."""
     with path.open("rb") as file:
         for number, text in enumerate(elements(file, BLOCK, MAX_ROW), 1):
             if len(text) > MAX_ROW:

@@ -80,7 +80,7 @@ def run(run_folder: Path, corpus_dir: Path, out: Path | None = None) -> Readout:
 
     accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     model = load_model(weights, "auto" if accelerator else "float32").to(accelerator or "cpu").eval()
-    readings = list(_readings(model, tokenizer, head.to(model.device), where, prompts))
+    readings = list(read_prompts(model, tokenizer, head.to(model.device), where, prompts))
     if out:
         write_file(out, b"".join(json.dumps(one._asdict()).encode() + b"\n" for one in readings))
     return read_out(readings)
@@ -159,9 +159,10 @@ def _prompts(corpus: Store) -> list[dict[str, Any]]:
     return found
 
 
-def _readings(
+def read_prompts(
     model: Any, tokenizer: Any, head: Any, where: Mapping[str, Any], prompts: Sequence[Mapping[str, Any]]
 ) -> Iterator[Reading]:
+    """What the head reads in the state of each prompt, at the layer and position that it was trained on."""
     import torch
 
     from sft.training.presafe import Listener

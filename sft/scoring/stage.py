@@ -74,7 +74,7 @@ def run(
     if export:
         inspect_logs.demand()
     corpus = Store(corpus_dir)
-    prompts = _prompts(corpus, suite)
+    prompts = load_prompts(corpus, suite)
     run_folder = Path(engine.model) if (Path(engine.model) / "run.json").is_file() else None
     mix_id = _mix_id(run_folder) if run_folder else None
     opened, asking = open_engine(engine), asking or Asking(Sampling())
@@ -153,7 +153,12 @@ def show(scores: Scores) -> None:
     console.say(f"judged by {scores.judge}; only replies that ended with an answer enter a rate")
 
 
-def _prompts(corpus: Store, suite: Suite | Literal["all"]) -> dict[Suite, list[dict[str, Any]]]:
+def load_prompts(corpus: Store, suite: Suite | Literal["all"]) -> dict[Suite, list[dict[str, Any]]]:
+    """What a corpus has to ask for a suite, or for every suite that it has prompts for.
+
+    Raises:
+        DataError: if there are no such prompts.
+    """
     connection = connect(corpus)
     wanted: list[Suite] = list(SUITES) if suite == "all" else [suite]
     found = {name: _prompts_of(connection, SUITES[name]) for name in wanted}

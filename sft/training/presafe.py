@@ -138,7 +138,7 @@ class AuxiliaryHead:
         inner = self.accelerator.unwrap_model(self.model)
         self._presafe = settings
         self.head = Head(inner.config.get_text_config().hidden_size).to(self.args.device)
-        self._listener = Listener(inner, settings.layer)
+        self.listener = Listener(inner, settings.layer)
         self.data_collator = WithDecisions(self.data_collator)
         if self.accelerator.num_processes > 1:
             for parameter in self.head.parameters():
@@ -173,16 +173,16 @@ class AuxiliaryHead:
     ) -> Any:
         """The trainer's own loss plus the weighted loss of the head."""
         refused = inputs.pop(COLUMN)
-        self._listener.states = None
+        self.listener.states = None
         found = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)  # type: ignore[misc]
         states = pool(
-            self._listener.take(),
+            self.listener.take(),
             inputs["labels"],
             inputs.get("attention_mask"),
             self._presafe.position,
             inputs.get("seq_idx"),
         )
-        auxiliary = self._auxiliary(states.detach() if self._presafe.detach else states, refused)
+        auxiliary = self.decision_loss(states.detach() if self._presafe.detach else states, refused)
         # The trainer's loss is a share of the whole step's when tokens are counted over it, else a mean that it divides later.
         steps = (
             self.current_gradient_accumulation_steps
@@ -192,7 +192,8 @@ class AuxiliaryHead:
         weighted = auxiliary * (1.0 if self._presafe.detach else self._presafe.weight) / steps
         return (found[0] + weighted, found[1]) if return_outputs else found + weighted
 
-    def _auxiliary(self: Any, states: torch.Tensor, refused: torch.Tensor) -> torch.Tensor:
+    def decision_loss(self: Any, states: torch.Tensor, refused: torch.Tensor) -> torch.Tensor:
+        """The loss of the head on the prompts of a batch whose decision is known."""
         odds = self.head(states)
         known = ~refused.isnan()
         if not known.any():

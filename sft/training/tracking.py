@@ -42,7 +42,7 @@ class Tracker(TrainerCallback):
         self._library = import_module(name)
         try:
             with redirect_stdout(sys.stderr):  # trackio greets on stdout, which belongs to results
-                self._library.init(**_beginning(self._config))
+                self._library.init(**record_of(self._config))
         except Exception as error:  # each library has its own, and so have their clients
             raise TrainingError(
                 f"report_to: {name}: it does not start ({error}); log in, set WANDB_MODE=offline for wandb, or set report_to to none"
@@ -59,7 +59,8 @@ class Tracker(TrainerCallback):
             self._library = None  # the last evaluation is logged after the end, and stands in metrics.jsonl
 
 
-def _beginning(config: TrainConfig) -> dict[str, Any]:
+def record_of(config: TrainConfig) -> dict[str, Any]:
+    """What is sent when a run begins: its settings, without a path of this machine, and the record that a resumed run goes on in."""
     folder = Path(config.out).resolve()
     named = {"model": Path(config.model).name, "mix": Path(config.mix).name}
     settings = config.model_dump(mode="json", exclude={"out", "presafe"}) | named

@@ -60,7 +60,7 @@ def test_every_combination_is_trained_scored_and_compared_once(
 def test_seeds_are_samples_of_the_same_prompts(setting: dict[str, Any], tmp_path: Path) -> None:
     recipe = SweepRecipe.model_validate(setting)
     sweep.run(write(setting, tmp_path))
-    merged = list(sweep._merged(plan(recipe, {"mix": Path(setting["mixes"][0])})))
+    merged = list(sweep.merge_seeds(plan(recipe, {"mix": Path(setting["mixes"][0])})))
     assert [one.name for one in merged] == ["mix-learning_rate=low", "mix-learning_rate=high"]
     assert sorted({outcome.sample for outcome in merged[0].outcomes}) == [0, 1]
     assert len(merged[0].outcomes) == 6 and len({outcome.prompt_id for outcome in merged[0].outcomes}) == 3

@@ -122,7 +122,7 @@ def _compare(
     with console.progress(STAGE, total=total, unit="rows") as advance:
         for table, part in todo:
             hits: dict[tuple[str, ...], dict[str, Any]] = {}
-            for rows in _batches(part, table):
+            for rows in read_batches(part, table):
                 for hit in _hits(rows, table, targets, recipe):
                     hits.setdefault(
                         tuple(hit[name] for name in ("field", "id", "benchmark", "benchmark_row", "method")),
@@ -135,7 +135,8 @@ def _compare(
             corpus.write_manifest(manifest.model_copy(update={"summary": {"compared": sorted(done)}}))
 
 
-def _batches(part: Path, table: str) -> Iterator[pa.RecordBatch]:
+def read_batches(part: Path, table: str) -> Iterator[pa.RecordBatch]:
+    """The texts of one part that are compared, with their ids."""
     key = "prompt_id" if table == "prompts" else "trace_id"
     with pq.ParquetFile(part) as file:
         yield from file.iter_batches(BATCH_ROWS, columns=[key, *FIELDS[table]])

@@ -124,7 +124,12 @@ def prove() -> str:
     return str(said["python"])
 
 
-def _bubblewrap() -> str:
+def bubblewrap() -> str:
+    """Where the sandbox's program is.
+
+    Raises:
+        EngineError: if it is not installed.
+    """
     found = shutil.which("bwrap")
     if found is None:
         raise EngineError(
@@ -133,7 +138,8 @@ def _bubblewrap() -> str:
     return found
 
 
-def _arguments(inside: Python, size: int) -> list[str]:
+def bwrap_arguments(inside: Python, size: int) -> list[str]:
+    """What one run of a Python program may see: its libraries read-only, a small /tmp, no network, no other process."""
     # no /proc, no /sys, no shell; /dev/null alone, because bubblewrap's own /dev has a /dev/shm without a limit
     listed = ["--unshare-all", "--unshare-user", "--cap-drop", "ALL", "--die-with-parent", "--new-session"]  # fmt: skip
     listed += ["--hostname", "sandbox", "--clearenv"]
@@ -172,11 +178,11 @@ def _run(inside: Python, program: str, stdin: str, limits: Limits, fn_name: str)
 def _start(inside: Python, program: str, stdin: str, limits: Limits, fn_name: str) -> subprocess.Popen[bytes]:
     runner = files("sft.scoring.programs").joinpath("runner.py").read_text(encoding="utf-8")
     given = [_sealed(content) for content in (runner, program, refusals(), stdin)]
-    command = [_bubblewrap(), *_arguments(inside, limits.file_size), "--seccomp", str(given[2])]
+    command = [bubblewrap(), *bwrap_arguments(inside, limits.file_size), "--seccomp", str(given[2])]
     command += ["--ro-bind-data", str(given[0]), "/runner.py", "--ro-bind-data", str(given[1]), "/program.py"]
     # the last mount: the root folder is memory too, and without a limit
     command += ["--remount-ro", "/", str(inside.executable), "/runner.py"]
-    command += [json.dumps(_rlimits(limits)), fn_name]
+    command += [json.dumps(rlimits(limits)), fn_name]
     as_nobody: dict[str, Any] = {} if os.geteuid() else {"user": NOBODY, "group": NOBODY, "extra_groups": []}
     try:
         return subprocess.Popen(
@@ -206,7 +212,8 @@ def _sealed(content: str | bytes) -> int:
     return handle
 
 
-def _rlimits(limits: Limits) -> dict[str, tuple[int, int]]:
+def rlimits(limits: Limits) -> dict[str, tuple[int, int]]:
+    """The kernel\'s limits of the process inside, soft and hard."""
     # a second between the two: SIGXCPU can be told apart from a kill
     return {
         "RLIMIT_CPU": (limits.cpu_seconds, limits.cpu_seconds + 1),
@@ -235,7 +242,7 @@ def _listen(
                 key.data.extend(data)
                 if not data:
                     both.unregister(key.fileobj)
-            if _memory(process.pid) > limits.memory:
+            if memory_of(process.pid) > limits.memory:
                 return "memory", bytes(output), bytes(error)
             if len(output) > limits.output:
                 return "output limit", bytes(output), bytes(error)
@@ -244,7 +251,7 @@ def _listen(
     return None, bytes(output), bytes(error)
 
 
-def _memory(pid: int) -> int:
+def memory_of(pid: int) -> int:
     """Bytes in memory of a process and all below it: a limit for one process alone is none for sixteen."""
     pages, below = 0, list[str]()
     try:
@@ -256,7 +263,7 @@ def _memory(pid: int) -> int:
             # all threads have one memory, and a child belongs to the thread that made it
             pages = max(pages, int((thread / "statm").read_text(encoding="ascii").split()[1]))
             below += (thread / "children").read_text(encoding="ascii").split()
-    return pages * os.sysconf("SC_PAGE_SIZE") + sum(_memory(int(child)) for child in below)
+    return pages * os.sysconf("SC_PAGE_SIZE") + sum(memory_of(int(child)) for child in below)
 
 
 def _ran(code: int, stopped: Ending | None, output: bytes, error: str, seconds: float) -> Ran:

@@ -75,8 +75,8 @@ def test_any_piece_of_two_words_or_more_is_found_with_the_same_words(
         assert text[places[0].start : places[0].end].strip() == piece.strip()
 
 
-def test_a_missing_quote_in_a_long_text_takes_less_than_a_second() -> None:
+def test_a_missing_quote_in_a_long_text_takes_less_than_a_second_of_cpu() -> None:
     text = "The user asks about parking and I wonder what the rules of the council say. " * 150
-    began = time.perf_counter()
+    began = time.process_time()
     assert locate("nothing of this kind was ever said by anybody about trams or buses " * 5, text) == []
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1

@@ -1,10 +1,11 @@
 import random
+from collections.abc import Callable
 
 import pytest
 
 from curation.corpus.query import benchmark_keys, check_condition, connect, select
 from curation.corpus.store import Store
-from schemas import RISKY_PATTERNS, RecipeError
+from schemas import RISKY_PATTERNS, Manifest, RecipeError
 
 
 def fill(corpus: Store, *annotations: tuple[str, bool | None], pattern: str = "weak_vacillation") -> None:
@@ -137,8 +138,11 @@ def test_a_condition_is_one_expression(corpus: Store, condition: str) -> None:
         check_condition(connect(corpus), condition)
 
 
-def test_a_condition_may_end_in_a_comment(corpus: Store) -> None:
-    check_condition(connect(corpus), "kind = 'harmful' -- the hard ones")
+def test_a_condition_may_end_in_a_comment(build: Callable[..., tuple[Manifest, list[dict]]]) -> None:
+    text = "name: x\nparts:\n  a: {{where: \"kind = 'harmful'{}\"}}\n"
+    _, plain = build(text.format(""), "plain")
+    _, commented = build(text.format(" -- the hard ones"), "commented")
+    assert len(plain) == 60 and commented == plain
 
 
 def test_a_benchmark_key_ignores_case_spacing_and_punctuation() -> None:

@@ -30,7 +30,7 @@ SAMPLED = Sampling(temperature=1.0, max_new_tokens=40)
 
 def test_vllm_is_sent_the_chat_templates_tokens(vllm_engine: Any, r1_model: Path) -> None:
     tokenizer = load_tokenizer(locate(str(r1_model)))
-    bare = vllm_engine._llm.chat(CONVERSATIONS, use_tqdm=False)
+    bare = vllm_engine.llm.chat(CONVERSATIONS, use_tqdm=False)
     replies = vllm_engine.chat(CONVERSATIONS, SAMPLED)
     for messages, output, reply in zip(CONVERSATIONS, bare, replies, strict=True):
         expected = tokenizer.apply_chat_template(messages, add_generation_prompt=True)["input_ids"]
@@ -58,7 +58,7 @@ def test_vllm_cut_at_the_token_limit_is_truncated(vllm_engine: Any) -> None:
 
 
 def test_a_schema_binds_vllm_in_this_process_though_the_template_opens_a_think_block(
-    vllm_engine: Any,
+    vllm_engine: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     schema = {
         "type": "object",
@@ -67,7 +67,7 @@ def test_a_schema_binds_vllm_in_this_process_though_the_template_opens_a_think_b
         "additionalProperties": False,
     }
     model = EngineModel(EngineSettings(model="m", server=ServerSettings(base_url="http://localhost:1/v1")))
-    model._engine = vllm_engine
+    monkeypatch.setattr("curation.annotate.asking.open_engine", lambda settings: vllm_engine)
     [answer] = model.answer(CONVERSATIONS[:1], 40, schema)
     assert isinstance(answer.text, str) and json.loads(answer.text.removeprefix("<think>")) == {"n": 7}
 

@@ -85,8 +85,8 @@ def test_lines_and_elements_are_the_same_at_every_block_size(
     monkeypatch.setattr(readers, "BLOCK", block)
     array = write(tmp_path / "a.json", json.dumps(ROWS, indent=1).encode())
     jsonl = write(tmp_path / "a.jsonl", "\n".join(json.dumps(row) for row in ROWS).encode())
-    assert [(raw.line, raw.row, raw.fault) for raw in readers._array_rows(array)] == NUMBERED
-    assert [(raw.line, raw.row, raw.fault) for raw in readers._jsonl_rows(jsonl)] == NUMBERED
+    assert [(raw.line, raw.row, raw.fault) for raw in readers.array_rows(array)] == NUMBERED
+    assert [(raw.line, raw.row, raw.fault) for raw in readers.jsonl_rows(jsonl)] == NUMBERED
 
 
 def test_elements_agree_with_json_on_random_values() -> None:
@@ -141,10 +141,10 @@ def test_a_row_beyond_the_limit_is_set_aside_without_being_held_whole(
     monkeypatch.setattr(readers, "BLOCK", 64)
     monkeypatch.setattr(readers, "MAX_ROW", 200)
     long = b'{"a":"' + b"x" * 1000 + b'"}'
-    rows = list(readers._jsonl_rows(write(tmp_path / "a.jsonl", b'{"a":1}\n' + long + b'\n{"a":2}\n')))
+    rows = list(readers.jsonl_rows(write(tmp_path / "a.jsonl", b'{"a":1}\n' + long + b'\n{"a":2}\n')))
     assert [raw.fault.reason if raw.fault else raw.row for raw in rows] == [{"a": 1}, "too_long", {"a": 2}]
     assert len(rows[1].text or b"") < 400
-    rows = list(readers._array_rows(write(tmp_path / "a.json", b'[{"a":1},' + long + b',{"a":2}]')))
+    rows = list(readers.array_rows(write(tmp_path / "a.json", b'[{"a":1},' + long + b',{"a":2}]')))
     assert [raw.fault.reason if raw.fault else raw.row for raw in rows] == [{"a": 1}, "too_long"]
     assert rows[1].fault and "rest of the file was not read" in rows[1].fault.detail
 

@@ -37,7 +37,7 @@ class Person:
         import httpx
 
         self.name = name
-        self._http = httpx.Client(base_url=url, headers={"X-Argilla-Api-Key": api_key}, timeout=60)
+        self.http = httpx.Client(base_url=url, headers={"X-Argilla-Api-Key": api_key}, timeout=60)
 
     def pending(self, dataset_id: str, limit: int = 50) -> list[dict]:
         """Records in this person's queue."""
@@ -51,7 +51,7 @@ class Person:
             "scope": {"entity": "record", "property": "status"},
             "values": ["pending"],
         }
-        found = self._http.post(
+        found = self.http.post(
             f"/api/v1/me/datasets/{dataset_id}/records/search",
             json={"filters": {"type": "and", "and": [wanted, open_ones]}},
             params={"limit": limit},
@@ -62,7 +62,7 @@ class Person:
     def respond(self, record_id: str, values: dict[str, Any] | None, status: str = "submitted") -> str:
         """Answer a record; returns the response's id."""
         given = values and {name: {"value": value} for name, value in values.items()}
-        found = self._http.post(
+        found = self.http.post(
             f"/api/v1/records/{record_id}/responses", json={"values": given, "status": status}
         )
         found.raise_for_status()
@@ -78,14 +78,14 @@ class Person:
             }
             for id, values in answers.items()
         ]
-        found = self._http.post("/api/v1/me/responses/bulk", json={"items": items})
+        found = self.http.post("/api/v1/me/responses/bulk", json={"items": items})
         found.raise_for_status()
         assert [item["error"] for item in found.json()["items"]] == [None] * len(items)
 
     def edit(self, response_id: str, values: dict[str, Any] | None, status: str = "submitted") -> None:
         """Answer again."""
         given = values and {name: {"value": value} for name, value in values.items()}
-        self._http.put(
+        self.http.put(
             f"/api/v1/responses/{response_id}", json={"values": given, "status": status}
         ).raise_for_status()
 

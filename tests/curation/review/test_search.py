@@ -187,7 +187,7 @@ def search(
     parameters = {"limit": limit, "offset": offset}
     if isinstance(client_or_person, Client):
         return client_or_person.request("POST", path, json=body, params=parameters)
-    found = client_or_person._http.post(f"/api/v1/me/{path}", json=body, params=parameters)
+    found = client_or_person.http.post(f"/api/v1/me/{path}", json=body, params=parameters)
     found.raise_for_status()
     return found.json()
 

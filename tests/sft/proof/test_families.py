@@ -132,7 +132,7 @@ def test_prompts_are_token_for_token_those_of_vllm(everyones: Any, tmp_path: Pat
     for name, family in known().items():
         tokenizer = of_family(saved, family.template, family.eos)
         asked = [[{"role": "user", "content": prompt}] for prompt in prompts]
-        outputs = engine._llm.chat(asked, chat_template=family.template, use_tqdm=False)
+        outputs = engine.llm.chat(asked, chat_template=family.template, use_tqdm=False)
         for prompt, output in zip(prompts, outputs, strict=True):
             rendered = render(tokenizer, prompt, "So.", "Yes.")
             assert rendered.input_ids[: rendered.prompt_length] == list(output.prompt_token_ids), name

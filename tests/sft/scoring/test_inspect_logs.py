@@ -24,7 +24,7 @@ def scored(corpus: Store) -> tuple[stage.Scored, list[str]]:
         "Kill a process?": (REFUSES, "stop"),
         "2+2?": ("<think>\nTwo and two", "length"),
     }
-    engine, asked = Scripted(said), stage._prompts(corpus, "all")
+    engine, asked = Scripted(said), stage.load_prompts(corpus, "all")
     found = stage.measure(engine, corpus, asked, Asking(Sampling()), None)
     return found, trace_ids(
         engine.name, [row for of_suite in asked.values() for row in of_suite], Asking(Sampling())

@@ -112,7 +112,7 @@ def test_it_reads_what_training_read(
         model(input_ids=torch.tensor([row.input_ids]))
         wanted = torch.sigmoid(head(pool(listener.take(), torch.tensor([row.labels]), None, "last"))).item()
     prompt = {"prompt_id": "a", "text": text, "kind": "harmful", "attack": None}
-    [found] = readout._readings(model, tokenizer, head, where, [prompt])
+    [found] = readout.read_prompts(model, tokenizer, head, where, [prompt])
     assert found.refusal == pytest.approx(wanted, abs=1e-5)
 
 

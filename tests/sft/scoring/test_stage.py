@@ -67,7 +67,7 @@ def test_counts_attack_success_over_refusal_and_accuracy_with_truncation_apart(c
             "4+4?": ("<think>\nFour.\n</think>\n\nI do not know.", "stop"),
         }
     )
-    scores = stage.measure(engine, corpus, stage._prompts(corpus, "all"), Asking(Sampling()), None).scores
+    scores = stage.measure(engine, corpus, stage.load_prompts(corpus, "all"), Asking(Sampling()), None).scores
     safety, overrefusal, reasoning = scores.suites
     assert (safety.asked, safety.answered, safety.think_states) == (3, 2, {"closed": 2, "truncated": 1})
     assert (safety.rates[0].k, safety.rates[0].n) == (1, 2)
@@ -111,7 +111,7 @@ def test_says_which_prompts_are_missing(corpus: Store) -> None:
     with pytest.raises(
         DataError, match=r"no prompts for safety \(harmful\).*curate ingest FILE --kind harmful"
     ):
-        stage._prompts(corpus, "safety")
+        stage.load_prompts(corpus, "safety")
 
 
 @pytest.mark.parametrize(
@@ -224,7 +224,7 @@ def test_jailbreak_families_and_patterns_are_shown_apart(corpus: Store) -> None:
             rows[2]["text"]: (REFUSES, "stop"),
         }
     )
-    scored = stage.measure(engine, corpus, stage._prompts(corpus, "safety"), Asking(Sampling()), None)
+    scored = stage.measure(engine, corpus, stage.load_prompts(corpus, "safety"), Asking(Sampling()), None)
     (safety,) = scored.scores.suites
     assert {name: (rate.k, rate.n) for name, rate in safety.by_attack.items()} == {
         "none": (0, 1),
@@ -244,7 +244,7 @@ def test_several_samples_are_clustered_by_prompt_and_give_pass_at_k(corpus: Stor
     engine = Scripted({"2+2?": (said % 4, "stop"), "3+3?": (said % 6, "stop")})
     asking = Asking(Sampling(temperature=0.7), samples=4)
     (reasoning,) = stage.measure(
-        engine, corpus, stage._prompts(corpus, "reasoning"), asking, None
+        engine, corpus, stage.load_prompts(corpus, "reasoning"), asking, None
     ).scores.suites
     (accuracy,) = reasoning.rates
     assert (accuracy.k, accuracy.n, reasoning.pass_at) == (4, 8, {1: 0.5, 2: 0.5, 4: 0.5})
@@ -276,7 +276,7 @@ def test_over_refusal_is_also_told_in_the_three_classes_of_xstest(corpus: Store)
         {row["text"]: (f"<think>\nHm.\n</think>\n\n{a}", "stop") for row, a in zip(rows, said, strict=True)}
     )
     (suite,) = stage.measure(
-        engine, corpus, stage._prompts(corpus, "overrefusal"), Asking(Sampling()), None
+        engine, corpus, stage.load_prompts(corpus, "overrefusal"), Asking(Sampling()), None
     ).scores.suites
     headline, *classes = suite.rates
     assert (headline.k, headline.n) == (2, 3)
@@ -315,7 +315,7 @@ def test_a_language_models_classes_outrank_the_rules(corpus: Store) -> None:
     rows = prompts(benign=["Kill a process?"])
     add_prompts(corpus, rows)
     engine = Scripted({rows[0]["text"]: ("<think>\nHm.\n</think>\n\nPress Ctrl+C twice.", "stop")})
-    asked, asking = stage._prompts(corpus, "overrefusal"), Asking(Sampling())
+    asked, asking = stage.load_prompts(corpus, "overrefusal"), Asking(Sampling())
     stage.measure(engine, corpus, asked, asking, None)
     (trace_id,) = corpus.keys("traces")
     said = {"answer_refusal": True, "full_refusal": False, "partial_refusal": True}

@@ -131,8 +131,8 @@ def test_the_gradient_of_the_head_alone_reaches_lora_weights(
     assert batch["refused"].sum() == 2
     torch.nn.init.ones_(built.head.linear.weight)
     built.model(**{name: batch[name] for name in ("input_ids", "attention_mask")})
-    built._auxiliary(
-        pool(built._listener.take(), batch["labels"], batch["attention_mask"], "last"), batch["refused"]
+    built.decision_loss(
+        pool(built.listener.take(), batch["labels"], batch["attention_mask"], "last"), batch["refused"]
     ).backward()
     reached = [
         name

@@ -38,18 +38,18 @@ def test_what_is_sent_names_no_place_of_this_machine(tmp_path: Path) -> None:
         report_to="wandb",
         presafe={"decisions": str(tmp_path / "d")},
     )
-    sent = tracking._beginning(settings)
+    sent = tracking.record_of(settings)
     assert sent["dir"] == str(tmp_path / "run")  # where wandb keeps its own files, and all that is a place
     assert str(tmp_path) not in json.dumps({name: value for name, value in sent.items() if name != "dir"})
     assert (sent["config"]["model"], sent["config"]["mix"], sent["name"]) == ("model", "mix", "run")
-    assert tracking._beginning(settings) == sent  # a resumed run goes on in the same record
+    assert tracking.record_of(settings) == sent  # a resumed run goes on in the same record
 
 
 @pytest.mark.parametrize(("name", "by"), [("wandb", "id"), ("trackio", "name")])
 def test_runs_in_folders_of_one_name_have_records_of_their_own(tmp_path: Path, name: str, by: str) -> None:
     folders = [tmp_path / where / "improved" for where in ("a", "b")]
     records = [
-        tracking._beginning(config(tmp_path / "model", tmp_path / "mix", out, report_to=name))
+        tracking.record_of(config(tmp_path / "model", tmp_path / "mix", out, report_to=name))
         for out in folders
     ]
     assert records[0][by] != records[1][by]

@@ -177,9 +177,9 @@ def test_only_what_is_new_is_compared_again(corpus: Store, monkeypatch: pytest.M
     read_parts: list[str] = []
     from curation.overlap.decontaminate import stage as decontaminate
 
-    batches = decontaminate._batches
+    batches = decontaminate.read_batches
     monkeypatch.setattr(
-        decontaminate, "_batches", lambda part, table: (read_parts.append(table), batches(part, table))[1]
+        decontaminate, "read_batches", lambda part, table: (read_parts.append(table), batches(part, table))[1]
     )
     before = contamination(corpus)
     run(corpus.root, [benchmark()], DecontaminateRecipe())

@@ -233,7 +233,7 @@ def with_prompts(corpus: Store, prompts: dict[str, tuple[str, str]]) -> dict[Any
     ]
     with corpus.writing("prompts"):
         corpus.append_rows("prompts", rows)
-    return stage._prompts(corpus, "reasoning")
+    return stage.load_prompts(corpus, "reasoning")
 
 
 @pytest.mark.usefixtures("isolation")

@@ -50,14 +50,14 @@ def test_nothing_is_run_without_bubblewrap(
 def test_nothing_is_run_where_namespaces_are_refused(
     monkeypatch: pytest.MonkeyPatch, unproven: None, says: str, message: str
 ) -> None:
-    monkeypatch.setattr(sandbox, "_bubblewrap", lambda: "/bin/sh")
-    monkeypatch.setattr(sandbox, "_arguments", lambda *_: ["-c", says])
+    monkeypatch.setattr(sandbox, "bubblewrap", lambda: "/bin/sh")
+    monkeypatch.setattr(sandbox, "bwrap_arguments", lambda *_: ["-c", says])
     with pytest.raises(EngineError, match=message):
         run("print(1)")
 
 
 def instead(**options: list[str]) -> Callable[..., list[str]]:
-    real = sandbox._arguments
+    real = sandbox.bwrap_arguments
     return lambda *given: [
         new for word in real(*given) for new in options.get(word.strip("-").replace("-", "_"), [word])
     ]
@@ -83,7 +83,7 @@ def instead(**options: list[str]) -> Callable[..., list[str]]:
 def test_the_proof_finds_a_hole(
     monkeypatch: pytest.MonkeyPatch, unproven: None, hole: Any, leak: str
 ) -> None:
-    monkeypatch.setattr(sandbox, "_arguments", hole())
+    monkeypatch.setattr(sandbox, "bwrap_arguments", hole())
     with pytest.raises(EngineError, match=f"the sandbox does not hold: .*{leak}.*; code is not scored"):
         run("print(1)")
 
@@ -92,7 +92,7 @@ def test_the_proof_finds_a_hole(
 def test_the_proof_finds_an_open_network(monkeypatch: pytest.MonkeyPatch, unproven: None) -> None:
     monkeypatch.setattr(sandbox, "refusals", lambda: ALLOW_ALL)
     net = ["--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
-    monkeypatch.setattr(sandbox, "_arguments", instead(unshare_all=net))
+    monkeypatch.setattr(sandbox, "bwrap_arguments", instead(unshare_all=net))
     with pytest.raises(EngineError, match=r"a port of the machine answers.* namespaces can be made"):
         run("print(1)")
 
@@ -109,9 +109,9 @@ def test_the_proof_finds_an_open_network(monkeypatch: pytest.MonkeyPatch, unprov
 def test_the_proof_finds_a_missing_limit(
     monkeypatch: pytest.MonkeyPatch, unproven: None, limit: str, leak: str | None
 ) -> None:
-    real = sandbox._rlimits
+    real = sandbox.rlimits
     monkeypatch.setattr(
-        sandbox, "_rlimits", lambda given: {k: v for k, v in real(given).items() if k != limit}
+        sandbox, "rlimits", lambda given: {k: v for k, v in real(given).items() if k != limit}
     )
     if leak is None:
         sandbox.prove()  # the scratch folder's size holds as well
