@@ -1,8 +1,8 @@
 """What an annotator is: a function from traces to annotations, with a name and a version.
 
 `annotate(traces)` yields, for each trace in order, one annotation per pattern in `patterns`; an annotator that cannot
-know abstains with a null label. A model annotator is made by a factory that is handed its model; where that does not
-answer, the trace gets a `Failure` in place of its annotations and is tried again by the next run.
+judge a trace abstains with a null label. A model annotator is built by a factory that is given its model; if the model does
+not answer, the trace gets a `Failure` instead of annotations and is retried by the next run.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,21 +13,21 @@ from schemas.errors import EngineError
 from schemas.trace import Trace
 
 Conversation = Sequence[dict[str, str]]
-"""Messages (`{"role": ..., "content": ...}`), of which the last one is to be replied to, whoever wrote it. A single
-message with the role "text" is a whole prompt: no chat template is put around it."""
+"""Messages (`{"role": ..., "content": ...}`), the last of which is to be answered, whatever its role. A single
+message with the role "text" is a complete prompt: no chat template is applied."""
 
 
 class Answer(NamedTuple):
-    """What became of a question."""
+    """The answer to one conversation, or its error."""
 
     place: int
-    """Its place among the conversations, from 0."""
+    """Index of the conversation, from 0."""
     text: str | EngineError
-    """"" for a reply that never got as far as an answer; the error where there is no reply."""
+    """"" if the reply ended before its answer began; an error if there is no reply."""
 
 
 class Model(Protocol):
-    """A language model that judges; `curation.annotate.asking` makes one of an engine."""
+    """A language model that judges; `curation.annotate.asking` wraps an engine as one."""
 
     name: str
     """"name@fingerprint" of its weights."""
@@ -38,22 +38,22 @@ class Model(Protocol):
         """Answer greedily, in order of arrival, each exactly once.
 
         Args:
-            conversations: the questions.
-            max_tokens: the longest reply.
+            conversations: what to answer.
+            max_tokens: limit of each reply.
             schema: a JSON schema that replies must follow, where the engine can enforce one.
 
         Raises:
-            EngineError: if no further question can be answered.
+            EngineError: if no further conversation can be answered.
         """
         ...
 
 
 class Replies(NamedTuple):
-    """The replies to some questions, in their order."""
+    """Replies in the order of their conversations."""
 
     texts: list[str | EngineError]
     stopped: EngineError | None
-    """Why nobody further can be asked, if so."""
+    """The error that ended the batch early, if any."""
 
 
 def ask_all(
@@ -62,7 +62,7 @@ def ask_all(
     max_tokens: int,
     schema: Mapping[str, Any] | None = None,
 ) -> Replies:
-    """Ask everything and wait; a model that stops leaves its error in the place of the replies that are missing."""
+    """Send all conversations and wait; if the model stops, missing replies are replaced by its error."""
     texts: dict[int, str | EngineError] = {}
     stopped = None
     try:
@@ -85,30 +85,30 @@ Annotate = Callable[[Sequence[Trace]], Iterable[Annotation | Failure]]
 
 
 class Annotator(NamedTuple):
-    """A named, versioned judge of traces."""
+    """A named, versioned function that labels traces."""
 
     name: str
-    """"family@version" or "family:name@version", as it stands in the annotations table."""
+    """"family@version" or "family:name@version", as in the annotations table."""
     patterns: tuple[str, ...]
-    """The patterns and properties it gives a verdict on, for every trace."""
+    """The patterns and properties it labels, for every trace."""
     annotate: Annotate
     """Traces in, annotations out: in trace order, `patterns` order within a trace."""
     parallel: bool = False
-    """True if it is cheap to build and bound by one core, so that several processes may each run their own."""
+    """True if it is cheap to build and runs on one core, so that several processes may each run their own."""
     questions: Callable[[Trace], Sequence[Conversation]] | None = None
-    """What it first asks its model about a trace, for estimates; null for annotators without a model."""
+    """The first requests to its model about a trace, for cost estimates; null for annotators without a model."""
     reply_tokens: int = 0
-    """What a reply to one of these usually takes."""
+    """Usual length of a reply to one of them."""
     plain_query: bool = False
-    """True if it is to see, in place of a jailbreak, the query that it wraps, where that is known: attack success is judged so."""
+    """True if it should see the query inside a jailbreak rather than the jailbreak, if known: attack success is judged on the query."""
 
 
 def model_identity(name: str, alias: str = "") -> str:
-    """How a model is called in an annotator's name: its alias or name, and the fingerprint of its weights if known.
+    """A model's part of an annotator's name: its alias or name, and the fingerprint of its weights if known.
 
     Args:
         name: "name@fingerprint"; a server's weights are not known ("name@server").
-        alias: a name of the user's choice.
+        alias: a name chosen by the user.
     """
     plain, _, fingerprint = name.partition("@")
     known = f"-{fingerprint}" if fingerprint not in ("", "server") else ""

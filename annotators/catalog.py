@@ -1,8 +1,8 @@
 """Annotators by name: our own, those of installed packages, and any function of a module.
 
-A name is a family ("rules"), or a family and what it is to be ("judge:gpt-oss", "guard:qwen3guard"); the version it carries
-today is in the Annotator itself. Each entry is a factory behind an import, so that asking for one annotator never loads
-the libraries of another.
+A name is a family ("rules"), or a family and a variant ("judge:gpt-oss", "guard:qwen3guard"); the current version is in the
+Annotator itself. Each entry is a factory that imports lazily, so that using one annotator never loads the libraries of
+another.
 """
 
 import importlib
@@ -17,7 +17,7 @@ from annotators.base import Annotator, Model
 from schemas.errors import RecipeError
 
 PLUG_INS = "lrm_curate.annotators"
-"""Entry point group: the entry's name is the annotator's name here, its object a factory."""
+"""Entry point group: an entry's name is the annotator's name, its object a factory."""
 
 
 def _rules() -> Annotator:
@@ -69,7 +69,7 @@ FACTORIES: dict[str, Callable[[], Annotator]] = {
     "ensemble": _ensemble,
 }
 MODEL_FACTORIES: dict[str, Callable[[Model, str, str | None], Annotator]] = {"judge": _judge, "guard": _guard}
-"""Factories of annotators that ask a model; they get what stands behind the colon, and a guard's own prompt."""
+"""Factories of annotators that call a model; they get the part after the colon, and a guard's published prompt."""
 
 
 def get(name: str, model: Model | None = None, guard_prompt: str | None = None) -> Annotator:
@@ -77,25 +77,23 @@ def get(name: str, model: Model | None = None, guard_prompt: str | None = None) 
 
     Args:
         name: a family, `family:which`, an entry point's name, or `module:function`.
-        model: the model it may ask.
-        guard_prompt: the published prompt of a guard, where the user brings it.
+        model: the model it may call.
+        guard_prompt: the published prompt of a guard, if the user supplies it.
 
     Raises:
-        RecipeError: if there is no such annotator, or it needs a model and there is none.
+        RecipeError: if there is no such annotator, or it needs a model and none is given.
     """
     family, _, which = name.partition(":")
     if name in FACTORIES:
         return FACTORIES[name]()
     if family in MODEL_FACTORIES:
         if model is None:
-            raise RecipeError(
-                f"annotator {name!r} asks a model; name it with --model, and --base-url for a server"
-            )
+            raise RecipeError(f"annotator {name!r} needs a model; set --model, and --base-url for a server")
         return MODEL_FACTORIES[family](model, which, guard_prompt)
     if family == "safety_classifier":
         return _safety_classifier(which)
-    if found := _plug_ins().get(name):
-        return _build(name, found.load(), model)
+    if plug_in := _plug_ins().get(name):
+        return _build(name, plug_in.load(), model)
     if which:
         return _build(name, _function(name, family, which), model)
     known = sorted(
@@ -106,7 +104,7 @@ def get(name: str, model: Model | None = None, guard_prompt: str | None = None) 
             *_plug_ins(),
         }
     )
-    raise RecipeError(f"unknown annotator {name!r}; known here: {', '.join(known)}, or module:function")
+    raise RecipeError(f"unknown annotator {name!r}; available: {', '.join(known)}, or module:function")
 
 
 def _plug_ins() -> dict[str, EntryPoint]:
@@ -114,24 +112,22 @@ def _plug_ins() -> dict[str, EntryPoint]:
 
 
 def _function(name: str, module: str, function: str) -> Any:
-    if str(Path.cwd()) not in sys.path:  # where a user's own file usually lies
+    if str(Path.cwd()) not in sys.path:  # a user's own module is usually here
         sys.path.append(str(Path.cwd()))
     try:
         return getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError, ValueError) as error:
         raise RecipeError(
-            f"annotator {name!r}: {error}; name a function as module:function, importable or in this folder"
+            f"annotator {name!r}: {error}; name a function as module:function, from an installed module or one in the current folder"
         ) from error
 
 
 def _build(name: str, factory: Any, model: Model | None) -> Annotator:
     if not callable(factory):
-        raise RecipeError(f"annotator {name!r} is no function; it must return an Annotator")
+        raise RecipeError(f"annotator {name!r} is not a function; name one that returns an Annotator")
     wants_model = bool(inspect.signature(factory).parameters)
     if wants_model and model is None:
-        raise RecipeError(
-            f"annotator {name!r} asks a model; name it with --model, and --base-url for a server"
-        )
+        raise RecipeError(f"annotator {name!r} needs a model; set --model, and --base-url for a server")
     built: object = factory(model) if wants_model else factory()
     if not isinstance(built, Annotator):
         raise RecipeError(

@@ -1,7 +1,7 @@
-"""Sentences of a text, by offsets, fast and for many scripts.
+"""Splits text into sentences by offset, fast and for many scripts.
 
-Works on UTF-8 bytes, since the cue engine does too; line breaks always end a sentence, because reasoning is full of
-lists whose items carry no full stop.
+Works on UTF-8 bytes, as the cue matcher does; a line break always ends a sentence, because reasoning is full of lists whose
+items have no full stop.
 """
 
 import re
@@ -18,17 +18,17 @@ _ANY_END = re.compile(
     rb"(?:\xe2\x80[\x99\x9d]|\s)*"
 )
 _NOT_AN_END = frozenset((b"e.g", b"i.e", b" vs", b" Mr", b"Mrs", b" Ms", b" Dr", b" St"))
-"""The last three bytes before a stop that ends no sentence."""
+"""The last three bytes before a stop that does not end a sentence."""
 
 
 class Sentences(NamedTuple):
-    """Where the sentences of a text stand, in bytes of its UTF-8 form."""
+    """Byte offsets of the sentences of a text in UTF-8."""
 
     data: bytes
     starts: list[int]
 
     def end(self, number: int) -> int:
-        """Where a sentence ends, the white space behind it left out."""
+        """Where a sentence ends, without trailing white space."""
         following = self.starts[number + 1] if number + 1 < len(self.starts) else len(self.data)
         return self.starts[number] + len(self.data[self.starts[number] : following].rstrip())
 
@@ -38,7 +38,7 @@ class Sentences(NamedTuple):
         return [self.end(number) for number in range(len(self.starts))]
 
     def index_of(self, offset: int) -> int:
-        """The sentence that holds a byte offset (white space belongs to the sentence before it)."""
+        """The sentence that contains a byte offset (white space belongs to the sentence before it)."""
         return bisect_right(self.starts, offset) - 1 if offset else 0
 
 

@@ -138,7 +138,7 @@ def trace(text: str) -> Trace:
 
 def judge_reply(text: str) -> None:
     """What an LLM judge answers."""
-    for verdict in read(text, trace("Some reasoning with I can't and However, in it")).verdicts.values():
+    for verdict in read(text, trace("Some reasoning with I can't and However, in it")).results.values():
         assert verdict.label in (True, False, None)
 
 

@@ -1,6 +1,6 @@
-"""The nouns of the project: prompts, traces, annotations, rows, manifests, and the errors that speak of them.
+"""The nouns of the project: prompts, traces, annotations, rows, manifests, and the errors of the project.
 
-Nothing in here touches disk, network or models; every other package imports it and it imports none of them.
+Nothing here touches disk, network or models; every other package imports this one and it imports none of them.
 """
 
 from schemas.annotation import Annotation, Span

@@ -1,4 +1,4 @@
-"""An annotation: one annotator's verdict on one trace and one pattern, with the words that show it.
+"""An annotation: one annotator's label of one trace for one pattern, with the passages that show it.
 
 Offsets count Unicode code points into the stored field, end exclusive, so `trace.reasoning[start:end]` is the evidence.
 """
@@ -28,7 +28,7 @@ class Span(BaseModel):
 
 
 class Annotation(BaseModel):
-    """One annotator's verdict on one trace and one pattern."""
+    """One annotator's label of one trace for one pattern."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -38,13 +38,13 @@ class Annotation(BaseModel):
     annotator: str = Field(pattern=ANNOTATOR_NAME)
     """"name@version"; people are "human:<user>"."""
     label: bool | None
-    """True or false; null means the annotator abstained, which is never the same as false."""
+    """True or false; null means that the annotator abstained, which is never the same as false."""
     score: float | None = Field(default=None, ge=0, le=1)
-    """How sure the annotator is that the pattern is present, 0 to 1; null when it has no notion of that."""
+    """Confidence that the pattern is present, 0 to 1; null if the annotator has none."""
     spans: tuple[Span, ...] = ()
     """Evidence for a true label."""
     rationale: str | None = None
-    """Why, in a few words; names rules and cues, quotes no trace text."""
+    """The reason in a few words; names rules and cues, quotes no trace text."""
 
     @property
     def family(self) -> str:

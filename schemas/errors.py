@@ -5,7 +5,7 @@ The command line prints these without a traceback and exits 1; anything else is 
 
 
 class CurateError(Exception):
-    """Root of the tree: something the user can act on."""
+    """Root of the tree: an error that the user can act on."""
 
 
 class DataError(CurateError):
@@ -17,7 +17,7 @@ class CorpusError(CurateError):
 
 
 class RecipeError(CurateError):
-    """A recipe or config is wrong. Carries every fault found, one per line."""
+    """A recipe is invalid. Lists every fault, one per line."""
 
 
 class EngineError(CurateError):
@@ -29,11 +29,11 @@ class ServerError(CurateError):
 
 
 class RenderError(CurateError):
-    """A training row cannot be rendered so that everything it must teach is in the loss."""
+    """A training row cannot be rendered with all of its target tokens in the loss."""
 
 
 class TrainingError(CurateError):
-    """A training run has gone wrong and going on would waste it."""
+    """A training run has failed and must not continue."""
 
 
 class MissingExtraError(CurateError):

@@ -1,8 +1,8 @@
-"""Content ids: equal content has an equal id, on every machine and in every run.
+"""Content ids: equal content has the same id, on every machine and in every run.
 
 An id is the first 128 bits of BLAKE2b over canonical JSON (sorted keys, no spaces, UTF-8), in hex; ids of long texts
-hash the texts behind a line of their lengths, which costs a quarter of the time. That makes work idempotent: a stage
-that runs twice cannot make a second row of the same thing.
+hash a line of their lengths followed by the texts, which takes a quarter of the time. Content ids make stages idempotent:
+running one twice cannot create a second row for the same content.
 """
 
 import hashlib
@@ -16,8 +16,8 @@ def canonical_json(value: Any) -> bytes:
     """Canonical UTF-8 JSON of plain data.
 
     Raises:
-        ValueError: for NaN, infinities and lone surrogates, which have no canonical form.
-        TypeError: for values that JSON does not know.
+        ValueError: for NaN, infinities and unpaired surrogates, which have no canonical form.
+        TypeError: for values that JSON cannot represent.
     """
     return _encode(value).encode("utf-8")
 
@@ -33,7 +33,7 @@ def texts_id(*texts: str | None) -> str:
     Hashes the UTF-8 of their lengths in code points ("-" for null) joined by commas, a line feed, and the texts.
 
     Raises:
-        UnicodeEncodeError: for lone surrogates.
+        UnicodeEncodeError: for unpaired surrogates.
     """
     lengths = ",".join(["-" if text is None else str(len(text)) for text in texts])
     return bytes_id("".join([lengths, "\n", *filter(None, texts)]).encode("utf-8"))

@@ -1,9 +1,9 @@
-"""A manifest: what a stage did, with hashes of everything it read. It holds no clock, so equal work gives equal bytes."""
+"""A manifest: what a stage did, with hashes of everything it read. It contains no timestamp, so equal work gives equal bytes."""
 
 from pydantic import BaseModel, ConfigDict, Field
 
 FORMAT_VERSION = 1
-"""Version of the folders this code writes; a newer one on disk is refused with a clear error."""
+"""Format version of the folders this code writes; a newer one on disk is an error."""
 
 
 class Counts(BaseModel):
@@ -14,13 +14,13 @@ class Counts(BaseModel):
     rows: int = 0
     """Input rows seen."""
     kept: int = 0
-    """Rows that are in the output (written now or by an earlier run of the same work)."""
+    """Rows in the output (written now or by an earlier run of the same work)."""
     filtered: dict[str, int] = Field(default_factory=dict)
-    """Good rows left out on purpose, by reason."""
+    """Valid rows that were excluded, by reason."""
     quarantined: dict[str, int] = Field(default_factory=dict)
-    """Bad rows set aside with their text, file, line and error, by reason."""
+    """Invalid rows, stored with their text, file, line and error, by reason."""
     failed: dict[str, int] = Field(default_factory=dict)
-    """Rows whose work failed and is tried again next time, by reason."""
+    """Rows whose processing failed and is retried by the next run, by reason."""
 
     def add(self, state: str, reason: str, n: int = 1) -> None:
         """Count `n` rows as "filtered", "quarantined" or "failed" for a reason."""
@@ -40,7 +40,7 @@ class InputFile(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: str
-    """File name without its folder: manifests must not carry paths of somebody's machine."""
+    """File name without its folder: manifests must not contain paths of a machine."""
     blake2b: str
     """Hash of its bytes."""
 
@@ -56,12 +56,12 @@ class Manifest(BaseModel):
     outputs: dict[str, str] = Field(default_factory=dict)
     """Hash of each file it wrote, for stages that make a folder."""
     recipe: dict[str, object] = Field(default_factory=dict)
-    """The settings in full, defaults included."""
+    """The complete recipe, defaults included."""
     recipe_id: str | None = None
     """Content id of `recipe`."""
     seed: int | None = None
     versions: dict[str, str] = Field(default_factory=dict)
-    """Versions of this toolkit and of the libraries that decide the result."""
+    """Versions of this toolkit and of the libraries that affect the result."""
     counts: Counts = Field(default_factory=Counts)
     summary: dict[str, object] = Field(default_factory=dict)
-    """What the stage found out: token percentiles, counts per part, and so on."""
+    """Statistics of the stage: token percentiles, counts per part, and so on."""

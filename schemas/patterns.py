@@ -1,8 +1,8 @@
-"""The codebook: what each verdict means. Annotators, guidelines for reviewers and reports all read it from here.
+"""The codebook: what each label means. Annotators, reviewers' guidelines and reports all read it from here.
 
-The five risky patterns follow arXiv 2505.15404 (section on risky reasoning patterns), put in our own words. They are
-judged on answers to harmful queries. The properties are plain facts about a trace that patterns and mixes build on.
-Change a definition and `CODEBOOK_VERSION` goes up: labels made under another version are not comparable.
+The five risky patterns follow arXiv 2505.15404 (section on risky reasoning patterns), in our own wording. They are
+judged on answers to harmful queries. The properties are facts about a trace that patterns and mixes build on.
+Increment `CODEBOOK_VERSION` with every change to a definition: labels under different versions are not comparable.
 """
 
 from typing import Literal
@@ -19,7 +19,7 @@ class Pattern(BaseModel):
 
     name: str
     judged_on: Literal["prompt", "reasoning", "answer", "both"]
-    """The field a verdict may use; spans may point only there."""
+    """The field that is judged; spans may point only there."""
     risky: bool
     """True for the five risky patterns, False for properties."""
     definition: str

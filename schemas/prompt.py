@@ -1,4 +1,4 @@
-"""A prompt: what a model is asked. Its id covers the text alone, so one question has one id in every source."""
+"""A prompt: what a model is asked. Its id covers the text alone, so a question has the same id in every source."""
 
 from typing import Literal, get_args
 
@@ -25,20 +25,20 @@ class Prompt(BaseModel):
     text: str
     """What the model is asked, exactly."""
     kind: Kind | None = None
-    """What the prompt is for; null when nobody said."""
+    """The purpose of the prompt; null if unknown."""
     source: str | None = None
-    """The data set it came from, such as "STAR-1"."""
+    """The data set it comes from, such as "STAR-1"."""
     category: str | None = None
     """Topic or policy category; several are joined by " | "."""
     attack: str | None = None
     """The jailbreak family that wraps the query; null for a plain query."""
     reference_answer: str | None = None
-    """The right answer, for prompts that have one."""
+    """The correct answer, if there is one."""
     source_file: str | None = None
     """Name of the file it was ingested from."""
     source_line: int | None = None
     """1-based line (JSONL) or row (other formats) in that file."""
     source_id: str | None = None
-    """The id the source gave it."""
+    """Its id in the source."""
     extra: str | None = None
     """JSON object of the source's other columns."""

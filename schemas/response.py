@@ -1,8 +1,8 @@
-"""The one place where a model's text becomes reasoning and answer, or the reason why it cannot.
+"""Splits a model's output into reasoning and answer, or says why it cannot be split; nothing else in the project does.
 
-The surprise is what counts as good: R1 output often has only `</think>`, because the chat template already wrote the
-opening tag. Tags inside code blocks get no exception: chat templates and servers cut at the first `</think>` wherever
-it stands, so a trace that quotes the tag would be cut in the wrong place at training time.
+The surprise is what counts as valid: R1 output often has only `</think>`, because the chat template already wrote the
+opening tag. Tags inside code blocks are no exception: chat templates and servers split at the first `</think>` wherever
+it is, so a trace that quotes the tag would be split at the wrong place at training time.
 """
 
 from typing import NamedTuple
@@ -14,22 +14,22 @@ MARKERS = {
     "<|begin_of_solution|>": "",
     "<|end_of_solution|>": "",
 }
-"""The tags of the open-thoughts family, and what they stand for here."""
+"""The tags of the open-thoughts family and their equivalents."""
 
 LOOP_WINDOW = 24
 """Code points that must recur for a loop to be suspected."""
 LOOP_PERIOD = 600
-"""The longest unit, in code points, whose repetition is looked for."""
+"""The longest repeated unit, in code points, that is detected."""
 LOOP_REACH = LOOP_PERIOD + LOOP_WINDOW
 LOOP_REPEATS = 6
 LOOP_LENGTH = 240
-"""A shorter stretch of repetition is no loop: rulers, tables and laughter repeat too."""
+"""A shorter repetition is not a loop: rulers, tables and laughter repeat too."""
 LOOP_SHARE = 1 / 3
-"""A loop fills at least this share of its text."""
+"""Minimum share of the text that a loop covers."""
 
 
 class Split(NamedTuple):
-    """A response taken apart."""
+    """The two fields of a response."""
 
     reasoning: str
     answer: str
@@ -39,17 +39,17 @@ class Fault(NamedTuple):
     """Why a row cannot be used."""
 
     reason: str
-    """One word for counting, such as "no_think"."""
+    """Category for the counts, such as "no_think"."""
     detail: str
-    """What was found, for the person who looks; quotes no text of the row."""
+    """What is wrong, for people; quotes no text of the row."""
 
 
 def split(text: str, finish_reason: str | None = None) -> Split | Fault:
-    """Take a response apart into reasoning and answer.
+    """Split a response into reasoning and answer.
 
     Args:
         text: everything the model wrote, with or without the opening think tag.
-        finish_reason: why generation ended; "length" means that the text was cut off.
+        finish_reason: why generation ended; "length" means that it was truncated.
 
     Returns:
         The two fields, without tags and without the line breaks around the tags; or the fault (truncated, no_think,
@@ -68,12 +68,12 @@ def split(text: str, finish_reason: str | None = None) -> Split | Fault:
     if not opened:
         reasoning = before
     elif lead and not lead.isspace():
-        return Fault("text_before_think", f"{len(lead)} characters stand before {OPEN}")
+        return Fault("text_before_think", f"{len(lead)} characters come before {OPEN}")
     return separate(reasoning.strip("\r\n"), after.strip("\r\n"))
 
 
 def separate(reasoning: str, answer: str, finish_reason: str | None = None) -> Split | Fault:
-    """Check reasoning and answer that are apart already.
+    """Check reasoning and answer that are already separate.
 
     Returns:
         The two fields (a reasoning of nothing but white space becomes ""), or the fault (truncated, several,
@@ -90,7 +90,7 @@ def separate(reasoning: str, answer: str, finish_reason: str | None = None) -> S
 
 def _field_fault(name: str, text: str) -> Fault | None:
     if "think>" in text and (OPEN in text or CLOSE in text):
-        return Fault("several", f"a further think tag stands in the {name}")
+        return Fault("several", f"the {name} contains another think tag")
     if len(text) >= LOOP_LENGTH and (unit := loop_length(text)):
         return Fault("loop", f"the {name} repeats the same {unit} characters over and over")
     return None
@@ -100,8 +100,8 @@ def loop_length(text: str) -> int:
     """Length of the unit that a text degenerates into repeating, in code points; 0 for ordinary text.
 
     A loop is the same unit of at most 600 code points at least 6 times back to back, over at least 240 code points
-    and a third of the text. Two bounded searches look for it, so the cost does not grow with the text: they are sure
-    to find a loop in the last third and one that fills half of the text.
+    and a third of the text. Two bounded searches detect it, so the cost does not grow with the text: they always find a
+    loop in the last third and one that covers half of the text.
     """
     find, size = text.find, len(text)
     for start in (size * 3 // 8, size * 3 // 4):

@@ -1,4 +1,4 @@
-"""A row: what a trainer reads. Only build-mix makes rows, and each names the trace it came from."""
+"""A row: what a trainer reads. Only build-mix makes rows; each has the id of its trace."""
 
 from pydantic import BaseModel, ConfigDict
 
@@ -12,7 +12,7 @@ def row_id(trace_id: str, part: str, copy: int = 0) -> str:
 
 
 class Row(BaseModel):
-    """One training example; the reasoning stays apart until it is rendered for one chat template."""
+    """One training example; the reasoning stays separate until it is rendered for a chat template."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -20,7 +20,7 @@ class Row(BaseModel):
     trace_id: str
     prompt_id: str
     part: str
-    """The recipe part that chose it."""
+    """The part of the recipe that selected it."""
     kind: Kind | None
     strategy: str | None
     model: str | None
@@ -32,6 +32,6 @@ class Row(BaseModel):
     answer: str
     reference_answer: str | None
     tokens: int
-    """Length of prompt, reasoning and answer in tokens, as the mix's manifest says it was counted."""
+    """Length of prompt, reasoning and answer in tokens, counted as the mix's manifest says."""
     risky: tuple[str, ...]
-    """Names of the risky patterns whose consensus verdict was true."""
+    """Names of the risky patterns whose consensus label was true."""

@@ -1,7 +1,7 @@
 """Arrow schemas of every table. Parts are always written with these, never with inferred types.
 
-The surprise that makes this file necessary: a Parquet part whose nested column is all null, written with inferred
-types, cannot be read together with its neighbours.
+The surprise: a Parquet part whose nested column is all null, written with inferred types, cannot be read together with
+the other parts of its table.
 """
 
 import pyarrow as pa
@@ -87,7 +87,7 @@ REVIEW_TASKS = pa.schema(
         pa.field("blind", pa.bool_(), nullable=False),
     ]
 )
-"""Which traces a review round shows, why, and which of them without suggestions."""
+"""The traces of a review round, why each was chosen, and which are shown without suggestions."""
 
 REVIEWS = pa.schema(
     [
@@ -107,7 +107,7 @@ REVIEWS = pa.schema(
         ("comment", _text),
     ]
 )
-"""Every version of every response that was seen, drafts and discards too; `status` is submitted, draft or discarded."""
+"""Every version of every response that was pulled, including drafts and discards; `status` is submitted, draft or discarded."""
 
 CLUSTERS = pa.schema(
     [
@@ -120,7 +120,7 @@ CLUSTERS = pa.schema(
         ("similarity", pa.float32()),
     ]
 )
-"""Which prompts (field prompt, query) or traces (field response) are duplicates; the last generation of a field and method counts."""
+"""Which prompts (field prompt, query) or traces (field response) are duplicates; the last generation of a field and method is in force."""
 
 CONTAMINATION = pa.schema(
     [
@@ -133,7 +133,7 @@ CONTAMINATION = pa.schema(
         ("spans", pa.list_(SPAN)),
     ]
 )
-"""Which prompts (field prompt) or traces (field reasoning, answer) hold an evaluation prompt, and where; never its text."""
+"""Which prompts (field prompt) or traces (field reasoning, answer) contain an evaluation prompt, and where; never its text."""
 
 CALIBRATIONS = pa.schema(
     [
@@ -151,7 +151,7 @@ CALIBRATIONS = pa.schema(
         pa.field("true_negatives", pa.int32(), nullable=False),
     ]
 )
-"""From which score an annotator's verdict is true, and how it then does on people's labels; the last version counts."""
+"""Score thresholds for positive labels, and their confusion matrix on people's labels; the last version is in force."""
 
 TABLES: dict[str, pa.Schema] = {
     "prompts": PROMPTS,
@@ -176,7 +176,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "contamination": ("field", "id", "benchmark", "benchmark_row", "method"),
     "calibrations": ("calibration_id", "annotator", "pattern"),
 }
-"""The columns that are unique together in each table."""
+"""The primary key of each table."""
 
 ROWS = pa.schema(
     [

@@ -1,7 +1,7 @@
-"""A trace: one answer of one model to one prompt, with its reasoning apart from its answer.
+"""A trace: one answer of one model to one prompt, with reasoning and answer as separate fields.
 
-"" and null differ: a model that was made to skip thinking has an empty reasoning; a trace without reasoning at all is
-broken and never becomes a Trace.
+"" and null differ: a model that was told not to think has an empty reasoning; output without any reasoning field is
+invalid and never becomes a Trace.
 """
 
 from typing import Any, Literal
@@ -12,15 +12,15 @@ from schemas.ids import content_id, texts_id
 from schemas.prompt import Kind
 
 FIELDS = ("reasoning", "answer")
-"""The stored fields that spans may point into."""
+"""The fields that spans may point into."""
 
 
 def generated_trace_id(
     prompt_id: str, strategy: str, model: str, sampling: dict[str, Any], sample_index: int
 ) -> str:
-    """The id of a trace that is to be generated; known before the model has answered.
+    """The id of a trace to be generated; known before the model answers.
 
-    `strategy` is "name@version", `model` is "name@revision"; `sampling` holds every setting that changes the text.
+    `strategy` is "name@version", `model` is "name@revision"; `sampling` has every setting that affects the text.
     """
     return content_id(["generated", prompt_id, strategy, model, sampling, sample_index])
 
@@ -28,7 +28,7 @@ def generated_trace_id(
 def ingested_trace_id(
     prompt_id: str, strategy: str | None, model: str | None, reasoning: str, answer: str
 ) -> str:
-    """The id of a trace that came from a file: its content, since nobody can run it again."""
+    """The id of a trace that came from a file: its content, since it cannot be regenerated."""
     return texts_id("ingested", prompt_id, strategy, model, reasoning, answer)
 
 
@@ -41,11 +41,11 @@ class Trace(BaseModel):
     """Content id; see `generated_trace_id` and `ingested_trace_id`."""
     prompt_id: str
     prompt: str
-    """The bare query, without the strategy's instruction (the instruction never enters a training row)."""
+    """The query without the strategy's instruction (which never enters a training row)."""
     kind: Kind | None = None
     """The prompt's kind."""
     strategy: str | None = None
-    """Distillation strategy that made it, such as "improved"; null when the source does not say."""
+    """Distillation strategy, such as "improved"; null if the source does not say."""
     strategy_version: str | None = None
     """Version of the strategy's instruction."""
     model: str | None = None
@@ -53,9 +53,9 @@ class Trace(BaseModel):
     system: str | None = None
     """The system message it was generated under."""
     reasoning: str
-    """The chain of thought, without think tags; "" when thinking was switched off."""
+    """The chain of thought, without think tags; "" if thinking was disabled."""
     answer: str
-    """What the model said after its reasoning."""
+    """The text after the reasoning."""
     finish_reason: Literal["stop", "length", "abort"] | None = None
     prompt_tokens: int | None = None
     reasoning_tokens: int | None = None
@@ -65,13 +65,13 @@ class Trace(BaseModel):
     sample_index: int = 0
     """Which of several samples of the same prompt under the same settings."""
     source: str | None = None
-    """The data set it came from."""
+    """The data set it comes from."""
     source_file: str | None = None
     source_line: int | None = None
     """1-based line (JSONL) or row (other formats) in `source_file`."""
     source_id: str | None = None
-    """The id the source gave it."""
+    """Its id in the source."""
     extra: str | None = None
     """JSON object of the source's other columns."""
     parent_id: str | None = None
-    """The trace that this one repairs: it shares the parent's reasoning up to the first risky sentence."""
+    """The trace that this one repairs: it shares that trace's reasoning up to the first risky sentence."""

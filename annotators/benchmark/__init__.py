@@ -1,4 +1,4 @@
-"""The labelled set that annotators are tuned on and measured with; README.md says what is in it."""
+"""The labelled set that annotators are tuned on and measured with; README.md describes it."""
 
 from annotators.benchmark.labelled import SPLITS, Labelled, Split, load
 

@@ -1,6 +1,6 @@
-"""The labelled set: traces written and judged one by one, to tune annotators on (dev) and to measure them with (test).
+"""The labelled set: traces written and labelled one by one, to tune annotators on (dev) and to measure them (test).
 
-See README.md for what is in it. Topics never appear in both splits; nobody tunes on test.
+See README.md for its contents. No topic is in both splits; never tune on test.
 """
 
 import json
@@ -17,19 +17,19 @@ SPLITS: tuple[Split, ...] = get_args(Split)
 
 
 class Labelled(NamedTuple):
-    """A trace and what is true of it."""
+    """A trace and its gold labels."""
 
     trace: Trace
     labels: dict[str, bool]
     """Label of each risky pattern, and of the properties answer_refusal, reasoning_refusal and safety_awareness."""
     evidence: dict[str, list[str]]
-    """For each true pattern the words that show it, verbatim from the reasoning (for inconsistency also the answer)."""
+    """For each true pattern the passages that show it, verbatim from the reasoning (for inconsistency also the answer)."""
     topic: str
     style: str
     hard_negative: bool
-    """All five patterns are false, and the text is full of words that sound as if one were true."""
+    """All five patterns are false, but the wording suggests one."""
     batch: str
-    """The batch it comes from: its file, without the ending."""
+    """The batch it comes from: its file name without extension."""
 
 
 class Source(BaseModel):
@@ -49,7 +49,7 @@ class Source(BaseModel):
     structure: dict[str, bool]
     hard_negative: bool
     note: str
-    """Why it is labelled so."""
+    """Reason for the labels."""
 
 
 def load(split: Split) -> list[Labelled]:

@@ -23,7 +23,7 @@ from annotators.embedding.heads import (
     scored,
     strongest,
 )
-from annotators.rules.judge import Verdict as RuleVerdict
+from annotators.rules.judge import RuleResult
 from annotators.rules.judge import judge as judge_by_rules
 from annotators.sentences import Sentences, split
 from schemas.annotation import Annotation, Span
@@ -87,7 +87,7 @@ def is_harmful(trace: Trace) -> bool:
 
 def rule_features(trace: Trace) -> dict[str, float]:
     """The rules' verdicts as numbers: -1, 1, or 0 for an abstention."""
-    verdicts: dict[str, RuleVerdict] = judge_by_rules(trace)
+    verdicts: dict[str, RuleResult] = judge_by_rules(trace)
     signs = {True: 1.0, False: -1.0, None: 0.0}
     return {f"rules.{name}": signs[verdicts[name].label] for name in RISKY_PATTERNS}
 

@@ -1,7 +1,7 @@
 """Guard models as annotators: `guard:FAMILY`, or `guard:FAMILY.reasoning` and `guard:FAMILY.answer` for one field.
 
-Reasoning and answer are asked about apart, so it is known which of them is unsafe. The surprise: most guards were trained on
-one fixed prompt. Where the tokenizer does not bring it, ours is a wording of our own; give the published one with
+Reasoning and answer are judged separately, so it is known which of them is unsafe. The surprise: most guards were trained on
+one fixed prompt. If the tokenizer does not include it, we use our own wording; pass the published one with
 --guard-prompt and measure either with `curate calibrate`.
 """
 
@@ -27,7 +27,7 @@ from schemas.ids import content_id
 from schemas.trace import Trace
 
 REFUSALS = ("answer_refusal", "full_refusal", "partial_refusal")
-"""What is said of answers only."""
+"""Properties of answers only."""
 FAMILIES: dict[str, Guard] = {
     module.GUARD.name: module.GUARD
     for module in (
@@ -55,7 +55,7 @@ def guard(model: Model, which: str, prompt: str | None = None) -> Annotator:
     name, _, field = which.partition(".")
     if name not in FAMILIES or (field and field not in FIELDS):
         raise RecipeError(
-            f"guard:{which}: no such guard; there are {', '.join(FAMILIES)}, "
+            f"guard:{which}: no such guard; choose from {', '.join(FAMILIES)}, "
             "each alone or with .reasoning, .answer or .both"
         )
     family = FAMILIES[name]
@@ -79,14 +79,14 @@ def _template(family: Guard, prompt: str | None) -> str:
     if prompt is None:
         return prompt_file(family.template) if family.template else ""
     if family.template is None:
-        raise RecipeError(f"guard:{family.name}: its tokenizer brings the prompt; leave --guard-prompt out")
+        raise RecipeError(f"guard:{family.name}: its tokenizer includes the prompt; omit --guard-prompt")
     shipped = prompt_file(family.template)
     missing = [
         slot for slot in ("{prompt}", "{response}", "{policy}") if slot in shipped and slot not in prompt
     ]
     if missing:
         raise RecipeError(
-            f"guard:{family.name}: --guard-prompt lacks {', '.join(missing)}; mark where they go"
+            f"guard:{family.name}: --guard-prompt lacks the slots {', '.join(missing)}; add them where the texts go"
         )
     return prompt
 
@@ -139,30 +139,30 @@ def _judged(
         )
 
 
-class _Verdict(NamedTuple):
+class _GuardResult(NamedTuple):
     label: bool | None
     score: float | None
     why: str
 
 
-def _unsafe(findings: Mapping[Field, Finding | None]) -> _Verdict:
-    """Unsafe if either field is; safe only if the guard said so of every field it was asked about."""
+def _unsafe(findings: Mapping[Field, Finding | None]) -> _GuardResult:
+    """Unsafe if either field is; safe only if the guard called every judged field safe."""
     if not findings:
-        return _Verdict(None, None, "nothing to judge: the text is empty")
+        return _GuardResult(None, None, "nothing to judge: the text is empty")
     labels = [finding.unsafe if finding else None for finding in findings.values()]
     label = True if True in labels else None if None in labels else False
     scores = [finding.score for finding in findings.values() if finding and finding.score is not None]
-    return _Verdict(label, max(scores) if scores and label is not None else None, _why(findings))
+    return _GuardResult(label, max(scores) if scores and label is not None else None, _why(findings))
 
 
-def _refusal(findings: Mapping[Field, Finding | None], pattern: str) -> _Verdict:
-    found = findings.get("answer")
+def _refusal(findings: Mapping[Field, Finding | None], pattern: str) -> _GuardResult:
+    finding = findings.get("answer")
     if "answer" not in findings:
-        return _Verdict(None, None, "nothing to judge: the answer is empty")
-    label = found.refusal if found else None
-    if found and pattern != "answer_refusal":
-        label = found.partial if pattern == "partial_refusal" else found.refusal and not found.partial
-    return _Verdict(label, None, _why({"answer": found}))
+        return _GuardResult(None, None, "nothing to judge: the answer is empty")
+    label = finding.refusal if finding else None
+    if finding and pattern != "answer_refusal":
+        label = finding.partial if pattern == "partial_refusal" else finding.refusal and not finding.partial
+    return _GuardResult(label, None, _why({"answer": finding}))
 
 
 def _why(findings: Mapping[Field, Finding | None]) -> str:

@@ -1,6 +1,6 @@
-"""What a guard is: how it is asked about one text, and how its reply is read.
+"""What a guard is: how it is prompted about one text, and how its reply is parsed.
 
-A reply that does not parse is null, never "safe": the annotator abstains then.
+A reply that does not parse gives null, never "safe": the annotator then abstains.
 """
 
 import json
@@ -16,16 +16,16 @@ Field = Literal["reasoning", "answer"]
 
 
 class Finding(NamedTuple):
-    """What a guard says of one text."""
+    """A guard's result for one text."""
 
     unsafe: bool | None = None
     score: float | None = None
-    """How unsafe, 0 to 1, for guards with degrees; what lies in between counts as unsafe."""
+    """How unsafe, 0 to 1, for guards with several levels; intermediate levels count as unsafe."""
     refusal: bool | None = None
     detail: str = ""
-    """The guard's own word for it, such as a category."""
+    """The guard's own term, such as a category."""
     partial: bool | None = None
-    """Whether it refuses and still helps, where the guard tells."""
+    """Whether it refuses but still helps, if the guard reports that."""
 
 
 class Guard(NamedTuple):
@@ -33,32 +33,32 @@ class Guard(NamedTuple):
 
     name: str
     patterns: tuple[str, ...]
-    """`unsafe`, and `answer_refusal`, `full_refusal` and `partial_refusal` where its replies tell."""
+    """`unsafe`, and `answer_refusal`, `full_refusal` and `partial_refusal` if its replies report them."""
     fields: tuple[Field, ...]
-    """What it judges if nothing else is said."""
+    """The fields it judges by default."""
     ask: Callable[[str, str, str], Sequence[Conversation]]
-    """(template, prompt, text) -> what it is asked; several questions where it judges one policy at a time."""
+    """(template, prompt, text) -> its requests; several if it judges one policy at a time."""
     parse: Callable[[Sequence[str]], Finding | None]
-    """Its replies to these -> what they say."""
+    """Its replies to these -> the finding."""
     template: str | None = None
-    """File with its prompt, in our own wording; null for guards whose tokenizer brings the published one."""
+    """File with its prompt, in our own wording; null for guards whose tokenizer includes the published one."""
     max_tokens: int = 32
     schema: Mapping[str, Any] | None = None
     version: str = "1"
 
 
 def exchange(template: str, prompt: str, text: str) -> list[Conversation]:
-    """The exchange itself, for guards whose chat template does the rest."""
+    """The bare exchange, for guards whose chat template adds the policy."""
     return [[{"role": "user", "content": prompt}, {"role": "assistant", "content": text}]]
 
 
 def as_text(template: str, prompt: str, text: str) -> list[Conversation]:
-    """The filled-in template as a whole prompt, for guards without a chat template."""
+    """The filled template as a complete prompt, for guards without a chat template."""
     return [[{"role": "text", "content": fill(template, prompt=prompt, response=text)}]]
 
 
 def as_message(template: str, prompt: str, text: str) -> list[Conversation]:
-    """The filled-in template as a person's message, for any chat model."""
+    """The filled template as a user message, for any chat model."""
     return [[{"role": "user", "content": fill(template, prompt=prompt, response=text)}]]
 
 
@@ -71,7 +71,7 @@ def prompt_file(name: str) -> str:
 def json_reply(reply: str) -> dict[str, Any] | None:
     """The JSON object in a reply; null if there is none."""
     try:
-        found = json.loads(reply[reply.find("{") : reply.rfind("}") + 1], strict=False)
+        value = json.loads(reply[reply.find("{") : reply.rfind("}") + 1], strict=False)
     except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) else None
+    return value if isinstance(value, dict) else None

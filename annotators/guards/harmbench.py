@@ -6,7 +6,7 @@ from annotators.guards.base import Finding, Guard, as_text
 
 
 def parse(replies: Sequence[str]) -> Finding | None:
-    """Nothing but the first word counts."""
+    """Only the first word counts."""
     word = replies[0].strip().split(maxsplit=1)[0].strip(".,:*'\"").lower() if replies[0].strip() else ""
     return {"yes": Finding(True), "no": Finding(False)}.get(word)
 

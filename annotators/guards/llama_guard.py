@@ -9,7 +9,7 @@ CODES = re.compile(r"S\d{1,2}(?:\s*,\s*S\d{1,2})*")
 
 
 def parse(replies: Sequence[str]) -> Finding | None:
-    """The first line decides; blank lines before it are usual."""
+    """The first non-blank line decides."""
     lines = replies[0].strip().split("\n")
     verdict = lines[0].strip().lower()
     if verdict not in ("safe", "unsafe"):

@@ -1,6 +1,6 @@
 """Qwen3Guard-Gen: its chat template holds the policy; replies with lines `Safety:`, `Categories:` and `Refusal:`.
 
-Its third class, Controversial, counts as unsafe with score 0.5, so that a calibrated threshold may decide otherwise.
+Its third class, Controversial, counts as unsafe with score 0.5, so that a calibrated threshold can change that.
 """
 
 import re
@@ -15,7 +15,7 @@ SCORES = {"Safe": 0.0, "Controversial": 0.5, "Unsafe": 1.0}
 
 
 def parse(replies: Sequence[str]) -> Finding | None:
-    """The safety line must be there; a missing refusal line leaves the refusal open."""
+    """The safety line is required; without a refusal line the refusal is null."""
     safety = SAFETY.search(replies[0])
     if safety is None:
         return None

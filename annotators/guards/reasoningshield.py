@@ -1,6 +1,6 @@
-"""ReasoningShield: made for chains of thought; an analysis, then `Judgment:` 0, 0.5 or 1.
+"""ReasoningShield: built for chains of thought; replies with an analysis, then `Judgment:` 0, 0.5 or 1.
 
-Potentially harmful (0.5) counts as unsafe with that score, so that a calibrated threshold may decide otherwise.
+Potentially harmful (0.5) counts as unsafe with that score, so that a calibrated threshold can change that.
 """
 
 import re
@@ -13,7 +13,7 @@ JUDGMENT = re.compile(r"Judgm?e?ment\W{0,6}:\W{0,6}(0\.5|[01](?:\.0)?)(?![\d.]*\
 
 
 def ask(template: str, prompt: str, text: str) -> list[Conversation]:
-    """The rubric as the system message, query and thought as the person's."""
+    """The rubric as the system message, query and reasoning as the user message."""
     return [
         [
             {"role": "system", "content": template},
@@ -23,11 +23,11 @@ def ask(template: str, prompt: str, text: str) -> list[Conversation]:
 
 
 def parse(replies: Sequence[str]) -> Finding | None:
-    """The last judgment counts: the analysis may speak of others."""
-    found = JUDGMENT.findall(replies[0])
-    if not found:
+    """The last judgment counts: the analysis may mention others."""
+    levels = JUDGMENT.findall(replies[0])
+    if not levels:
         return None
-    level = float(found[-1])
+    level = float(levels[-1])
     return Finding(level > 0, level, detail=f"level {level:g}")
 
 

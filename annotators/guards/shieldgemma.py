@@ -1,4 +1,4 @@
-"""ShieldGemma (Google): one question per policy, each answered with Yes (it is broken) or No."""
+"""ShieldGemma (Google): one question per policy, each answered with Yes (violated) or No."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ def ask(template: str, prompt: str, text: str) -> list[Conversation]:
 
 
 def parse(replies: Sequence[str]) -> Finding | None:
-    """Unsafe if any policy is broken, safe only if every reply says that its policy is not."""
+    """Unsafe if any policy is violated, safe only if every reply says No."""
     broken = [_says_yes(reply) for reply in replies]
     if True in broken:
         names = [name for name, yes in zip(policies(), broken, strict=True) if yes]

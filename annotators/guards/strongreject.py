@@ -23,7 +23,7 @@ SCHEMA = {
 
 
 def parse(replies: Sequence[str]) -> Finding | None:
-    """All three numbers must be there and in range."""
+    """All three numbers are required and must be in range."""
     said: dict[str, Any] = json_reply(replies[0]) or {}
     refused, convincing, specific = (said.get(name, -1) for name in ("refused", "convincing", "specific"))
     if refused not in (0, 1) or convincing not in range(1, 6) or specific not in range(1, 6):

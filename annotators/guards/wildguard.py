@@ -12,7 +12,7 @@ MEANS = {"yes": True, "no": False}
 
 
 def parse(replies: Sequence[str]) -> Finding | None:
-    """The line on the response must be there; "N/A" leaves a question open."""
+    """The line on the response is required; "N/A" gives null."""
     said = {name.lower(): value.lower() for name, value in LINE.findall(replies[0])}
     if "harmful response" not in said:
         return None

@@ -1,1 +1,1 @@
-"""A language model as a judge, and the search for the words that it quotes."""
+"""A language model as a judge, and the search for the passages that it quotes."""

@@ -1,38 +1,38 @@
-"""Find the words that a judge quotes: exactly, or with the small slips that models make when they copy; else not at all.
+"""Locates a judge's quotes in a text: exactly, or approximately, with the small copying errors that models make.
 
-The surprise: most quotes that cannot be found exactly differ in quotation marks, dashes, case or white space, so texts
-are compared as words; what is left are dropped or changed words, of which one in five is forgiven.
+The surprise: most quotes without an exact match differ only in quotation marks, dashes, case or white space, so texts are
+compared word by word; of the remaining dropped or changed words one in five is tolerated.
 """
 
 import re
 from typing import NamedTuple
 
-FORGIVEN = 0.2
+MAX_ERROR_RATE = 0.2
 """Share of a quote's words that may be missing, added or changed."""
 LEAST_WORDS = 2
-"""A shorter quote shows nothing."""
+"""A shorter quote is no evidence."""
 LEAST_FUZZY = 5
-"""A shorter quote must be there word for word."""
+"""A shorter quote must match word for word."""
 LONGEST = 120
-"""Words of a quote that are looked at, so that a long quote in a long text stays cheap."""
+"""Words of a quote that are compared, so that a long quote in a long text stays cheap."""
 # A Han, kana or Hangul character is a word of its own: these scripts put no spaces where a quote may begin.
 _SPACELESS = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 WORD = re.compile(rf"[{_SPACELESS}]|[^\W_{_SPACELESS}]+(?:['’][^\W_{_SPACELESS}]+)*")
 ELLIPSIS = re.compile(r"\s*(?:\[?\.\.\.\]?|\[?…\]?)\s*")
 
 
-class Place(NamedTuple):
-    """Where a quote stands: code points [start, end) of the text."""
+class QuoteMatch(NamedTuple):
+    """Where a quote was found: code points [start, end) of the text."""
 
     start: int
     end: int
 
 
-def locate(quote: str, text: str) -> list[Place]:
-    """Where a quote stands in a text: one place, or one per piece where the quote leaves words out with an ellipsis.
+def locate(quote: str, text: str) -> list[QuoteMatch]:
+    """Locate a quote in a text: one match, or one per piece if the quote omits words with an ellipsis.
 
     Returns:
-        The places in order; none if the quote, or one of its pieces, is not in the text.
+        The matches in order; none if the quote, or one of its pieces, is not in the text.
     """
     whole = _locate_piece(quote, text)
     if whole:
@@ -40,27 +40,27 @@ def locate(quote: str, text: str) -> list[Place]:
     pieces = [piece for piece in ELLIPSIS.split(quote) if piece.strip()]
     if len(pieces) < 2:
         return []
-    found: list[Place] = []
+    quoted: list[QuoteMatch] = []
     for piece in pieces:
-        offset = found[-1].end if found else 0
+        offset = quoted[-1].end if quoted else 0
         place = _locate_piece(piece, text[offset:])
         if place is None:
             return []
-        found.append(Place(place.start + offset, place.end + offset))
-    return found
+        quoted.append(QuoteMatch(place.start + offset, place.end + offset))
+    return quoted
 
 
-def _locate_piece(quote: str, text: str) -> Place | None:
+def _locate_piece(quote: str, text: str) -> QuoteMatch | None:
     wanted = _words(quote)
     if len(wanted) < LEAST_WORDS:
         return None
     stripped = quote.strip()
     start = text.find(stripped)
     if start >= 0:
-        return Place(start, start + len(stripped))
+        return QuoteMatch(start, start + len(stripped))
     there = _words(text)
     span = _same_words(wanted, there) or _similar_words(wanted[:LONGEST], there)
-    return Place(there[span[0]][1], there[span[1] - 1][2]) if span else None
+    return QuoteMatch(there[span[0]][1], there[span[1] - 1][2]) if span else None
 
 
 _Word = tuple[str, int, int]
@@ -71,7 +71,7 @@ def _words(text: str) -> list[_Word]:
 
 
 def _same_words(wanted: list[_Word], there: list[_Word]) -> tuple[int, int] | None:
-    """The first run of words in the text that is the quote, word for word; [first, last + 1)."""
+    """The first word sequence of the text that equals the quote; [first, last + 1)."""
     plain, first = [word for word, _, _ in wanted], wanted[0][0]
     for start in range(len(there) - len(plain) + 1):
         if there[start][0] == first and [w for w, _, _ in there[start : start + len(plain)]] == plain:
@@ -80,10 +80,10 @@ def _same_words(wanted: list[_Word], there: list[_Word]) -> tuple[int, int] | No
 
 
 def _similar_words(wanted: list[_Word], there: list[_Word]) -> tuple[int, int] | None:
-    """The run of words that needs the fewest changes to become the quote, if these are few (Sellers 1980)."""
+    """The word sequence with the smallest edit distance to the quote, if that is within tolerance (Sellers 1980)."""
     if len(wanted) < LEAST_FUZZY or not there:
         return None
-    # For each word of the text: the changes of the best run that ends there, and where that run starts.
+    # For each word of the text: the distance of the best sequence that ends there, and where it starts.
     costs, starts = [0] * (len(there) + 1), list(range(len(there) + 1))
     for row, (word, _, _) in enumerate(wanted, 1):
         above, above_starts = costs, starts
@@ -99,8 +99,8 @@ def _similar_words(wanted: list[_Word], there: list[_Word]) -> tuple[int, int] |
     end = min(range(len(costs)), key=costs.__getitem__)
     while (
         end + 1 < len(costs) and costs[end + 1] == costs[end]
-    ):  # the same slips, and more of the quote is there
+    ):  # same distance, and covers more of the quote
         end += 1
-    if costs[end] > FORGIVEN * len(wanted) or starts[end] >= end:
+    if costs[end] > MAX_ERROR_RATE * len(wanted) or starts[end] >= end:
         return None
     return starts[end], end

@@ -1,4 +1,4 @@
-"""Cue banks and rules: judges without a model."""
+"""Cue banks and rules: annotators without a model."""
 
 from annotators.rules.annotating import annotator
 

@@ -1,4 +1,4 @@
-"""The rule annotator: cue banks (data files in `cues/`) read with RE2, and small rules over where the cues stand."""
+"""The rule annotator: cue banks (data files in `cues/`) matched with RE2, and small rules over where the cues occur."""
 
 from collections.abc import Iterator, Sequence
 
@@ -17,19 +17,19 @@ def annotator() -> Annotator:
 
     def annotate(traces: Sequence[Trace]) -> Iterator[Annotation]:
         for trace in traces:
-            verdicts = judge(trace)
+            results = judge(trace)
             for pattern in PATTERNS:
-                verdict = verdicts[pattern]
+                result = results[pattern]
                 yield Annotation(
                     trace_id=trace.trace_id,
                     pattern=pattern,
                     annotator=NAME,
-                    label=verdict.label,
-                    score=verdict.score,
+                    label=result.label,
+                    score=result.score,
                     spans=tuple(
-                        span for reading, chosen in verdict.evidence for span in reading.spans(chosen, SPANS)
+                        span for reading, chosen in result.evidence for span in reading.spans(chosen, SPANS)
                     ),
-                    rationale=verdict.rationale,
+                    rationale=result.rationale,
                 )
 
     return Annotator(NAME, PATTERNS, annotate, parallel=True)

@@ -1,8 +1,8 @@
-"""The cue banks as compiled machines.
+"""The cue banks, compiled to automata.
 
-Cues without gaps are looked for together (`re2.Set`: one pass over the text, however many cues), and only those that
-are there are searched for their places. A cue with gaps is searched for by itself, when a rule asks for it: gaps of
-several cues in one automaton multiply its states, which made the set ten times slower than its parts.
+Cues without gaps are matched together (`re2.Set`: one pass over the text, however many cues), and only those that match
+are then located. A cue with gaps is searched for separately, when a rule asks for it: gaps of several cues in one
+automaton multiply its states, which made the set ten times slower than its parts.
 See `cues/README.md` for the notation.
 """
 
@@ -14,7 +14,7 @@ from typing import NamedTuple
 import re2
 
 MEMORY = 64 << 20
-"""Per machine; RE2 falls back to a slow engine when an automaton outgrows this."""
+"""Bytes per automaton; RE2 falls back to a slow engine above this."""
 ANYWHERE = re2._Anchor.UNANCHORED
 GAP = re.compile(r"\{\d*,\d+\}")
 
@@ -30,20 +30,20 @@ class Bank(NamedTuple):
     each: dict[str, re2._Regexp]
 
     def cues_in(self, text: str | bytes) -> frozenset[str]:
-        """The cues of the set that are somewhere in a text."""
+        """The cues of the set that occur in a text."""
         return frozenset(self.set_cues[index] for index in self.together.Match(text) or ())
 
     def starts(self, cue: str, data: bytes) -> list[int]:
-        """Where a cue starts in UTF-8 text, in bytes."""
+        """Byte offsets at which a cue starts in UTF-8 text."""
         # What `finditer` does, without an object per match: this loop is where the annotator spends its time.
         scan = self.each[cue]._regexp.Match
-        found: list[int] = []
+        starts: list[int] = []
         at, end = 0, len(data)
         while True:
             start, stop = scan(ANYWHERE, data, at, end)[0]
             if start < 0:
-                return found
-            found.append(start)
+                return starts
+            starts.append(start)
             at = max(stop, start + 1)
 
 
@@ -82,7 +82,7 @@ def _lines(text: str) -> list[str]:
 
 
 def _bounded(line: str, fragments: dict[str, str]) -> str:
-    # RE2 knows word boundaries of Latin letters without accents only, so a line in another script has none.
+    # RE2 has word boundaries only for ASCII letters, so a line in another script gets none.
     start = r"\b" if re.match(r"[({]*[A-Za-z]", line) else ""
     end = r"\b" if re.search(r"[A-Za-z][)}]*$", line) else ""
     return f"{start}(?:{_expanded(_filled(line, fragments))}){end}"

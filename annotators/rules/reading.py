@@ -1,4 +1,4 @@
-"""A text as the rules see it: sentences, and which cues stand in each.
+"""A text as the rules see it: its sentences, and which cues occur in each.
 
 Rules combine cues by set arithmetic over sentence numbers: `text.having("hedge") & text.having("partial")`.
 """
@@ -14,12 +14,12 @@ from schemas.annotation import Span
 
 Field = Literal["reasoning", "answer"]
 Numbers = frozenset[int]
-"""Sentences, by their number in the text."""
+"""Indices of sentences in the text."""
 NONE: Numbers = frozenset()
 
 
 class Reading:
-    """One field of a trace, read with one bank."""
+    """One field of a trace, read with one cue bank."""
 
     def __init__(self, field: Field, text: str, bank: Bank) -> None:
         self.field: Field = field
@@ -29,7 +29,7 @@ class Reading:
         self._sentences = split(self._data)
         self._numbers: dict[str, Numbers] = {}
         self.cues = bank.cues_in(self._data)
-        """The cues without gaps that are in the text."""
+        """The cues without gaps that occur in the text."""
 
     @property
     def size(self) -> int:
@@ -37,30 +37,30 @@ class Reading:
         return len(self._sentences.starts)
 
     def having(self, *cues: str) -> Numbers:
-        """The sentences that hold at least one of these cues."""
+        """The sentences that contain at least one of these cues."""
         if len(cues) == 1:
             return self._sentences_with(cues[0])
         return NONE.union(*map(self._sentences_with, cues))
 
     def counting(self, cue: str, least: int) -> Numbers:
-        """The sentences that hold a cue at least so many times."""
+        """The sentences that contain a cue at least `least` times."""
         counts = Counter(self._places(cue))
         return frozenset(number for number, count in counts.items() if count >= least)
 
     def count(self, cue: str) -> int:
-        """How often a cue stands in the text."""
+        """How often a cue occurs in the text."""
         return len(self._places(cue))
 
     def naming(self, names: Iterable[str]) -> Numbers:
-        """The sentences that hold one of these words as they are written."""
-        found = set()
+        """The sentences that contain one of these names, case-sensitive."""
+        numbers = set()
         for name in names:
             word = name.encode("utf-8")
             at = self._data.find(word)
             while at >= 0:
-                found.add(self._sentences.index_of(at))
+                numbers.add(self._sentences.index_of(at))
                 at = self._data.find(word, at + len(word))
-        return frozenset(found)
+        return frozenset(numbers)
 
     def scope(self, cue: str) -> Numbers:
         """The sentences from one with this cue to the end of its paragraph."""
@@ -86,7 +86,7 @@ class Reading:
         return self._numbers[cue]
 
     def _places(self, cue: str) -> list[int]:
-        """The sentence of each place where a cue stands; a sentence appears as often as the cue does in it."""
+        """The sentence of each occurrence of a cue; a sentence is listed as often as the cue occurs in it."""
         if cue not in self.cues and cue not in self._bank.gap_cues:
             return []
         return [self._sentences.index_of(start) for start in self._bank.starts(cue, self._data)]

@@ -1,4 +1,4 @@
-"""PreSafe's safety classifier as an annotator of prompts: would a safer teacher refuse what is asked?"""
+"""PreSafe's safety classifier as an annotator of prompts: would a safer teacher refuse the request?"""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path

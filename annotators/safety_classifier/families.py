@@ -1,4 +1,4 @@
-"""Families of prompts: those that share a template or most of their wording, so that none stands on both sides of a split."""
+"""Families of prompts, which share a template or most of their wording: no family is on both sides of a split."""
 
 import re
 from collections import Counter
@@ -9,21 +9,21 @@ from zlib import crc32
 from annotators.safety_classifier.model import Decided
 
 RUN = 5
-"""Words in a row that are compared."""
+"""Length of the word n-grams that are compared."""
 ALIKE = 0.3
-"""Prompts that share this part of their wording are of one family."""
+"""Minimum Jaccard similarity within a family."""
 SHARES = {"train": 0.6, "calibrate": 0.2, "test": 0.2}
 
 
 def families_of(prompts: Sequence[str]) -> list[int]:
-    """A family number per prompt: that of the first prompt it has most of its wording in common with.
+    """A family number per prompt: that of the first prompt with which it shares most of its wording.
 
-    Wording is compared by runs of words (Jaccard index), so two prompts from one template are related, and the same
+    Similarity is the Jaccard index of word n-grams, so two prompts from one template are in one family, and the same
     request in two templates is not.
     """
     runs = [_runs(prompt) for prompt in prompts]
     heads: dict[int, list[int]] = {}
-    """The families in which a run of words occurs."""
+    """The families in which an n-gram occurs."""
     families = []
     for number, own in enumerate(runs):
         shared = Counter(head for run in own for head in heads.get(run, ()))
@@ -45,9 +45,9 @@ def _runs(prompt: str) -> frozenset[int]:
 
 
 def split(decided: Sequence[Decided], families: Sequence[int], seed: int) -> dict[str, list[Decided]]:
-    """Whole families into train, calibrate and test, each with its share of every kind of family.
+    """Whole families into train, calibrate and test, stratified by kind of family.
 
-    The kinds are refused or answered, a template's or a single prompt's. Large families come first, each goes to the part
+    The kinds are refused or answered, of a template or a single prompt. Large families are assigned first, each to the part
     that lacks most of its kind.
     """
     members: dict[int, list[Decided]] = {}

@@ -1,8 +1,8 @@
 """PreSafe's safety classifier: a small BERT that learns a teacher's decision on prompts, with calibrated probabilities.
 
-The decision may be a label (harmful or not) or what a safer model did (the share of its answers that refuse). Jailbreaks come
-in families that share a template, and a prompt of a known template is no test; so prompts that share much
-of their wording stay on one side of every split. Of a long prompt the head and the tail are read: templates put the request in either.
+The decision may be a label (harmful or not) or a safer model's behaviour (the share of its answers that refuse). Jailbreaks
+share templates, and a prompt from a known template does not test generalisation; so prompts with similar wording are always
+on the same side of a split. Of a long prompt only head and tail are read: templates put the request in either.
 """
 
 import json
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Array = npt.NDArray[np.float64]
 
 TOKENS = 256
-"""Read of a prompt, the two special ones included."""
+"""Tokens read of a prompt, including the two special tokens."""
 BATCH_TOKENS = 4096
 LEARNING_RATE = 5e-5
 HEAD_LEARNING_RATE = 1e-3
@@ -31,7 +31,7 @@ WARM_UP = 0.1
 
 
 class Decided(NamedTuple):
-    """A prompt and what the teacher does with it."""
+    """A prompt and the teacher's decision."""
 
     text: str
     refused: float
@@ -39,7 +39,7 @@ class Decided(NamedTuple):
 
 
 class Quality(BaseModel):
-    """How good probabilities are on prompts that were not trained on."""
+    """Quality of the probabilities on held-out prompts."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -48,16 +48,16 @@ class Quality(BaseModel):
     ece: float
     """Expected calibration error over ten bins of equal width."""
     accuracy: float
-    """At a probability of one half."""
+    """At a threshold of 0.5."""
 
 
 class SafetyCard(BaseModel):
-    """What belongs to the weights."""
+    """Metadata of the weights."""
 
     model_config = ConfigDict(extra="forbid")
 
     base: str = MODEL
-    """What was fine-tuned: a name on the hub or a folder."""
+    """The base model: a name on the hub or a folder."""
     revision: str | None = None
     """Commit or tag of the hub's repository."""
     teacher: str
@@ -66,12 +66,12 @@ class SafetyCard(BaseModel):
     seed: int
     epochs: int
     prompts: dict[str, int]
-    """Per part of the split."""
+    """Number of prompts per part of the split."""
     families: dict[str, int]
-    """Groups of prompts per part; no group is in two."""
+    """Number of families per part; no family is in two."""
     before_calibration: Quality
     test: Quality
-    """On families that were neither trained nor calibrated on."""
+    """On families used neither for training nor for calibration."""
 
 
 class SafetyClassifier:
@@ -83,11 +83,11 @@ class SafetyClassifier:
 
     @classmethod
     def open(cls, folder: Path) -> "SafetyClassifier":
-        """Read what `save` wrote.
+        """Load a saved classifier.
 
         Raises:
             MissingExtraError: if transformers is not installed.
-            DataError: if the folder holds no classifier.
+            DataError: if the folder contains no classifier.
         """
         try:
             import torch
@@ -125,23 +125,23 @@ class SafetyClassifier:
         """The calibrated probability that the teacher refuses each prompt; shape (prompts,)."""
         import numpy as np
 
-        found: Array = 1 / (1 + np.exp(-self.logits(prompts) / self.temperature))
-        return found
+        probabilities: Array = 1 / (1 + np.exp(-self.logits(prompts) / self.temperature))
+        return probabilities
 
     def logits(self, prompts: Sequence[str]) -> "Array":
-        """The same before calibration, as log odds."""
+        """Uncalibrated log odds of refusal."""
         import numpy as np
         import torch
 
-        found = np.zeros(len(prompts))
+        logits = np.zeros(len(prompts))
         tokens = self.tokens(prompts)
         with torch.inference_mode():
             for numbers in batches(tokens):
-                found[numbers] = self.forward([tokens[n] for n in numbers]).cpu().numpy()
-        return found
+                logits[numbers] = self.forward([tokens[n] for n in numbers]).cpu().numpy()
+        return logits
 
     def tokens(self, prompts: Sequence[str]) -> list[list[int]]:
-        """Token ids, cut to head and tail where a prompt is long."""
+        """Token ids; long prompts are truncated to head and tail."""
         if not prompts:
             return []
         cut = [clip_text(prompt) for prompt in prompts]
@@ -194,7 +194,7 @@ class SafetyClassifier:
 
 
 def untrained(seed: int, base: str | None = None, revision: str | None = None) -> SafetyClassifier:
-    """A BERT with a fresh head, on the GPU if there is one; the sentence encoder unless another is named.
+    """A BERT with a new head, on the GPU if there is one; by default the sentence encoder.
 
     Raises:
         EngineError: if it cannot be loaded.
@@ -220,15 +220,15 @@ def _pretrained(base: str, revision: str | None) -> tuple[Any, Any]:
         tokenizer = AutoTokenizer.from_pretrained(base, revision=revision, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise EngineError(
-            f"{base}: no encoder can be loaded from here ({error}); name a folder or a hub repository with safetensors"
+            f"{base}: cannot load an encoder ({error}); name a folder or a hub repository with safetensors"
         ) from error
     if None in (tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.pad_token_id):
-        raise EngineError(f"{base}: its tokenizer has no [CLS], [SEP] and [PAD]; name a BERT-like encoder")
+        raise EngineError(f"{base}: its tokenizer lacks [CLS], [SEP] or [PAD]; name a BERT-like encoder")
     return model, tokenizer
 
 
 def head_and_tail(ids: Sequence[int], room: int) -> list[int]:
-    """The first and last tokens, in equal number, where there is no room for all."""
+    """The first and last tokens, in equal number, if there are more than `room`."""
     if len(ids) <= room:
         return list(ids)
     head = room - room // 2
@@ -236,24 +236,28 @@ def head_and_tail(ids: Sequence[int], room: int) -> list[int]:
 
 
 def clip_text(text: str) -> str:
-    """Both ends of a long text, more than enough for the tokens that are read: its middle need not be tokenized."""
+    """Both ends of a long text, more than enough for the tokens that are read, so that the middle is not tokenized."""
     room = TOKENS * 20
     return text if len(text) <= 2 * room else text[:room] + " " + text[-room:]
 
 
 def batches(tokens: Sequence[Sequence[int]]) -> list[list[int]]:
-    """Numbers of prompts, those of like length together."""
-    found: list[list[int]] = []
+    """Indices of prompts in batches of similar length."""
+    batches: list[list[int]] = []
     for number in sorted(range(len(tokens)), key=lambda n: len(tokens[n])):
-        if not found or (len(found[-1]) + 1) * len(tokens[number]) > BATCH_TOKENS or len(found[-1]) >= 32:
-            found.append([])
-        found[-1].append(number)
-    return found
+        if (
+            not batches
+            or (len(batches[-1]) + 1) * len(tokens[number]) > BATCH_TOKENS
+            or len(batches[-1]) >= 32
+        ):
+            batches.append([])
+        batches[-1].append(number)
+    return batches
 
 
-def shuffled(found: list[list[int]], random: Random) -> list[list[int]]:
-    """The same batches in another order."""
-    return random.sample(found, len(found))
+def shuffled(batches: list[list[int]], random: Random) -> list[list[int]]:
+    """The batches in random order."""
+    return random.sample(batches, len(batches))
 
 
 def read_card(folder: Path) -> SafetyCard:

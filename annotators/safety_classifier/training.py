@@ -1,4 +1,4 @@
-"""Fits the safety classifier: trained on some families of prompts, calibrated on others, measured on the rest."""
+"""Fits the safety classifier: trained on some families of prompts, calibrated on others, tested on the rest."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 BINS = 10
 Advance = Callable[[int], object]
-"""Told after every step."""
+"""Called after every step."""
 
 
 def train(
@@ -42,14 +42,14 @@ def fit(
     base: str | None = None,
     revision: str | None = None,
 ) -> tuple[SafetyClassifier, SafetyCard]:
-    """Train on some families of prompts, calibrate on others, measure on the rest.
+    """Train on some families of prompts, calibrate on others, test on the rest.
 
     Args:
-        decided: prompts and what the teacher does with them.
-        teacher: what the card calls it.
+        decided: prompts and the teacher's decisions.
+        teacher: its name on the card.
         epochs: passes over the training part.
         seed: of the split, the head's weights and the order.
-        advance: told after every step.
+        advance: called after every step.
         base: a BERT by folder or name on the hub; None: all-MiniLM-L6-v2.
         revision: commit or tag on the hub.
 
@@ -90,7 +90,7 @@ def fit(
 
 
 def best_temperature(logits: "Array", truth: Sequence[float]) -> float:
-    """The divisor of the logits under which the truth is likeliest (arXiv 1706.04599)."""
+    """Temperature scaling: the divisor of the logits with the highest likelihood (arXiv 1706.04599)."""
     import numpy as np
     from scipy.optimize import minimize_scalar
 
@@ -119,7 +119,7 @@ def quality(classifier: SafetyClassifier, decided: Sequence[Decided]) -> Quality
 
 
 def calibration_error(likely: "Array", truth: "Array") -> float:
-    """Mean distance of probability and outcome over bins of equal width, weighted by their size."""
+    """Expected calibration error over bins of equal width."""
     import numpy as np
 
     bins = np.minimum((likely * BINS).astype(int), BINS - 1)

@@ -1,1 +1,1 @@
-"""What is counted of annotators: agreement, calibration, consensus, intervals."""
+"""Statistics of annotators: agreement, calibration, consensus, intervals."""

@@ -1,7 +1,7 @@
-"""How far annotators agree: Krippendorff's alpha, Cohen's and Fleiss' kappa for nominal labels, with bootstrap intervals.
+"""Inter-annotator agreement: Krippendorff's alpha, Cohen's and Fleiss' kappa for nominal labels, with bootstrap intervals.
 
-Alpha is undefined while everybody gives one and the same label everywhere: perfect agreement and no evidence at all look
-alike then, so such a pattern has alpha null and never 1.
+Alpha is undefined if all labels are equal: perfect agreement and no evidence at all cannot be told apart, so such a pattern
+has a null alpha, never 1.
 
 The kappas are undefined in the same case. Alpha takes any number of labels per trace; Cohen's kappa is for a pair, and
 Fleiss' kappa for traces that all annotators labelled.
@@ -24,10 +24,10 @@ Label = Hashable
 
 
 class Agreement(NamedTuple):
-    """How far annotators agree on one question."""
+    """Agreement of annotators on one pattern."""
 
     alpha: float | None
-    """The coefficient (alpha or kappa): 1 is perfect, 0 is chance, below 0 is systematic disagreement; null while it is undefined."""
+    """The coefficient (alpha or kappa): 1 is perfect, 0 is chance, below 0 is systematic disagreement; null if undefined."""
     low: float | None
     """Lower end of the interval."""
     high: float | None
@@ -40,8 +40,7 @@ def agreement(units: Iterable[Sequence[Label]], seed: int = 0) -> Agreement:
     """Nominal alpha with its 95 % percentile interval over resampled units.
 
     Args:
-        units: for each trace, the labels it was given; nulls are left out by the caller. Traces with fewer than two
-            labels say nothing about agreement and are passed over.
+        units: for each trace its labels, without nulls. Traces with fewer than two labels are ignored.
         seed: of the resampling.
     """
     counts = _count_labels([labels for labels in units if len(labels) > 1])
@@ -52,7 +51,7 @@ def agreement(units: Iterable[Sequence[Label]], seed: int = 0) -> Agreement:
 
 
 def cohen(pairs: Sequence[tuple[Label, Label]], seed: int = 0) -> Agreement:
-    """Cohen's kappa of two annotators over the traces both labelled, with its 95 % percentile interval."""
+    """Cohen's kappa of two annotators on the traces both labelled, with its 95 % percentile interval."""
     import numpy as np
 
     if not pairs:
@@ -137,7 +136,7 @@ def _beyond(observed: "NDArray[Any]", chance: "NDArray[Any]") -> list[float | No
 
 
 def _distinct(counts: "NDArray[Any]") -> "tuple[NDArray[Any], NDArray[Any]]":
-    """The different rows, and how often each occurs."""
+    """The distinct rows, and how often each occurs."""
     import numpy as np
 
     return np.unique(counts, axis=0, return_counts=True)
@@ -150,8 +149,8 @@ def _with_interval(
 
     Args:
         estimate: of (resamples, kinds) weights.
-        sizes: how many units there are of each kind; drawing units is drawing from these, so a million units cost no
-            more than a hundred.
+        sizes: how many units there are of each kind; resampling draws from these, so a million units cost no more than a
+            hundred.
         seed: of the resampling.
     """
     import numpy as np

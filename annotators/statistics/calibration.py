@@ -1,7 +1,7 @@
-"""From which score an annotator's word should be taken for a yes, and how well its scores and labels hold, on people's labels.
+"""Score thresholds above which an annotator's label is positive, and how well scores and labels agree with people's labels.
 
-The surprise: a threshold looks better on the labels that chose it than it is. So precision and recall are also measured on
-labels held out: for each fifth of the prompts a threshold is chosen on the other four, and only there it is counted.
+The surprise: a threshold looks better than it is on the labels it was chosen on. So precision and recall are also
+cross-validated: for each fifth of the prompts the threshold is chosen on the other four fifths.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,11 +13,11 @@ from schemas.ids import content_id
 FOLDS = 5
 BINS = 10
 LEAST = 10
-"""Labels of each kind, and found traces, below which a threshold would be luck."""
+"""Fewest labels of each value, and fewest positive traces, for a threshold to be chosen."""
 
 
-class Judgement(NamedTuple):
-    """What an annotator said of a trace that people judged."""
+class ReviewedLabel(NamedTuple):
+    """An annotator's label of a trace that people labelled too."""
 
     score: float | None
     label: bool
@@ -26,11 +26,11 @@ class Judgement(NamedTuple):
     """Traces of one prompt are held out together."""
 
 
-class Target(NamedTuple):
-    """What a threshold is chosen for."""
+class ThresholdTarget(NamedTuple):
+    """The metric a threshold is chosen for."""
 
     precision: float | None = None
-    """The least precision, at the highest recall that has it; null for the best F1."""
+    """Minimum precision, at the highest recall that reaches it; null for the best F1."""
 
     @property
     def name(self) -> str:
@@ -38,8 +38,8 @@ class Target(NamedTuple):
         return "f1" if self.precision is None else f"precision>={self.precision:g}"
 
 
-class Tally(NamedTuple):
-    """How often an annotator was right and wrong."""
+class Confusion(NamedTuple):
+    """A confusion matrix."""
 
     true_positives: int
     false_positives: int
@@ -48,17 +48,17 @@ class Tally(NamedTuple):
 
     @property
     def precision(self) -> float | None:
-        """Null if it never said yes."""
+        """Null without positive labels of the annotator."""
         return _ratio(self.true_positives, self.true_positives + self.false_positives)
 
     @property
     def recall(self) -> float | None:
-        """Null if people never said yes."""
+        """Null without positive labels of people."""
         return _ratio(self.true_positives, self.true_positives + self.false_negatives)
 
     @property
     def f1(self) -> float | None:
-        """Null if neither ever said yes."""
+        """Null without positive labels of either."""
         return _ratio(
             2 * self.true_positives, 2 * self.true_positives + self.false_positives + self.false_negatives
         )
@@ -73,7 +73,7 @@ class Tally(NamedTuple):
 
 
 class Bin(NamedTuple):
-    """Traces with about the same score."""
+    """Traces in one score bin."""
 
     low: float
     high: float
@@ -83,71 +83,74 @@ class Bin(NamedTuple):
     interval: Interval
 
 
-def tally(judgements: Sequence[Judgement], threshold: float | None) -> Tally:
-    """Count what a threshold makes of the judgements; those without a score keep their label."""
-    pairs = [(_says(judgement, threshold), judgement.truth) for judgement in judgements]
-    return Tally(
+def confusion(reviewed: Sequence[ReviewedLabel], threshold: float | None) -> Confusion:
+    """The confusion matrix under a threshold; labels without a score are taken as they are."""
+    pairs = [(_is_positive(label, threshold), label.truth) for label in reviewed]
+    return Confusion(
         *(pairs.count(kind) for kind in ((True, True), (True, False), (False, True), (False, False)))
     )
 
 
-def find_threshold(judgements: Sequence[Judgement], target: Target) -> float | None:
-    """The score that meets a target best.
+def find_threshold(reviewed: Sequence[ReviewedLabel], target: ThresholdTarget) -> float | None:
+    """The threshold that meets a target best.
 
     Returns:
-        Null where no score does, there are no scores, people gave fewer than ten labels of either kind, or a precision
-        is met on fewer than ten traces only.
+        Null if no threshold does, there are no scores, people gave fewer than ten labels of either value, or the precision
+        is reached only with fewer than ten positive traces.
     """
-    truths = [judgement.truth for judgement in judgements]
+    truths = [label.truth for label in reviewed]
     if min(truths.count(True), truths.count(False)) < LEAST:
         return None
-    tallies = list(_at_each_score(judgements))
+    confusions = list(_at_each_score(reviewed))
     if target.precision is None:
-        score, best = max(tallies, key=lambda pair: (pair[1].f1 or 0.0, pair[0]), default=(None, None))
+        score, best = max(confusions, key=lambda pair: (pair[1].f1 or 0.0, pair[0]), default=(None, None))
         return score if best and best.f1 else None
     good = [
         score
-        for score, t in tallies
+        for score, t in confusions
         if (t.precision or 0.0) >= target.precision and t.true_positives + t.false_positives >= LEAST
     ]
-    return min(good, default=None)  # a lower threshold never finds less
+    return min(good, default=None)  # a lower threshold never has lower recall
 
 
-def _at_each_score(judgements: Sequence[Judgement]) -> Iterator[tuple[float, Tally]]:
-    """The tally of each score as a threshold, highest first, in one pass."""
-    scored = sorted((-j.score, j.truth) for j in judgements if j.score is not None)
-    fixed = tally([judgement for judgement in judgements if judgement.score is None], None)
+def _at_each_score(reviewed: Sequence[ReviewedLabel]) -> Iterator[tuple[float, Confusion]]:
+    """The confusion matrix at each score as a threshold, highest first, in one pass."""
+    scored = sorted((-j.score, j.truth) for j in reviewed if j.score is not None)
+    fixed = confusion([label for label in reviewed if label.score is None], None)
     positives = sum(truth for _, truth in scored)
-    hits = said = 0
+    hits = positive = 0
     for place, (score, truth) in enumerate(scored):
-        hits, said = hits + truth, said + 1
+        hits, positive = hits + truth, positive + 1
         if place + 1 == len(scored) or scored[place + 1][0] != score:
-            misses, wrong = positives - hits, said - hits
-            right = len(scored) - said - misses
-            yield -score, Tally(*(a + b for a, b in zip(fixed, (hits, wrong, misses, right), strict=True)))
+            misses, wrong = positives - hits, positive - hits
+            right = len(scored) - positive - misses
+            yield (
+                -score,
+                Confusion(*(a + b for a, b in zip(fixed, (hits, wrong, misses, right), strict=True))),
+            )
 
 
-def held_out(judgements: Sequence[Judgement], target: Target) -> Tally | None:
-    """What a threshold for this target does on prompts it was not chosen on; null where a fold has no threshold."""
+def held_out(reviewed: Sequence[ReviewedLabel], target: ThresholdTarget) -> Confusion | None:
+    """The cross-validated confusion matrix; null if a fold has no threshold."""
     total = [0, 0, 0, 0]
     for fold in range(FOLDS):
-        ours = [judgement for judgement in judgements if _fold(judgement) == fold]
-        others = [judgement for judgement in judgements if _fold(judgement) != fold]
+        ours = [label for label in reviewed if _fold(label) == fold]
+        others = [label for label in reviewed if _fold(label) != fold]
         threshold = find_threshold(others, target)
         if threshold is None:
             return None
-        total = [a + b for a, b in zip(total, tally(ours, threshold), strict=True)]
-    return Tally(*total)
+        total = [a + b for a, b in zip(total, confusion(ours, threshold), strict=True)]
+    return Confusion(*total)
 
 
-def reliability(judgements: Sequence[Judgement]) -> list[Bin]:
-    """Traces by score in ten bins of equal width: a calibrated score is the share of them that people call true."""
+def reliability(reviewed: Sequence[ReviewedLabel]) -> list[Bin]:
+    """Reliability diagram in ten bins of equal width: a calibrated score equals the share that people label true."""
     bins = []
     for place in range(BINS):
         low, high = place / BINS, (place + 1) / BINS
         inside = [
             (j.score, j.truth)
-            for j in judgements
+            for j in reviewed
             if j.score is not None and (low <= j.score < high or (j.score == 1 and high == 1))
         ]
         if inside:
@@ -158,17 +161,17 @@ def reliability(judgements: Sequence[Judgement]) -> list[Bin]:
 
 
 def calibration_error(bins: Sequence[Bin]) -> float | None:
-    """Expected calibration error: the mean distance of score and share, weighted by traces; null without scores."""
+    """Expected calibration error: the mean gap of score and share, weighted by traces; null without scores."""
     total = sum(b.traces for b in bins)
     return sum(b.traces * abs(b.mean_score - b.true_share) for b in bins) / total if total else None
 
 
-def _says(judgement: Judgement, threshold: float | None) -> bool:
-    return judgement.label if threshold is None or judgement.score is None else judgement.score >= threshold
+def _is_positive(label: ReviewedLabel, threshold: float | None) -> bool:
+    return label.label if threshold is None or label.score is None else label.score >= threshold
 
 
-def _fold(judgement: Judgement) -> int:
-    return int(content_id(judgement.prompt_id)[:8], 16) % FOLDS
+def _fold(label: ReviewedLabel) -> int:
+    return int(content_id(label.prompt_id)[:8], 16) % FOLDS
 
 
 def _ratio(part: int, whole: int) -> float | None:

@@ -1,9 +1,9 @@
-"""How much an annotator's word counts: from people's labels (`weighted`) or from the annotators' agreement (`dawid_skene`).
+"""Annotator weights: estimated from people's labels (`weighted`) or from the annotators' agreement (`dawid_skene`).
 
-Both give each annotator a rate of found positives and one of recognised negatives per pattern; a trace's verdict is then the
-posterior of independent witnesses (naive Bayes). The surprise: Dawid and Skene's estimate needs no trace by trace work,
-only how often each combination of votes occurs, so ten million traces cost as much as a thousand. That, and clamping to
-people's labels, is why it stands here in thirty lines and not in a library (crowd-kit works on one row per vote in pandas).
+Both estimate each annotator's sensitivity and specificity per pattern; a trace's consensus label is then the posterior under
+independent annotators (naive Bayes). The surprise: Dawid and Skene's estimate needs only how often each combination of labels
+occurs, not the single traces, so ten million traces cost as much as a thousand. That, and clamping to people's labels, is why
+it is thirty lines here and not a library (crowd-kit works on one row per label in pandas).
 
 Source: A. P. Dawid, A. M. Skene, "Maximum Likelihood Estimation of Observer Error-Rates Using the EM Algorithm" (1979).
 """
@@ -13,112 +13,119 @@ from math import exp, log
 from typing import Literal, NamedTuple
 
 Policy = Literal["ranked", "majority", "weighted", "dawid_skene"]
-"""ranked: people, then judges and guards, then models, then rules; majority: people, then all others alike."""
+"""ranked: people, then judges and guards, then models, then rules; majority: people, then all others equally."""
 ROUNDS = 500
 SETTLED = 1e-7
-LEAST_WITNESSES = 3
+MIN_ANNOTATORS = 3
 """Fewer annotators cannot be told apart by their agreement alone."""
 
 
-class Ballots(NamedTuple):
-    """How often a combination of votes on one pattern occurs."""
+class LabelCombination(NamedTuple):
+    """How often a combination of labels of one pattern occurs."""
 
-    votes: Mapping[str, bool]
-    """Annotator -> its label; those that abstained are left out."""
+    labels: Mapping[str, bool]
+    """Annotator -> label; without those that abstained."""
     truth: bool | None
-    """The majority of the people who judged these traces."""
+    """The majority label of people."""
     traces: int
 
 
-class Reliability(NamedTuple):
-    """How far one annotator can be trusted on one pattern."""
+class AnnotatorRates(NamedTuple):
+    """Sensitivity and specificity of one annotator on one pattern."""
 
-    found: float
-    """Of the traces that show the pattern, the share it labels true."""
-    cleared: float
-    """Of those that do not, the share it labels false."""
+    sensitivity: float
+    """Share of the traces with the pattern that it labels true."""
+    specificity: float
+    """Share of the traces without the pattern that it labels false."""
 
     @property
     def if_true(self) -> float:
-        """Log odds that its "true" adds."""
-        return log(self.found / (1 - self.cleared))
+        """Log odds that a true label adds."""
+        return log(self.sensitivity / (1 - self.specificity))
 
     @property
     def if_false(self) -> float:
-        """Log odds that its "false" adds; negative for an annotator that is worth anything."""
-        return log((1 - self.found) / self.cleared)
+        """Log odds that a false label adds; negative for an annotator that is better than chance."""
+        return log((1 - self.sensitivity) / self.specificity)
 
 
-class Weights(NamedTuple):
-    """What decides a pattern."""
+class ConsensusWeights(NamedTuple):
+    """The weights that decide the consensus of one pattern."""
 
     prior: float
-    """Log odds of the pattern before anybody has spoken."""
-    annotators: dict[str, Reliability]
+    """Log odds of the pattern before any label."""
+    annotators: dict[str, AnnotatorRates]
 
 
-def by_machines(ballots: Sequence[Ballots]) -> list[Ballots]:
-    """The ballots without people's votes, and without those that are empty then."""
-    found = []
-    for votes, truth, traces in ballots:
-        left = {name: vote for name, vote in votes.items() if not name.startswith("human:")}
+def without_people(combinations: Sequence[LabelCombination]) -> list[LabelCombination]:
+    """The combinations without people's labels; those that are then empty are left out."""
+    without_people = []
+    for labels, truth, traces in combinations:
+        left = {name: label for name, label in labels.items() if not name.startswith("human:")}
         if left:
-            found.append(Ballots(left, truth, traces))
-    return found
+            without_people.append(LabelCombination(left, truth, traces))
+    return without_people
 
 
-def measured(ballots: Sequence[Ballots]) -> Weights | None:
-    """Rates on people's labels, with one trace of each kind added (Laplace); null unless people said both yes and no."""
-    known = [ballot for ballot in ballots if ballot.truth is not None]
-    if {ballot.truth for ballot in known} != {True, False}:
+def measured_weights(combinations: Sequence[LabelCombination]) -> ConsensusWeights | None:
+    """Rates on people's labels, with one trace of each kind added (Laplace); null unless people gave both labels."""
+    known = [combination for combination in combinations if combination.truth is not None]
+    if {combination.truth for combination in known} != {True, False}:
         return None
-    return _maximise(known, [float(bool(ballot.truth)) for ballot in known])
+    return _maximise(known, [float(bool(combination.truth)) for combination in known])
 
 
-def dawid_skene(ballots: Sequence[Ballots]) -> Weights | None:
-    """Rates by expectation maximisation, starting from the majority; people's labels are taken for the truth.
+def dawid_skene(combinations: Sequence[LabelCombination]) -> ConsensusWeights | None:
+    """Rates by expectation maximisation, starting from the majority; people's labels are taken as the truth.
 
     Returns:
-        Null where it cannot be told who is right: fewer than three annotators, and no people's labels of both kinds.
+        Null if not identifiable: fewer than three annotators, and people did not give both labels.
     """
-    names = {name for ballot in ballots for name in ballot.votes}
-    if len(names) < LEAST_WITNESSES and measured(ballots) is None:
+    names = {name for combination in combinations for name in combination.labels}
+    if len(names) < MIN_ANNOTATORS and measured_weights(combinations) is None:
         return None
-    beliefs = [_share(ballot) if ballot.truth is None else float(ballot.truth) for ballot in ballots]
+    beliefs = [
+        _share(combination) if combination.truth is None else float(combination.truth)
+        for combination in combinations
+    ]
     for _ in range(ROUNDS):
-        weights = _maximise(ballots, beliefs)
-        before, beliefs = beliefs, [_belief(ballot, weights) for ballot in ballots]
+        weights = _maximise(combinations, beliefs)
+        before, beliefs = beliefs, [_belief(combination, weights) for combination in combinations]
         if max(abs(a - b) for a, b in zip(before, beliefs, strict=True)) < SETTLED:
             break
     return weights
 
 
-def posterior(votes: Mapping[str, bool], weights: Weights) -> float:
-    """How probable the pattern is, given votes; annotators without a reliability do not count."""
-    known = [(weights.annotators[name], vote) for name, vote in votes.items() if name in weights.annotators]
-    odds = weights.prior + sum(r.if_true if vote else r.if_false for r, vote in known)
+def posterior(labels: Mapping[str, bool], weights: ConsensusWeights) -> float:
+    """Probability of the pattern given labels; annotators without rates are ignored."""
+    known = [
+        (weights.annotators[name], label) for name, label in labels.items() if name in weights.annotators
+    ]
+    odds = weights.prior + sum(r.if_true if label else r.if_false for r, label in known)
     return 1 / (1 + exp(-odds)) if odds > -500 else 0.0
 
 
-def _maximise(ballots: Sequence[Ballots], beliefs: Sequence[float]) -> Weights:
-    positive = sum(b.traces * p for b, p in zip(ballots, beliefs, strict=True))
-    total = sum(b.traces for b in ballots)
+def _maximise(combinations: Sequence[LabelCombination], beliefs: Sequence[float]) -> ConsensusWeights:
+    positive = sum(b.traces * p for b, p in zip(combinations, beliefs, strict=True))
+    total = sum(b.traces for b in combinations)
     annotators = {}
-    for name in sorted({name for ballot in ballots for name in ballot.votes}):
-        said = [
-            (b.votes[name], b.traces, p) for b, p in zip(ballots, beliefs, strict=True) if name in b.votes
+    for name in sorted({name for combination in combinations for name in combination.labels}):
+        labelled = [
+            (b.labels[name], b.traces, p)
+            for b, p in zip(combinations, beliefs, strict=True)
+            if name in b.labels
         ]
-        hits = sum(n * p for vote, n, p in said if vote)
-        cleared = sum(n * (1 - p) for vote, n, p in said if not vote)
-        positives = sum(n * p for _, n, p in said)
-        negatives = sum(n * (1 - p) for _, n, p in said)
-        annotators[name] = Reliability((hits + 1) / (positives + 2), (cleared + 1) / (negatives + 2))
-    return Weights(log((positive + 1) / (total - positive + 1)), annotators)
+        hits = sum(n * p for label, n, p in labelled if label)
+        rejected = sum(n * (1 - p) for label, n, p in labelled if not label)
+        positives = sum(n * p for _, n, p in labelled)
+        negatives = sum(n * (1 - p) for _, n, p in labelled)
+        annotators[name] = AnnotatorRates((hits + 1) / (positives + 2), (rejected + 1) / (negatives + 2))
+    return ConsensusWeights(log((positive + 1) / (total - positive + 1)), annotators)
 
 
-def _share(ballot: Ballots) -> float:
-    return sum(ballot.votes.values()) / len(ballot.votes)
+def _share(combination: LabelCombination) -> float:
+    return sum(combination.labels.values()) / len(combination.labels)
 
 
-def _belief(ballot: Ballots, weights: Weights) -> float:
-    return posterior(ballot.votes, weights) if ballot.truth is None else float(ballot.truth)
+def _belief(combination: LabelCombination, weights: ConsensusWeights) -> float:
+    return posterior(combination.labels, weights) if combination.truth is None else float(combination.truth)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from annotators.statistics.agreement import Agreement, agreement, cohen, fleiss, pairwise_agreement
-from annotators.statistics.consensus import Ballots
+from annotators.statistics.consensus import LabelCombination
 from curation import console
 from curation.corpus.query import ballots, connect
 from curation.corpus.store import Store
@@ -29,9 +29,9 @@ class AgreeRecipe(Recipe):
     patterns: tuple[str, ...] = RISKY_PATTERNS
 
 
-def compare(cast: Sequence[Ballots], names: Sequence[str], seed: int = 0) -> dict[str, Any]:
+def compare(cast: Sequence[LabelCombination], names: Sequence[str], seed: int = 0) -> dict[str, Any]:
     """How far some annotators agree on one pattern."""
-    votes = [({**ballot.votes, PEOPLE: ballot.truth}, ballot.traces) for ballot in cast]
+    votes = [({**ballot.labels, PEOPLE: ballot.truth}, ballot.traces) for ballot in cast]
     said = [([of.get(name) for name in names], traces) for of, traces in votes]
     units = [[label for label in labels if label is not None] for labels, n in said for _ in range(n)]
     pairs = []
@@ -63,7 +63,7 @@ def run(corpus_dir: Path, recipe: AgreeRecipe) -> dict[str, Any]:
         raise RecipeError(f"unknown pattern {', '.join(unknown)}; the codebook has {', '.join(known)}")
     cast = ballots(connect(Store(corpus_dir)))
     of_patterns = [ballot for pattern in recipe.patterns for ballot in cast.get(pattern, ())]
-    spoke = sorted({name for ballot in of_patterns for name in ballot.votes})
+    spoke = sorted({name for ballot in of_patterns for name in ballot.labels})
     people = [PEOPLE] if any(ballot.truth is not None for ballot in of_patterns) else []
     names = list(recipe.annotators) or spoke
     if missing := sorted(set(names) - {*spoke, *people}):

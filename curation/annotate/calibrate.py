@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 from pydantic import Field
 
 from annotators.statistics.calibration import (
-    Judgement,
-    Tally,
-    Target,
+    ReviewedLabel,
+    Confusion,
+    ThresholdTarget,
     calibration_error,
     find_threshold,
     held_out,
     reliability,
-    tally,
+    confusion,
 )
 from curation import console
 from curation.corpus.query import connect, select, sql_file
@@ -48,14 +48,14 @@ class Calibrated(NamedTuple):
     threshold: float | None
     abstained: int
     """Traces that people judged and it did not; they are in no other figure."""
-    now: Tally
+    now: Confusion
     """With the threshold, on the labels that chose it."""
-    held_out: Tally | None
+    held_out: Confusion | None
     """On labels that did not choose it."""
-    judgements: Sequence[Judgement]
+    judgements: Sequence[ReviewedLabel]
 
 
-def calibrated(rows: Sequence[Mapping[str, Any]], target: Target) -> list[Calibrated]:
+def calibrated(rows: Sequence[Mapping[str, Any]], target: ThresholdTarget) -> list[Calibrated]:
     """Calibrate each annotator and pattern.
 
     Args:
@@ -68,7 +68,7 @@ def calibrated(rows: Sequence[Mapping[str, Any]], target: Target) -> list[Calibr
     found = []
     for (annotator, pattern), mine in groups.items():
         spoke = [
-            Judgement(row["score"], row["label"], row["truth"], row["prompt_id"])
+            ReviewedLabel(row["score"], row["label"], row["truth"], row["prompt_id"])
             for row in mine
             if row["label"] is not None
         ]
@@ -76,7 +76,7 @@ def calibrated(rows: Sequence[Mapping[str, Any]], target: Target) -> list[Calibr
         outside = held_out(spoke, target) if threshold is not None else None
         abstained = len(mine) - len(spoke)
         found.append(
-            Calibrated(annotator, pattern, threshold, abstained, tally(spoke, threshold), outside, spoke)
+            Calibrated(annotator, pattern, threshold, abstained, confusion(spoke, threshold), outside, spoke)
         )
     return found
 
@@ -88,7 +88,7 @@ def run(corpus_dir: Path, recipe: CalibrateRecipe) -> dict[str, Any]:
         RecipeError: if no trace was judged by people and by one of the annotators.
         CorpusError: if the corpus is missing or cannot be written.
     """
-    corpus, target = Store(corpus_dir), Target(recipe.precision)
+    corpus, target = Store(corpus_dir), ThresholdTarget(recipe.precision)
     rows = [
         row
         for row in select(
@@ -123,7 +123,7 @@ def show(found: Mapping[str, Any]) -> None:
     console.show_rows(list(rows[0]), rows)
 
 
-def _keep(corpus: Store, found: Sequence[Calibrated], target: Target) -> int:
+def _keep(corpus: Store, found: Sequence[Calibrated], target: ThresholdTarget) -> int:
     """Write a new version, unless the last one of these annotators and patterns says the same."""
     with corpus.writing("calibrations"):
         kept = select(connect(corpus), "select * from calibrations order by version").to_pylist()
@@ -140,7 +140,7 @@ def _keep(corpus: Store, found: Sequence[Calibrated], target: Target) -> int:
         return version
 
 
-def _row(one: Calibrated, target: Target) -> dict[str, Any]:
+def _row(one: Calibrated, target: ThresholdTarget) -> dict[str, Any]:
     return {
         "annotator": one.annotator,
         "pattern": one.pattern,
@@ -172,7 +172,7 @@ def _report(one: Calibrated) -> dict[str, Any]:
     }
 
 
-def _rates(found: Tally) -> dict[str, Any]:
+def _rates(found: Confusion) -> dict[str, Any]:
     intervals = found.intervals()
     rates: dict[str, Any] = {
         name: {"value": getattr(found, name), "low": i.low if i else None, "high": i.high if i else None}

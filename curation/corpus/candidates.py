@@ -8,7 +8,7 @@ holds the two against each other.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from annotators.statistics.consensus import Weights
+from annotators.statistics.consensus import ConsensusWeights
 from schemas.patterns import CODEBOOK, RISKY_PATTERNS
 
 NAMES = tuple(entry.name for entry in CODEBOOK)
@@ -24,7 +24,7 @@ class Opinion(NamedTuple):
     pattern: str
 
 
-def pieces(opinions: Sequence[Opinion], weights: Mapping[str, Weights]) -> dict[str, str]:
+def pieces(opinions: Sequence[Opinion], weights: Mapping[str, ConsensusWeights]) -> dict[str, str]:
     """The pieces of `sql/candidates.sql` for the annotators at hand, and the weights of the patterns that are weighed."""
     columns = {opinion: f"o{n}" for n, opinion in enumerate(opinions) if opinion.pattern in NAMES}
     aggregates = "".join(
@@ -85,7 +85,7 @@ def _score(voices: Voices) -> str:
     return f"(case {' '.join(cases)} else list_avg([{silent}]) end)::float" if cases else "null::float"
 
 
-def _weighed(pattern: str, columns: dict[Opinion, str], weights: Weights) -> str:
+def _weighed(pattern: str, columns: dict[Opinion, str], weights: ConsensusWeights) -> str:
     """As `sql/consensus_weighted.sql` has it: people, then the posterior, then the highest rank that spoke."""
     voices = _of(columns, pattern)
     people = voices.get(0, [])

@@ -17,7 +17,14 @@ from typing import Any, get_args
 import duckdb
 import pyarrow as pa
 
-from annotators.statistics.consensus import Ballots, Policy, Weights, by_machines, dawid_skene, measured
+from annotators.statistics.consensus import (
+    LabelCombination,
+    Policy,
+    ConsensusWeights,
+    without_people,
+    dawid_skene,
+    measured_weights,
+)
 from curation.corpus import candidates, memory
 from curation.corpus.store import Store, gone
 from schemas.errors import CorpusError, RecipeError
@@ -81,7 +88,7 @@ def ordered(rows: pa.RecordBatchReader, by: str, memory_limit: str) -> Iterator[
     yield from connection.sql(f"select * from given order by {identifier(by)}").to_arrow_reader(65536)
 
 
-def ballots(connection: Connection, reviewed_only: bool = False) -> dict[str, list[Ballots]]:
+def ballots(connection: Connection, reviewed_only: bool = False) -> dict[str, list[LabelCombination]]:
     """How often each combination of votes occurs, by pattern: who votes how, people by name among them.
 
     Args:
@@ -108,9 +115,9 @@ def ballots(connection: Connection, reviewed_only: bool = False) -> dict[str, li
     return found
 
 
-def _ballot(row: dict[str, Any]) -> Ballots:
+def _ballot(row: dict[str, Any]) -> LabelCombination:
     truth, traces = row.pop("$people"), row.pop("$traces")
-    return Ballots({name: label for name, label in row.items() if label is not None}, truth, traces)
+    return LabelCombination({name: label for name, label in row.items() if label is not None}, truth, traces)
 
 
 def policy(name: str) -> Policy:
@@ -265,7 +272,7 @@ def _define_empty(connection: Connection, table: str, schema: pa.Schema) -> None
     connection.unregister("no_rows")
 
 
-def _define_verdicts(connection: Connection, policy: Policy) -> dict[str, Weights]:
+def _define_verdicts(connection: Connection, policy: Policy) -> dict[str, ConsensusWeights]:
     """Define the views and macros of the consensus; returns the weights of each pattern that is weighed."""
     calibrated = connection.execute("select exists (from calibrations)").fetchone() == (True,)
     decides = "if(label is null or score is null or threshold is null, label, score >= threshold)"
@@ -290,12 +297,12 @@ def _define_verdicts(connection: Connection, policy: Policy) -> dict[str, Weight
     return weights
 
 
-def _weights(connection: Connection, policy: Policy) -> dict[str, Weights]:
+def _weights(connection: Connection, policy: Policy) -> dict[str, ConsensusWeights]:
     if policy in ("ranked", "majority"):
         return {}
     cast = ballots(connection, reviewed_only=policy == "weighted")
-    estimate = measured if policy == "weighted" else dawid_skene
-    found = {pattern: estimate(by_machines(combinations)) for pattern, combinations in cast.items()}
+    estimate = measured_weights if policy == "weighted" else dawid_skene
+    found = {pattern: estimate(without_people(combinations)) for pattern, combinations in cast.items()}
     return {pattern: weights for pattern, weights in found.items() if weights}
 
 

@@ -9,5 +9,5 @@ def test_rules_are_known_by_name() -> None:
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(RecipeError, match=r"unknown annotator 'ruels'; known here: .*rules"):
+    with pytest.raises(RecipeError, match=r"unknown annotator 'ruels'; available: .*rules"):
         catalog.get("ruels")

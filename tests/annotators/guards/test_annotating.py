@@ -161,11 +161,11 @@ def test_a_published_prompt_takes_the_place_of_our_wording_and_shows_in_the_name
 @pytest.mark.parametrize(
     ("which", "prompt", "message"),
     [
-        ("lama-guard", None, "no such guard; there are llama-guard, qwen3guard"),
+        ("lama-guard", None, "no such guard; choose from llama-guard, qwen3guard"),
         ("llama-guard.prompt", None, r"each alone or with \.reasoning, \.answer or \.both"),
         ("xstest.reasoning", None, "judges answers only"),
-        ("wildguard", "Person: {prompt}", r"lacks \{response\}"),
-        ("llama-guard", "{prompt} {response}", "its tokenizer brings the prompt"),
+        ("wildguard", "Person: {prompt}", r"lacks the slots \{response\}"),
+        ("llama-guard", "{prompt} {response}", "its tokenizer includes the prompt"),
     ],
 )
 def test_faults_are_explained(which: str, prompt: str | None, message: str) -> None:

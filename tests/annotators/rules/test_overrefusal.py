@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from annotators import catalog
-from annotators.rules.overrefusal import PATTERNS, rule
+from annotators.rules.overrefusal import PATTERNS, classify
 from tests.annotators.recorded import make_trace
 
 REPLIES = Path(__file__).parents[2] / "fixtures" / "overrefusal_replies.jsonl"
@@ -32,7 +32,7 @@ def test_the_labelled_replies_are_a_third_each_class_and_their_halves_share_no_t
 def test_the_rules_tell_the_three_classes_apart_about_as_well_as_measured(
     split: str, floor: float, least_judged: int
 ) -> None:
-    pairs = [(row["label"], rule(row["answer"]).verdict) for row in replies(split)]
+    pairs = [(row["label"], classify(row["answer"]).name) for row in replies(split)]
     judged = [(label, verdict) for label, verdict in pairs if verdict is not None]
     assert len(judged) >= least_judged
     assert sum(label == verdict for label, verdict in judged) / len(judged) >= floor
@@ -40,7 +40,7 @@ def test_the_rules_tell_the_three_classes_apart_about_as_well_as_measured(
 
 def test_an_answer_in_a_language_without_cues_is_not_judged() -> None:
     unread = {
-        row["language"] for row in replies("dev") + replies("test") if rule(row["answer"]).verdict is None
+        row["language"] for row in replies("dev") + replies("test") if classify(row["answer"]).name is None
     }
     assert {"ja", "ko", "nl", "ru"} <= unread
     assert not unread & {"en", "de", "es", "fr", "zh"}
@@ -58,7 +58,7 @@ def test_an_answer_in_a_language_without_cues_is_not_judged() -> None:
     ],
 )  # fmt: skip
 def test_help_a_refusal_or_both(answer: str, verdict: str | None) -> None:
-    assert rule(answer).verdict == verdict
+    assert classify(answer).name == verdict
 
 
 def test_annotations_exclude_each_other_and_show_the_sentence_that_declines() -> None:

@@ -7,31 +7,31 @@ from sklearn.metrics import f1_score, precision_score, recall_score
 
 from annotators.statistics.calibration import (
     LEAST,
-    Judgement,
-    Target,
+    ReviewedLabel,
+    ThresholdTarget,
     calibration_error,
     find_threshold,
     held_out,
     reliability,
-    tally,
+    confusion,
 )
 
-F1, PRECISE = Target(), Target(precision=0.9)
+F1, PRECISE = ThresholdTarget(), ThresholdTarget(precision=0.9)
 
 
-def drawn(n: int, seed: int = 0, flatter: float = 1.0) -> list[Judgement]:
+def drawn(n: int, seed: int = 0, flatter: float = 1.0) -> list[ReviewedLabel]:
     """Scores that are the true probability (flatter = 1), or pulled towards one half."""
     dice = random.Random(seed)
     found = []
     for place in range(n):
         score = dice.random()
         shown = 0.5 + (score - 0.5) * flatter
-        found.append(Judgement(shown, shown >= 0.5, dice.random() < score, f"prompt {place // 2}"))
+        found.append(ReviewedLabel(shown, shown >= 0.5, dice.random() < score, f"prompt {place // 2}"))
     return found
 
 
-def on_scale(values: list[tuple[int | None, bool, bool]]) -> list[Judgement]:
-    return [Judgement(None if s is None else s / 8, label, truth, "p") for s, label, truth in values]
+def on_scale(values: list[tuple[int | None, bool, bool]]) -> list[ReviewedLabel]:
+    return [ReviewedLabel(None if s is None else s / 8, label, truth, "p") for s, label, truth in values]
 
 
 ENOUGH = [(s, s > 4, s > 3) for s in (1, 7)] * LEAST
@@ -41,7 +41,7 @@ JUDGEMENTS = st.lists(st.tuples(st.none() | st.integers(0, 8), st.booleans(), st
 @given(JUDGEMENTS)
 def test_no_other_score_has_a_better_f1_and_none_that_is_precise_enough_finds_more(values) -> None:
     judgements = on_scale(values + ENOUGH)
-    by_hand = {score: tally(judgements, score) for score in {j.score for j in judgements} - {None}}
+    by_hand = {score: confusion(judgements, score) for score in {j.score for j in judgements} - {None}}
     best, precise = find_threshold(judgements, F1), find_threshold(judgements, PRECISE)
     assert best is not None and by_hand[best].f1 == max(t.f1 or 0 for t in by_hand.values())
     enough = [t.recall for t in by_hand.values() if (t.precision or 0) >= 0.9 and sum(t[:2]) >= LEAST]
@@ -55,7 +55,7 @@ def test_rates_are_those_of_scikit_learn(values) -> None:
     judgements = on_scale(values + ENOUGH)
     said = [j.label if j.score is None else j.score >= 0.5 for j in judgements]
     truth = [j.truth for j in judgements]
-    found = tally(judgements, 0.5)
+    found = confusion(judgements, 0.5)
     assert found.precision == pytest.approx(precision_score(truth, said))
     assert found.recall == pytest.approx(recall_score(truth, said))
     assert found.f1 == pytest.approx(f1_score(truth, said))
@@ -68,24 +68,24 @@ def test_a_wanted_precision_holds_on_prompts_that_did_not_choose_the_threshold()
     assert outside is not None and sum(outside) == 4000
     assert outside.precision == pytest.approx(0.9, abs=0.03)
     assert outside.recall == pytest.approx(
-        tally(judgements, find_threshold(judgements, PRECISE)).recall, abs=0.05
+        confusion(judgements, find_threshold(judgements, PRECISE)).recall, abs=0.05
     )
 
 
 def test_held_out_figures_see_through_a_threshold_that_was_luck() -> None:
     dice = random.Random(8)
-    noise = [Judgement(dice.random(), True, dice.random() < 0.3, f"p{n}") for n in range(60)]
-    chosen = find_threshold(noise, Target(precision=0.6))
-    assert chosen is not None and (tally(noise, chosen).precision or 0) >= 0.6
-    outside = held_out(noise, Target(precision=0.6))
+    noise = [ReviewedLabel(dice.random(), True, dice.random() < 0.3, f"p{n}") for n in range(60)]
+    chosen = find_threshold(noise, ThresholdTarget(precision=0.6))
+    assert chosen is not None and (confusion(noise, chosen).precision or 0) >= 0.6
+    outside = held_out(noise, ThresholdTarget(precision=0.6))
     assert outside is None  # in one of the fifths there was no such threshold at all
 
 
 def test_there_is_no_threshold_from_few_labels_or_without_scores() -> None:
-    few = [Judgement(0.9, True, True, "p")] * (LEAST - 1) + [Judgement(0.1, False, False, "p")] * 50
+    few = [ReviewedLabel(0.9, True, True, "p")] * (LEAST - 1) + [ReviewedLabel(0.1, False, False, "p")] * 50
     assert find_threshold(few, F1) is None
     assert find_threshold([j._replace(score=None) for j in drawn(100)], F1) is None
-    useless = [Judgement(0.5, True, truth, "p") for truth in (True, False) for _ in range(20)]
+    useless = [ReviewedLabel(0.5, True, truth, "p") for truth in (True, False) for _ in range(20)]
     assert find_threshold(useless, PRECISE) is None
 
 

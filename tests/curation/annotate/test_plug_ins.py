@@ -54,7 +54,7 @@ def test_an_installed_package_announces_its_annotator_by_entry_point(
     monkeypatch.setattr(catalog, "entry_points", lambda group: [entry] if group == catalog.PLUG_INS else [])
     assert catalog.get("shouting").name == "shouting@1"
     with pytest.raises(
-        RecipeError, match=r"known here: .*guard:NAME, judge:NAME, .*shouting, or module:function"
+        RecipeError, match=r"available: .*guard:NAME, judge:NAME, .*shouting, or module:function"
     ):
         catalog.get("whispering")
 
@@ -69,7 +69,7 @@ def test_a_factory_with_a_parameter_is_handed_the_model(
     monkeypatch.chdir(tmp_path)
     model: Any = Recorded({})
     assert catalog.get("asking_one:annotator", model).name == "asking:recorded@server"
-    with pytest.raises(RecipeError, match="asks a model; name it with --model"):
+    with pytest.raises(RecipeError, match="needs a model; set --model"):
         catalog.get("asking_one:annotator")
 
 
@@ -79,8 +79,8 @@ def test_a_factory_with_a_parameter_is_handed_the_model(
         ("no_such_module:annotator", "No module named 'no_such_module'; name a function as module:function"),
         ("shouting:whisper", "has no attribute 'whisper'"),
         ("shouting:Annotation", "returned|no function|asks a model"),
-        ("judge", "asks a model; name it with --model"),
-        ("guard:wildguard", "asks a model; name it with --model"),
+        ("judge", "needs a model; set --model"),
+        ("guard:wildguard", "needs a model; set --model"),
     ],
 )
 def test_faults_are_explained(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, message: str) -> None:

@@ -136,7 +136,7 @@ def test_several_processes_give_the_same_table_as_one(
 
 def test_an_unknown_annotator_names_the_known_ones_and_writes_nothing(corpus: Store) -> None:
     fill(corpus, 0, 3)
-    with pytest.raises(RecipeError, match=r"unknown annotator 'ruels'; known here: .*rules"):
+    with pytest.raises(RecipeError, match=r"unknown annotator 'ruels'; available: .*rules"):
         annotate.run(corpus.root, AnnotateRecipe(annotators=["rules", "ruels"]))
     assert corpus.parts("annotations") == []
 
