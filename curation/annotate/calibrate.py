@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 from pydantic import Field
 
 from annotators.statistics.calibration import (
-    ReviewedLabel,
     Confusion,
+    ReviewedLabel,
     ThresholdTarget,
     calibration_error,
+    confusion,
     find_threshold,
     held_out,
     reliability,
-    confusion,
 )
 from curation import console
 from curation.corpus.query import connect, select, sql_file

@@ -18,12 +18,12 @@ import duckdb
 import pyarrow as pa
 
 from annotators.statistics.consensus import (
+    ConsensusWeights,
     LabelCombination,
     Policy,
-    ConsensusWeights,
-    without_people,
     dawid_skene,
     measured_weights,
+    without_people,
 )
 from curation.corpus import candidates, memory
 from curation.corpus.store import Store, gone

@@ -10,10 +10,10 @@ from annotators.statistics.calibration import (
     ReviewedLabel,
     ThresholdTarget,
     calibration_error,
+    confusion,
     find_threshold,
     held_out,
     reliability,
-    confusion,
 )
 
 F1, PRECISE = ThresholdTarget(), ThresholdTarget(precision=0.9)

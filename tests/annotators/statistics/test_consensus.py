@@ -5,8 +5,8 @@ from math import log
 import pytest
 
 from annotators.statistics.consensus import (
-    LabelCombination,
     AnnotatorRates,
+    LabelCombination,
     dawid_skene,
     measured_weights,
     posterior,
