@@ -78,7 +78,7 @@ def test_a_factory_with_a_parameter_is_handed_the_model(
     [
         ("no_such_module:annotator", "No module named 'no_such_module'; name a function as module:function"),
         ("shouting:whisper", "has no attribute 'whisper'"),
-        ("shouting:Annotation", "returned|no function|asks a model"),
+        ("shouting:Annotation", "returned|not a function|needs a model"),
         ("judge", "needs a model; set --model"),
         ("guard:wildguard", "needs a model; set --model"),
     ],
@@ -94,6 +94,6 @@ def test_what_is_no_annotator_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.chdir(tmp_path)
     with pytest.raises(RecipeError, match=r"returned str, not an annotators\.base\.Annotator"):
         catalog.get("odd_one:annotator")
-    with pytest.raises(RecipeError, match="is no function"):
+    with pytest.raises(RecipeError, match="is not a function"):
         catalog.get("odd_one:number")
     assert isinstance(catalog.get("rules"), Annotator)
