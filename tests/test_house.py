@@ -334,4 +334,19 @@ def test_packages_are_listed_by_name() -> None:
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"] == list(STREET)
-    assert any(line == "torch==2.13.*" for line in project["project"]["optional-dependencies"]["train"])
+    extras = project["project"]["optional-dependencies"]
+    assert set(extras["all"][0].partition("[")[2].rstrip("]").split(",")) == extras.keys() - {"all", "dev"}
+
+
+def test_exact_versions_stand_in_the_constraints_alone_and_torch_goes_first() -> None:
+    """An exact torch in the metadata would replace the CUDA build of whoever installs the package."""
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = [line for lines in project["optional-dependencies"].values() for line in lines]
+    exact = {line.partition("==")[0] for line in [*project["dependencies"], *asked] if "==" in line}
+    assert exact == {"vllm", "argilla"}
+    constraints = (ROOT / "requirements" / "constraints.txt").read_text().splitlines()
+    torch = next(line for line in constraints if line.startswith("torch=="))
+    installs = [line for line in (ROOT / "Makefile").read_text().splitlines() if "pip install" in line]
+    assert f"'{torch}'" in installs[1] and "--upgrade pip" in installs[0]
