@@ -188,7 +188,7 @@ import os, signal
 from pathlib import Path
 from transformers import TrainerCallback
 from sft.training import trainer
-from sft.training import run
+from sft.training.stage import run
 class Die(TrainerCallback):
     def on_step_end(self, args, state, control, **kwargs):
         if state.global_step == 5:

@@ -148,7 +148,7 @@ def kill_after_checkpoint(path: Path, out: Path) -> None:
 import os, signal
 from transformers import TrainerCallback
 from sft.training import trainer
-from sft.training import run
+from sft.training.stage import run
 from pathlib import Path
 
 class Die(TrainerCallback):
