@@ -61,7 +61,7 @@ def rendered_rows(tokenizer: Any) -> list[Any]:
 
 def uneven_rows(tokenizer: Any) -> list[Any]:
     """Rows of log-normal lengths (median 90 tokens, sigma 1, at most LENGTH), cut from the samples' tokens one after another."""
-    from sft.proof.render import IGNORED, Rendered
+    from sft.proof.render import IGNORED, RenderedRow
 
     stream = [token for row in rendered_rows(tokenizer) for token in row.input_ids]
     draw = random.Random(0)
@@ -70,7 +70,7 @@ def uneven_rows(tokenizer: Any) -> list[Any]:
     ]
     starts = [sum(lengths[:number]) % (len(stream) - LENGTH) for number in range(len(lengths))]
     cut = [stream[start : start + length] for start, length in zip(starts, lengths, strict=True)]
-    return [Rendered(ids, [IGNORED] * 10 + ids[10:], 10) for ids in cut]
+    return [RenderedRow(ids, [IGNORED] * 10 + ids[10:], 10) for ids in cut]
 
 
 def ours(

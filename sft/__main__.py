@@ -1,4 +1,4 @@
-"""`accelerate launch -m sft run config.yaml`: the command line on several processes."""
+"""`accelerate launch -m sft run config.yaml`: the command line in several processes."""
 
 from sft.cli import main
 

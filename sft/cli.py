@@ -1,4 +1,4 @@
-"""The `sft` command: prove a mix, train on it, score the model. Each command is a few lines that call its stage."""
+"""The `sft` command: check a mix, train on it, score the model. Each command is a few lines that call its stage."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -12,7 +12,7 @@ from schemas.errors import RecipeError
 
 app = typer.Typer(
     name="sft",
-    help="Train on a mix and score what it did: check, run, score.",
+    help="Train on a mix and measure its effect: check, run, score, compare.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
@@ -22,7 +22,7 @@ RevisionOption = Annotated[str | None, typer.Option(help="Commit (40 hex digits)
 
 
 class SuiteName(StrEnum):
-    """What `sft score --suite` takes."""
+    """Values of `sft score --suite`."""
 
     safety = "safety"
     overrefusal = "overrefusal"
@@ -31,7 +31,7 @@ class SuiteName(StrEnum):
 
 
 class ThinkMode(StrEnum):
-    """What `sft score --think` takes."""
+    """Values of `sft score --think`."""
 
     as_is = "as_is"
     zero = "zero"
@@ -39,7 +39,7 @@ class ThinkMode(StrEnum):
 
 
 class ExportName(StrEnum):
-    """What `sft score --export` takes."""
+    """Values of `sft score --export`."""
 
     inspect = "inspect"
 
@@ -49,15 +49,15 @@ def check(
     mix: Annotated[Path, typer.Option(help="A folder made by `curate build-mix`.", file_okay=False)],
     model: Annotated[str, typer.Option(help="A model folder (its tokenizer is enough), or a hub name.")],
     revision: RevisionOption = None,
-    max_length: Annotated[int, typer.Option(help="Longest row in tokens.", min=8)] = 4096,
+    max_length: Annotated[int, typer.Option(help="Maximum length of a row in tokens.", min=8)] = 4096,
     show: Annotated[
-        int, typer.Option(help="Also print this many rows, unmasked, as they are trained.", min=0)
+        int, typer.Option(help="Also print this many rows as the model sees them, unmasked.", min=0)
     ] = 0,
     json: JsonOption = False,
 ) -> None:
-    """Prove that every row of a mix teaches its whole reasoning, answer and EOS to this model, and nothing else.
+    """Check that for every row of a mix the loss covers the whole reasoning, the answer and EOS, and nothing else.
 
-    Exits 1 if a row is not proven; `sft run` would refuse to train on it.
+    Exits 1 if a row fails; `sft run` would not train on the mix.
 
     Example: sft check --mix mixes/improved --model models/DeepSeek-R1-Distill-Qwen-7B --show 2
     """
@@ -70,15 +70,15 @@ def check(
     tokenizer = load_tokenizer(locate(model, revision))
     proven = stage.prove(tokenizer, rows, max_length)
     shown.report(proven, tokenizer, shown=show, json=json)
-    stage.demand(proven, str(mix), model)
+    stage.require_proof(proven, str(mix), model)
 
 
 @app.command()
 def run(
-    config: Annotated[Path, typer.Argument(help="A YAML file; `sft/recipes` has the study's.")],
+    config: Annotated[Path, typer.Argument(help="A YAML recipe; see `sft/recipes` for the study's.")],
     json: JsonOption = False,
 ) -> None:
-    """Train on a mix. Refuses unless every row is proven; goes on where a killed run stopped.
+    """Train on a mix. Stops before training if a row fails `sft check`; resumes an interrupted run.
 
     Example: sft run study-lora.yaml
     """
@@ -93,15 +93,13 @@ def run(
 
 @app.command()
 def plan(
-    config: Annotated[Path, typer.Argument(help="A config of `sft run`.", dir_okay=False)],
+    config: Annotated[Path, typer.Argument(help="A recipe of `sft run`.", dir_okay=False)],
     device: Annotated[str, typer.Option(help="a100-40, a100-80, h100, h200, l40s or rtx4090.")] = "h100",
-    devices: Annotated[int, typer.Option(help="How many train together.", min=1)] = 1,
-    sharding: Annotated[
-        str, typer.Option(help="none, zero2, or zero3 (the same as FSDP's full sharding).")
-    ] = "none",
+    devices: Annotated[int, typer.Option(help="Number of devices.", min=1)] = 1,
+    sharding: Annotated[str, typer.Option(help="none, zero2, or zero3 (like FSDP full sharding).")] = "none",
     json: JsonOption = False,
 ) -> None:
-    """Estimate memory and time of a run, from the model's config and the mix; nothing is loaded. Exits 1 if it does not fit.
+    """Estimate memory and time of a run from the model's config and the mix, without loading weights. Exits 1 if it does not fit.
 
     Example: sft plan study-full.yaml --device h100 --devices 8 --sharding zero3
     """
@@ -118,25 +116,25 @@ def plan(
     mix = read_mix(Path(settings.mix))
     shape = stage.shape_of(settings.model, settings.revision)
     tflops = stage.DEVICES[device][1]
-    found = stage.estimate(shape, settings, len(mix.rows), stage.tokens_of(mix), devices, tflops, how)
-    fits = stage.fits(found, device)
+    estimate = stage.estimate(shape, settings, len(mix.rows), stage.tokens_of(mix), devices, tflops, how)
+    fits = stage.fits(estimate, device)
     if json:
-        console.json_result({**found._asdict(), "gb": found.gb, "fits": fits})
+        console.json_result({**estimate._asdict(), "gb": estimate.gb, "fits": fits})
     else:
-        stage.show(found, device, devices, how)
+        stage.show(estimate, device, devices, how)
     if not fits:
         raise typer.Exit(1)
 
 
 @app.command()
 def inspect(
-    run: Annotated[Path, typer.Argument(help="A run, finished or not.", file_okay=False)],
+    run: Annotated[Path, typer.Argument(help="The folder of a run, finished or not.", file_okay=False)],
     out: Annotated[Path, typer.Option(help="The HTML file.", dir_okay=False)] = Path("run.html"),
     samples: Annotated[
-        int, typer.Option(help="Prompts of the mix that base and trained model answer.", min=0)
+        int, typer.Option(help="Number of the mix's prompts answered by base and trained model.", min=0)
     ] = 0,
 ) -> None:
-    """Write a page about a run: loss curves, loss by part, learning rate, settings, and answers before and after.
+    """Write an HTML page about a run: loss curves, loss by part, learning rate, recipe, and answers before and after.
 
     Example: sft inspect runs/improved --samples 5 --out improved.html
     """
@@ -153,19 +151,19 @@ def probe(
     corpus: CorpusOption = DEFAULT_CORPUS,
     out: Annotated[
         Path | None,
-        typer.Option(help="JSONL file of each prompt's reading; ids, no text.", dir_okay=False),
+        typer.Option(help="JSONL file of each prompt's P(refusal); ids, no text.", dir_okay=False),
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Read PreSafe's safety head before the chain of thought: mean P(refusal) by kind and attack, AUROC harmful against benign.
+    """Evaluate PreSafe's safety head before the chain of thought: mean P(refusal) by kind and attack, AUROC of harmful against benign.
 
     Example: sft probe runs/presafe --corpus eval --out readings.jsonl
     """
     from curation import console
     from sft.scoring import readout as stage
 
-    found = stage.run(run, corpus, out)
-    console.json_result(stage.document(found)) if json else stage.show(found)
+    readout = stage.run(run, corpus, out)
+    console.json_result(stage.document(readout)) if json else stage.show(readout)
 
 
 @app.command()
@@ -174,7 +172,7 @@ def export(
     out: Annotated[Path, typer.Option(help="A new folder for the model.", file_okay=False)],
     dtype: Annotated[str, typer.Option(help="bfloat16, float32, or auto.")] = "bfloat16",
 ) -> None:
-    """Write a run as a plain model folder with tokenizer, template and card; adapters are merged into their base.
+    """Export a run as a standard model folder with tokenizer, chat template and model card; adapters are merged.
 
     Example: sft export runs/improved-lora --out models/improved
     """
@@ -188,23 +186,25 @@ def export(
 def score(
     model: Annotated[
         str,
-        typer.Argument(help="A run, model or adapter folder, a hub name, or a server's name for its model."),
+        typer.Argument(help="A run, model or adapter folder, a hub name, or a model name on the server."),
     ],
     corpus: CorpusOption = DEFAULT_CORPUS,
     suite: Annotated[
         SuiteName, typer.Option(help="Harmful, benign or math prompts, or all of them.")
     ] = SuiteName.all,
     max_new_tokens: Annotated[
-        int, typer.Option(help="Longest reply; what runs into it is counted apart.", min=1)
+        int, typer.Option(help="Maximum reply length; truncated replies are counted separately.", min=1)
     ] = 4096,
     temperature: Annotated[float, typer.Option(help="0 is greedy.", min=0)] = 0,
     top_p: Annotated[float, typer.Option(min=0, max=1)] = 1,
-    samples: Annotated[int, typer.Option(help="Replies per prompt; several need a temperature.", min=1)] = 1,
+    samples: Annotated[
+        int, typer.Option(help="Replies per prompt; more than 1 needs a temperature above 0.", min=1)
+    ] = 1,
     think: Annotated[
-        ThinkMode, typer.Option(help="zero: chain of thought off; less: a short fixed one.")
+        ThinkMode, typer.Option(help="zero: no chain of thought; less: a short fixed one.")
     ] = ThinkMode.as_is,
     annotators: Annotated[
-        str, typer.Option(help="Comma-separated judges, such as rules,ensemble.")
+        str, typer.Option(help="Comma-separated annotators, such as rules,ensemble.")
     ] = "rules,overrefusal",
     engine: Annotated[str, typer.Option(help="auto, vllm, transformers or openai.")] = "auto",
     base_url: Annotated[
@@ -213,17 +213,19 @@ def score(
     revision: RevisionOption = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for scores.json and outcomes.jsonl; a run keeps its own.", file_okay=False),
+        typer.Option(
+            help="Folder for scores.json and outcomes.jsonl; by default the run's folder.", file_okay=False
+        ),
     ] = None,
     export: Annotated[
-        ExportName | None, typer.Option(help="Also logs for `inspect view`, beside the scores.")
+        ExportName | None, typer.Option(help="Also write logs for `inspect view`, next to the scores.")
     ] = None,
-    show: Annotated[bool, typer.Option("--show", help="Leave the texts of these logs unmasked.")] = False,
+    show: Annotated[bool, typer.Option("--show", help="Do not mask the texts of these logs.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Ask the model the prompts of an evaluation corpus and count attack success, over-refusal and accuracy.
+    """Measure attack success, over-refusal and accuracy of a model on the prompts of an evaluation corpus.
 
-    Prompts of kind harmful, benign and math make the suites; jailbreak families (`attack`) are shown apart.
+    The suites are the prompts of kind harmful, benign and math; jailbreak families (`attack`) are listed separately.
 
     Examples:
 
@@ -246,14 +248,16 @@ def score(
         {("kind",): engine, ("model",): model, ("revision",): revision, ("server",): server},
     )
     if show and not export:
-        raise typer.BadParameter("only logs show texts; add --export inspect", param_hint="--show")
+        raise typer.BadParameter("applies to logs only; add --export inspect", param_hint="--show")
     if export and not out and not (Path(model) / "run.json").is_file():
-        raise RecipeError("--export: name a folder for the logs with --out")
+        raise RecipeError("--export needs a folder for the logs; set --out")
     if samples > 1 and temperature == 0:
-        raise RecipeError("--samples: at temperature 0 they are all the same; add --temperature 0.6")
+        raise RecipeError(
+            "--samples above 1 needs a temperature above 0, or all samples are equal; add --temperature 0.6"
+        )
     sampling = Sampling(max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p)
     judging = AnnotateRecipe(annotators=annotators.split(","))
-    asking, logs = Asking(sampling, samples, think.value), stage.Export(show) if export else None
+    asking, logs = Asking(sampling, samples, think.value), stage.LogExport(show) if export else None
     scores = stage.run(settings, corpus, suite.value, asking, judging, out, logs)
     console.result(scores.model_dump_json(indent=2)) if json else stage.show(scores)
 
@@ -261,19 +265,19 @@ def score(
 @app.command()
 def compare(
     folders: Annotated[
-        list[Path], typer.Argument(help="Runs, or folders that `sft score --out` named.", file_okay=False)
+        list[Path], typer.Argument(help="Runs, or folders written by `sft score --out`.", file_okay=False)
     ],
     names: Annotated[str | None, typer.Option(help="Comma-separated names of the models, in order.")] = None,
     base: Annotated[
         str | None,
-        typer.Option(help="Name of the model that the others are measured against, as for ablations."),
+        typer.Option(help="Name of the baseline model, for ablations."),
     ] = None,
     format: Annotated[str, typer.Option(help="markdown, csv or latex, on stdout.")] = "markdown",
     out: Annotated[Path | None, typer.Option(help="Also write an HTML page.", dir_okay=False)] = None,
     title: Annotated[str, typer.Option(help="Heading of the page.")] = "Comparison",
     json: JsonOption = False,
 ) -> None:
-    """Put scored models side by side: a table with intervals, which differences are none, and the prompts that flipped.
+    """Compare scored models: a table with intervals, which differences are not significant, and the prompts whose outcome changed.
 
     Example: sft compare runs/default runs/improved --out compare.html
     """
@@ -282,25 +286,27 @@ def compare(
 
     if format not in tables.FORMATS:
         raise RecipeError(f"--format {format}: unknown; there are {', '.join(tables.FORMATS)}")
-    found = stage.compare(stage.load(folders, names.split(",") if names else ()), base)
+    comparison = stage.compare(stage.load(folders, names.split(",") if names else ()), base)
     if out:
-        tables.write_page(found, out, title)
+        tables.write_page(comparison, out, title)
     if json:
-        console.json_result(tables.document(found))
+        console.json_result(tables.document(comparison))
         return
-    console.result(tables.FORMATS[format](found).rstrip())
-    for difference in found.differences:
-        console.say(f"{difference.column}: {difference.first} and {difference.second}: {difference.verdict}")
+    console.result(tables.FORMATS[format](comparison).rstrip())
+    for difference in comparison.differences:
+        console.say(
+            f"{difference.column}: {difference.first} and {difference.second}: {difference.conclusion}"
+        )
 
 
 @app.command()
 def sweep(
     recipe: Annotated[
-        Path, typer.Argument(help="A YAML file; `sft/recipes/sweeps` has the study's.", dir_okay=False)
+        Path, typer.Argument(help="A YAML recipe; see `sft/recipes/sweeps` for the study's.", dir_okay=False)
     ],
     json: JsonOption = False,
 ) -> None:
-    """Train and score mixes x settings x seeds, and compare them; run it again to go on after a stop.
+    """Train, score and compare mixes x settings x seeds; run it again to resume.
 
     Example: sft sweep learning-rates.yaml
     """
@@ -308,24 +314,26 @@ def sweep(
     from sft import sweep as stage
     from sft.comparison import tables
 
-    found = stage.run(recipe)
-    console.json_result(tables.document(found)) if json else console.result(tables.markdown(found).rstrip())
+    comparison = stage.run(recipe)
+    console.json_result(tables.document(comparison)) if json else console.result(
+        tables.markdown(comparison).rstrip()
+    )
 
 
 @app.command()
 def demo(
     out: Annotated[
-        Path, typer.Option(help="A new folder, or one of an earlier demo.", file_okay=False)
+        Path, typer.Option(help="A new folder, or the folder of an earlier demo.", file_okay=False)
     ] = Path("demo-out"),
     json: JsonOption = False,
 ) -> None:
-    """Run the whole loop on bundled samples with tiny models: three minutes, no GPU, no network."""
+    """Run the whole pipeline on bundled samples with tiny models: three minutes, no GPU, no network."""
     from curation import console
     from sft import demo as stage
 
-    found = stage.run(out)
+    summary = stage.run(out)
     if json:
-        console.json_result(found)
+        console.json_result(summary)
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
-"""`sft demo`: the whole loop on bundled samples with models small enough for a laptop.
+"""`sft demo`: the whole pipeline on bundled samples with models small enough for a laptop.
 
-Ingest, annotate, three mixes, a tiny model from scratch on each, scores, a report. It tests the pipeline: models of
-half a million parameters that have read a hundred short texts say nothing about what a mix does to a real one.
+Ingest, annotate, three mixes, a tiny model trained from scratch on each, scores, a report. It tests the pipeline: models
+with half a million parameters trained on a hundred short texts say nothing about the effect of a mix on a real one.
 """
 
 import os
@@ -33,7 +33,7 @@ MARKER = "demo.json"
 NOTE = (
     "This is a demonstration on made-up samples. The models have about half a million parameters and were trained from "
     "scratch on a hundred short texts each, so these numbers show that the pipeline runs from prompts to scores; they "
-    "say nothing about what such mixes do to a real reasoning model."
+    "say nothing about the effect of such mixes on a real reasoning model."
 )
 VOCABULARY = 1024
 TRAINING: dict[str, Any] = {
@@ -52,35 +52,34 @@ ASKING = Asking(Sampling(max_new_tokens=256))
 
 
 def run(out: Path) -> dict[str, Any]:
-    """Run the demo into a new folder, replacing an earlier demo there; returns where things are and how long it took.
+    """Run the demo in a new folder, replacing an earlier demo there; returns the output paths and the time taken.
 
     Raises:
-        CorpusError: if the folder holds other things.
+        CorpusError: if the folder is not empty.
         MissingExtraError: if the training libraries are not installed.
     """
     started = time.monotonic()
-    # Threads that wait for each other make a tiny model slower, ten times so on a busy machine. Torch reads this when it
-    # is first loaded.
+    # With several threads a tiny model is slower, ten times on a busy machine. Torch reads this when it is first imported.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     _claim(out)
     with (
         as_file(files("curation") / "samples") as samples,
         as_file(files("sft") / "recipes" / "demo") as recipes,
     ):
-        with _step("1/6 reading the bundled samples into a corpus (broken rows go to quarantine)"):
+        with _step("1/6 ingesting the bundled samples into a corpus (invalid rows are quarantined)"):
             _ingest(out, samples)
-        with _step("2/6 looking for risky patterns with the rules"):
+        with _step("2/6 annotating risky patterns with the rules"):
             annotate.run(out / "corpus", annotate.AnnotateRecipe(annotators=["rules"]))
         with _step(f"3/6 building three mixes: {', '.join(MIXES)}"):
             for name in MIXES:
                 console.say_counts(
                     name, mix.run(recipes / f"{name}.yaml", out / "corpus", out / "mixes" / name).counts
                 )
-    with _step("4/6 making a tiny model and training it on each mix, every row proven first"):
+    with _step("4/6 training a tiny model on each mix, after checking every row"):
         _base_model(out)
         for name in MIXES:
             _train(out, name)
-    with _step("5/6 asking each model 60 prompts it has not seen, judging and counting"):
+    with _step("5/6 scoring each model on 60 unseen prompts"):
         for name in MIXES:
             tiny = EngineSettings(kind="transformers", model=str(out / "runs" / name))
             score.run(tiny, out / "evaluation", "all", ASKING)
@@ -97,7 +96,7 @@ def _claim(out: Path) -> None:
     if (out / MARKER).is_file():
         shutil.rmtree(out)
     if out.is_dir() and any(out.iterdir()):
-        raise CorpusError(f"{out}: the folder holds other things; name a new or empty one with --out")
+        raise CorpusError(f"{out}: the folder is not empty; set --out to a new or empty one")
     write_file(out / MARKER, b"{}\n")
 
 
@@ -120,7 +119,7 @@ def _base_model(out: Path) -> None:
         for batch in Store(out / "corpus").scan("traces", columns)
         for row in batch.to_pylist()
     ]
-    # parts are named by their content, but sorting makes the tokenizer independent of that as well
+    # sorted, so that the tokenizer does not depend on the order of the parts
     tokenizer = make_tokenizer(own_family(), sorted(texts), VOCABULARY)
     parameters = make_model(out / "base", tokenizer, layers=2)
     console.say(f"base: a random model of {parameters:,} parameters")
@@ -136,7 +135,7 @@ def _train(out: Path, name: str) -> None:
 
 
 def _report(out: Path) -> Path:
-    entries = [report.Entry(name, out / "mixes" / name, out / "runs" / name) for name in MIXES]
+    entries = [report.ReportEntry(name, out / "mixes" / name, out / "runs" / name) for name in MIXES]
     title = "Demo: one tiny model, three mixes"
     return report.run(out / "report.html", title, NOTE, entries, out / "corpus", out / "evaluation")
 
@@ -152,7 +151,7 @@ def _step(what: str) -> Iterator[None]:
 def _say_what_it_shows(page: Path, seconds: float) -> None:
     console.say(
         f"\nDone in {seconds:.0f} s. Open {page} in a browser: scores of the three models with intervals, what is in "
-        "each mix, where risky patterns were found, loss curves, where every row went, and what the models said.\n"
-        "It shows that the pipeline works from end to end. It is no evidence about real models: these are tiny, "
+        "each mix, where risky patterns occur, loss curves, the counts of every stage, and replies of the models.\n"
+        "It shows that the pipeline works end to end. It is no evidence about real models: these are tiny, "
         "trained from scratch, and asked 20 prompts per suite."
     )

@@ -1,7 +1,7 @@
-"""`sft sweep`: mixes x settings x seeds, each trained and scored, side by side in one report.
+"""`sft sweep`: mixes x settings x seeds, each trained and scored, compared in one report.
 
-Everything is resumable: a mix is built again to the same bytes, a finished run is not trained again, an answered prompt not asked
-again. Runs that differ in their seed alone count as several samples of each prompt, so intervals are clustered by prompt.
+Everything is resumable: mixes are rebuilt to the same bytes, finished runs are not trained again, and answered prompts are not
+generated again. Runs that differ only in their seed count as samples of each prompt, so intervals are clustered by prompt.
 """
 
 import itertools
@@ -46,36 +46,36 @@ class ScoreSettings(Recipe):
 
 
 class SweepRecipe(Recipe):
-    """What `sft sweep` may be told."""
+    """The recipe of `sft sweep`."""
 
     out: str
-    """The folder for mixes, runs and the report."""
+    """Output folder for mixes, runs and the report."""
     mixes: Annotated[list[str], Field(min_length=1)]
-    """Folders of built mixes, recipe files, or names of shipped recipes (all points of their sweeps)."""
+    """Folders of built mixes, recipe files, or names of shipped recipes (with all points of their sweeps)."""
     corpus: str = "corpus"
     """The corpus that recipes are built from."""
     train: dict[str, Any]
-    """A config of `sft run` without mix, out and seed."""
+    """A recipe of `sft run` without mix, out and seed."""
     vary: dict[str, list[Value] | dict[str, Value]] = Field(default_factory=dict)
-    """Setting of the config ("presafe.weight" for inner ones) -> its values, or label: value."""
+    """Key of the training recipe ("presafe.weight" for nested ones) -> its values, or label: value."""
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (42,)
     score: ScoreSettings
 
 
-class Point(NamedTuple):
+class SweepPoint(NamedTuple):
     """One run of a sweep."""
 
     name: str
-    """What distinguishes it, apart from the seed."""
+    """What distinguishes it, except the seed."""
     config: TrainConfig
 
 
 def run(path: Path) -> compare.Comparison:
-    """Build, train, score and compare everything a sweep names; run it again to go on after a stop.
+    """Build, train, score and compare a sweep; run it again to resume.
 
     Raises:
-        RecipeError: naming every fault of the sweep, of its recipes and of its configs, before anything is trained.
-        TrainingError: naming the runs that failed, after all others were finished.
+        RecipeError: naming every fault of the sweep and its recipes, before anything is trained.
+        TrainingError: naming the runs that failed, after all others have finished.
     """
     recipe = load_recipe(path, SweepRecipe).recipe
     out = Path(recipe.out)
@@ -93,18 +93,18 @@ def run(path: Path) -> compare.Comparison:
     if failed:
         done = f"{len(points) - len(failed)} of {len(points)} runs are finished; not these:\n"
         raise TrainingError(done + "\n".join(failed))
-    found = compare.compare(list(merge_seeds(points)))
-    tables.write_page(found, out / "compare.html", Path(recipe.out).name)
-    write_file(out / "table.md", tables.markdown(found).encode())
-    write_file(out / "table.csv", tables.csv(found).encode())
-    return found
+    comparison = compare.compare(list(merge_seeds(points)))
+    tables.write_page(comparison, out / "compare.html", Path(recipe.out).name)
+    write_file(out / "table.md", tables.markdown(comparison).encode())
+    write_file(out / "table.csv", tables.csv(comparison).encode())
+    return comparison
 
 
-def plan(recipe: SweepRecipe, mixes: Mapping[str, Path]) -> list[Point]:
+def plan(recipe: SweepRecipe, mixes: Mapping[str, Path]) -> list[SweepPoint]:
     """Every run of a sweep.
 
     Raises:
-        RecipeError: naming every setting that is wrong.
+        RecipeError: naming every invalid setting.
     """
     axes = {
         name: values if isinstance(values, dict) else {str(v): v for v in values}
@@ -129,7 +129,7 @@ def plan(recipe: SweepRecipe, mixes: Mapping[str, Path]) -> list[Point]:
                     "seed": seed,
                 }
                 try:
-                    points.append(Point(name, TrainConfig.model_validate(given)))
+                    points.append(SweepPoint(name, TrainConfig.model_validate(given)))
                 except ValueError as error:
                     faults[str(error)] = name
     if faults:
@@ -171,8 +171,8 @@ def _score(settings: ScoreSettings, run_folder: Path) -> None:
     )
 
 
-def merge_seeds(points: list[Point]) -> Iterator[compare.Scored]:
-    """One model per name: the replies of its seeds are so many samples of each prompt."""
+def merge_seeds(points: list[SweepPoint]) -> Iterator[compare.ScoredModel]:
+    """One model per name: the replies of its seeds are samples of each prompt."""
     for name, group in itertools.groupby(points, key=lambda point: point.name):
         seeds = compare.load([Path(point.config.out) for point in group])
         samples = seeds[0].scores.samples
@@ -181,4 +181,4 @@ def merge_seeds(points: list[Point]) -> Iterator[compare.Scored]:
             for number, one in enumerate(seeds)
             for outcome in one.outcomes
         ]
-        yield compare.Scored(name, seeds[0].scores, outcomes)
+        yield compare.ScoredModel(name, seeds[0].scores, outcomes)

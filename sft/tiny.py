@@ -1,7 +1,7 @@
 """Tiny models from scratch: a BPE tokenizer trained on given texts and a random Qwen2, saved as a plain model folder.
 
-They exist so that the whole loop runs on a laptop. They know nothing: what they say after training tests the pipeline,
-not the science.
+They make the whole pipeline run on a laptop. They know nothing: their output after training tests the pipeline, not the
+science.
 """
 
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 
 class Family(NamedTuple):
-    """The outside of a model family: its chat template and the tokens the template speaks of."""
+    """The interface of a model family: its chat template and special tokens."""
 
     template: str
     """A Jinja chat template."""
@@ -19,11 +19,11 @@ class Family(NamedTuple):
     eos: str
     pad: str
     markers: tuple[str, ...]
-    """Tokens of the template that must stay whole, think tags among them."""
+    """Special tokens of the template, including think tags."""
 
 
 def own_family() -> Family:
-    """The family of the demo: laid out like R1, so its own template drops the reasoning of past turns."""
+    """The family of the demo: like R1, so its own template drops the reasoning of past turns."""
     template = (files("sft") / "templates" / "tiny_chat.jinja").read_text(encoding="utf-8").rstrip("\n")
     return Family(
         template, "<|begin|>", "<|end|>", "<|end|>", ("<|user|>", "<|assistant|>", "<think>", "</think>")
@@ -33,7 +33,7 @@ def own_family() -> Family:
 def make_tokenizer(family: Family, texts: Iterable[str], vocab_size: int = 2048) -> Any:
     """Train a byte-level BPE tokenizer on `texts`; equal texts give an equal tokenizer.
 
-    Like the real ones it puts BOS before every text it encodes with special tokens, which is how BOS gets doubled.
+    Like real ones it adds BOS to every text it encodes with special tokens, which is how BOS gets doubled.
     """
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
@@ -86,7 +86,7 @@ def make_model(
         max_position_embeddings=max_length,
         tie_word_embeddings=True,
         initializer_range=hidden
-        ** -0.5,  # the usual 0.02 suits wide models; a narrow one would learn four times slower
+        ** -0.5,  # the usual 0.02 is for wide models; a narrow one would learn four times slower
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,

@@ -1,1 +1,1 @@
-"""Scored models side by side."""
+"""Comparison of scored models."""

@@ -1,7 +1,7 @@
-"""The report: one HTML file that compares models trained on different mixes, and loads nothing from elsewhere.
+"""The report: one self-contained HTML file that compares models trained on different mixes.
 
-Everything shown is read back from the folders the stages left, so a report can be made again at any time. Replies to
-harmful prompts are masked, but for answers that were judged to be refusals.
+Everything is read from the folders that the stages wrote, so a report can be made again at any time. Replies to harmful
+prompts are masked, except answers judged to be refusals.
 """
 
 import json
@@ -26,7 +26,7 @@ WIDTH, HEIGHT = 640, 200
 """Drawing area of the loss curves, in SVG units."""
 
 
-class Entry(NamedTuple):
+class ReportEntry(NamedTuple):
     """One line of the comparison."""
 
     name: str
@@ -40,9 +40,9 @@ class ScoreGroup(NamedTuple):
     suite: str
     measure: str
     headline: bool
-    """Whether it is the suite's main number."""
+    """Whether it is the suite's headline."""
     rows: list[tuple[str, SuiteScore, Rate]]
-    """Name of the model, its suite and its rate."""
+    """Model name, its suite score and its rate."""
 
 
 class Curve(NamedTuple):
@@ -55,17 +55,17 @@ class Curve(NamedTuple):
 
 
 def run(
-    out: Path, title: str, note: str, entries: Sequence[Entry], corpus_dir: Path, evaluation_dir: Path
+    out: Path, title: str, note: str, entries: Sequence[ReportEntry], corpus_dir: Path, evaluation_dir: Path
 ) -> Path:
     """Write the report.
 
     Args:
         out: the HTML file.
         title: its heading.
-        note: what a reader must know before believing a number.
-        entries: the mixes and what was trained on them.
-        corpus_dir: the corpus the mixes were made of.
-        evaluation_dir: the corpus the models were asked.
+        note: a caveat shown at the top.
+        entries: the mixes and the models trained on them.
+        corpus_dir: the corpus the mixes were built from.
+        evaluation_dir: the evaluation corpus.
     """
     corpus, evaluation = Store(corpus_dir), Store(evaluation_dir)
     scores = {e.name: Scores.model_validate_json((e.run / SCORES).read_bytes()) for e in entries}
@@ -86,24 +86,26 @@ def run(
         agreement=agreement_rows(
             select(connect(corpus), sql_file("sft.comparison", "rules_against_author.sql")).to_pylist()
         ),
-        generations={name: _generations(evaluation, found.model) for name, found in scores.items()},
+        generations={
+            name: _generations(evaluation, model_scores.model) for name, model_scores in scores.items()
+        },
     )
     write_file(out, page.encode())
     return out
 
 
 def score_groups(scores: dict[str, Scores]) -> list[ScoreGroup]:
-    """Every rate of every model, grouped by measure, so that models stand under each other."""
+    """Every rate of every model, grouped by measure."""
     groups = []
     for suite, measures in MEASURES.items():
         for number, measure in enumerate(measures):
-            found = [
+            cells = [
                 (name, *pair)
                 for name, of_model in scores.items()
                 for pair in _rates(of_model, suite, measure)
             ]
-            if found:
-                groups.append(ScoreGroup(suite, measure, number == 0, found))
+            if cells:
+                groups.append(ScoreGroup(suite, measure, number == 0, cells))
     return groups
 
 
@@ -117,7 +119,7 @@ def pattern_table(corpus: Store) -> dict[str, dict[str, tuple[int, int]]]:
 
 
 def curves(losses: dict[str, list[tuple[int, float]]]) -> list[Curve]:
-    """Scale loss curves into the drawing area, all alike."""
+    """Scale loss curves into the drawing area, on shared axes."""
     everything = [point for points in losses.values() for point in points]
     if not everything:
         return []
@@ -136,10 +138,10 @@ def curves(losses: dict[str, list[tuple[int, float]]]) -> list[Curve]:
     ]
 
 
-def agreement_rows(found: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+def agreement_rows(counts: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Precision and recall of the rules against the author's labels, with intervals."""
     rows = []
-    for row in found:
+    for row in counts:
         flagged, present = row["hits"] + row["false_alarms"], row["hits"] + row["misses"]
         rows.append(row | {"precision": _share(row["hits"], flagged), "recall": _share(row["hits"], present)})
     return rows
@@ -172,7 +174,7 @@ def _generations(evaluation: Store, model: str) -> list[dict[str, Any]]:
     return [row for rows in shown.values() for row in rows]
 
 
-def _accounting(corpus: Store, evaluation: Store, entries: Sequence[Entry]) -> list[tuple[str, Counts]]:
+def _accounting(corpus: Store, evaluation: Store, entries: Sequence[ReportEntry]) -> list[tuple[str, Counts]]:
     stages = [(f"{m.stage} ({_files(m)})" if m.inputs else m.stage, m.counts) for m in _manifests(corpus)]
     mixes = [(f"build-mix {e.name}", read_manifest(e.mix).counts) for e in entries]
     runs = [(f"sft run {e.name}", _manifest(e.run / "manifest.json").counts) for e in entries]
@@ -185,8 +187,8 @@ def _files(manifest: Manifest) -> str:
 
 
 def _manifests(corpus: Store) -> list[Manifest]:
-    found = [_manifest(path) for path in sorted((corpus.root / "manifests").glob("*.json"))]
-    return sorted(found, key=lambda manifest: manifest.stage != "ingest")
+    manifests = [_manifest(path) for path in sorted((corpus.root / "manifests").glob("*.json"))]
+    return sorted(manifests, key=lambda manifest: manifest.stage != "ingest")
 
 
 def _manifest(path: Path) -> Manifest:

@@ -1,7 +1,7 @@
-"""`sft compare`: models side by side on the same prompts, with intervals, and which differences are none.
+"""`sft compare`: models on the same prompts, with intervals, and which differences are not significant.
 
-Reads the scores.json and outcomes.jsonl that `sft score` leaves; no text of any prompt is needed, so nothing needs masking. Every
-pair of models is compared prompt by prompt (exact McNemar on the first sample), corrected for the number of pairs (Holm).
+Reads the scores.json and outcomes.jsonl of `sft score`, which contain no prompt text, so nothing needs masking. Every pair of
+models is compared prompt by prompt (exact McNemar on the first sample), corrected for the number of pairs (Holm).
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,25 +14,32 @@ import orjson
 from curation.page import percent
 from schemas.errors import DataError
 from sft.scoring.scores import OUTCOMES, SCORES, Scores
-from sft.scoring.statistics import Interval, Paired, holm, mcnemar, paired_difference, smallest_difference
-from sft.scoring.suites import MEASURES, Outcome, Rate, Suite, rate_of
+from sft.scoring.statistics import (
+    Interval,
+    Paired,
+    holm,
+    mcnemar,
+    minimum_detectable_effect,
+    paired_difference,
+)
+from sft.scoring.suites import MEASURES, Rate, ReplyOutcome, Suite, rate_of
 
-SURE = 0.05
+ALPHA = 0.05
 HEADLINES: dict[Suite, str] = {suite: next(iter(measures)) for suite, measures in MEASURES.items()}
 SHORT = {"safety": "ASR", "overrefusal": "over-refusal", "reasoning": "accuracy"}
-"""What a headline is called in a table."""
+"""Column names of the headlines."""
 
 
-class Scored(NamedTuple):
+class ScoredModel(NamedTuple):
     """One model's results."""
 
     name: str
     scores: Scores
-    outcomes: list[Outcome]
+    outcomes: list[ReplyOutcome]
 
 
 class Cell(NamedTuple):
-    """A model in a column; null where it was not scored on it."""
+    """A model's rate in a column; null if it was not scored on it."""
 
     column: str
     rate: Rate | None
@@ -49,20 +56,20 @@ class Difference(NamedTuple):
     """Corrected for all pairs of the column."""
     rates: tuple[float, float]
     needed: float
-    """The least difference that so many prompts would probably have shown."""
+    """The minimum detectable effect at this number of prompts."""
 
     @property
-    def verdict(self) -> str:
-        """In words."""
+    def conclusion(self) -> str:
+        """The result in words."""
         a, b = (percent(rate) for rate in self.rates)
         n = self.pair.both + self.pair.only_first + self.pair.only_second + self.pair.neither
-        if self.p < SURE:
-            return f"{a} against {b} on {n} prompts: different (p = {self.p:.2g})"
-        return f"{a} against {b} on {n} prompts: not distinguishable (p = {self.p:.2g}; {percent(self.needed)} would probably show)"
+        if self.p < ALPHA:
+            return f"{a} against {b} on {n} prompts: significant (p = {self.p:.2g})"
+        return f"{a} against {b} on {n} prompts: not significant (p = {self.p:.2g}; minimum detectable effect {percent(self.needed)})"
 
 
 class Change(NamedTuple):
-    """How much a model's rate lies above that of the base, on the same prompts."""
+    """Difference of a model's rate and the baseline's on the same prompts."""
 
     column: str
     model: str
@@ -71,12 +78,12 @@ class Change(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """Everything that is said about some models."""
+    """The comparison of some models."""
 
     models: list[str]
     columns: list[str]
     table: dict[str, list[Cell]]
-    """By model."""
+    """Cells by model."""
     differences: list[Difference]
     flips: list[dict[str, Any]]
     """Prompts on which two models differ: column, prompt_id, category, attack, and the models on either side."""
@@ -85,58 +92,58 @@ class Comparison(NamedTuple):
     patterns: dict[str, list[Cell]]
     """Risky patterns of the models' own reasoning."""
     base: str | None
-    """The model that the others are measured against, if one was named."""
+    """The baseline model, if one was named."""
     changes: list[Change]
-    """Against the base, column by column; for ablations: what leaving a pattern out moved."""
+    """Differences from the baseline by column; in ablations the effect of removing a pattern."""
 
 
-def load(folders: Sequence[Path], names: Sequence[str] = ()) -> list[Scored]:
-    """Read what `sft score` left in some folders.
+def load(folders: Sequence[Path], names: Sequence[str] = ()) -> list[ScoredModel]:
+    """Read the scores in some folders.
 
     Args:
-        folders: of runs, or what `--out` named.
-        names: what to call them; the folders' names by default.
+        folders: of runs, or written by `sft score --out`.
+        names: names of the models; by default the folders' names.
 
     Raises:
-        DataError: naming every folder without scores, or that differs from the others in how it was asked or judged.
+        DataError: naming every folder without scores, or with other sampling or judges than the rest.
     """
-    found, faults = [], []
+    models, faults = [], []
     for number, folder in enumerate(folders):
         try:
             scores = Scores.model_validate_json((folder / SCORES).read_bytes())
             lines = (folder / OUTCOMES).read_bytes().splitlines()
-            outcomes = [Outcome(**orjson.loads(line)) for line in lines]
+            outcomes = [ReplyOutcome(**orjson.loads(line)) for line in lines]
         except (OSError, ValueError, TypeError) as error:
             faults.append(
-                f"{folder}: no scores here ({error}); make them with: sft score {folder} --corpus EVAL"
+                f"{folder}: has no scores ({error}); make them with: sft score {folder} --corpus EVAL"
             )
             continue
-        found.append(Scored(names[number] if names else folder.name, scores, outcomes))
-    if len({one.name for one in found}) < len(found):
-        faults.append("two folders have one name; name the models with --names")
-    for one in found[1:]:
+        models.append(ScoredModel(names[number] if names else folder.name, scores, outcomes))
+    if len({one.name for one in models}) < len(models):
+        faults.append("two folders have the same name; set --names")
+    for one in models[1:]:
         faults += [
-            f"{one.name}: another {field} than {found[0].name}; score both alike before comparing them"
+            f"{one.name}: {field} differs from {models[0].name}; score both the same way to compare them"
             for field in ("judge", "sampling", "samples", "think")
-            if getattr(one.scores, field) != getattr(found[0].scores, field)
+            if getattr(one.scores, field) != getattr(models[0].scores, field)
         ]
     if faults:
         raise DataError("\n".join(faults))
-    return found
+    return models
 
 
-def compare(models: Sequence[Scored], base: str | None = None) -> Comparison:
-    """Put models side by side.
+def compare(models: Sequence[ScoredModel], base: str | None = None) -> Comparison:
+    """Compare models.
 
     Args:
-        models: what to compare.
-        base: name of the one that the others are measured against.
+        models: the models.
+        base: name of the baseline model.
 
     Raises:
         DataError: if there is no model of that name.
     """
     if base is not None and base not in [one.name for one in models]:
-        raise DataError(f"--base {base}: no such model; there are {', '.join(one.name for one in models)}")
+        raise DataError(f"--base {base}: no such model; choose from {', '.join(one.name for one in models)}")
     columns = list(dict.fromkeys(column for one in models for column in _columns(one)))
     sliced = {one.name: {column: _slice(one, column) for column in columns} for one in models}
     table = {
@@ -164,7 +171,7 @@ def compare(models: Sequence[Scored], base: str | None = None) -> Comparison:
     )
 
 
-def _changes(column: str, base: str, sliced: dict[str, dict[str, list[Outcome]]]) -> Iterator[Change]:
+def _changes(column: str, base: str, sliced: dict[str, dict[str, list[ReplyOutcome]]]) -> Iterator[Change]:
     before = _labels(sliced[base][column], column)
     for name, columns in sliced.items():
         after = _labels(columns[column], column)
@@ -175,7 +182,7 @@ def _changes(column: str, base: str, sliced: dict[str, dict[str, list[Outcome]]]
             yield Change(column, name, difference, paired_difference(pair))
 
 
-def _columns(one: Scored) -> Iterator[str]:
+def _columns(one: ScoredModel) -> Iterator[str]:
     """Column names of the table: attack families of the safety suite, then the other suites."""
     for suite in one.scores.suites:
         if suite.suite == "safety":
@@ -193,41 +200,41 @@ def _suite(column: str) -> Suite:
     )
 
 
-def _slice(one: Scored, column: str) -> list[Outcome]:
+def _slice(one: ScoredModel, column: str) -> list[ReplyOutcome]:
     suite, attack = _suite(column), column.removeprefix("ASR ")
     return [o for o in one.outcomes if o.suite == suite and (suite != "safety" or o.attack == attack)]
 
 
-def _rate(outcomes: Sequence[Outcome], column: str) -> Rate | None:
+def _rate(outcomes: Sequence[ReplyOutcome], column: str) -> Rate | None:
     answered = [o for o in outcomes if o.measures.get(HEADLINES[_suite(column)]) is not None]
     return rate_of(HEADLINES[_suite(column)], answered) if answered else None
 
 
-def _labels(outcomes: Sequence[Outcome], column: str) -> dict[str, bool]:
-    """prompt -> outcome of its first sample that could be judged."""
-    found: dict[str, bool] = {}
+def _labels(outcomes: Sequence[ReplyOutcome], column: str) -> dict[str, bool]:
+    """prompt -> outcome of its first judged sample."""
+    labels: dict[str, bool] = {}
     for outcome in sorted(outcomes, key=lambda o: o.sample):
         label = outcome.measures.get(HEADLINES[_suite(column)])
         if label is not None:
-            found.setdefault(outcome.prompt_id, label)
-    return found
+            labels.setdefault(outcome.prompt_id, label)
+    return labels
 
 
-def _differences(column: str, sliced: dict[str, list[Outcome]]) -> list[Difference]:
-    found: dict[str, tuple[str, str, Paired, float, float]] = {}
+def _differences(column: str, sliced: dict[str, list[ReplyOutcome]]) -> list[Difference]:
+    pairs: dict[str, tuple[str, str, Paired, float, float]] = {}
     for first, second in combinations(sliced, 2):
         a, b = _labels(sliced[first], column), _labels(sliced[second], column)
         shared = sorted(a.keys() & b.keys())
         if shared:
             left, right = [a[key] for key in shared], [b[key] for key in shared]
             rates = sum(left) / len(shared), sum(right) / len(shared)
-            found[f"{first} | {second}"] = (first, second, mcnemar(left, right), *rates)
-    corrected = holm({key: pair.p for key, (_, _, pair, _, _) in found.items()})
+            pairs[f"{first} | {second}"] = (first, second, mcnemar(left, right), *rates)
+    corrected = holm({key: pair.p for key, (_, _, pair, _, _) in pairs.items()})
     return [
         Difference(
-            column, first, second, pair, corrected[key], (x, y), smallest_difference(x, _prompts(pair))
+            column, first, second, pair, corrected[key], (x, y), minimum_detectable_effect(x, _prompts(pair))
         )
-        for key, (first, second, pair, x, y) in found.items()
+        for key, (first, second, pair, x, y) in pairs.items()
     ]
 
 
@@ -235,24 +242,24 @@ def _prompts(pair: Paired) -> int:
     return pair.both + pair.only_first + pair.only_second + pair.neither
 
 
-def _flips(column: str, sliced: dict[str, list[Outcome]]) -> Iterator[dict[str, Any]]:
+def _flips(column: str, sliced: dict[str, list[ReplyOutcome]]) -> Iterator[dict[str, Any]]:
     labels = {name: _labels(outcomes, column) for name, outcomes in sliced.items()}
     known = {o.prompt_id: o for outcomes in sliced.values() for o in outcomes}
     for key in sorted(known):
-        said = {name: found[key] for name, found in labels.items() if key in found}
-        if len(set(said.values())) > 1:
+        outcomes_of = {name: of_prompt[key] for name, of_prompt in labels.items() if key in of_prompt}
+        if len(set(outcomes_of.values())) > 1:
             yield {
                 "column": column,
                 "prompt_id": key,
                 "category": known[key].category,
                 "attack": known[key].attack,
-                "yes": [name for name, label in said.items() if label],
-                "no": [name for name, label in said.items() if not label],
+                "yes": [name for name, label in outcomes_of.items() if label],
+                "no": [name for name, label in outcomes_of.items() if not label],
             }
 
 
-def _categories(models: Sequence[Scored]) -> dict[str, dict[str, Rate]]:
-    found: dict[str, dict[str, Rate]] = {}
+def _categories(models: Sequence[ScoredModel]) -> dict[str, dict[str, Rate]]:
+    rates: dict[str, dict[str, Rate]] = {}
     for one in models:
         safety = [o for o in one.outcomes if o.suite == "safety" and o.category]
         for category in sorted({str(o.category) for o in safety}):
@@ -262,11 +269,11 @@ def _categories(models: Sequence[Scored]) -> dict[str, dict[str, Rate]]:
                 if o.category == category and o.measures.get(HEADLINES["safety"]) is not None
             ]
             if answered:
-                found.setdefault(category, {})[one.name] = rate_of(HEADLINES["safety"], answered)
-    return found
+                rates.setdefault(category, {})[one.name] = rate_of(HEADLINES["safety"], answered)
+    return rates
 
 
-def _patterns(models: Sequence[Scored]) -> dict[str, list[Cell]]:
+def _patterns(models: Sequence[ScoredModel]) -> dict[str, list[Cell]]:
     return {
         one.name: [
             Cell(rate.measure.removesuffix(" in the reasoning"), rate)

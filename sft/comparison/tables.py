@@ -1,4 +1,4 @@
-"""A comparison as Markdown, CSV, LaTeX, plain data or an HTML page; what comes from names is escaped for each."""
+"""A comparison as Markdown, CSV, LaTeX, JSON data or an HTML page; names are escaped for each."""
 
 import csv as csv_home
 from io import StringIO
@@ -7,13 +7,16 @@ from typing import Any, NamedTuple
 
 from curation.corpus.store import write_file
 from curation.page import render
-from sft.comparison.stage import SURE, Cell, Comparison
+from sft.comparison.stage import ALPHA, Cell, Comparison
 from sft.scoring.suites import Rate
 
 
-def rows(found: Comparison) -> list[list[str]]:
-    """The table as texts, its heading first: rate and interval in percent."""
-    return [["model", *found.columns], *([model, *map(_text, cells)] for model, cells in found.table.items())]
+def rows(comparison: Comparison) -> list[list[str]]:
+    """The table as strings, header first: rate and interval in percent."""
+    return [
+        ["model", *comparison.columns],
+        *([model, *map(_text, cells)] for model, cells in comparison.table.items()),
+    ]
 
 
 def _text(cell: Cell) -> str:
@@ -23,19 +26,19 @@ def _text(cell: Cell) -> str:
     return f"{100 * cell.rate.rate:.1f} [{low:.1f}, {high:.1f}]"
 
 
-def markdown(found: Comparison) -> str:
+def markdown(comparison: Comparison) -> str:
     """The table in Markdown."""
-    heading, *body = [[cell.replace("|", "\\|") for cell in row] for row in rows(found)]
+    heading, *body = [[cell.replace("|", "\\|") for cell in row] for row in rows(comparison)]
     lines = [heading, ["---"] * len(heading), *body]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def csv(found: Comparison) -> str:
-    """One line per model and column, with k, n, rate and interval; a leading sign of a formula is defused."""
+def csv(comparison: Comparison) -> str:
+    """One line per model and column, with k, n, rate and interval; leading formula signs are escaped."""
     out = StringIO()
     writer = csv_home.writer(out, lineterminator="\n")
     writer.writerow(["model", "column", "k", "n", "rate", "low", "high"])
-    for model, cells in found.table.items():
+    for model, cells in comparison.table.items():
         for column, rate in cells:
             values = (rate.k, rate.n, rate.rate, rate.low, rate.high) if rate else ("",) * 5
             writer.writerow([_harmless(model), _harmless(column), *values])
@@ -46,11 +49,11 @@ def _harmless(text: str) -> str:
     return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
-def latex(found: Comparison) -> str:
+def latex(comparison: Comparison) -> str:
     """The table as a LaTeX tabular (booktabs)."""
-    heading, *body = [[_escaped(cell) for cell in row] for row in rows(found)]
+    heading, *body = [[_escaped(cell) for cell in row] for row in rows(comparison)]
     lines = [" & ".join(row) + r" \\" for row in (heading, *body)]
-    columns = "l" + "r" * len(found.columns)
+    columns = "l" + "r" * len(comparison.columns)
     return "\n".join(
         [
             rf"\begin{{tabular}}{{{columns}}}",
@@ -70,57 +73,61 @@ def _escaped(text: str) -> str:
     return "".join(special.get(c, f"\\{c}" if c in "&%$#_{}" else c) for c in text)
 
 
-class Point(NamedTuple):
-    """A model in a Pareto plot, with its intervals, all from 0 to 1."""
+class ParetoPoint(NamedTuple):
+    """A model in a Pareto plot, with its intervals, all in [0, 1]."""
 
     model: str
     x: Rate
     y: Rate
 
 
-def points(found: Comparison, x: str, y: str) -> list[Point]:
+def points(comparison: Comparison, x: str, y: str) -> list[ParetoPoint]:
     """The models that have both columns."""
     placed = []
-    for model, cells in found.table.items():
+    for model, cells in comparison.table.items():
         by_column = {column: rate for column, rate in cells if rate}
         if x in by_column and y in by_column:
-            placed.append(Point(model, by_column[x], by_column[y]))
+            placed.append(ParetoPoint(model, by_column[x], by_column[y]))
     return placed
 
 
-def page(found: Comparison, title: str) -> str:
-    """The comparison as one HTML page that loads nothing from elsewhere and holds no text of any prompt."""
-    attacks = [column for column in found.columns if column.startswith("ASR ")]
+def page(comparison: Comparison, title: str) -> str:
+    """The comparison as one self-contained HTML page without any prompt text."""
+    attacks = [column for column in comparison.columns if column.startswith("ASR ")]
     plots = [
         (x, y, placed)
         for y in attacks[:1]
         for x in ("over-refusal", "accuracy")
-        if (placed := points(found, x, y))
+        if (placed := points(comparison, x, y))
     ]
-    return render("sft.comparison", "compare.html", title=title, found=found, plots=plots, sure=SURE)
+    return render(
+        "sft.comparison", "compare.html", title=title, comparison=comparison, plots=plots, alpha=ALPHA
+    )
 
 
-def document(found: Comparison) -> dict[str, Any]:
-    """The comparison as plain data."""
+def document(comparison: Comparison) -> dict[str, Any]:
+    """The comparison as JSON data."""
     return {
-        "models": found.models,
+        "models": comparison.models,
         "table": {
             model: {column: rate.model_dump() if rate else None for column, rate in cells}
-            for model, cells in found.table.items()
+            for model, cells in comparison.table.items()
         },
         "differences": [
-            {**difference._asdict(), "pair": difference.pair._asdict(), "verdict": difference.verdict}
-            for difference in found.differences
+            {**difference._asdict(), "pair": difference.pair._asdict(), "verdict": difference.conclusion}
+            for difference in comparison.differences
         ],
-        "flips": found.flips,
-        "base": found.base,
-        "changes": [{**change._asdict(), "interval": change.interval._asdict()} for change in found.changes],
+        "flips": comparison.flips,
+        "base": comparison.base,
+        "changes": [
+            {**change._asdict(), "interval": change.interval._asdict()} for change in comparison.changes
+        ],
     }
 
 
 FORMATS = {"markdown": markdown, "csv": csv, "latex": latex}
 
 
-def write_page(found: Comparison, out: Path, title: str) -> None:
+def write_page(comparison: Comparison, out: Path, title: str) -> None:
     """Write the HTML page."""
-    write_file(out, page(found, title).encode())
+    write_file(out, page(comparison, title).encode())

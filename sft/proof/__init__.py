@@ -1,1 +1,1 @@
-"""What a row of a mix teaches, token by token, proven before training."""
+"""Checks which tokens of a row carry loss, before training."""

@@ -1,7 +1,7 @@
-"""The proof before training: every row teaches its whole reasoning, its whole answer and its end, and nothing else.
+"""The proof before training: in every row the loss covers the whole reasoning, the whole answer and EOS, and nothing else.
 
-Each claim is checked on the token ids that go to the trainer, by another way than the one that made them: the labels
-are decoded back to text, and the prompt is tokenised by the template itself.
+Each claim is checked on the token ids that go to the trainer, independently of the code that made them: the labels are
+decoded to text, and the prompt is tokenised by the chat template.
 """
 
 import unicodedata
@@ -12,7 +12,7 @@ from schemas.errors import RenderError
 from schemas.row import Row
 from sft.proof.render import (
     IGNORED,
-    Rendered,
+    RenderedRow,
     Tokenizer,
     check_family,
     is_whole,
@@ -32,20 +32,20 @@ CLAIMS = {
     "not_truncated": "fits into max_length",
 }
 ADVICE = {
-    "prompt_as_inference": "the tokenizer's chat template is not stable; look at its special tokens",
-    "one_bos": "the tokenizer adds a BOS that the template writes too, or the prompt's text holds one",
-    "prompt_without_loss": "this is a fault of the renderer; please report it",
-    "reasoning_whole": "the text holds tokens or characters that this tokenizer changes; filter these rows",
-    "answer_whole": "the text holds tokens or characters that this tokenizer changes; filter these rows",
-    "one_think_block": "the text itself holds think tags or channel marks; filter these rows",
-    "eos_last": "the text holds the model's EOS token; filter these rows",
+    "prompt_as_inference": "the tokenizer's chat template is not deterministic; check its special tokens",
+    "one_bos": "tokenizer and template both add a BOS, or the prompt contains one",
+    "prompt_without_loss": "this is a bug of the renderer; please report it",
+    "reasoning_whole": "the text contains tokens or characters that this tokenizer changes; filter these rows",
+    "answer_whole": "the text contains tokens or characters that this tokenizer changes; filter these rows",
+    "one_think_block": "the text contains think tags or channel markers; filter these rows",
+    "eos_last": "the text contains the model's EOS token; filter these rows",
     "not_truncated": "raise max_length, cap the tokens in the mix recipe, or set overlong: drop",
 }
 Overlong = Literal["error", "drop"]
 
 
-class Failure(NamedTuple):
-    """A row that is not proven."""
+class UnprovenRow(NamedTuple):
+    """A row with claims that do not hold."""
 
     row_id: str
     claims: list[str]
@@ -53,16 +53,16 @@ class Failure(NamedTuple):
 
 
 class Proof(NamedTuple):
-    """What was proven of a mix for one tokenizer."""
+    """The result of checking a mix for one tokenizer."""
 
     rows: int
-    rendered: list[Rendered]
-    """The proven rows, in the order of the mix."""
+    rendered: list[RenderedRow]
+    """The rows that pass, in the order of the mix."""
     kept: list[Row]
     """The same before rendering."""
-    failures: list[Failure]
-    overlong: list[Failure]
-    """Rows left out because the policy is to drop what is too long."""
+    failures: list[UnprovenRow]
+    overlong: list[UnprovenRow]
+    """Rows dropped as too long, if the policy is to drop them."""
     max_length: int
 
     @property
@@ -73,10 +73,10 @@ class Proof(NamedTuple):
 
 
 def prove(tokenizer: Tokenizer, rows: Iterable[Row], max_length: int, overlong: Overlong = "error") -> Proof:
-    """Render every row and check every claim of it.
+    """Render every row and check every claim.
 
     Raises:
-        RenderError: if the tokenizer's family cannot be rendered at all.
+        RenderError: if the tokenizer's family is not supported.
     """
     check_family(tokenizer)
     rendered, kept, failures, dropped, count = [], [], [], [], 0
@@ -84,7 +84,7 @@ def prove(tokenizer: Tokenizer, rows: Iterable[Row], max_length: int, overlong: 
         count += 1
         tokens = render(tokenizer, row.prompt, row.reasoning, row.answer)
         claims = broken_claims(tokenizer, row, tokens, max_length)
-        failure = Failure(row.row_id, claims, len(tokens.input_ids))
+        failure = UnprovenRow(row.row_id, claims, len(tokens.input_ids))
         if claims == ["not_truncated"] and overlong == "drop":
             dropped.append(failure)
         elif claims:
@@ -95,7 +95,7 @@ def prove(tokenizer: Tokenizer, rows: Iterable[Row], max_length: int, overlong: 
     return Proof(count, rendered, kept, failures, dropped, max_length)
 
 
-def broken_claims(tokenizer: Tokenizer, row: Row, tokens: Rendered, max_length: int) -> list[str]:
+def broken_claims(tokenizer: Tokenizer, row: Row, tokens: RenderedRow, max_length: int) -> list[str]:
     """The claims that do not hold for a rendered row."""
     text = _learned_text(tokenizer, tokens)
     markup = markup_of(tokenizer)
@@ -117,15 +117,15 @@ def broken_claims(tokenizer: Tokenizer, row: Row, tokens: Rendered, max_length: 
     return [claim for claim in CLAIMS if not holds[claim]]
 
 
-def demand(proof: Proof, mix: str, model: str) -> None:
-    """Refuse a mix unless every row of it is proven.
+def require_proof(proof: Proof, mix: str, model: str) -> None:
+    """Raise unless every row of a mix passes.
 
     Raises:
         RenderError: naming rows, claims and what to do.
     """
     if proof.failures:
         lines = [
-            f"{mix}: {len(proof.failures)} of {proof.rows} rows cannot be proven for {model}; nothing was trained"
+            f"{mix}: {len(proof.failures)} of {proof.rows} rows fail the checks for {model}; nothing was trained"
         ]
         lines += [
             _explain(claim, proof.failures, proof.max_length)
@@ -139,17 +139,17 @@ def demand(proof: Proof, mix: str, model: str) -> None:
         )
 
 
-def _learned_text(tokenizer: Tokenizer, tokens: Rendered) -> str:
+def _learned_text(tokenizer: Tokenizer, tokens: RenderedRow) -> str:
     labels = [label for label in tokens.labels if label != IGNORED]
     body = labels[:-1] if labels and labels[-1] == tokenizer.eos_token_id else labels
     return str(tokenizer.decode(body, skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
 
-def _one_bos(tokenizer: Tokenizer, tokens: Rendered) -> bool:
+def _one_bos(tokenizer: Tokenizer, tokens: RenderedRow) -> bool:
     bos = tokenizer.bos_token_id
     if bos is None:
         return True
-    # a template may not use the BOS its tokenizer has; some families end with the token they begin with
+    # a template may not use its tokenizer's BOS; in some families BOS and EOS are the same token
     expected = int(tokens.input_ids[0] == bos) + int(bos == tokenizer.eos_token_id)
     return tokens.input_ids.count(bos) == expected
 
@@ -162,16 +162,16 @@ def _inference_tokens(tokenizer: Tokenizer, prompt: str) -> list[int]:
 
 
 def _equal(decoded: str, text: str) -> bool:
-    # Qwen's tokenizers compose characters (NFC), which changes code points but no text; composing both sides first
-    # lets that pass and nothing else.
+    # Qwen's tokenizers normalise to NFC, which changes code points but not the text; normalising both sides allows
+    # exactly that.
     return unicodedata.normalize("NFC", decoded) == unicodedata.normalize("NFC", text)
 
 
-def _failing(claim: str, failures: Sequence[Failure]) -> list[Failure]:
+def _failing(claim: str, failures: Sequence[UnprovenRow]) -> list[UnprovenRow]:
     return [failure for failure in failures if claim in failure.claims]
 
 
-def _explain(claim: str, failures: Sequence[Failure], max_length: int) -> str:
+def _explain(claim: str, failures: Sequence[UnprovenRow], max_length: int) -> str:
     failing = _failing(claim, failures)
     names = ", ".join(failure.row_id for failure in failing[:3]) + (", ..." if len(failing) > 3 else "")
     size = (

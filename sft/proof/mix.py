@@ -1,4 +1,4 @@
-"""Reading a mix for training: its rows, and the hash that ties a model to exactly these rows."""
+"""Reads a mix for training: its rows, and the hash that identifies them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,16 +17,16 @@ class TrainingMix(NamedTuple):
     rows: Sequence[Row]
     manifest: Manifest
     mix_id: str
-    """Hash of every row in order, taken from the rows themselves, not from what the manifest says of them."""
+    """Hash of all rows in order, computed from the rows and not taken from the manifest."""
     validation: Sequence[Row] = ()
-    """The validation split, where the mix has one."""
+    """The validation split, if the mix has one."""
 
 
 def read_mix(mix: Path) -> TrainingMix:
     """Read a mix.
 
     Raises:
-        DataError: if the folder is no mix, or its rows cannot be read, are none, or are not those it was built with.
+        DataError: if the folder is not a mix, or its rows cannot be read, are missing, or were changed after the build.
         CorpusError: if a newer version of this toolkit wrote it.
     """
     import pyarrow as pa
@@ -39,15 +39,15 @@ def read_mix(mix: Path) -> TrainingMix:
         table = splits["train"]
         rows, validation = _rows(table), _rows(splits["validation"]) if "validation" in splits else []
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
-        raise DataError(f"{mix}: its rows cannot be read ({error}); build the mix again") from error
+        raise DataError(f"{mix}: cannot read its rows ({error}); build the mix again") from error
     if not rows:
-        raise DataError(f"{mix}: the mix has no rows; look at the counts in its manifest.json")
-    found, said = folder.mix_id(table), manifest.summary.get("mix_id")
-    if said not in (None, found):
+        raise DataError(f"{mix}: the mix has no rows; see the counts in its manifest.json")
+    actual, recorded = folder.mix_id(table), manifest.summary.get("mix_id")
+    if recorded not in (None, actual):
         raise DataError(
-            f"{mix}: its rows are not those it was built with ({found}, not {said}); build the mix again"
+            f"{mix}: its rows were changed after the build (hash {actual}, manifest has {recorded}); build the mix again"
         )
-    return TrainingMix(rows, manifest, found, validation)
+    return TrainingMix(rows, manifest, actual, validation)
 
 
 def _rows(table: Any) -> list[Row]:

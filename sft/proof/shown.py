@@ -1,10 +1,10 @@
-"""What `sft check` prints: the proof as a table, and rows as they are trained, segment by segment."""
+"""The output of `sft check`: the proof as a table, and rows as the model sees them, by segment."""
 
 from typing import TYPE_CHECKING, Any
 
 from curation import console
 from sft.proof.check import CLAIMS, Proof
-from sft.proof.render import IGNORED, Rendered, Tokenizer, markup_of, take_apart
+from sft.proof.render import IGNORED, RenderedRow, Tokenizer, markup_of, take_apart
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -19,7 +19,7 @@ STYLES = {
 
 
 def report(proof: Proof, tokenizer: Tokenizer, shown: int, json: bool) -> None:
-    """Print the proof, and the first `shown` proven rows with their texts."""
+    """Print the proof, and the first `shown` passing rows with their texts."""
     chosen = proof.rendered[:shown]
     if json:
         console.json_result(_document(proof, tokenizer, chosen))
@@ -29,8 +29,8 @@ def report(proof: Proof, tokenizer: Tokenizer, shown: int, json: bool) -> None:
         _show_row(number, segments(tokenizer, row))
 
 
-def segments(tokenizer: Tokenizer, row: Rendered) -> list[tuple[str, str]]:
-    """A rendered row as (name, text) in order: prompt, then what carries loss."""
+def segments(tokenizer: Tokenizer, row: RenderedRow) -> list[tuple[str, str]]:
+    """A rendered row as (name, text) in order: prompt, then the segments with loss."""
 
     def text(ids: list[int]) -> str:
         return str(tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
@@ -47,7 +47,7 @@ def segments(tokenizer: Tokenizer, row: Rendered) -> list[tuple[str, str]]:
     ]
 
 
-def _document(proof: Proof, tokenizer: Tokenizer, chosen: list[Rendered]) -> dict[str, Any]:
+def _document(proof: Proof, tokenizer: Tokenizer, chosen: list[RenderedRow]) -> dict[str, Any]:
     return {
         "rows": proof.rows,
         "proven": len(proof.rendered),
@@ -69,7 +69,7 @@ def _table(proof: Proof) -> "Table":
     from rich.table import Table
 
     title = (
-        f"{len(proof.rendered)} of {proof.rows} rows proven, longest {max(_lengths(proof), default=0)} tokens"
+        f"{len(proof.rendered)} of {proof.rows} rows pass, longest {max(_lengths(proof), default=0)} tokens"
     )
     table = Table("claim", "holds for", "", title=title)
     for claim, count in proof.holds.items():
@@ -82,7 +82,7 @@ def _show_row(number: int, parts: list[tuple[str, str]]) -> None:
 
     console.result(f"\nrow {number} (no loss on the prompt, loss on everything after it)")
     for name, text in parts:
-        # no escape sequence of the data may reach the terminal
+        # escape sequences in the data must not reach the terminal
         line = Text(
             "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
         )

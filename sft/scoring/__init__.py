@@ -1,1 +1,1 @@
-"""What a mix did to a model: ask, judge, count."""
+"""Scores a model: replies, judging, rates."""

@@ -1,6 +1,6 @@
-"""Ask a model the prompts of a corpus; its replies become traces there, under the fingerprint of its weights.
+"""Generates a model's replies to the prompts of a corpus; they become traces there, under the fingerprint of its weights.
 
-A model that was trained again under the same name is asked again; a run that was killed asks only what is missing.
+A model retrained under the same name is asked again; an interrupted run generates only the missing replies.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,12 +18,12 @@ from schemas.trace import generated_trace_id
 STRATEGY = "default@1"
 """The plain query, no instruction."""
 CHUNK = 128
-"""Replies written at once: what a kill can cost."""
+"""Replies per written part: the most that an interruption can lose."""
 Think = Literal["as_is", "zero", "less"]
 
 
 class Asking(NamedTuple):
-    """How prompts are asked."""
+    """Sampling options of scoring."""
 
     sampling: Sampling
     samples: int = 1
@@ -33,7 +33,7 @@ class Asking(NamedTuple):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Everything that changes the text."""
+        """Everything that affects the text."""
         mode = (
             {} if self.think == "as_is" else {"think": f"{self.think}.{content_id(thinking(self.think))[:8]}"}
         )
@@ -47,21 +47,21 @@ class _Task(NamedTuple):
 
 
 def trace_ids(engine_name: str, prompts: Sequence[dict[str, Any]], asking: Asking) -> list[str]:
-    """The ids that the replies of a model have, known before it is asked."""
+    """The trace ids of a model's replies, known before they are generated."""
     return [task.trace_id for task in _tasks(engine_name, prompts, asking)]
 
 
 def ask(engine: Engine, corpus: Store, prompts: Sequence[dict[str, Any]], asking: Asking) -> int:
-    """Ask what is missing; returns how many replies were asked for.
+    """Generate the missing replies; returns how many were requested.
 
     Args:
         engine: the model.
-        corpus: takes the replies as traces.
+        corpus: gets the replies as traces.
         prompts: rows of the prompts table.
-        asking: how to ask.
+        asking: sampling options.
 
     Raises:
-        EngineError: if a prompt got no reply; the others are in the corpus, and a rerun asks for the rest.
+        EngineError: if a prompt got no reply; the others are in the corpus, and a rerun generates the rest.
     """
     known = corpus.keys("traces")
     missing = [task for task in _tasks(engine.name, prompts, asking) if task.trace_id not in known]
@@ -80,7 +80,7 @@ def ask(engine: Engine, corpus: Store, prompts: Sequence[dict[str, Any]], asking
     _write(corpus, waiting)
     if failed:
         raise EngineError(
-            f"{len(failed)} of {len(missing)} prompts got no reply, the first since: {failed[0]}; run it again"
+            f"{len(failed)} of {len(missing)} prompts got no reply; first error: {failed[0]}; repeat the command to retry"
         )
     return len(missing)
 

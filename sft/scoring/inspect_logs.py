@@ -1,7 +1,7 @@
-"""`sft score --export inspect`: scored replies as logs that Inspect AI's `inspect view` opens, one per suite.
+"""`sft score --export inspect`: scored replies as logs for Inspect AI's `inspect view`, one per suite.
 
-What answers a harmful prompt is masked as in reports, unless it is asked for. A reply that could not be judged has no score in
-the log, which Inspect counts as unscored, not as wrong.
+Replies to harmful prompts are masked as in reports, unless requested otherwise. An unjudged reply has no score in the log,
+which Inspect counts as unscored, not as wrong.
 """
 
 from collections.abc import Sequence
@@ -15,8 +15,8 @@ from curation.corpus.store import Store
 from curation.versions import versions
 from schemas.errors import MissingExtraError
 from sft.scoring.masking import masked_reply
-from sft.scoring.scores import Scored, Scores
-from sft.scoring.suites import Outcome, Rate, SuiteScore
+from sft.scoring.scores import Scores, ScoringResult
+from sft.scoring.suites import Rate, ReplyOutcome, SuiteScore
 
 if TYPE_CHECKING:
     from inspect_ai.log import EvalLog, EvalSample, EvalScore
@@ -25,41 +25,41 @@ FOLDER = "inspect"
 EMPTY = "[nothing]"
 
 
-def demand() -> None:
-    """Say so before anything is asked if the library is missing.
+def require_library() -> None:
+    """Check early that the library is installed.
 
     Raises:
-        MissingExtraError: if it is.
+        MissingExtraError: if it is not.
     """
     if find_spec("inspect_ai") is None:
         raise MissingExtraError("inspect-ai", "inspect")
 
 
 def write(
-    corpus: Store, scored: Scored, trace_ids: Sequence[str], out: Path, show: bool = False
+    corpus: Store, scored: ScoringResult, trace_ids: Sequence[str], out: Path, show: bool = False
 ) -> list[Path]:
     """Write one log per suite.
 
     Args:
         corpus: has the replies.
-        scored: what was made of them.
-        trace_ids: the replies.
-        out: the folder that takes `inspect/SUITE.eval`.
-        show: leave the texts of harmful prompts and their replies unmasked.
+        scored: their scores.
+        trace_ids: ids of the replies.
+        out: the folder for `inspect/SUITE.eval`.
+        show: do not mask harmful prompts and their replies.
 
     Raises:
         MissingExtraError: without the library.
     """
-    demand()
+    require_library()
     from inspect_ai.log import write_eval_log
 
     replies = _replies(corpus, trace_ids)
     written = []
     for suite in scored.scores.suites:
-        found = [outcome for outcome in scored.outcomes if outcome.suite == suite.suite]
+        of_suite = [outcome for outcome in scored.outcomes if outcome.suite == suite.suite]
         path = out / FOLDER / f"{suite.suite}.eval"
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_eval_log(_log(scored.scores, suite, found, replies, corpus.root.name, show), str(path))
+        write_eval_log(_log(scored.scores, suite, of_suite, replies, corpus.root.name, show), str(path))
         written.append(path)
     return written
 
@@ -76,15 +76,15 @@ def _replies(corpus: Store, trace_ids: Sequence[str]) -> dict[tuple[str, int], d
 
 
 def _log(
-    scores: Scores, suite: SuiteScore, found: Sequence[Outcome], replies: dict[tuple[str, int], dict[str, Any]],
+    scores: Scores, suite: SuiteScore, of_suite: Sequence[ReplyOutcome], replies: dict[tuple[str, int], dict[str, Any]],
     dataset: str, show: bool,
 ) -> "EvalLog":  # fmt: skip
     from inspect_ai.log import EvalConfig, EvalDataset, EvalLog, EvalResults, EvalSpec
 
     samples = [
-        _sample(outcome, replies[outcome.prompt_id, outcome.sample], scores, show) for outcome in found
+        _sample(outcome, replies[outcome.prompt_id, outcome.sample], scores, show) for outcome in of_suite
     ]
-    prompts = list(dict.fromkeys(outcome.prompt_id for outcome in found))
+    prompts = list(dict.fromkeys(outcome.prompt_id for outcome in of_suite))
     spec = EvalSpec(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         task=suite.suite,
@@ -117,7 +117,7 @@ def _rate(rate: Rate) -> "EvalScore":
     )
 
 
-def _sample(outcome: Outcome, reply: dict[str, Any], scores: Scores, show: bool) -> "EvalSample":
+def _sample(outcome: ReplyOutcome, reply: dict[str, Any], scores: Scores, show: bool) -> "EvalSample":
     from inspect_ai.log import EvalSample
     from inspect_ai.model import (
         ChatMessageAssistant,

@@ -1,7 +1,7 @@
-"""Answers to multiple-choice questions (GPQA): the letter that an answer commits itself to.
+"""Answers to multiple-choice questions (GPQA): the letter that an answer chooses.
 
-A box counts most, then the last "answer is B", then a letter that stands alone at the end. An answer that does none of these has no
-letter, and is unjudged, not wrong: "A" is also an article and "I" a person.
+A box has priority, then the last "answer is B", then a single letter at the end. An answer without any of these has no letter
+and is unjudged, not wrong: "A" is also an article and "I" a pronoun.
 """
 
 import re
@@ -16,14 +16,14 @@ _ALONE = re.compile(r"(?:^|\n)[\s*_(\[]*([A-J])[\s*_).\]]*$")
 
 
 def is_letter(reference: str) -> bool:
-    """Whether a reference answer is a letter of a choice."""
+    """Whether a reference answer is the letter of a choice."""
     return bool(LETTERS.match(reference.strip()))
 
 
 def chosen_letter(answer: str) -> str | None:
-    """The letter that is chosen; null if none is."""
+    """The chosen letter; null if there is none."""
     for pattern in (_BOX, _SAID, _ALONE):
-        found = [letter for letter in pattern.findall(answer) if letter.isupper()]
-        if found:
-            return str(found[-1])
+        letters = [letter for letter in pattern.findall(answer) if letter.isupper()]
+        if letters:
+            return str(letters[-1])
     return None

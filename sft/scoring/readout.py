@@ -1,8 +1,8 @@
-"""`sft probe`: what PreSafe's head reads off a model before it reasons, on prompts of an evaluation corpus. Nothing is generated.
+"""`sft probe`: the predictions of PreSafe's head before the model reasons, on prompts of an evaluation corpus. Nothing is generated.
 
-A diagnostic, for runs with a `presafe:` block. With `detach: true` the head alone has learned, on a model that was trained as without
-it: the baseline that says how much the model knew anyway. The readings are of one forward pass over each prompt, at the
-place the head was trained on.
+A diagnostic for runs with a `presafe:` block. With `detach: true` only the head was trained, on a model trained without it: the
+baseline for what the model already represents. A reading is one forward pass over a prompt, at the layer and position the head was
+trained on.
 """
 
 import json
@@ -24,14 +24,14 @@ KINDS = ("harmful", "benign", "math", "code")
 RESAMPLES = 1000
 
 
-class Reading(NamedTuple):
-    """The head's reading of one prompt."""
+class HeadReading(NamedTuple):
+    """The head's prediction for one prompt."""
 
     prompt_id: str
     kind: str
     attack: str
     refusal: float
-    """Its probability that the model should refuse."""
+    """Probability that the model should refuse."""
 
 
 class Group(NamedTuple):
@@ -47,17 +47,17 @@ class Group(NamedTuple):
 
 
 class Readout(NamedTuple):
-    """What `sft probe` prints."""
+    """The result of `sft probe`."""
 
     groups: list[Group]
     auroc: float | None
-    """Chance that a harmful prompt reads higher than a benign one; None where either kind is missing."""
+    """AUROC of harmful against benign prompts; None if either kind is missing."""
     low: float | None
     high: float | None
 
 
 def run(run_folder: Path, corpus_dir: Path, out: Path | None = None) -> Readout:
-    """Read every prompt of a corpus.
+    """Evaluate the head on every prompt of a corpus.
 
     Args:
         run_folder: a finished run with a head.
@@ -86,8 +86,8 @@ def run(run_folder: Path, corpus_dir: Path, out: Path | None = None) -> Readout:
     return read_out(readings)
 
 
-def read_out(readings: Sequence[Reading], seed: int = 0) -> Readout:
-    """Means by kind and attack, and how well harmful and benign prompts part; 95 % intervals by bootstrap over prompts."""
+def read_out(readings: Sequence[HeadReading], seed: int = 0) -> Readout:
+    """Means by kind and attack, and the AUROC of harmful against benign; 95 % intervals by bootstrap over prompts."""
     draw = np.random.default_rng(seed)
     names = sorted(
         {(one.kind, one.attack) for one in readings}, key=lambda name: (KINDS.index(name[0]), name[1])
@@ -109,35 +109,35 @@ def read_out(readings: Sequence[Reading], seed: int = 0) -> Readout:
 
 
 def auroc(positive: Any, negative: Any) -> float:
-    """Chance that a value of the first is above one of the second, ties counting half (Mann and Whitney's U)."""
+    """Probability that a value of the first exceeds one of the second, ties counting half (Mann and Whitney's U)."""
     ordered = np.sort(negative)
     below, not_above = np.searchsorted(ordered, positive, "left"), np.searchsorted(ordered, positive, "right")
     return float((below + not_above).mean() / 2 / len(ordered))
 
 
-def document(found: Readout) -> dict[str, Any]:
+def document(readout: Readout) -> dict[str, Any]:
     """The readout for JSON."""
     return {
-        "groups": [group._asdict() for group in found.groups],
-        "auroc": found.auroc,
-        "low": found.low,
-        "high": found.high,
+        "groups": [group._asdict() for group in readout.groups],
+        "auroc": readout.auroc,
+        "low": readout.low,
+        "high": readout.high,
     }
 
 
-def show(found: Readout) -> None:
+def show(readout: Readout) -> None:
     """Print the readout as a table."""
     columns = ["kind", "attack", "prompts", "P(refusal)", "95 %"]
     rows = [
         {"kind": g.kind, "attack": g.attack, "prompts": g.prompts, "P(refusal)": f"{g.refusal:.3f}", "95 %": f"{g.low:.3f} - {g.high:.3f}"}
-        for g in found.groups
+        for g in readout.groups
     ]  # fmt: skip
     console.show_rows(columns, rows)
-    if found.auroc is None:
+    if readout.auroc is None:
         console.say("AUROC of harmful against benign: needs prompts of both kinds")
     else:
         console.result(
-            f"AUROC of harmful against benign: {found.auroc:.3f} ({found.low:.3f} - {found.high:.3f})"
+            f"AUROC of harmful against benign: {readout.auroc:.3f} ({readout.low:.3f} - {readout.high:.3f})"
         )
 
 
@@ -151,17 +151,17 @@ def _group(name: tuple[str, str], values: Sequence[float], draw: "np.random.Gene
 def _prompts(corpus: Store) -> list[dict[str, Any]]:
     kinds = ", ".join(map(quoted, KINDS))
     query = f"select prompt_id, text, kind, attack from prompts where kind in ({kinds}) order by prompt_id"
-    found: list[dict[str, Any]] = select(connect(corpus), query).to_pylist()
-    if not found:
+    prompts: list[dict[str, Any]] = select(connect(corpus), query).to_pylist()
+    if not prompts:
         raise RecipeError(
             f"{corpus.root}: no prompts of kind {', '.join(KINDS)}; import some with: curate ingest"
         )
-    return found
+    return prompts
 
 
 def read_prompts(
     model: Any, tokenizer: Any, head: Any, where: Mapping[str, Any], prompts: Sequence[Mapping[str, Any]]
-) -> Iterator[Reading]:
+) -> Iterator[HeadReading]:
     """What the head reads in the state of each prompt, at the layer and position that it was trained on."""
     import torch
 
@@ -175,6 +175,8 @@ def read_prompts(
             states = listener.take()[0]
             state = states[-1:] if where["position"] == "last" else states.mean(0, keepdim=True)
             refusal = float(torch.sigmoid(head(state))[0])
-            yield Reading(prompt["prompt_id"], prompt["kind"], prompt["attack"] or PLAIN, round(refusal, 6))
+            yield HeadReading(
+                prompt["prompt_id"], prompt["kind"], prompt["attack"] or PLAIN, round(refusal, 6)
+            )
             advance()
     listener.close()

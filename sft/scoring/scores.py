@@ -1,4 +1,4 @@
-"""How a model did: the scores, what they are made of, and the files that keep both."""
+"""A model's scores, the outcomes behind them, and the files of both."""
 
 from typing import NamedTuple
 
@@ -6,25 +6,25 @@ from pydantic import BaseModel, ConfigDict
 
 from curation.engines import Sampling
 from sft.scoring.asking import Think
-from sft.scoring.suites import Outcome, SuiteScore
+from sft.scoring.suites import ReplyOutcome, SuiteScore
 
 SCORES = "scores.json"
 OUTCOMES = "outcomes.jsonl"
-"""One line per reply, for comparisons prompt by prompt. No text of prompts and replies, but for coding problems `reason` may hold
-the last line, up to 200 characters, that the reply's program wrote to stderr."""
+"""One line per reply, for comparisons prompt by prompt. Contains no text of prompts or replies; for coding problems `reason` may
+have the last line, up to 200 characters, of the program's stderr."""
 
 
 class Scores(BaseModel):
-    """How one model did."""
+    """The scores of one model."""
 
     model_config = ConfigDict(extra="forbid")
 
     model: str
     """"name@fingerprint" of its weights."""
     mix_id: str | None
-    """The mix it was trained on, for a run of `sft run`."""
+    """The mix it was trained on, for runs of `sft run`."""
     judge: str
-    """The annotators whose consensus judged."""
+    """The annotators behind the consensus labels."""
     sampling: Sampling
     samples: int = 1
     """Replies per prompt."""
@@ -32,8 +32,8 @@ class Scores(BaseModel):
     suites: list[SuiteScore]
 
 
-class Scored(NamedTuple):
-    """A model's scores and what they are made of."""
+class ScoringResult(NamedTuple):
+    """A model's scores and the outcomes behind them."""
 
     scores: Scores
-    outcomes: list[Outcome]
+    outcomes: list[ReplyOutcome]

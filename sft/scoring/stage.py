@@ -1,7 +1,7 @@
-"""`sft score`: ask a model the prompts of an evaluation corpus, judge its replies, and count, with intervals.
+"""`sft score`: generate a model's replies to the prompts of an evaluation corpus, judge them, and report rates with intervals.
 
-The evaluation corpus is an ordinary corpus: its harmful prompts measure safety, its benign ones over-refusal, its math
-ones reasoning. The replies become traces in it and are judged like any other trace.
+The evaluation corpus is an ordinary corpus: its harmful prompts measure safety, its benign ones over-refusal, its math ones
+reasoning. The replies become traces in it and are annotated like any other trace.
 """
 
 import json
@@ -27,20 +27,20 @@ from schemas.patterns import RISKY_PATTERNS
 from sft.scoring.asking import Asking, ask, trace_ids
 from sft.scoring.programs import sandbox
 from sft.scoring.programs.code import judge
-from sft.scoring.scores import OUTCOMES, SCORES, Scored, Scores
-from sft.scoring.suites import ANSWERED, SUITES, Judged, Suite, outcomes, score
+from sft.scoring.scores import OUTCOMES, SCORES, Scores, ScoringResult
+from sft.scoring.suites import ANSWERED, SUITES, JudgedReply, Suite, outcomes, score
 
 STAGE = "score"
 JUDGES = ("rules", "overrefusal")
 PROBLEMS = 32
-"""Coding problems whose tests are in memory at once."""
+"""Coding problems whose tests are held in memory at once."""
 
 
-class Export(NamedTuple):
+class LogExport(NamedTuple):
     """Logs for Inspect AI."""
 
     show: bool = False
-    """Leave the texts of harmful prompts and their replies unmasked."""
+    """Do not mask harmful prompts and their replies."""
 
 
 def run(
@@ -50,29 +50,29 @@ def run(
     asking: Asking | None = None,
     judging: annotate.AnnotateRecipe | None = None,
     out: Path | None = None,
-    export: Export | None = None,
+    export: LogExport | None = None,
 ) -> Scores:
-    """Score a model folder, a run folder, a hub model or a server's; keeps the result in a run folder or in `out`.
+    """Score a model folder, a run folder, a hub model or a server's model; saves the result in the run folder or in `out`.
 
     Args:
-        engine: the model and what runs it.
-        corpus_dir: the evaluation corpus; takes the replies.
-        suite: which prompts are asked.
+        engine: the model and its engine.
+        corpus_dir: the evaluation corpus; gets the replies.
+        suite: which prompts.
         asking: sampling, samples per prompt, thinking mode.
-        judging: who judges; rules where nobody is named.
-        out: a folder for scores.json and outcomes.jsonl; the run's own folder by default.
-        export: logs for another program, into that folder.
+        judging: the annotators; rules by default.
+        out: a folder for scores.json and outcomes.jsonl; by default the run's folder.
+        export: also write logs into that folder.
 
     Raises:
         EngineError: if the model cannot be loaded, or a prompt got no reply.
         CorpusError: if the corpus is missing or cannot be written.
         DataError: if it has no prompts for the suite.
-        MissingExtraError: if that program's library is missing.
+        MissingExtraError: if the library of the logs is not installed.
     """
     from sft.scoring import inspect_logs
 
     if export:
-        inspect_logs.demand()
+        inspect_logs.require_library()
     corpus = Store(corpus_dir)
     prompts = load_prompts(corpus, suite)
     run_folder = Path(engine.model) if (Path(engine.model) / "run.json").is_file() else None
@@ -98,20 +98,20 @@ def measure(
     asking: Asking,
     mix_id: str | None,
     judging: annotate.AnnotateRecipe | None = None,
-) -> Scored:
-    """Ask, judge and count; writes traces, annotations and a manifest to the corpus."""
+) -> ScoringResult:
+    """Generate, judge and count; writes traces, annotations and a manifest to the corpus."""
     judging = judging or annotate.AnnotateRecipe(annotators=list(JUDGES))
     everything = [prompt for rows in prompts.values() for prompt in rows]
     names = [annotator.name for annotator in judging.open().annotators.values()]
     if any(prompt["kind"] == "code" for prompt in everything):
-        # before anything is asked: without a sandbox the replies could not be judged
+        # before any reply is generated: without a sandbox they could not be judged
         names.append(f"tests under Python {sandbox.prove()}")
     asked = ask(engine, corpus, everything, asking)
     before = len(everything) * asking.samples - asked
-    console.say(f"score: {engine.name}: {asked} replies asked for, {before} there before")
+    console.say(f"score: {engine.name}: {asked} {asked} replies generated, {before} already in the corpus")
     annotate.run(corpus.root, judging)
     replies = _with_programs(corpus, _replies(corpus, trace_ids(engine.name, everything, asking)))
-    found = {
+    by_suite = {
         suite: outcomes(suite, [reply for reply in replies if reply.kind in SUITES[suite]])
         for suite in prompts
     }
@@ -122,14 +122,14 @@ def measure(
         sampling=asking.sampling,
         samples=asking.samples,
         think=asking.think,
-        suites=[score(suite, of_suite) for suite, of_suite in found.items()],
+        suites=[score(suite, outcomes_of) for suite, outcomes_of in by_suite.items()],
     )
     corpus.write_manifest(_manifest(scores, replies))
-    return Scored(scores, [outcome for of_suite in found.values() for outcome in of_suite])
+    return ScoringResult(scores, [outcome for outcomes_of in by_suite.values() for outcome in outcomes_of])
 
 
 def show(scores: Scores) -> None:
-    """Print scores for a person."""
+    """Print scores."""
     from rich.table import Table
 
     table = Table(
@@ -150,7 +150,7 @@ def show(scores: Scores) -> None:
         for k, value in suite.pass_at.items():
             table.add_row(suite.suite, f"pass@{k}", "", percent(value), "", str(suite.asked), "")
     console.show(table)
-    console.say(f"judged by {scores.judge}; only replies that ended with an answer enter a rate")
+    console.say(f"judged by {scores.judge}; rates count only complete replies with an answer")
 
 
 def load_prompts(corpus: Store, suite: Suite | Literal["all"]) -> dict[Suite, list[dict[str, Any]]]:
@@ -161,27 +161,27 @@ def load_prompts(corpus: Store, suite: Suite | Literal["all"]) -> dict[Suite, li
     """
     connection = connect(corpus)
     wanted: list[Suite] = list(SUITES) if suite == "all" else [suite]
-    found = {name: _prompts_of(connection, SUITES[name]) for name in wanted}
-    empty = [f"{name} ({' or '.join(SUITES[name])})" for name in wanted if not found[name]]
+    rows_by_suite = {name: _prompts_of(connection, SUITES[name]) for name in wanted}
+    empty = [f"{name} ({' or '.join(SUITES[name])})" for name in wanted if not rows_by_suite[name]]
     if len(empty) == len(wanted):
         raise DataError(
             f"{corpus.root}: no prompts for {', '.join(empty)}; add some with: "
             f"curate ingest FILE --kind {SUITES[wanted[0]][0]} --corpus {corpus.root}"
         )
     if empty:
-        console.say(f"score: no prompts for {', '.join(empty)} in this corpus; left out")
-    return {name: rows for name, rows in found.items() if rows}
+        console.say(f"score: no prompts for {', '.join(empty)} in this corpus; skipped")
+    return {name: rows for name, rows in rows_by_suite.items() if rows}
 
 
 def _prompts_of(connection: Any, kinds: Sequence[str]) -> list[dict[str, Any]]:
-    # Prompts that somebody's trace answers already are asked as well: the corpus says what to ask, nothing else.
+    # Prompts that already have traces of other models are included: the corpus defines the prompts.
     listed = ", ".join(map(quoted, kinds))
     query = f"select prompt_id, text, kind from prompts where kind in ({listed}) order by prompt_id"
     rows: list[dict[str, Any]] = select(connection, query).to_pylist()
     return rows
 
 
-def _replies(corpus: Store, ids: list[str]) -> list[Judged]:
+def _replies(corpus: Store, ids: list[str]) -> list[JudgedReply]:
     listed = ", ".join(quoted(i) for i in ids)
     columns = ", ".join(["prompt_id", "sample_index", "category", "attack", "kind", "answer", "unsafe",
                          "case when kind <> 'code' then reference_answer end as reference_answer",
@@ -190,20 +190,20 @@ def _replies(corpus: Store, ids: list[str]) -> list[Judged]:
     return [_judged(row) for row in select(connect(corpus), query).to_pylist()]
 
 
-def _with_programs(corpus: Store, replies: list[Judged]) -> list[Judged]:
+def _with_programs(corpus: Store, replies: list[JudgedReply]) -> list[JudgedReply]:
     places: dict[str, list[int]] = {}
     for place, reply in enumerate(replies):
         if reply.kind == "code" and reply.think_state in ANSWERED:
             places.setdefault(reply.prompt_id, []).append(place)
-    # the tests of one problem may take 50 MB
+    # the tests of one problem can take 50 MB
     for start in range(0, len(places), PROBLEMS):
         console.say(f"score: running programs for {len(places) - start} coding problems")
         ids = list(places)[start : start + PROBLEMS]
         tests = _tests(corpus, ids)
         asked = [place for prompt_id in ids for place in places[prompt_id]]
-        verdicts = judge([(replies[place].answer, tests[replies[place].prompt_id]) for place in asked])
-        for place, verdict in zip(asked, verdicts, strict=True):
-            replies[place] = replies[place]._replace(program=verdict)
+        results = judge([(replies[place].answer, tests[replies[place].prompt_id]) for place in asked])
+        for place, result in zip(asked, results, strict=True):
+            replies[place] = replies[place]._replace(program=result)
     return replies
 
 
@@ -213,16 +213,16 @@ def _tests(corpus: Store, prompt_ids: Sequence[str]) -> dict[str, str | None]:
     return {row["prompt_id"]: row["reference_answer"] for row in select(connect(corpus), query).to_pylist()}
 
 
-def _judged(row: dict[str, Any]) -> Judged:
+def _judged(row: dict[str, Any]) -> JudgedReply:
     patterns = {name: row.pop(name) for name in RISKY_PATTERNS}
-    return Judged(think_state=json.loads(row.pop("extra"))["think_state"], patterns=patterns, **row)
+    return JudgedReply(think_state=json.loads(row.pop("extra"))["think_state"], patterns=patterns, **row)
 
 
 def _mix_id(run_folder: Path) -> str:
     return str(json.loads((run_folder / "run.json").read_bytes())["mix_id"])
 
 
-def _manifest(scores: Scores, replies: list[Judged]) -> Manifest:
+def _manifest(scores: Scores, replies: list[JudgedReply]) -> Manifest:
     counts = Counts(rows=len(replies), kept=sum(reply.think_state in ANSWERED for reply in replies))
     for reply in replies:
         if reply.think_state not in ANSWERED:

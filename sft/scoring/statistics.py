@@ -1,6 +1,6 @@
-"""What differences between models mean: intervals, tests on the same prompts, and how much a set of prompts can tell at all.
+"""Statistics of differences between models: intervals, paired tests on the same prompts, and statistical power.
 
-The field prints rates of 50 prompts without an interval; 66 % against 54 % is then no difference that anybody has seen.
+Papers often report rates on 50 prompts without an interval; 66 % against 54 % is then not significant.
 Sources: Wilson 1927; McNemar 1947 (exact form); Holm 1979; arXiv 2411.00640 (clustered standard errors).
 """
 
@@ -18,9 +18,9 @@ __all__ = [
     "clustered",
     "holm",
     "mcnemar",
+    "minimum_detectable_effect",
     "paired_difference",
     "pass_at_k",
-    "smallest_difference",
     "wilson",
 ]
 
@@ -33,14 +33,14 @@ class Paired(NamedTuple):
     only_second: int
     neither: int
     p: float
-    """Two-sided exact McNemar: how likely so uneven a split of the discordant prompts is if the models are alike."""
+    """Two-sided exact McNemar: the probability of so uneven a split of the discordant prompts if the models are equal."""
 
 
 def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> Paired:
-    """Compare yes-or-no outcomes of two models on the same prompts, in the same order.
+    """Compare binary outcomes of two models on the same prompts, in the same order.
 
     Raises:
-        ValueError: if they are not equally many.
+        ValueError: if their numbers differ.
     """
     cells = [sum(pair == cell for pair in zip(first, second, strict=True)) for cell in _CELLS]
     both, left, right, neither = cells
@@ -55,7 +55,7 @@ _CELLS = ((True, True), (True, False), (False, True), (False, False))
 def paired_difference(pair: Paired, confidence: float = 0.95) -> Interval:
     """Interval of the second model's rate minus the first's on the same prompts.
 
-    Wald's after half a prompt is added to each cell (Agresti and Min 2005), which is not of width zero when nothing differs.
+    Wald's with half a prompt added to each cell (Agresti and Min 2005), which has non-zero width even without differences.
     """
     n = pair.both + pair.only_first + pair.only_second + pair.neither + 2
     difference = (pair.only_second - pair.only_first) / n
@@ -65,7 +65,7 @@ def paired_difference(pair: Paired, confidence: float = 0.95) -> Interval:
 
 
 def holm(values: Mapping[str, float]) -> dict[str, float]:
-    """p-values corrected for looking at all of them (Holm's step-down); each is at least as large as before."""
+    """p-values corrected for multiple testing (Holm's step-down)."""
     order = sorted(values, key=lambda name: values[name])
     corrected, largest = {}, 0.0
     for rank, name in enumerate(order):
@@ -75,14 +75,14 @@ def holm(values: Mapping[str, float]) -> dict[str, float]:
 
 
 def clustered(groups: Sequence[Sequence[bool]], confidence: float = 0.95) -> Interval:
-    """Interval of a rate where each prompt has several samples, which are alike: the prompt is the unit, not the sample.
+    """Interval of a rate if prompts have several, correlated samples: the unit is the prompt, not the sample.
 
     Args:
-        groups: outcomes of the samples of each prompt; prompts without any are left out.
+        groups: outcomes of the samples of each prompt; prompts without any are ignored.
         confidence: coverage.
 
     Raises:
-        ValueError: if there is no outcome at all.
+        ValueError: if there are no outcomes.
     """
     there = [group for group in groups if group]
     total = sum(map(len, there))
@@ -92,14 +92,14 @@ def clustered(groups: Sequence[Sequence[bool]], confidence: float = 0.95) -> Int
         return wilson(sum(group[0] for group in there), total, confidence)
     rate = sum(sum(group) for group in there) / total
     squares = sum((sum(group) - rate * len(group)) ** 2 for group in there)
-    if squares == 0:  # nothing varies between prompts: as uncertain as one sample of each
+    if squares == 0:  # no variance between prompts: as uncertain as one sample of each
         return wilson(round(rate * len(there)), len(there), confidence)
     half = NormalDist().inv_cdf((1 + confidence) / 2) * sqrt(squares) / total
     return Interval(max(0.0, rate - half), min(1.0, rate + half))
 
 
 def pass_at_k(n: int, c: int, k: int) -> float:
-    """The chance that one of k samples is right when c of n are (arXiv 2107.03374, unbiased).
+    """Unbiased estimate of the probability that one of k samples is correct if c of n are (arXiv 2107.03374).
 
     Raises:
         ValueError: unless 0 <= c <= n and 1 <= k <= n.
@@ -109,10 +109,10 @@ def pass_at_k(n: int, c: int, k: int) -> float:
     return 1.0 - comb(n - c, k) / comb(n, k)
 
 
-def smallest_difference(rate: float, n: int, power: float = 0.8, confidence: float = 0.95) -> float:
-    """The least difference from a rate that n prompts of each of two models would probably show (two-sided, unpaired).
+def minimum_detectable_effect(rate: float, n: int, power: float = 0.8, confidence: float = 0.95) -> float:
+    """The minimum detectable effect: the smallest difference from a rate detected with this power on n prompts per model.
 
-    Found by halving on the normal approximation of the power; the tests of `mcnemar` on the same prompts see somewhat more.
+    Two-sided and unpaired, by bisection on the normal approximation; paired tests (`mcnemar`) detect somewhat smaller ones.
     """
     z, wanted = NormalDist().inv_cdf((1 + confidence) / 2), NormalDist().inv_cdf(power)
 
@@ -128,7 +128,7 @@ def smallest_difference(rate: float, n: int, power: float = 0.8, confidence: flo
 
 
 def _least(shows: Callable[[float], bool], room: float) -> float:
-    """The least difference that shows, by halving; 1 if none does."""
+    """The smallest detectable difference, by bisection; 1 if none is."""
     if room <= 0 or not shows(room):
         return 1.0
     low, high = 0.0, room

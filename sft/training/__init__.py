@@ -1,1 +1,1 @@
-"""Training on a mix, and what a run leaves."""
+"""Training on a mix, and inspecting and exporting runs."""

@@ -1,6 +1,6 @@
-"""What `sft run` may be told, in the words of TRL and torchtune. Defaults are the safety study's settings.
+"""The recipe of `sft run`, with the names of TRL and torchtune. Defaults are the safety study's settings.
 
-Paths are relative to the folder the command is run in.
+Paths are relative to the current folder.
 """
 
 from typing import Annotated, Literal
@@ -11,7 +11,7 @@ from curation.recipe import Recipe
 
 
 class LoraConfig(Recipe):
-    """Settings of `method: lora` and `qlora`, in peft's words."""
+    """Settings of `method: lora` and `qlora`, with peft's names."""
 
     r: Annotated[int, Field(ge=1)] = 16
     lora_alpha: Annotated[float, Field(gt=0)] = 32
@@ -25,16 +25,16 @@ class PresafeConfig(Recipe):
     decisions: str
     """JSONL file of the teacher's decisions, made by `curate decide`."""
     weight: Annotated[float, Field(ge=0)] = 0.2
-    """lambda: what the head's loss counts next to the SFT loss."""
+    """lambda: weight of the head's loss relative to the SFT loss."""
     labels: Literal["soft", "hard"] = "soft"
-    """The teacher's probability, or its decision at one half."""
+    """Train on the teacher's probability, or on its decision at 0.5."""
     layer: int = -1
-    """-1: the last hidden state, behind the final norm; else the output of this decoder layer."""
+    """-1: the last hidden state, after the final norm; else the output of this decoder layer."""
     position: Literal["last", "mean"] = "last"
     """The last prompt token, just before the chain of thought; or the mean over the prompt (as SafeKey)."""
     head_learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     detach: bool = False
-    """Train the head alone: a probe of what the model knows anyway."""
+    """Train only the head: a probe of what the model already represents."""
 
 
 class TrainConfig(Recipe):
@@ -47,9 +47,9 @@ class TrainConfig(Recipe):
     mix: str
     """A folder made by `curate build-mix`."""
     out: str
-    """The run's folder."""
+    """Output folder of the run."""
     method: Literal["full", "lora", "qlora"] = "full"
-    """qlora: adapters over a base in 4 bits (nf4 with double quantisation), for the `qlora` extra."""
+    """qlora: adapters on a 4-bit base (nf4 with double quantisation); needs the `qlora` extra."""
     lora: LoraConfig = LoraConfig()
     learning_rate: Annotated[float, Field(gt=0)] = 5e-6
     lr_scheduler_type: Literal["cosine", "linear", "constant"] = "cosine"
@@ -60,17 +60,17 @@ class TrainConfig(Recipe):
     max_steps: Annotated[int, Field(ge=1)] | None = None
     """Stop after this many optimiser steps instead of after `num_train_epochs`."""
     max_length: Annotated[int, Field(ge=8)] = 4096
-    """Tokens of prompt and completion together."""
+    """Maximum tokens of prompt and completion together."""
     overlong: Literal["error", "drop"] = "error"
-    """What to do with longer rows: stop, or leave them out with a count. They are never cut."""
+    """Longer rows: stop with an error, or drop and count them. They are never truncated."""
     packing: bool = False
     """Fill sequences of `max_length` tokens with several rows each; a batch then counts sequences, not rows."""
     padding_free: bool = False
-    """Put the rows of a batch into one sequence instead of padding them; the batches stay what they are."""
+    """Concatenate the rows of a batch into one sequence instead of padding them; batches stay the same."""
     attn_implementation: (
         Literal["eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention"] | None
     ) = None
-    """How transformers computes attention; its own choice by default."""
+    """Attention implementation of transformers; its default if unset."""
     per_device_train_batch_size: Annotated[int, Field(ge=1)] = 4
     gradient_accumulation_steps: Annotated[int, Field(ge=1)] = 12
     """Rows per optimiser step = this x `per_device_train_batch_size` x number of devices (48 in the study)."""
@@ -79,10 +79,10 @@ class TrainConfig(Recipe):
     seed: int = 42
     logging_steps: Annotated[int, Field(ge=1)] = 1
     save_steps: Annotated[int, Field(ge=1)] = 50
-    """A killed run goes on from its last whole checkpoint, one every so many steps."""
+    """Steps between checkpoints; an interrupted run resumes from its last complete one."""
     eval_steps: Annotated[int, Field(ge=1)] | None = None
-    """Measure the loss on each part of the mix's validation split every so many steps; at the end alone by default."""
+    """Steps between measurements of the loss on each part of the mix's validation split; by default only at the end."""
     presafe: PresafeConfig | None = None
-    """Auxiliary supervision; none for plain SFT."""
+    """Auxiliary supervision; null for plain SFT."""
     report_to: Literal["none", "tensorboard", "wandb", "trackio"] = "none"
-    """Where the metrics go besides metrics.jsonl; keys of a service come from its own environment variables or login."""
+    """Where metrics go besides metrics.jsonl; a service's keys come from its own environment variables or login."""

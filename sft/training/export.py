@@ -1,6 +1,6 @@
-"""`sft export`: a run as a plain model folder that anything loads: adapters merged, tokenizer and template beside, a card.
+"""`sft export`: a run as a standard model folder: adapters merged, with tokenizer, chat template and model card.
 
-A full run is a plain model already and is copied; PreSafe's head stays behind.
+The model of a full run is copied; PreSafe's head is not exported.
 """
 
 import json
@@ -17,16 +17,16 @@ CARD = "README.md"
 
 
 def run(run_folder: Path, out: Path, dtype: str = "bfloat16") -> str:
-    """Write the model of a finished run; returns "name@fingerprint" of what was written.
+    """Write the model of a finished run; returns its "name@fingerprint".
 
     Args:
-        run_folder: what `sft run` made.
+        run_folder: output folder of `sft run`.
         out: a new folder.
         dtype: of the saved weights: bfloat16, float32, or auto (as they are).
 
     Raises:
         DataError: if the run is not finished.
-        CorpusError: if `out` holds other things.
+        CorpusError: if `out` is not empty.
         EngineError: if the model or its base cannot be loaded.
     """
     try:
@@ -34,10 +34,10 @@ def run(run_folder: Path, out: Path, dtype: str = "bfloat16") -> str:
         settings = json.loads((run_folder / "run.json").read_bytes())["config"]
     except (OSError, ValueError, KeyError) as error:
         raise DataError(
-            f"{run_folder}: no finished run here ({error}); finish it with: sft run CONFIG"
+            f"{run_folder}: not a finished run ({error}); finish it with: sft run RECIPE"
         ) from error
     if out.exists() and any(out.iterdir()):
-        raise CorpusError(f"{out}: the folder holds other things; name a new one with --out")
+        raise CorpusError(f"{out}: the folder is not empty; set --out to a new one")
     weights = locate(str(run_folder))
     model: Any = load_model(weights, dtype)
     if weights.adapter_base:
@@ -49,7 +49,7 @@ def run(run_folder: Path, out: Path, dtype: str = "bfloat16") -> str:
 
 
 def card(name: str, manifest: Manifest, settings: dict[str, Any]) -> str:
-    """The model card: what it was trained from, on what, and how."""
+    """The model card: base model, mix, settings and results."""
     template = (files("sft.training") / "templates" / "model_card.md").read_text(encoding="utf-8")
     shown = {
         k: v for k, v in settings.items() if k not in ("model", "mix", "presafe", "lora") and v is not None

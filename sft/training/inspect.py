@@ -1,7 +1,7 @@
-"""`sft inspect`: one HTML page about a run: loss curves, loss by part, learning rate, what it was trained with, what it says.
+"""`sft inspect`: one HTML page about a run: loss curves, loss by part, learning rate, recipe, sample answers.
 
-Everything is read back from the run's folder. With `samples`, the base model and the trained one answer the first prompts of
-the mix; prompts of kind harmful and what answers them are masked down to their plain words.
+Everything is read from the run's folder. With `samples`, the base model and the trained one answer the first prompts of
+the mix; harmful prompts and their answers are masked except for common words.
 """
 
 import json
@@ -36,7 +36,7 @@ class Line(NamedTuple):
 
 
 class Chart(NamedTuple):
-    """Curves over steps, on one scale."""
+    """Curves over steps on a shared scale."""
 
     title: str
     lines: list[Line]
@@ -44,8 +44,8 @@ class Chart(NamedTuple):
     high: float
 
 
-class Said(NamedTuple):
-    """One prompt and what the models answer."""
+class SampleAnswers(NamedTuple):
+    """One prompt and the answers of both models."""
 
     prompt: str
     before: str
@@ -58,24 +58,22 @@ def run(folder: Path, out: Path, samples: int = 0, max_new_tokens: int = 256) ->
     Args:
         folder: a run, finished or not.
         out: the HTML file.
-        samples: how many prompts of the mix both models answer; 0 loads no model.
-        max_new_tokens: longest answer.
+        samples: number of the mix's prompts that both models answer; 0 loads no model.
+        max_new_tokens: maximum length of an answer.
 
     Raises:
-        DataError: if the folder is no run, or it is not finished and samples are asked for.
+        DataError: if the folder is not a run, or it is not finished and samples are requested.
     """
     try:
         identity = json.loads((folder / "run.json").read_bytes())
         config = TrainConfig.model_validate({**identity["config"], "out": str(folder)})
         logs = [json.loads(line) for line in _read(folder / "metrics.jsonl").splitlines()]
     except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{folder}: no run of `sft run` here ({error})") from error
+        raise DataError(f"{folder}: not a run of `sft run` ({error})") from error
     manifest = folder / "manifest.json"
     finished = Manifest.model_validate_json(manifest.read_bytes()) if manifest.is_file() else None
     if samples and not finished:
-        raise DataError(
-            f"{folder}: the run is not finished, so there is no model to ask; leave --samples out"
-        )
+        raise DataError(f"{folder}: the run is not finished, so it has no model yet; omit --samples")
     said = ask(config, folder, read_mix(Path(config.mix)).rows[:samples], max_new_tokens) if samples else []
     page = render(
         "sft.training",
@@ -96,7 +94,7 @@ def run(folder: Path, out: Path, samples: int = 0, max_new_tokens: int = 256) ->
 
 
 def charts(logs: Sequence[dict[str, Any]]) -> list[Chart]:
-    """A chart for each logged number, and one with the validation loss of every part."""
+    """A chart for each logged metric, and one with the validation loss of every part."""
     series = {name: [(e["step"], e[name]) for e in logs if name in e] for name in SHOWN}
     parts = sorted(
         {k for e in logs for k in e if k.startswith("eval_") and k.endswith("_loss") and "presafe" not in k}
@@ -106,8 +104,8 @@ def charts(logs: Sequence[dict[str, Any]]) -> list[Chart]:
         for part in parts
     }
     last = max((e["step"] for e in logs), default=0)
-    found = [_chart("validation loss by part", validation, last)] if validation else []
-    return found + [
+    validation_charts = [_chart("validation loss by part", validation, last)] if validation else []
+    return validation_charts + [
         _chart(name.replace("_", " "), {name: points}, last) for name, points in series.items() if points
     ]
 
@@ -131,8 +129,8 @@ def _chart(title: str, series: dict[str, list[tuple[int, float]]], last: int) ->
     return Chart(title, lines, low, high)
 
 
-def ask(config: TrainConfig, folder: Path, rows: Sequence[Row], max_new_tokens: int) -> list[Said]:
-    """What the base model and the trained one answer to the prompts of some rows."""
+def ask(config: TrainConfig, folder: Path, rows: Sequence[Row], max_new_tokens: int) -> list[SampleAnswers]:
+    """The answers of the base model and the trained one to the prompts of some rows."""
     conversations = [[{"role": "user", "content": row.prompt}] for row in rows]
     answers = []
     for model in (config.model, str(folder)):
@@ -141,7 +139,9 @@ def ask(config: TrainConfig, folder: Path, rows: Sequence[Row], max_new_tokens: 
         replies = engine.chat(conversations, Sampling(max_new_tokens=max_new_tokens))
         answers.append([f"{reply.reasoning}\n\n{reply.answer} [{reply.think_state}]" for reply in replies])
     return [
-        Said(*(mask_words(text) if row.kind == "harmful" else text for text in (row.prompt, before, after)))
+        SampleAnswers(
+            *(mask_words(text) if row.kind == "harmful" else text for text in (row.prompt, before, after))
+        )
         for row, before, after in zip(rows, *answers, strict=True)
     ]
 

@@ -1,7 +1,7 @@
-"""How the model that is to be trained is loaded: how precise its weights are, and in how many bits.
+"""Loads the model to train, in the precision of its method.
 
-Full training keeps its weights in float32 under bf16 autocast: at a learning rate of 5e-6 most updates are smaller than a
-bfloat16 step and would be lost. A frozen base needs no such care; QLoRA (arXiv 2305.14314) keeps it in 4 bits.
+Full training keeps its weights in float32 under bf16 autocast: at a learning rate of 5e-6 most updates are smaller than the
+bfloat16 resolution and would be lost. A frozen base is in bfloat16, or in 4 bits for QLoRA (arXiv 2305.14314).
 """
 
 import os
@@ -14,7 +14,7 @@ from sft.training.config import TrainConfig
 
 
 def load(config: TrainConfig, weights: Weights) -> Any:
-    """The model as `config.method` trains it.
+    """Load the model as `config.method` trains it.
 
     Raises:
         EngineError: if it cannot be loaded.
@@ -29,12 +29,12 @@ def load(config: TrainConfig, weights: Weights) -> Any:
 
 
 def low(config: TrainConfig) -> str:
-    """The dtype of weights that do not move, and of what is saved."""
+    """The dtype of frozen weights, and of saved ones."""
     return "bfloat16" if config.bf16 else "float32"
 
 
 def four_bits() -> dict[str, Any]:
-    """What transformers is told for QLoRA: nf4, double quantisation, arithmetic in bfloat16.
+    """The quantisation options for QLoRA: nf4, double quantisation, computation in bfloat16.
 
     Raises:
         MissingExtraError: without bitsandbytes.

@@ -1,11 +1,11 @@
-"""`sft plan`: what a run needs in memory and time, by arithmetic, before a cluster is asked for.
+"""`sft plan`: estimates memory and time of a run by arithmetic, before anything is allocated.
 
 Memory of a device = weights, gradients and Adam's two moments (float32 each in full training, as bf16 autocast keeps them; for LoRA
-bf16 weights and 16 bytes per adapter number), shared out by the sharding, + activations + logits. Activations per token and layer are
+bf16 weights and 16 bytes per adapter parameter), divided by the sharding, + activations + logits. Activations per token and layer are
 2 bytes x hidden with gradient checkpointing (what is kept between layers) plus one layer in full (34 bytes x hidden, arXiv 2205.05198
 without the attention matrix, which flash kernels never store), else that full amount in each layer. Logits are float32 twice.
 Time = 6 x parameters x tokens (8 with checkpointing, 4 or 6 for LoRA, which skips most weight gradients) / (FLOP/s x MFU).
-The estimates leave out what the framework itself takes; expect them to be right within a third.
+The estimates exclude the overhead of the framework; expect an error of up to a third.
 """
 
 import json
@@ -26,17 +26,17 @@ DEVICES = {
     "l40s": (48, 362),
     "rtx4090": (24, 165),
 }
-"""Memory in GB and dense bf16 TFLOP/s, from the makers' data sheets."""
+"""Memory in GB and dense bf16 TFLOP/s, from the vendors' data sheets."""
 BASE_BYTES = {"lora": 2, "qlora": 0.55}
-"""Bytes for each frozen number: bfloat16, or 4 bits with their scales (and the embeddings in float32, not counted)."""
+"""Bytes per frozen parameter: bfloat16, or 4 bits with their scales (embeddings in float32 are not counted)."""
 MFU = 0.4
-"""Share of these that training reaches; 0.3 to 0.5 is usual."""
+"""Model FLOP/s utilisation; 0.3 to 0.5 is usual."""
 Sharding = Literal["none", "zero2", "zero3"]
 TOKENS_PER_CHARACTER = 0.3
 
 
 class Shape(NamedTuple):
-    """What matters of a model."""
+    """The dimensions of a model."""
 
     parameters: int
     hidden: int
@@ -44,24 +44,24 @@ class Shape(NamedTuple):
     vocabulary: int
 
 
-class Estimate(NamedTuple):
-    """What a run needs."""
+class TrainingEstimate(NamedTuple):
+    """Memory and time of a run."""
 
     parameters: int
     trained: int
-    """Numbers that training moves."""
+    """Number of trainable parameters."""
     states_gb: float
     """Weights, gradients and optimiser states on one device."""
     activations_gb: float
     logits_gb: float
     tokens: int
-    """Of all rows and epochs."""
+    """Over all rows and epochs."""
     steps: int
     hours: float
 
     @property
     def gb(self) -> float:
-        """On each device, all together."""
+        """Total memory per device."""
         return self.states_gb + self.activations_gb + self.logits_gb
 
 
@@ -69,7 +69,7 @@ def shape_of(model: str, revision: str | None = None) -> Shape:
     """The shape of a model, from its config alone; no weights are read.
 
     Raises:
-        EngineError: if there is no such model, or it is of an architecture that transformers does not know.
+        EngineError: if there is no such model, or transformers does not support its architecture.
     """
     weights = locate(model, revision)
     folder = locate(weights.adapter_base).folder if weights.adapter_base else weights.folder
@@ -82,23 +82,25 @@ def shape_of(model: str, revision: str | None = None) -> Shape:
             auto: Any = AutoModelForCausalLM
             empty: Any = auto.from_config(config, trust_remote_code=False)
     except (OSError, ValueError, KeyError, json.JSONDecodeError) as error:
-        raise EngineError(f"{folder}: its config cannot be read ({error})") from error
+        raise EngineError(
+            f"{folder}: cannot read its config.json ({error}); name a model that the installed transformers supports"
+        ) from error
     text = config.get_text_config()
     return Shape(int(empty.num_parameters()), text.hidden_size, text.num_hidden_layers, text.vocab_size)
 
 
 def estimate(
     shape: Shape, config: TrainConfig, rows: int, tokens: int, devices: int, tflops: float, sharding: Sharding
-) -> Estimate:
-    """What a run needs.
+) -> TrainingEstimate:
+    """Estimate memory and time of a run.
 
     Args:
         shape: the model.
         config: the run.
         rows: rows of the mix.
-        tokens: tokens of the mix, prompts included.
-        devices: how many train together.
-        tflops: dense bf16 TFLOP/s of one.
+        tokens: tokens of the mix, including prompts.
+        devices: number of devices.
+        tflops: dense bf16 TFLOP/s of one device.
         sharding: none; zero2: gradients and optimiser states; zero3: weights as well (FSDP shards all three).
     """
     n = shape.parameters
@@ -118,7 +120,7 @@ def estimate(
     seen = round(tokens / max(1, rows) * steps * per_step)
     flops = (6 if config.method == "full" else 4) + (2 if config.gradient_checkpointing else 0)
     seconds = flops * n * seen / (devices * tflops * 1e12 * MFU)
-    return Estimate(
+    return TrainingEstimate(
         n,
         trained,
         states / GIB,
@@ -131,7 +133,7 @@ def estimate(
 
 
 def adapter_parameters(shape: Shape, rank: int) -> int:
-    """About how many numbers adapters on all linear layers have: rank x (in + out) over seven matrices of a layer."""
+    """Approximate parameters of adapters on all linear layers: rank x (in + out) over seven matrices per layer."""
     hidden, mlp = shape.hidden, 4 * shape.hidden
     return rank * shape.layers * (4 * 2 * hidden + 3 * (hidden + mlp))
 
@@ -142,32 +144,32 @@ def tokens_of(mix: TrainingMix) -> int:
     return sum(row.tokens for row in mix.rows) + round(prompts * TOKENS_PER_CHARACTER)
 
 
-def show(found: Estimate, device: str, devices: int, sharding: Sharding) -> None:
-    """Print an estimate for a person, with what to change where it does not fit."""
+def show(estimate: TrainingEstimate, device: str, devices: int, sharding: Sharding) -> None:
+    """Print an estimate, with what to change if it does not fit."""
     memory, _ = DEVICES[device]
     console.result(
-        f"parameters      {found.parameters / 1e9:.2f} billion, {found.trained / 1e9:.3f} billion trained"
+        f"parameters      {estimate.parameters / 1e9:.2f} billion, {estimate.trained / 1e9:.3f} billion trained"
     )
     console.result(
-        f"memory          {found.gb:.1f} of {memory} GB on each of {devices} {device}, sharding {sharding}"
+        f"memory          {estimate.gb:.1f} of {memory} GB on each of {devices} {device}, sharding {sharding}"
     )
-    console.result(f"  states        {found.states_gb:.1f} GB")
-    console.result(f"  activations   {found.activations_gb:.1f} GB for the longest batch")
-    console.result(f"  logits        {found.logits_gb:.1f} GB")
-    console.result(f"work            {found.steps} steps, {found.tokens / 1e6:.1f} million tokens")
-    console.result(f"time            {found.hours:.2f} hours at {MFU:.0%} of the device's peak")
-    if found.gb > 0.9 * memory:
-        console.say("it does not fit: more devices with --sharding zero3, method: lora or qlora, gradient_checkpointing: true, a smaller batch "
-                    "with more accumulation, or a smaller max_length")  # fmt: skip
+    console.result(f"  states        {estimate.states_gb:.1f} GB")
+    console.result(f"  activations   {estimate.activations_gb:.1f} GB for the longest batch")
+    console.result(f"  logits        {estimate.logits_gb:.1f} GB")
+    console.result(f"work            {estimate.steps} steps, {estimate.tokens / 1e6:.1f} million tokens")
+    console.result(f"time            {estimate.hours:.2f} hours at {MFU:.0%} of the device's peak")
+    if estimate.gb > 0.9 * memory:
+        console.say("it does not fit; use more devices with --sharding zero3, method: lora or qlora, gradient_checkpointing: true, a smaller "
+                    "per_device_train_batch_size with more gradient_accumulation_steps, or a smaller max_length")  # fmt: skip
 
 
-def fits(found: Estimate, device: str) -> bool:
-    """Whether a run fits, with a tenth to spare."""
-    return found.gb <= 0.9 * DEVICES[device][0]
+def fits(estimate: TrainingEstimate, device: str) -> bool:
+    """Whether a run fits with a margin of 10 %."""
+    return estimate.gb <= 0.9 * DEVICES[device][0]
 
 
 def sharding(name: str) -> Sharding:
-    """A way of sharding by name; raises RecipeError if there is none."""
+    """Validate the name of a sharding; raises RecipeError."""
     known: dict[str, Sharding] = {"none": "none", "zero2": "zero2", "zero3": "zero3"}
     if name not in known:
         raise RecipeError(f"--sharding {name}: unknown; there are {', '.join(known)}")

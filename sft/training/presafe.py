@@ -1,9 +1,9 @@
-"""PreSafe's auxiliary supervision (arXiv 2603.17368): a linear head reads the safety decision off the state before the reasoning.
+"""PreSafe's auxiliary supervision (arXiv 2603.17368): a linear head predicts the safety decision from the state before the reasoning.
 
-loss = SFT + weight x BCE(head(state), the teacher's decision). The gradient flows into the model, the head is thrown away, and
-the exported model is a plain one. What the paper leaves open is a setting; the defaults are ours: last layer, last prompt token, soft
-labels, weight 0.2 (as SafeKey, its closest relative). The surprise: the head starts at zero, so it draws no random number, and with
-weight 0 training is that of plain SFT to the bit.
+loss = SFT + weight x BCE(head(state), the teacher's decision). The gradient flows into the model, the head is discarded, and
+the exported model is a standard one. What the paper leaves open is configurable; the defaults are ours: last layer, last prompt
+token, soft labels, weight 0.2 (as SafeKey, its closest relative). The surprise: the head is initialised to zero, so it draws no
+random number, and with weight 0 training is bitwise equal to plain SFT.
 """
 
 import json
@@ -21,27 +21,27 @@ from sft.training.config import PresafeConfig
 HEAD = "safety_head.safetensors"
 SETTINGS = "safety_head.json"
 COLUMN = "refused"
-"""Column with the teacher's decision on each row of a sequence; NaN where there is none."""
+"""Column with the teacher's decision for each row of a sequence; NaN if there is none."""
 
 
 def targets(prompt_ids: Sequence[str], decisions: dict[str, float], settings: PresafeConfig) -> list[float]:
-    """The teacher's decision for each row, 0 to 1; NaN where it has none.
+    """The teacher's decision for each row, 0 to 1; NaN if it has none.
 
     Raises:
         DataError: if no row has one.
     """
-    found = [decisions.get(key, float("nan")) for key in prompt_ids]
-    if all(value != value for value in found):
+    probabilities = [decisions.get(key, float("nan")) for key in prompt_ids]
+    if all(value != value for value in probabilities):
         raise DataError(
-            f"{settings.decisions}: no decision on any prompt of the mix; make them from the corpus of the mix: curate decide"
+            f"{settings.decisions}: has no decision for any prompt of the mix; make them from the mix's corpus with: curate decide"
         )
     if settings.labels == "hard":
-        found = [value if value != value else float(value >= 0.5) for value in found]
-    return found
+        probabilities = [value if value != value else float(value >= 0.5) for value in probabilities]
+    return probabilities
 
 
 class Head(torch.nn.Module):
-    """A linear read-out of hidden states, in float32."""
+    """A linear classifier on hidden states, in float32."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class Head(torch.nn.Module):
 
 
 class Listener:
-    """Catches the hidden states of one layer as a model computes them."""
+    """A forward hook that captures the hidden states of one layer."""
 
     def __init__(self, model: Any, layer: int) -> None:
         self.states: torch.Tensor | None = None
@@ -65,7 +65,7 @@ class Listener:
     def _hear(self, module: Any, inputs: Any, output: Any) -> None:
         if (
             self.states is None
-        ):  # gradient checkpointing computes a layer twice; the first time is in the graph
+        ):  # gradient checkpointing computes a layer twice; the first pass is in the graph
             states = getattr(output, "last_hidden_state", output)
             self.states = states[0] if isinstance(states, tuple) else states
 
@@ -73,11 +73,11 @@ class Listener:
         """The states of the last forward pass, (rows, tokens, width)."""
         states, self.states = self.states, None
         if states is None:
-            raise RuntimeError("the model has not been run")
+            raise RuntimeError("the model has not run a forward pass")
         return states
 
     def close(self) -> None:
-        """Stop listening."""
+        """Remove the hook."""
         self._hook.remove()
 
 
@@ -88,14 +88,14 @@ def pool(
     position: str,
     numbers: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """One state per training row, in order: that of its last prompt token, or the mean over its prompt.
+    """One state per training row, in order: of its last prompt token, or the mean over its prompt.
 
     Args:
         states: (sequences, tokens, width).
         labels: (sequences, tokens), IGNORED on prompts and on padding, on whichever side that is.
-        mask: (sequences, tokens), 1 where there is a token; None where there is no padding.
+        mask: (sequences, tokens), 1 for tokens, 0 for padding; None without padding.
         position: "last" or "mean".
-        numbers: (sequences, tokens), which row a token belongs to; None where every sequence is one row.
+        numbers: (sequences, tokens), index of each token's row; None if every sequence is one row.
     """
     learned = labels != IGNORED
     before = torch.nn.functional.pad(learned, (1, 0))[:, :-1]
@@ -123,7 +123,7 @@ class WithDecisions:
 
 
 class AuxiliaryHead:
-    """What PreSafe adds to a trainer; mixed in before the trainer's class, then given its settings by `supervise`."""
+    """PreSafe's part of a trainer; a mixin before the trainer's class, configured by `supervise`."""
 
     head: Head
 
@@ -150,7 +150,7 @@ class AuxiliaryHead:
             self._signature_columns = [*self._signature_columns, COLUMN]
 
     def create_optimizer(self: Any, *args: Any, **kwargs: Any) -> Any:
-        """The model's optimiser with a group for the head, which learns faster than a pretrained model may."""
+        """The model's optimiser with a parameter group for the head, which has a higher learning rate."""
         if self.optimizer is None:
             optimizer: Any = super().create_optimizer(*args, **kwargs)  # type: ignore[misc]
             optimizer.add_param_group(
@@ -160,7 +160,7 @@ class AuxiliaryHead:
                     "weight_decay": 0.0,
                 }
             )
-            # the trainer clears the gradients of its model, and knows no other
+            # the trainer zeroes only the gradients of its own model
             optimizer.register_step_post_hook(lambda *_: self.head.zero_grad())
         return self.optimizer
 
@@ -174,7 +174,7 @@ class AuxiliaryHead:
         """The trainer's own loss plus the weighted loss of the head."""
         refused = inputs.pop(COLUMN)
         self.listener.states = None
-        found = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)  # type: ignore[misc]
+        loss = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)  # type: ignore[misc]
         states = pool(
             self.listener.take(),
             inputs["labels"],
@@ -183,14 +183,14 @@ class AuxiliaryHead:
             inputs.get("seq_idx"),
         )
         auxiliary = self.decision_loss(states.detach() if self._presafe.detach else states, refused)
-        # The trainer's loss is a share of the whole step's when tokens are counted over it, else a mean that it divides later.
+        # The trainer's loss is already divided by the step's tokens if it counts them, else it is a mean that is divided later.
         steps = (
             self.current_gradient_accumulation_steps
             if num_items_in_batch is not None and self.model.training
             else 1
         )
         weighted = auxiliary * (1.0 if self._presafe.detach else self._presafe.weight) / steps
-        return (found[0] + weighted, found[1]) if return_outputs else found + weighted
+        return (loss[0] + weighted, loss[1]) if return_outputs else loss + weighted
 
     def decision_loss(self: Any, states: torch.Tensor, refused: torch.Tensor) -> torch.Tensor:
         """The loss of the head on the prompts of a batch whose decision is known."""
@@ -216,7 +216,7 @@ class AuxiliaryHead:
 
 
 def save_head(head: Head, settings: PresafeConfig, folder: Path) -> None:
-    """Write the head and where it reads."""
+    """Save the head and its layer and position."""
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -226,21 +226,21 @@ def save_head(head: Head, settings: PresafeConfig, folder: Path) -> None:
 
 
 def load_head(folder: Path) -> tuple[Head, dict[str, Any]]:
-    """A head and where it reads; raises DataError if the folder has none."""
+    """Load a head and its layer and position; raises DataError if the folder has none."""
     from safetensors.torch import load_file
 
     try:
         weights = load_file(folder / HEAD)
         where: dict[str, Any] = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DataError(f"{folder}: no safety head here ({error}); train with a `presafe:` block") from error
+        raise DataError(f"{folder}: has no safety head ({error}); train with a `presafe:` block") from error
     head = Head(weights["linear.weight"].shape[1])
     head.load_state_dict(weights)
     return head, where
 
 
 def _module(model: Any, layer: int) -> Any:
-    """The part of a causal language model whose output is listened to: the whole backbone, or one of its layers."""
+    """The module whose output is captured: the whole backbone, or one of its layers."""
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     backbone = getattr(inner, inner.base_model_prefix)
     if layer == -1:

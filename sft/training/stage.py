@@ -1,12 +1,12 @@
-"""`sft run`: train a model on a mix, after proving that every row teaches what it should.
+"""`sft run`: train a model on a mix, after checking every row.
 
 The run's folder:
 
-    OUT/run.json        the settings in full, the mix's id and the base model's fingerprint; written first
+    OUT/run.json        the complete recipe, the mix's id and the base model's fingerprint; written first
     OUT/metrics.jsonl   one line per logged step
-    OUT/checkpoints/    only while training; a killed run goes on from here when the command is given again
+    OUT/checkpoints/    only while training; an interrupted run resumes from here when the command is repeated
     OUT/model/          weights (safetensors) or adapter, tokenizer, chat template
-    OUT/manifest.json   written last: where it stands, the run is finished
+    OUT/manifest.json   written last: if it exists, the run is finished
 """
 
 import json
@@ -26,46 +26,46 @@ from curation.versions import versions
 from schemas.errors import CorpusError, MissingExtraError, RecipeError
 from schemas.ids import content_id
 from schemas.manifest import Counts, InputFile, Manifest
-from sft.proof.check import CLAIMS, Proof, demand, prove
+from sft.proof.check import CLAIMS, Proof, prove, require_proof
 from sft.proof.mix import TrainingMix, read_mix
-from sft.proof.render import IGNORED, Rendered
+from sft.proof.render import IGNORED, RenderedRow
 from sft.training import loading
 from sft.training.config import PresafeConfig, TrainConfig
 
 STAGE = "sft"
 PATIENCE = 120
-"""Seconds that a process waits for the first one to claim the run's folder."""
+"""Seconds that a process waits for the first one to create the run's folder."""
 LIBRARIES = ("lrm-curate", "torch", "transformers", "trl", "peft", "accelerate")
 
 
 def run(config_path: Path) -> Manifest:
-    """Train as a config file says; see `train`."""
+    """Train by a recipe file; see `train`."""
     return train(load_recipe(config_path, TrainConfig).recipe)
 
 
 def train(config: TrainConfig) -> Manifest:
-    """Train, go on with a killed run, or return the manifest of a finished one.
+    """Train, resume an interrupted run, or return the manifest of a finished one.
 
     Raises:
         DataError: if the mix cannot be read.
         EngineError: if the model cannot be loaded.
-        RenderError: if a row is not proven; nothing has been trained then.
+        RenderError: if a row fails a check; nothing has been trained then.
         CorpusError: if the run's folder cannot be used.
-        RecipeError: if the folder holds another run.
+        RecipeError: if the folder has a different run.
     """
     mix = read_mix(Path(config.mix))
     weights = locate(config.model, config.revision)
     identity = _identity(config, mix, weights)
     out = Path(config.out)
     if finished := _claim_folder(out, identity):
-        console.say(f"{out}: this run is finished already; nothing to do")
+        console.say(f"{out}: the run is already finished")
         return finished
     tokenizer = load_tokenizer(weights)
     proof = prove(tokenizer, mix.rows, config.max_length, config.overlong)
-    demand(proof, config.mix, config.model)
+    require_proof(proof, config.mix, config.model)
     held_out = prove(tokenizer, mix.validation, config.max_length, config.overlong)
     if mix.validation:
-        demand(held_out, f"{config.mix} (validation)", config.model)
+        require_proof(held_out, f"{config.mix} (validation)", config.model)
     try:
         return _train(config, mix, weights, tokenizer, proof, held_out, identity)
     except OSError as error:
@@ -111,7 +111,7 @@ def _train(
 
 
 def _finish(config: TrainConfig, trainer: Any, tokenizer: Any, manifest: Manifest, dtype: str | None) -> None:
-    """Write the model, then the manifest, which says that the run is finished."""
+    """Write the model, then the manifest, which marks the run as finished."""
     from sft.training import trainer as trl_home
 
     out = Path(config.out)
@@ -125,15 +125,15 @@ def _finish(config: TrainConfig, trainer: Any, tokenizer: Any, manifest: Manifes
     shutil.rmtree(out / trl_home.CHECKPOINTS, ignore_errors=True)
 
 
-def _by_part(proof: Proof) -> dict[str, list[Rendered]]:
-    parts: dict[str, list[Rendered]] = {}
+def _by_part(proof: Proof) -> dict[str, list[RenderedRow]]:
+    parts: dict[str, list[RenderedRow]] = {}
     for row, rendered in zip(proof.kept, proof.rendered, strict=True):
         parts.setdefault(row.part, []).append(rendered)
     return parts
 
 
 def _validation_losses(metrics: Mapping[str, float]) -> dict[str, float]:
-    """Loss of each part, from what the trainer calls eval_PART_loss."""
+    """Loss of each part, from the trainer's metrics eval_PART_loss."""
     return {
         name.removeprefix("eval_").removesuffix("_loss"): round(value, 6)
         for name, value in metrics.items()
@@ -144,13 +144,13 @@ def _validation_losses(metrics: Mapping[str, float]) -> dict[str, float]:
 def _refused(settings: PresafeConfig, proof: Proof) -> list[float]:
     from sft.training.presafe import targets
 
-    found = targets([row.prompt_id for row in proof.kept], decisions.read(Path(settings.decisions)), settings)
-    without = sum(value != value for value in found)
+    probabilities = targets(
+        [row.prompt_id for row in proof.kept], decisions.read(Path(settings.decisions)), settings
+    )
+    without = sum(value != value for value in probabilities)
     if without:
-        console.say(
-            f"sft: {without} of {len(found)} rows have no decision; the head does not learn from them"
-        )
-    return found
+        console.say(f"sft: {without} of {len(probabilities)} rows have no decision and do not train the head")
+    return probabilities
 
 
 def _identity(config: TrainConfig, mix: TrainingMix, weights: Weights) -> dict[str, Any]:
@@ -160,25 +160,21 @@ def _identity(config: TrainConfig, mix: TrainingMix, weights: Weights) -> dict[s
         "base_model": f"{weights.name}@{fingerprint(weights)}",
     }
     if config.presafe:
-        decisions.read(
-            Path(config.presafe.decisions)
-        )  # says what is wrong with the file before anything is loaded
+        decisions.read(Path(config.presafe.decisions))  # reports faults of the file before anything is loaded
         identity["decisions"] = hash_files([Path(config.presafe.decisions)])
     return identity
 
 
 def _claim_folder(out: Path, identity: dict[str, Any]) -> Manifest | None:
-    """Make sure the folder is this run's; returns its manifest where the run is finished."""
+    """Create the folder or check that it is this run's; returns the manifest of a finished run."""
     marker = out / "run.json"
     if os.environ.get("RANK", "0") != "0":
-        _wait_for(
-            marker
-        )  # the first process makes it; until then the folder looks like one of something else
+        _wait_for(marker)  # the first process creates it; until then the folder looks foreign
     if out.is_dir() and any(out.iterdir()) and not marker.is_file():
-        raise CorpusError(f"{out}: the folder holds other things; name a new one as `out`")
+        raise CorpusError(f"{out}: the folder is not empty and not a run; set `out` to a new one")
     if marker.is_file() and (differing := _differences(json.loads(marker.read_bytes()), identity)):
         raise RecipeError(
-            f"{out}: holds a run with another {', '.join(differing)}; name a new folder as `out`, or delete this one"
+            f"{out}: contains a run with a different {', '.join(differing)}; set `out` to a new folder, or delete this one"
         )
     if (out / "manifest.json").is_file() and (out / "model").is_dir():
         return Manifest.model_validate_json((out / "manifest.json").read_bytes())
@@ -197,7 +193,7 @@ def _differences(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
     ours, theirs = here["config"], there.get("config", {})
     defaults = {
         name: field.default for name, field in TrainConfig.model_fields.items()
-    }  # settings it did not have yet
+    }  # settings added since that run
     named = [name for name in ours if ours[name] != theirs.get(name, defaults[name])]
     return named + [
         name for name in ("mix_id", "base_model", "decisions") if here.get(name) != there.get(name)
@@ -206,11 +202,11 @@ def _differences(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
 
 def _announce(config: TrainConfig, proof: Proof, devices: int, checkpoint: Path | None) -> None:
     batch = config.per_device_train_batch_size * config.gradient_accumulation_steps * devices
-    dropped = f", {len(proof.overlong)} left out as too long" if proof.overlong else ""
+    dropped = f", {len(proof.overlong)} dropped as too long" if proof.overlong else ""
     unit = "packed sequences" if config.packing else "rows"
-    console.say(f"sft: {len(proof.rendered)} rows proven{dropped}; {batch} {unit} per step")
+    console.say(f"sft: {len(proof.rendered)} rows checked{dropped}; {batch} {unit} per step")
     if checkpoint:
-        console.say(f"sft: going on from {checkpoint.name}")
+        console.say(f"sft: resuming from {checkpoint.name}")
 
 
 def _appear(folder: Path, write: Any) -> None:
@@ -226,7 +222,7 @@ def _manifest(config: TrainConfig, mix: TrainingMix, proof: Proof, identity: dic
     counts = Counts(rows=proof.rows, kept=len(proof.rendered))
     if proof.overlong:
         counts.add("filtered", "overlong", len(proof.overlong))
-    # A manifest travels, so the places of this machine stay in run.json.
+    # A manifest is shared, so local paths stay in run.json.
     recipe = {**identity["config"], "model": identity["base_model"], "mix": mix.mix_id}
     tokens = [len(row.input_ids) for row in proof.rendered]
     return Manifest(

@@ -1,7 +1,7 @@
-"""Metrics to Weights & Biases or trackio, two libraries of one interface; TensorBoard has its own callback.
+"""Metrics to Weights & Biases or trackio, which share an interface; TensorBoard has its own callback.
 
-Not transformers' callbacks: those send the training arguments with this machine's paths. What is sent here is what a manifest may hold,
-and a resumed run goes on in its own record. Keys stay in the libraries' own environment variables or login.
+Not transformers' callbacks: those send the training arguments with local paths. Only what a manifest may contain is sent, and
+a resumed run continues its record. Keys stay in the libraries' own environment variables or login.
 """
 
 import sys
@@ -22,14 +22,14 @@ WANDB = {
     "host": "-", "console": "off", "disable_code": True, "disable_git": True, "x_disable_machine_info": True,
     "x_disable_meta": True, "x_save_requirements": False,
 }  # fmt: skip
-"""What keeps wandb from sending host name, paths, terminal and installed packages."""
+"""Keeps wandb from sending host name, paths, terminal output and installed packages."""
 
 
 class Tracker(TrainerCallback):
     """Sends every logged step."""
 
     def __init__(self, config: TrainConfig) -> None:
-        """Raises MissingExtraError if the library is not there."""
+        """Raises MissingExtraError if the library is not installed."""
         if find_spec(config.report_to) is None:
             raise MissingExtraError(config.report_to, config.report_to)
         self._config = config
@@ -41,11 +41,11 @@ class Tracker(TrainerCallback):
         name = self._config.report_to
         self._library = import_module(name)
         try:
-            with redirect_stdout(sys.stderr):  # trackio greets on stdout, which belongs to results
+            with redirect_stdout(sys.stderr):  # trackio prints to stdout, which is for results
                 self._library.init(**record_of(self._config))
-        except Exception as error:  # each library has its own, and so have their clients
+        except Exception as error:  # the libraries and their clients have no common error class
             raise TrainingError(
-                f"report_to: {name}: it does not start ({error}); log in, set WANDB_MODE=offline for wandb, or set report_to to none"
+                f"report_to: {name} failed to start ({error}); log in, set WANDB_MODE=offline for wandb, or set report_to to none"
             ) from error
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
@@ -56,7 +56,7 @@ class Tracker(TrainerCallback):
         if self._library:
             with redirect_stdout(sys.stderr):
                 self._library.finish()
-            self._library = None  # the last evaluation is logged after the end, and stands in metrics.jsonl
+            self._library = None  # the last evaluation is logged after the end; metrics.jsonl has it
 
 
 def record_of(config: TrainConfig) -> dict[str, Any]:
@@ -70,7 +70,5 @@ def record_of(config: TrainConfig) -> dict[str, Any]:
     if config.report_to == "wandb":
         place = {"name": folder.name, "id": number[:16], "dir": str(folder), "settings": WANDB}
     else:
-        place = {
-            "name": f"{folder.name}-{number[:8]}"
-        }  # trackio finds the run to go on with by its name alone
+        place = {"name": f"{folder.name}-{number[:8]}"}  # trackio resumes a run by its name
     return {"project": PROJECT, "config": settings, "resume": "allow", **place}

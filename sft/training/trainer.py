@@ -1,8 +1,8 @@
-"""The one home of TRL: its SFTTrainer, fed with rows that are rendered and proven already.
+"""The only user of TRL: its SFTTrainer, on rows that are already rendered and checked.
 
-TRL's own preparation (template, tokenising, truncation) is switched off: it would drop reasoning or cut answers in
-silence. What stays is its training loop, its collator (which keeps our labels and pads them with -100, so EOS is learned
-even where it is also the padding token) and its checkpoints.
+TRL's own preprocessing (template, tokenising, truncation) is disabled: it would silently drop reasoning or truncate answers.
+What we use is its training loop, its collator (which keeps our labels and pads them with -100, so EOS is learned even if it
+is also the padding token) and its checkpoints.
 """
 
 import json
@@ -21,22 +21,22 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from curation.console import Advance
 from schemas.errors import RecipeError, TrainingError
-from sft.proof.render import Rendered
+from sft.proof.render import RenderedRow
 from sft.training.config import TrainConfig
-from sft.training.packing import demand_apart, demand_whole
+from sft.training.packing import require_isolation, require_unsharded
 from sft.training.presafe import COLUMN, AuxiliaryHead
 from sft.training.tracking import Tracker
 
 CHECKPOINTS = "checkpoints"
 SIGNIFICANT = 6
-"""Digits kept of a metric."""
+"""Significant digits of a metric."""
 WINDOW = 10
-"""Logged losses that are averaged to see whether a run diverges."""
+"""Number of logged losses that are averaged to detect divergence."""
 DIVERGED = 3.0
-"""A run whose mean loss is so many times its best has diverged."""
+"""A run has diverged if its mean loss exceeds its best by this factor."""
 
 
-class PresafeTrainer(AuxiliaryHead, SFTTrainer):  # type: ignore[misc]  # the mixin speaks of the trainer as Any
+class PresafeTrainer(AuxiliaryHead, SFTTrainer):  # type: ignore[misc]  # the mixin types the trainer as Any
     """TRL's trainer with PreSafe's head."""
 
 
@@ -44,21 +44,21 @@ def build(
     config: TrainConfig,
     model: Any,
     tokenizer: Any,
-    rows: Sequence[Rendered],
+    rows: Sequence[RenderedRow],
     out: Path,
     refused: Sequence[float] | None = None,
-    validation: Mapping[str, Sequence[Rendered]] | None = None,
+    validation: Mapping[str, Sequence[RenderedRow]] | None = None,
 ) -> SFTTrainer:
-    """A trainer over proven rows; the run's folder `out` takes its checkpoints and TensorBoard's log.
+    """Build a trainer on checked rows; checkpoints and TensorBoard logs go to the run's folder `out`.
 
     Args:
         config: the run.
         model: the model to train.
         tokenizer: its tokenizer.
-        rows: what it trains on.
+        rows: the training rows.
         out: the run's folder.
-        refused: for PreSafe the teacher's decision on each row's prompt, NaN where it has none.
-        validation: proven rows of each part that are measured on and never trained on.
+        refused: for PreSafe the teacher's decision for each row's prompt, NaN if it has none.
+        validation: checked rows of each part, for measuring the loss only.
     """
     unknown = [float("nan")] if refused is not None else None
     rows_to_train = _dataset(rows, refused)
@@ -81,11 +81,11 @@ def build(
     if config.method == "qlora":
         _adapters_in_float32(trainer)
     if config.packing or config.padding_free:
-        demand_whole(trainer)
-        demand_apart(trainer.model, config.bf16)
+        require_unsharded(trainer)
+        require_isolation(trainer.model, config.bf16)
     if config.presafe and isinstance(trainer, PresafeTrainer):
         trainer.supervise(config.presafe)
-    for callback in (PrinterCallback, ProgressCallback):  # both print on stdout, which belongs to results
+    for callback in (PrinterCallback, ProgressCallback):  # both print to stdout, which is for results
         trainer.remove_callback(callback)
     if config.report_to == "tensorboard":
         from torch.utils.tensorboard import SummaryWriter
@@ -97,7 +97,7 @@ def build(
     return trainer
 
 
-def _dataset(rows: Sequence[Rendered], refused: Sequence[float] | None) -> datasets.Dataset:
+def _dataset(rows: Sequence[RenderedRow], refused: Sequence[float] | None) -> datasets.Dataset:
     columns: dict[str, list[Any]] = {
         "input_ids": [row.input_ids for row in rows],
         "labels": [row.labels for row in rows],
@@ -108,28 +108,28 @@ def _dataset(rows: Sequence[Rendered], refused: Sequence[float] | None) -> datas
 
 
 def _packed(rows: datasets.Dataset, length: int) -> datasets.Dataset:
-    """Rows together in sequences of at most `length` tokens, by TRL's best fit; its column seq_lengths keeps their bounds."""
+    """Pack rows into sequences of at most `length` tokens with TRL's best-fit; column seq_lengths has their boundaries."""
     numbered: dict[str, list[Any]] = {
         "row": [[number] * len(ids) for number, ids in enumerate(rows["input_ids"])]
     }
     datasets.disable_progress_bars()
     sequences = pack_dataset(datasets.Dataset.from_dict(numbered), length, "bfd", {"batch_size": len(rows)})
     groups = [list(dict.fromkeys(numbers)) for numbers in sequences["row"]]
-    columns = rows.to_dict()
-    found = {
+    original = rows.to_dict()
+    packed = {
         name: [[item for number in group for item in of_rows[number]] for group in groups]
-        for name, of_rows in columns.items()
+        for name, of_rows in original.items()
     }
-    return datasets.Dataset.from_dict({**found, "seq_lengths": sequences["seq_lengths"]})
+    return datasets.Dataset.from_dict({**packed, "seq_lengths": sequences["seq_lengths"]})
 
 
 def last_checkpoint(out: Path) -> Path | None:
-    """The newest whole checkpoint of a run: trainer_state.json is what the trainer writes last."""
-    found = sorted(
+    """The newest complete checkpoint of a run: the trainer writes trainer_state.json last."""
+    states = sorted(
         (out / CHECKPOINTS).glob("checkpoint-*/trainer_state.json"),
         key=lambda p: int(p.parent.name.split("-")[1]),
     )
-    for state in reversed(found):
+    for state in reversed(states):
         try:
             json.loads(state.read_bytes())
         except ValueError:
@@ -139,7 +139,7 @@ def last_checkpoint(out: Path) -> Path | None:
 
 
 class Watch(TrainerCallback):
-    """Stops a run whose loss is no number any more, or has risen far above its best."""
+    """Stops a run whose loss is not finite or has diverged."""
 
     def __init__(self, out: Path) -> None:
         self._out = out
@@ -157,14 +157,14 @@ class Watch(TrainerCallback):
         if not math.isfinite(loss) or mean > DIVERGED * self._best:
             raise TrainingError(
                 f"{self._out}: step {state.global_step}: the loss is {loss:.4g}, its best was {self._best:.4g} over {WINDOW} logs; "
-                "lower learning_rate or add warmup_steps, and name a new folder as `out`"
+                "lower learning_rate or add warmup_steps, and set `out` to a new folder"
             )
 
 
 class MetricsFile(TrainerCallback):
-    """Writes every logged step to metrics.jsonl, and moves the progress bar.
+    """Writes every logged step to metrics.jsonl, and advances the progress bar.
 
-    A resumed run rewrites the file from the checkpoint's history first, so steps done twice are listed once.
+    A resumed run rewrites the file from the checkpoint's history first, so repeated steps are listed once.
     """
 
     def __init__(self, path: Path, advance: Advance) -> None:
@@ -186,7 +186,7 @@ class MetricsFile(TrainerCallback):
 
 
 def save_model(trainer: SFTTrainer, tokenizer: Any, folder: Path, dtype: str | None) -> None:
-    """Save the trained weights (an adapter: the adapter alone) and the tokenizer as a plain model folder."""
+    """Save the trained weights (for LoRA the adapter only) and the tokenizer as a standard model folder."""
     model = trainer.accelerator.unwrap_model(trainer.model)
     if dtype:
         model = model.to(getattr(torch, dtype))
@@ -195,7 +195,7 @@ def save_model(trainer: SFTTrainer, tokenizer: Any, folder: Path, dtype: str | N
 
 
 def trained_parameters(trainer: SFTTrainer) -> int:
-    """How many numbers training moves."""
+    """Number of trainable parameters."""
     model: Any = trainer.model
     return int(model.num_parameters(only_trainable=True))
 
@@ -209,9 +209,9 @@ def _arguments(config: TrainConfig, folder: Path, measures: bool) -> SFTConfig:
     return SFTConfig(
         output_dir=str(folder),
         **{name: getattr(config, name) for name in same_name},
-        report_to="none",  # ours are added by hand: the trainer's own would write into the checkpoints
+        report_to="none",  # ours are added explicitly: the trainer's own would write into the checkpoints
         max_steps=config.max_steps or -1,
-        max_length=None,  # rows are whole and short enough already
+        max_length=None,  # rows are complete and already checked against max_length
         packing=config.packing,
         padding_free=config.padding_free or config.packing,
         dataset_kwargs={"skip_prepare_dataset": True},
@@ -219,7 +219,7 @@ def _arguments(config: TrainConfig, folder: Path, measures: bool) -> SFTConfig:
         eval_strategy="steps" if measures and config.eval_steps else "no",
         eval_steps=config.eval_steps,
         per_device_eval_batch_size=config.per_device_train_batch_size,
-        logging_nan_inf_filter=False,  # a loss that is no number must be seen
+        logging_nan_inf_filter=False,  # a NaN or infinite loss must be reported
         save_total_limit=1,
         use_cpu=not torch.accelerator.is_available(),
         disable_tqdm=True,
@@ -240,10 +240,10 @@ def _ready_for_adapters(model: Any, gradient_checkpointing: bool) -> Any:
 
 
 def _adapters_in_float32(trainer: SFTTrainer) -> None:
-    """Undo TRL's rounding of adapters to bfloat16 under QLoRA, which loses the small updates at the end of a schedule.
+    """Undo TRL's cast of adapters to bfloat16 under QLoRA, which loses the small updates at the end of a schedule.
 
     Raises:
-        RecipeError: under FSDP and DeepSpeed, which have not been tried with a base in 4 bits.
+        RecipeError: under FSDP and DeepSpeed, which have not been tested with a 4-bit base.
     """
     if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
         raise RecipeError(

@@ -41,7 +41,7 @@ def test_check_shows_texts_only_when_asked(mix: Path, models: dict[str, Path]) -
     some = first.answer.split(".")[0][:20]
     assert some not in invoke("check", "--mix", mix, "--model", models["qwen3"]).stdout
     shown = invoke("check", "--mix", mix, "--model", models["qwen3"], "--show", 1).stdout
-    assert "24 of 24 rows proven" in shown
+    assert "24 of 24 rows pass" in shown
     assert some in shown and "[eos] <|im_end|>" in shown
 
 
@@ -50,7 +50,7 @@ def test_check_prints_the_counts_and_then_fails_on_a_row_it_cannot_prove(
 ) -> None:
     mix = write_mix(tmp_path / "bad", [*sample_rows(), make_row("Hi", "a </think> b", "Fine.", 1)])
     result = invoke("check", "--mix", mix, "--model", models["r1"], error=RenderError)
-    assert "24 of 25 rows proven" in result.stdout
+    assert "24 of 25 rows pass" in result.stdout
     assert "24 / 25" in result.stdout and "FAILS" in result.stdout
 
 
@@ -82,7 +82,7 @@ def test_score_takes_only_suites_it_knows(models: dict[str, Path]) -> None:
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [(["--show"], "only logs show texts"), (["--export", "csv"], "'csv' is not")],
+    [(["--show"], "applies to logs only"), (["--export", "csv"], "'csv' is not")],
 )
 def test_score_refuses_export_options_that_would_do_nothing(options: list[str], message: str) -> None:
     result = runner.invoke(app, ["score", "model", *options], env={"COLUMNS": "200"})

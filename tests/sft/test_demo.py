@@ -60,7 +60,7 @@ def test_the_totals_of_every_stage_add_up(finished: Path) -> None:
 
 def test_the_demo_never_writes_into_a_folder_of_something_else(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(CorpusError, match="holds other things"):
+    with pytest.raises(CorpusError, match="is not empty"):
         demo.run(tmp_path)
     assert (tmp_path / "thesis.txt").exists()
 

@@ -1,1 +1,1 @@
-"""Programs that models wrote, run in a sandbox or not at all."""
+"""Runs model-written programs, only ever in a sandbox."""

@@ -1,7 +1,7 @@
-"""Programs for coding problems, judged by running them against the problem's tests as LiveCodeBench does.
+"""Judges programs for coding problems by running the problem's tests as LiveCodeBench does.
 
-The tests come as LiveCodeBench's own `input_output` object: inputs, outputs and, where a function is asked for, fn_name.
-A program passes all tests or is wrong; the right outputs never enter the sandbox that it runs in.
+The tests are LiveCodeBench's `input_output` object: inputs, outputs and, for functions, fn_name. A program passes all tests
+or is wrong; the expected outputs never enter the sandbox.
 """
 
 import json
@@ -22,14 +22,14 @@ PYTHON = {"python", "python3", "py"}
 
 
 class Tests(BaseModel):
-    """A problem's tests, public and hidden ones alike."""
+    """A problem's tests, public and hidden."""
 
     model_config = ConfigDict(extra="ignore")
 
     inputs: list[str] = Field(min_length=1)
-    """What stdin holds; for a function, one JSON value per argument and line."""
+    """Contents of stdin; for a function, one JSON value per argument and line."""
     outputs: list[str]
-    """What must be printed; for a function, the JSON of what it must return."""
+    """Expected stdout; for a function, its expected result as JSON."""
     fn_name: str | None = None
     """A function, or a method of the class Solution."""
 
@@ -39,73 +39,75 @@ class Tests(BaseModel):
             raise ValueError(f"{len(self.inputs)} inputs, but {len(self.outputs)} outputs")
         if self.fn_name is not None:
             if not self.fn_name.isidentifier():
-                raise ValueError("fn_name is no name")
+                raise ValueError("fn_name is not a Python identifier")
             for output in self.outputs:
                 json.loads(output)
         return self
 
 
-class Verdict(NamedTuple):
-    """What became of one program."""
+class ProgramResult(NamedTuple):
+    """The result of testing one program."""
 
     correct: bool | None
-    """Null where there is no program, or no test."""
+    """Null without a program or without tests."""
     reason: str
-    """"" for a correct one."""
+    """Why it failed or was not run; "" for a correct one."""
 
 
-def judge(answers: Sequence[tuple[str, str | None]], limits: sandbox.Limits | None = None) -> list[Verdict]:
-    """Run the programs of some answers, one at a time per processor that this process may use.
+def judge(
+    answers: Sequence[tuple[str, str | None]], limits: sandbox.Limits | None = None
+) -> list[ProgramResult]:
+    """Run the programs of some answers, one per available CPU.
 
     Args:
         answers: each answer with the tests of its prompt (`reference_answer`).
-        limits: what each run may use.
+        limits: resource limits of each run.
 
     Raises:
-        EngineError: if there is no sandbox that holds; nothing was run then.
+        EngineError: if there is no sandbox, or the isolation check failed; nothing was run then.
     """
     if not answers:
         return []
     sandbox.prove()
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:  # the sandbox is Linux's, as this call is
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:  # Linux only, like the sandbox
         return list(pool.map(lambda pair: judge_one(pair[0], pair[1], limits), answers))
 
 
-def judge_one(answer: str, reference: str | None, limits: sandbox.Limits | None = None) -> Verdict:
+def judge_one(answer: str, reference: str | None, limits: sandbox.Limits | None = None) -> ProgramResult:
     """Judge one answer.
 
     Raises:
-        EngineError: if there is no sandbox that holds; nothing was run then.
+        EngineError: if there is no sandbox, or the isolation check failed; nothing was run then.
     """
     if reference is None:
-        return Verdict(None, "no tests: the prompt has no reference_answer")
+        return ProgramResult(None, "no tests: the prompt has no reference_answer")
     try:
         tests = Tests.model_validate_json(reference)
     except ValidationError as error:
         fault = error.errors()[0]
         where = "".join(f"{place}: " for place in fault["loc"])
-        return Verdict(None, f"no tests: {where}{fault['msg'].removeprefix('Value error, ')}")
+        return ProgramResult(None, f"no tests: {where}{fault['msg'].removeprefix('Value error, ')}")
     program = program_of(answer)
     if program is None:
-        return Verdict(None, "no program: the answer has no closed code block")
+        return ProgramResult(None, "no program: the answer has no closed code block")
     for number, (given, wanted) in enumerate(zip(tests.inputs, tests.outputs, strict=True), 1):
         ran = sandbox.run(program, given, limits, tests.fn_name or "")
         if wrong := _fault(ran, wanted, tests.fn_name):
-            return Verdict(False, f"{wrong[0]} at test {number} of {len(tests.inputs)}{wrong[1]}")
-    return Verdict(True, "")
+            return ProgramResult(False, f"{wrong[0]} at test {number} of {len(tests.inputs)}{wrong[1]}")
+    return ProgramResult(True, "")
 
 
 def program_of(answer: str) -> str | None:
-    """The program that an answer ends with: its last block marked as Python, else its last block; null without one."""
+    """The final program of an answer: its last block marked as Python, else its last block; null without one."""
     blocks = _blocks(answer)
     marked = [text for language, text in blocks if language in PYTHON]
-    found = (marked or [text for _, text in blocks] or [""])[-1]
-    return found if found.strip() else None
+    program = (marked or [text for _, text in blocks] or [""])[-1]
+    return program if program.strip() else None
 
 
 def _blocks(answer: str) -> list[tuple[str, str]]:
-    """Language and text of each closed block, line by line: one pattern over all of them is slow where fences stay open."""
-    found: list[tuple[str, str]] = []
+    """Language and text of each closed block, parsed by line: one regular expression is slow if fences stay open."""
+    blocks: list[tuple[str, str]] = []
     language: str | None = None
     lines: list[str] = []
     for line in answer.split("\n"):
@@ -113,14 +115,14 @@ def _blocks(answer: str) -> list[tuple[str, str]]:
             if opening := OPENING.fullmatch(line):
                 language, lines = opening[1].lower(), []
         elif CLOSING.fullmatch(line):
-            found.append((language, "".join(lines)))
+            blocks.append((language, "".join(lines)))
             language = None
         else:
             lines.append(line + "\n")
-    return found
+    return blocks
 
 
-def _fault(ran: sandbox.Ran, wanted: str, fn_name: str | None) -> tuple[str, str] | None:
+def _fault(ran: sandbox.ProgramRun, wanted: str, fn_name: str | None) -> tuple[str, str] | None:
     if ran.ending != "ended":
         return ran.ending, f": {ran.error}" if ran.error else ""
     same = same_value(ran.output, wanted) if fn_name else same_text(ran.output, wanted)
@@ -139,14 +141,14 @@ def same_text(printed: str, wanted: str) -> bool:
 
 
 def same_value(returned: str, wanted: str) -> bool:
-    """Whether two JSON values are equal; a tuple counts as a list, an inner one does not.
+    """Whether two JSON values are equal; an outer tuple counts as a list, an inner one does not.
 
     Source: LiveCodeBench, `grade_call_based`.
     """
     try:
         return bool(json.loads(returned) == json.loads(wanted))
     except (ValueError, RecursionError):
-        return False  # the program wrote over its result
+        return False  # the program overwrote its result
 
 
 def _same_numbers(printed: str, wanted: str) -> bool:

@@ -1,7 +1,7 @@
-"""Which Python is laid into the sandbox, and which folders it needs there.
+"""Chooses the Python of the sandbox and the folders it needs.
 
-As root the sandbox belongs to the user nobody, who often cannot read root's own Python: the system's is taken then, and its
-version is part of what scores say.
+As root the sandbox runs as the user nobody, who often cannot read root's own Python: then the system's is used, and its version
+is part of the scores.
 """
 
 import os
@@ -22,12 +22,12 @@ class Python(NamedTuple):
 
     executable: Path
     libraries: tuple[Path, ...]
-    """Its own and the system's."""
+    """Folders of its own and the system's libraries."""
 
 
 @cache
 def python() -> Python:
-    """The running Python, or the system's where the sandbox's user may not read that one.
+    """The running Python, or the system's if the sandbox's user cannot read it.
 
     Raises:
         EngineError: if there is none.
@@ -38,7 +38,7 @@ def python() -> Python:
         if real.is_file() and _open_to_user(real):
             return Python(real, tuple(dict.fromkeys(_libraries(real.parent.parent))))
     raise EngineError(
-        f"{here}: the user nobody cannot read this Python, and there is no other; install python3 for the whole machine, "
+        f"{here}: the user nobody cannot read this Python, and there is no other; install python3 system-wide, "
         "or do not score as root"
     )
 
@@ -47,8 +47,8 @@ def python() -> Python:
 def packages(inside: Python) -> list[Path]:
     """The folders of installed packages among an interpreter's libraries."""
     places = {folder.resolve() for folder in inside.libraries}
-    found = {path for place in places for pattern in PACKAGES for path in place.glob(pattern)}
-    return sorted(path for path in found if path.is_dir() and not path.is_symlink())
+    folders = {path for place in places for pattern in PACKAGES for path in place.glob(pattern)}
+    return sorted(path for path in folders if path.is_dir() and not path.is_symlink())
 
 
 def _open_to_user(path: Path) -> bool:

@@ -1,6 +1,6 @@
-"""The first program in every sandbox: tries to get out by each way that is barred, and says which ones were open.
+"""The isolation check: tries to escape the sandbox by every blocked way, and reports which ones worked.
 
-It is text to `sandbox.py`, like the programs it goes before. What is outside (a file, a port) comes on stdin.
+`sandbox.py` runs it before any other program. What exists outside (a file, a port) comes on stdin.
 """
 
 import ctypes
@@ -33,7 +33,7 @@ def write(place: str, size: int = 1) -> None:
 
 
 def more_processes_than(limit: int) -> bool:
-    """Forks at most two more than are allowed; they wait until this process closes its end."""
+    """Forks at most two more than allowed; they wait until this process closes its end."""
     readable, writable = os.pipe()
     children = []
     for _ in range(limit + 2):
@@ -53,7 +53,7 @@ def more_processes_than(limit: int) -> bool:
 
 
 def cloned(libc: ctypes.CDLL) -> bool:
-    """Whether a child in a user namespace of its own can be had."""
+    """Whether a child in its own user namespace can be created."""
     child = libc.syscall(CLONE[platform.machine()], NEW_USER | signal.SIGCHLD, 0, 0, 0, 0)
     if child == 0:
         os._exit(0)
@@ -62,33 +62,33 @@ def cloned(libc: ctypes.CDLL) -> bool:
 
 def leaks(known: dict[str, Any]) -> list[str]:
     libc = ctypes.CDLL(None)
-    ways = {f"{name} can be seen": lambda name=name: Path(name).stat() for name in known["files"]} | {
-        "a port of the machine answers": lambda: socket.create_connection(("127.0.0.1", known["port"]), 1),
-        "a network can be reached": lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).connect(
+    ways = {f"{name} is visible": lambda name=name: Path(name).stat() for name in known["files"]} | {
+        "a local port is reachable": lambda: socket.create_connection(("127.0.0.1", known["port"]), 1),
+        "a network is reachable": lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).connect(
             ("192.0.2.1", 9)
         ),
-        "the machine's host can be reached": lambda: socket.socket(socket.AF_VSOCK),
-        "memory of no process can be had": lambda: os.memfd_create("memory"),
-        "the root folder can be written": lambda: write("/written"),
-        "a folder outside can be written": lambda: write(f"{known['folder']}/written"),
-        "Python can be written": lambda: write(f"{os.path.dirname(os.__file__)}/written.py"),  # noqa: PTH120
-        "files have no limit": lambda: write("large", known["file_size"] + 2**20),
-        "memory has no limit": lambda: bytearray(known["memory"]),
+        "the virtual machine's host is reachable": lambda: socket.socket(socket.AF_VSOCK),
+        "unaccounted memory can be allocated": lambda: os.memfd_create("memory"),
+        "the root folder is writable": lambda: write("/written"),
+        "a folder outside is writable": lambda: write(f"{known['folder']}/written"),
+        "Python is writable": lambda: write(f"{os.path.dirname(os.__file__)}/written.py"),  # noqa: PTH120
+        "file size is not limited": lambda: write("large", known["file_size"] + 2**20),
+        "memory is not limited": lambda: bytearray(known["memory"]),
     }
-    found = [name for name, attempt in ways.items() if worked(attempt)]
+    breaches = [name for name, attempt in ways.items() if worked(attempt)]
     if surplus := set(os.listdir("/")) - set(known["top"]):  # noqa: PTH208  names are what is wanted
-        found.append(f"/{', /'.join(sorted(surplus))} can be seen")
+        breaches.append(f"/{', /'.join(sorted(surplus))} is visible")
     if (os.getppid(), os.getpid()) != (1, 2):
-        found.append("processes outside can be seen")
+        breaches.append("outside processes are visible")
     if libc.shmget(0, 4096, 0o1600) != -1:
-        found.append("memory can be shared")
+        breaches.append("memory can be shared")
     if libc.unshare(NEW_USER) == 0 or cloned(libc):
-        found.append("namespaces can be made")
+        breaches.append("namespaces can be created")
     if os.getuid() == 0:
-        found.append("the program is root")
+        breaches.append("the program is root")
     if more_processes_than(known["processes"]):
-        found.append("processes have no limit")
-    return found
+        breaches.append("the number of processes is not limited")
+    return breaches
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""What starts a program inside the sandbox: sets its limits, then runs it, or calls one function of it.
+"""Starts a program inside the sandbox: sets its limits, then runs it or calls one of its functions.
 
-It is text to `sandbox.py`, which lays it into the sandbox; nothing imports it. Everything here shares a process with the
-program, so nothing it prints is trusted: the right answers are not in here.
+`sandbox.py` copies this file into the sandbox as text; nothing imports it. It shares a process with the program, so its
+output is not trusted, and it does not know the expected outputs.
 """
 
 import json
@@ -14,10 +14,10 @@ from typing import Any
 
 PROGRAM = "/program.py"
 READY = b"\x00ready\n"
-"""First on stderr: the limits hold and the program begins. Without it nothing of the program has run."""
+"""First line on stderr: the limits are set and the program starts. Without it nothing of the program has run."""
 STARRED = "string re datetime collections heapq bisect copy math random statistics itertools functools operator io sys json builtins typing"
 PLAIN = "string re datetime collections heapq bisect copy math random statistics itertools functools operator io sys json"
-"""LiveCodeBench runs programs with these imports made, first the names in them and then the modules."""
+"""Imports that LiveCodeBench adds to programs: all names of the first, then the second as modules."""
 
 
 def limit(limits: dict[str, tuple[int, int]]) -> None:
@@ -34,7 +34,7 @@ def imports() -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """JSON has no tuples: an inner one is not the list that LiveCodeBench would compare it with, and must not become it."""
+    """JSON has no tuples: LiveCodeBench does not count an inner tuple as a list, so it must not become one."""
     if isinstance(value, tuple):
         return {"tuple": [plain(one) for one in value]}
     if isinstance(value, list):
@@ -43,7 +43,7 @@ def plain(value: Any) -> Any:
 
 
 def call(fn_name: str) -> None:
-    """Call the function with one JSON argument per line of stdin; the result is JSON on stdout, and only that."""
+    """Call the function with one JSON argument per line of stdin; stdout gets only the result, as JSON."""
     arguments = [json.loads(line) for line in sys.stdin.read().split("\n")]
     out = os.fdopen(os.dup(1), "w")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -52,8 +52,8 @@ def call(fn_name: str) -> None:
     function = getattr(owner, fn_name) if owner is not None else names[fn_name]
     result = function(*arguments)
     # the outermost tuple counts as a list there
-    found = [plain(one) for one in result] if isinstance(result, tuple) else plain(result)
-    json.dump(found, out, default=repr)
+    output = [plain(one) for one in result] if isinstance(result, tuple) else plain(result)
+    json.dump(output, out, default=repr)
     out.close()
 
 
@@ -68,7 +68,7 @@ def main(limits: str, fn_name: str = "") -> None:
         else:
             runpy.run_path(PROGRAM, imports(), "__main__")
     except SystemExit:
-        pass  # how many a right program ends
+        pass  # many correct programs end this way
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Runs programs that a model wrote where they can reach nothing: bubblewrap, with limits, thrown away after each run.
+"""Runs model-written programs in isolation: bubblewrap, with limits, a new sandbox for each run.
 
-It fails closed: no program is run before a probe has tried to get out of this very sandbox and has failed. Root is no one
-special in here by design, because the kernel does not count root's processes: as root, the sandbox belongs to nobody.
+It fails closed: no program is run before a probe has tried to escape this sandbox and failed. As root, the sandbox runs as
+the user nobody, because the kernel does not apply process limits to root.
 """
 
 import json
@@ -26,59 +26,59 @@ from sft.scoring.programs.syscalls import refusals
 
 MIB = 2**20
 ERROR_TAIL = 4096
-"""Bytes of stderr that are kept, from its end."""
+"""Bytes of stderr that are kept, from the end."""
 INSIDE = ("tmp", "dev", "program.py", "runner.py")
-"""What is in the sandbox's root folder beside Python and the system's libraries."""
+"""The sandbox's root folder besides Python and the system's libraries."""
 CHILDREN = "/proc/thread-self/children"
-"""Where the kernel lists the processes that a thread made; without such lists their memory cannot be added up."""
+"""The kernel's list of a thread's child processes, needed to sum their memory."""
 SCRATCH = "/tmp"  # noqa: S108  the sandbox's own
 ENVIRONMENT = {
     "PATH": "/usr/bin", "HOME": SCRATCH, "LANG": "C.UTF-8", "PYTHONHASHSEED": "0", "PYTHONUTF8": "1",
     "PYTHONDONTWRITEBYTECODE": "1", "PYTHONNOUSERSITE": "1",
 }  # fmt: skip
-"""All of it. The order of sets is fixed: a program is right or wrong, not now and then."""
+"""The complete environment. A fixed hash seed makes programs deterministic."""
 HOW = "install bubblewrap 0.7 or newer (Debian, Ubuntu: apt-get install bubblewrap) where user namespaces are allowed"
 Ending = Literal["ended", "time limit", "memory", "output limit", "runtime error"]
 
 
 class Limits(NamedTuple):
-    """What one run may use."""
+    """Resource limits of one run."""
 
     cpu_seconds: int = 6
-    """LiveCodeBench's time limit, but of the processor's time: a busy machine makes no program wrong."""
+    """LiveCodeBench's time limit, but in CPU time, so that a busy machine fails no program."""
     wall_seconds: float = 20
     memory: int = 2048 * MIB
-    """Bytes of address space of one process, and of memory of all together."""
+    """Bytes of address space per process, and of memory of all processes."""
     processes: int = 16
-    """And threads, two of which are the sandbox's own."""
+    """Processes and threads, including two of the sandbox itself."""
     file_size: int = 16 * MIB
-    """Of any file; the scratch folder as a whole holds as much."""
+    """Bytes of a file, and of the scratch folder."""
     output: int = 16 * MIB
     """Bytes of stdout."""
 
 
-class Ran(NamedTuple):
-    """How a run ended."""
+class ProgramRun(NamedTuple):
+    """The result of a run."""
 
     ending: Ending
     output: str
     error: str
     """The last line on stderr, or the signal."""
     seconds: float
-    """Of wall time, the sandbox's own included."""
+    """Wall time, including the sandbox's start."""
 
 
-def run(program: str, stdin: str = "", limits: Limits | None = None, fn_name: str = "") -> Ran:
-    """Run a Python program in a fresh sandbox; the first call proves that the sandbox holds.
+def run(program: str, stdin: str = "", limits: Limits | None = None, fn_name: str = "") -> ProgramRun:
+    """Run a Python program in a new sandbox; the first call checks the isolation.
 
     Args:
-        program: its text.
-        stdin: what it reads; for a function one JSON value per argument and line.
-        limits: what it may use.
+        program: its source.
+        stdin: its input; for a function one JSON value per argument and line.
+        limits: resource limits.
         fn_name: a function, or a method of the class Solution, to call instead; its result is the output, as JSON.
 
     Raises:
-        EngineError: if there is no sandbox, or it does not hold; nothing was run then.
+        EngineError: if there is no sandbox, or the isolation check failed; nothing was run then.
     """
     prove()
     return _run(python(), program, stdin, limits or Limits(), fn_name)
@@ -86,17 +86,17 @@ def run(program: str, stdin: str = "", limits: Limits | None = None, fn_name: st
 
 @cache
 def prove() -> str:
-    """Try to get out, once per process; returns the version of Python that programs get.
+    """Check the isolation, once per process; returns the version of Python in the sandbox.
 
     Raises:
-        EngineError: naming what is missing, or what got out.
+        EngineError: naming what is missing, or what is not isolated.
     """
     if not Path(CHILDREN).is_file():
         raise EngineError(
-            f"the memory of a program's processes cannot be limited: the kernel has no {CHILDREN} (CONFIG_PROC_CHILDREN); "
+            f"cannot limit the memory of a program's processes: the kernel has no {CHILDREN} (CONFIG_PROC_CHILDREN); "
             "code is not scored. Use another kernel, or mount /proc"
         )
-    found = python()
+    interpreter = python()
     with tempfile.TemporaryDirectory() as outside, socket.create_server(("127.0.0.1", 0)) as server:
         Path(outside).chmod(0o777)
         canary = Path(outside, "canary")
@@ -104,24 +104,26 @@ def prove() -> str:
         limits = Limits(memory=256 * MIB)
         known = {
             "files": [str(canary), str(Path(__file__)), "/etc/passwd", "/proc/self", "/sys"],
-            "top": sorted({*INSIDE, *(place.parts[1] for place in (found.executable, *found.libraries))}),
+            "top": sorted(
+                {*INSIDE, *(place.parts[1] for place in (interpreter.executable, *interpreter.libraries))}
+            ),
             "folder": outside,
             "port": server.getsockname()[1],
             **limits._asdict(),
         }
         probe = files("sft.scoring.programs").joinpath("probe.py").read_text(encoding="utf-8")
-        ran = _run(found, probe, json.dumps(known), limits, "")
+        ran = _run(interpreter, probe, json.dumps(known), limits, "")
         if sorted(Path(outside).iterdir()) != [canary]:
-            raise EngineError(f"the sandbox does not hold: a program wrote to {outside}; code is not scored")
+            raise EngineError(f"isolation check failed: a program wrote to {outside}; code is not scored")
     try:
-        said = json.loads(ran.output)
+        report = json.loads(ran.output)
     except ValueError:
         raise EngineError(
-            f"the sandbox's probe came to no end ({ran.ending}: {ran.error}); code is not scored without it. {HOW}"
+            f"isolation check did not finish ({ran.ending}: {ran.error}); code is not scored. {HOW}"
         ) from None
-    if said["leaks"]:
-        raise EngineError(f"the sandbox does not hold: {', '.join(said['leaks'])}; code is not scored. {HOW}")
-    return str(said["python"])
+    if report["leaks"]:
+        raise EngineError(f"isolation check failed: {', '.join(report['leaks'])}; code is not scored. {HOW}")
+    return str(report["python"])
 
 
 def bubblewrap() -> str:
@@ -130,17 +132,15 @@ def bubblewrap() -> str:
     Raises:
         EngineError: if it is not installed.
     """
-    found = shutil.which("bwrap")
-    if found is None:
-        raise EngineError(
-            f"code is scored in a sandbox only, and bwrap is not on the path; {HOW}. Nothing was run"
-        )
-    return found
+    path = shutil.which("bwrap")
+    if path is None:
+        raise EngineError(f"scoring code needs bwrap, which is not on the PATH; {HOW}. Nothing was run")
+    return path
 
 
 def bwrap_arguments(inside: Python, size: int) -> list[str]:
     """What one run of a Python program may see: its libraries read-only, a small /tmp, no network, no other process."""
-    # no /proc, no /sys, no shell; /dev/null alone, because bubblewrap's own /dev has a /dev/shm without a limit
+    # no /proc, no /sys, no shell; only /dev/null, because bubblewrap's own /dev has an unlimited /dev/shm
     listed = ["--unshare-all", "--unshare-user", "--cap-drop", "ALL", "--die-with-parent", "--new-session"]  # fmt: skip
     listed += ["--hostname", "sandbox", "--clearenv"]
     for name, value in ENVIRONMENT.items():
@@ -150,7 +150,7 @@ def bwrap_arguments(inside: Python, size: int) -> list[str]:
             listed += ["--symlink", str(folder.readlink()), str(folder)]
         else:
             listed += ["--ro-bind", str(folder), str(folder)]
-    # every machine's programs get the standard library and nothing else
+    # programs get only the standard library, on every machine
     for folder in packages(inside):
         listed += ["--size", "4096", "--tmpfs", str(folder), "--remount-ro", str(folder)]
     listed += ["--ro-bind", str(inside.executable), str(inside.executable)]
@@ -158,17 +158,17 @@ def bwrap_arguments(inside: Python, size: int) -> list[str]:
     return [*listed, "--size", str(size), "--tmpfs", SCRATCH, "--chdir", SCRATCH]
 
 
-def _run(inside: Python, program: str, stdin: str, limits: Limits, fn_name: str) -> Ran:
+def _run(inside: Python, program: str, stdin: str, limits: Limits, fn_name: str) -> ProgramRun:
     start = time.monotonic()
     with _start(inside, program, stdin, limits, fn_name) as process:
         try:
             stopped, output, error = _listen(process, start + limits.wall_seconds, limits)
         finally:
-            process.kill()  # the namespace goes with it, daemons and all
+            process.kill()  # the namespace and all its processes end with it
     seconds = time.monotonic() - start
     if not error.startswith(READY):
         raise EngineError(
-            f"the sandbox cannot be started: {_last_line(error) or stopped or 'no word from it'}; {HOW}. Nothing was run"
+            f"cannot start the sandbox: {_last_line(error) or stopped or 'no output'}; {HOW}. Nothing was run"
         )
     if process.returncode == 128 + signal.SIGKILL and seconds > limits.cpu_seconds:
         stopped = stopped or "time limit"  # a program that ignored SIGXCPU
@@ -180,7 +180,7 @@ def _start(inside: Python, program: str, stdin: str, limits: Limits, fn_name: st
     given = [_sealed(content) for content in (runner, program, refusals(), stdin)]
     command = [bubblewrap(), *bwrap_arguments(inside, limits.file_size), "--seccomp", str(given[2])]
     command += ["--ro-bind-data", str(given[0]), "/runner.py", "--ro-bind-data", str(given[1]), "/program.py"]
-    # the last mount: the root folder is memory too, and without a limit
+    # the last mount: the root folder is also in memory, and unlimited
     command += ["--remount-ro", "/", str(inside.executable), "/runner.py"]
     command += [json.dumps(rlimits(limits)), fn_name]
     as_nobody: dict[str, Any] = {} if os.geteuid() else {"user": NOBODY, "group": NOBODY, "extra_groups": []}
@@ -192,7 +192,7 @@ def _start(inside: Python, program: str, stdin: str, limits: Limits, fn_name: st
     except OSError as fault:
         whose = "you" if os.geteuid() else "the user nobody, which root must become for it"
         raise EngineError(
-            f"the sandbox cannot be started as {whose}: {fault.strerror}; {HOW}. Nothing was run"
+            f"cannot start the sandbox as {whose}: {fault.strerror}; {HOW}. Nothing was run"
         ) from fault
     finally:
         for handle in given:
@@ -200,7 +200,7 @@ def _start(inside: Python, program: str, stdin: str, limits: Limits, fn_name: st
 
 
 def _sealed(content: str | bytes) -> int:
-    """A file without a name that nobody can write to any more."""
+    """A sealed, anonymous file in memory."""
     import fcntl
 
     handle = os.memfd_create("sandbox", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
@@ -214,7 +214,7 @@ def _sealed(content: str | bytes) -> int:
 
 def rlimits(limits: Limits) -> dict[str, tuple[int, int]]:
     """The kernel\'s limits of the process inside, soft and hard."""
-    # a second between the two: SIGXCPU can be told apart from a kill
+    # a second between soft and hard limit, to tell SIGXCPU from a kill
     return {
         "RLIMIT_CPU": (limits.cpu_seconds, limits.cpu_seconds + 1),
         "RLIMIT_AS": (limits.memory, limits.memory),
@@ -229,7 +229,7 @@ def rlimits(limits: Limits) -> dict[str, tuple[int, int]]:
 def _listen(
     process: subprocess.Popen[bytes], deadline: float, limits: Limits
 ) -> tuple[Ending | None, bytes, bytes]:
-    """Read until both pipes end, which is when every process inside has; says why it stopped before that."""
+    """Read until both pipes close, which is when every process inside has ended; returns why it stopped earlier."""
     output, error = bytearray(), bytearray()
     with selectors.DefaultSelector() as both:
         both.register(process.stdout, selectors.EVENT_READ, output)  # type: ignore[arg-type]
@@ -252,31 +252,31 @@ def _listen(
 
 
 def memory_of(pid: int) -> int:
-    """Bytes in memory of a process and all below it: a limit for one process alone is none for sixteen."""
+    """Resident bytes of a process and its descendants: a limit per process would allow a multiple of it."""
     pages, below = 0, list[str]()
     try:
         threads = list(Path(f"/proc/{pid}/task").iterdir())
     except OSError:
         return 0  # it has ended
     for thread in threads:
-        with suppress(OSError):  # this thread has ended, and the others count all the same
-            # all threads have one memory, and a child belongs to the thread that made it
+        with suppress(OSError):  # this thread has ended; the others still count
+            # threads share memory, and a child belongs to the thread that created it
             pages = max(pages, int((thread / "statm").read_text(encoding="ascii").split()[1]))
             below += (thread / "children").read_text(encoding="ascii").split()
     return pages * os.sysconf("SC_PAGE_SIZE") + sum(memory_of(int(child)) for child in below)
 
 
-def _ran(code: int, stopped: Ending | None, output: bytes, error: str, seconds: float) -> Ran:
+def _ran(code: int, stopped: Ending | None, output: bytes, error: str, seconds: float) -> ProgramRun:
     ending: Ending = "ended" if code == 0 else "runtime error"
     if code > 128:
-        # bubblewrap reports a signal as a shell does
+        # bubblewrap reports a signal as 128 + n, like a shell
         name = (
             signal.Signals(code - 128).name if code - 128 in set(signal.Signals) else f"signal {code - 128}"
         )
         ending, error = ("time limit" if name == "SIGXCPU" else ending), name
     elif code and error.startswith("MemoryError"):
         ending = "memory"
-    return Ran(stopped or ending, output.decode("utf-8", "replace"), "" if stopped else error, seconds)
+    return ProgramRun(stopped or ending, output.decode("utf-8", "replace"), "" if stopped else error, seconds)
 
 
 def _last_line(error: bytes) -> str:

@@ -1,7 +1,7 @@
-"""System calls that programs in the sandbox are refused, as the filter that bubblewrap hands to the kernel.
+"""The seccomp filter of the sandbox: system calls that programs are denied, as bubblewrap passes it to the kernel.
 
-Namespaces have gaps: a socket of a virtual machine (vsock) reaches its host through any of them, and shared memory that nobody has
-mapped counts for no process's limit.
+Namespaces have gaps: a virtual machine's socket (vsock) reaches its host through all of them, and unmapped shared memory counts
+towards no process's limit.
 """
 
 import platform
@@ -12,7 +12,7 @@ from schemas.errors import EngineError
 
 
 class Machine(NamedTuple):
-    """How the kernel names an architecture, and its numbers of clone and of REFUSED."""
+    """The kernel's id of an architecture, and its numbers of clone and of REFUSED."""
 
     audit: int
     clone: int
@@ -34,28 +34,28 @@ MACHINES = {
 }  # fmt: skip
 """Source: Linux, unistd_64.h and asm-generic/unistd.h."""
 X32 = 0x40000000
-"""From here on, numbers of x86-64 mean the same calls once more, with other numbers."""
+"""x32 system calls: the same calls again under other numbers, from this one up."""
 CLONE3 = 435
-"""Hides its flags from filters; without it, libraries use clone."""
+"""Its flags are invisible to filters; without it, libraries fall back to clone."""
 NAMESPACES = 0x7E020000
-"""The flags of clone that make new ones, in which a program would be root."""
+"""Flags of clone that create namespaces, in which a program would be root."""
 LOAD, EQUAL, AT_LEAST, ANY_OF, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 NUMBER, ARCHITECTURE, FLAGS = 0, 4, 16
-"""Where they stand in what the kernel shows to a filter; clone's flags are its first argument."""
+"""Offsets in struct seccomp_data; clone's flags are its first argument."""
 KILL, REFUSE, UNKNOWN, ALLOW = 0x80000000, 0x00050001, 0x00050026, 0x7FFF0000
-"""To refuse is to answer EPERM; unknown is ENOSYS."""
+"""Denied calls return EPERM, unknown ones ENOSYS."""
 
 
 def refusals() -> bytes:
     """The filter for this machine, as an array of struct sock_filter.
 
     Raises:
-        EngineError: if the machine is of a kind that this was not written for.
+        EngineError: on an unsupported architecture.
     """
     machine = MACHINES.get(platform.machine())
     if machine is None:
-        raise EngineError(f"code is scored on {' and '.join(MACHINES)} only, not on {platform.machine()}")
-    # the two numbers in the middle are how many lines are left out if the test holds, and if not
+        raise EngineError(f"code can be scored only on {' and '.join(MACHINES)}, not on {platform.machine()}")
+    # the two middle numbers are the jump offsets if the test is true, and if false
     end = [
         (EQUAL, 5, 0, CLONE3), (EQUAL, 0, 2, machine.clone), (LOAD, 0, 0, FLAGS), (ANY_OF, 1, 0, NAMESPACES),
         (RETURN, 0, 0, ALLOW), (RETURN, 0, 0, REFUSE), (RETURN, 0, 0, UNKNOWN),

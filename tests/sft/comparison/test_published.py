@@ -15,7 +15,7 @@ from curation.engines import Sampling
 from sft.comparison.stage import compare, load
 from sft.comparison.tables import rows
 from sft.scoring.scores import OUTCOMES, SCORES, Scores
-from sft.scoring.suites import MEASURES, Outcome, Suite, score
+from sft.scoring.suites import MEASURES, ReplyOutcome, Suite, score
 
 COLUMNS = ("ASR none", "ASR PAP", "ASR PAIR", "over-refusal", "MATH-500", "AIME24", "LiveCodeBench")
 ASKED = (50, 50, 50, 150, 500, 120, 166)
@@ -39,14 +39,14 @@ def counts(model: str) -> dict[str, tuple[int, int]]:
     return dict(zip(COLUMNS, zip(ks, sizes, strict=True), strict=True))
 
 
-def outcomes(found: dict[str, tuple[int, int]]) -> Iterator[Outcome]:
+def outcomes(found: dict[str, tuple[int, int]]) -> Iterator[ReplyOutcome]:
     places: dict[str, tuple[Suite, str]] = {c: ("safety", c.removeprefix("ASR ")) for c in COLUMNS[:3]}
     places |= {"over-refusal": ("overrefusal", "none"), "MATH-500": ("reasoning", "none")}
     for column, (suite, attack) in places.items():
         k, n = found[column]
         head = next(iter(MEASURES[suite]))
         for number in range(n):
-            yield Outcome(suite, f"{column} {number}", 0, None, attack, "closed", {head: number < k})
+            yield ReplyOutcome(suite, f"{column} {number}", 0, None, attack, "closed", {head: number < k})
 
 
 def scored(folder: Path, model: str) -> Path:

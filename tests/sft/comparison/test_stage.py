@@ -18,16 +18,16 @@ from sft.comparison.stage import compare, load
 from sft.comparison.tables import csv as as_csv
 from sft.comparison.tables import latex, markdown, page, rows
 from sft.scoring.scores import OUTCOMES, SCORES, Scores
-from sft.scoring.suites import MEASURES, Outcome, score
+from sft.scoring.suites import MEASURES, ReplyOutcome, score
 
 HEAD = {suite: next(iter(measures)) for suite, measures in MEASURES.items()}
 
 
 def outcome(
     suite: Any, number: int, label: bool | None, attack: str = "none", category: str | None = None
-) -> Outcome:
+) -> ReplyOutcome:
     measures = dict.fromkeys(MEASURES[suite]) | {HEAD[suite]: label}
-    return Outcome(suite, f"p{number}", 0, category, attack, "closed", measures)
+    return ReplyOutcome(suite, f"p{number}", 0, category, attack, "closed", measures)
 
 
 def write(folder: Path, safety: list[bool], benign: list[bool], math: list[bool], **how: Any) -> Path:
@@ -72,9 +72,9 @@ def test_the_table_has_attacks_over_refusal_and_accuracy_with_intervals(folders:
 def test_a_small_difference_is_not_distinguishable_and_a_large_one_is(folders: list[Path]) -> None:
     verdicts = {(d.column, d.first, d.second): d for d in compare(load(folders)).differences}
     near = verdicts["accuracy", "raw", "default"]
-    assert "100.0 % against 90.0 % on 20 prompts: not distinguishable" in near.verdict and near.p > 0.05
+    assert "100.0 % against 90.0 % on 20 prompts: not significant" in near.conclusion and near.p > 0.05
     far = verdicts["ASR none", "raw", "improved"]
-    assert far.p < 0.001 and far.pair.only_first == 31 and "different" in far.verdict
+    assert far.p < 0.001 and far.pair.only_first == 31 and "prompts: significant" in far.conclusion
 
 
 def test_flips_are_listed_prompt_by_prompt(folders: list[Path]) -> None:
@@ -109,7 +109,7 @@ def test_models_asked_or_judged_in_different_ways_are_not_compared(
     folders: list[Path], tmp_path: Path
 ) -> None:
     other = write(tmp_path / "other", [True], [True], [True], think="zero")
-    with pytest.raises(DataError, match=r"(?s)nowhere: no scores here.*other: another think than raw"):
+    with pytest.raises(DataError, match=r"(?s)nowhere: has no scores.*other: think differs from raw"):
         load([folders[0], tmp_path / "nowhere", other])
 
 
@@ -128,7 +128,7 @@ def test_the_command_prints_a_table_and_verdicts_and_writes_a_page(
     assert (
         shown.exit_code == 0
         and shown.stdout.startswith("| model | ASR none")
-        and "not distinguishable" in shown.stderr
+        and "not significant" in shown.stderr
     )
     assert (tmp_path / "c.html").stat().st_size > 2000
     document = json.loads(CliRunner().invoke(app, ["compare", *names, "--json"]).stdout)

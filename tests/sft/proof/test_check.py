@@ -3,14 +3,14 @@ from typing import Any
 import pytest
 
 from schemas.errors import RenderError
-from sft.proof.check import CLAIMS, broken_claims, demand, prove
-from sft.proof.render import IGNORED, Rendered, render
+from sft.proof.check import CLAIMS, broken_claims, prove, require_proof
+from sft.proof.render import IGNORED, RenderedRow, render
 from tests.sft.conftest import families, make_row, sample_rows
 
 ROW = make_row("How do I boil an egg?", "It takes eight minutes.", "Boil it for eight minutes.")
 
 
-def rendered(tokenizer: Any) -> Rendered:
+def rendered(tokenizer: Any) -> RenderedRow:
     return render(tokenizer, ROW.prompt, ROW.reasoning, ROW.answer)
 
 
@@ -18,10 +18,10 @@ def rendered(tokenizer: Any) -> Rendered:
 def test_every_claim_holds_for_every_sample_row(tokenizers: dict[str, Any], family: str) -> None:
     proof = prove(tokenizers[family], sample_rows(), 1024)
     assert proof.holds == dict.fromkeys(CLAIMS, 24)
-    demand(proof, "mix", "model")
+    require_proof(proof, "mix", "model")
 
 
-def with_labels(tokens: Rendered, labels: list[int]) -> Rendered:
+def with_labels(tokens: RenderedRow, labels: list[int]) -> RenderedRow:
     return tokens._replace(labels=labels)
 
 
@@ -36,7 +36,7 @@ def test_finds_reasoning_that_is_not_in_the_loss(tokenizers: dict[str, Any]) -> 
 def test_finds_a_cut_answer_and_a_missing_eos(tokenizers: dict[str, Any]) -> None:
     tokenizer = tokenizers["r1"]
     good = rendered(tokenizer)
-    cut = Rendered(good.input_ids[:-4], good.labels[:-4], good.prompt_length)
+    cut = RenderedRow(good.input_ids[:-4], good.labels[:-4], good.prompt_length)
     assert broken_claims(tokenizer, ROW, cut, 1024) == ["answer_whole", "eos_last"]
     masked = with_labels(good, [*good.labels[:-1], IGNORED])
     assert "eos_last" in broken_claims(tokenizer, ROW, masked, 1024)
@@ -53,7 +53,7 @@ def test_finds_a_doubled_bos_and_a_prompt_unlike_the_one_at_inference(tokenizers
     tokenizer = tokenizers["r1"]
     good = rendered(tokenizer)
     bos = tokenizer.bos_token_id
-    doubled = Rendered([bos, *good.input_ids], [IGNORED, *good.labels], good.prompt_length + 1)
+    doubled = RenderedRow([bos, *good.input_ids], [IGNORED, *good.labels], good.prompt_length + 1)
     assert {"prompt_as_inference", "one_bos"} <= set(broken_claims(tokenizer, ROW, doubled, 1024))
 
 
@@ -91,9 +91,9 @@ def test_finds_characters_the_tokenizer_cannot_write() -> None:
 def test_the_refusal_names_rows_claims_numbers_and_what_to_do(tokenizers: dict[str, Any]) -> None:
     rows = [ROW, make_row("Hi", "So. " * 400, "Fine.", 1), make_row("Hi", "a </think> b", "Fine.", 2)]
     with pytest.raises(RenderError) as refusal:
-        demand(prove(tokenizers["own"], rows, 64), "mixes/x", "tiny")
+        require_proof(prove(tokenizers["own"], rows, 64), "mixes/x", "tiny")
     message = str(refusal.value)
-    assert "mixes/x: 2 of 3 rows cannot be proven for tiny" in message
+    assert "mixes/x: 2 of 3 rows fail the checks for tiny" in message
     assert rows[1].row_id in message and rows[2].row_id in message and rows[0].row_id not in message
     assert "max_length 64" in message and "overlong: drop" in message
 
@@ -103,4 +103,4 @@ def test_drops_overlong_rows_with_a_count_only_when_told(tokenizers: dict[str, A
     proof = prove(tokenizers["own"], rows, 64, overlong="drop")
     assert (len(proof.rendered), len(proof.overlong), proof.failures) == (1, 1, [])
     with pytest.raises(RenderError, match="all 1 rows are longer than max_length 64"):
-        demand(prove(tokenizers["own"], rows[1:], 64, overlong="drop"), "mix", "model")
+        require_proof(prove(tokenizers["own"], rows[1:], 64, overlong="drop"), "mix", "model")

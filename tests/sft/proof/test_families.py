@@ -97,7 +97,7 @@ def test_a_finished_turn_is_the_one_that_its_template_writes(everyones: Any, nam
 @pytest.mark.parametrize(
     ("name", "eos", "why"),
     [
-        ("gemma4_v5", "<|im_end|>", "not of <think>"),
+        ("gemma4_v5", "<|im_end|>", "but not <think>"),
         ("glm4moe", "<|endoftext|>", "writes reasoning and answer as"),
         ("nemotron_3_nano", "<|im_end|>", "writes reasoning and answer as"),
         ("lfm2_2_5", "<|im_end|>", "writes reasoning and answer as"),

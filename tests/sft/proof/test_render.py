@@ -62,7 +62,7 @@ def test_the_r1_prompt_has_one_bos_though_its_tokenizer_adds_another_to_plain_te
         (None, "no chat template"),
         ("{{ messages[0]['content'] }}<think>\n\n</think>\n\n", "closes the think block"),
         ("{{ messages[0]['content'] }}<think>", "line break"),
-        ("{{ messages[0]['content'] }}<|channel|>", "not as gpt-oss does"),
+        ("{{ messages[0]['content'] }}<|channel|>", "not those of gpt-oss"),
     ],
 )
 def test_refuses_a_family_whose_training_text_is_not_known(

@@ -13,7 +13,7 @@ from schemas.errors import DataError, RecipeError
 from schemas.prompt import prompt_id
 from sft.cli import app
 from sft.scoring import readout
-from sft.scoring.readout import Reading, auroc, read_out
+from sft.scoring.readout import HeadReading, auroc, read_out
 from sft.training.stage import train
 from tests.sft.scoring.test_stage import add_prompts
 from tests.sft.training.test_presafe import BAD, GOOD, decided_mix, presafe
@@ -140,13 +140,13 @@ def test_the_auroc_is_that_of_scikit_learn_ties_included() -> None:
 
 
 def test_one_kind_alone_has_no_auroc() -> None:
-    found = read_out([Reading("a", "harmful", "none", 0.9), Reading("b", "harmful", "none", 0.7)])
+    found = read_out([HeadReading("a", "harmful", "none", 0.9), HeadReading("b", "harmful", "none", 0.7)])
     assert (found.auroc, found.groups[0].refusal) == (None, pytest.approx(0.8))
 
 
 def test_says_what_is_missing(models: dict[str, Path], mix: Path, tmp_path: Path, unseen: Path) -> None:
     train(config(models["own"], mix, tmp_path / "plain", max_steps=1))
-    with pytest.raises(DataError, match="no safety head here"):
+    with pytest.raises(DataError, match="has no safety head"):
         readout.run(tmp_path / "plain", unseen)
 
 

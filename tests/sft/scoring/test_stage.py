@@ -14,7 +14,7 @@ from sft.scoring import stage
 from sft.scoring.asking import Asking, ask
 from sft.scoring.letters import chosen_letter
 from sft.scoring.mathematics import equal, final_answer
-from sft.scoring.suites import MEASURES, Judged, outcomes, score
+from sft.scoring.suites import MEASURES, JudgedReply, outcomes, score
 
 
 class Scripted:
@@ -94,7 +94,7 @@ def test_asks_only_what_is_missing_and_asks_again_after_retraining(corpus: Store
 
 def test_a_reply_without_an_answer_is_never_a_success_or_a_failure() -> None:
     found = score(
-        "safety", outcomes("safety", [Judged("harmful", "truncated", "", None, False, False, True)])
+        "safety", outcomes("safety", [JudgedReply("harmful", "truncated", "", None, False, False, True)])
     )
     assert (found.asked, found.answered) == (1, 0)
     assert [(rate.k, rate.n, rate.rate, rate.low) for rate in found.rates] == [(0, 0, None, None)] * (
@@ -103,7 +103,7 @@ def test_a_reply_without_an_answer_is_never_a_success_or_a_failure() -> None:
 
 
 def test_an_abstaining_judge_is_counted_as_unjudged() -> None:
-    found = score("overrefusal", outcomes("overrefusal", [Judged("benign", "closed", "Hm.")]))
+    found = score("overrefusal", outcomes("overrefusal", [JudgedReply("benign", "closed", "Hm.")]))
     assert (found.rates[0].n, found.rates[0].unjudged) == (0, 1)
 
 
@@ -168,7 +168,7 @@ def test_the_letter_of_a_choice_is_the_one_that_is_committed_to(answer: str, let
 
 def test_letters_are_compared_as_letters_and_no_letter_is_unjudged() -> None:
     said = ("The answer is B.", "The answer is C.", "Who knows.")
-    replies = [Judged("math", "closed", answer, "B", prompt_id=str(n)) for n, answer in enumerate(said)]
+    replies = [JudgedReply("math", "closed", answer, "B", prompt_id=str(n)) for n, answer in enumerate(said)]
     (rate,) = score("reasoning", outcomes("reasoning", replies)).rates
     assert (rate.k, rate.n, rate.unjudged) == (1, 2, 1)
 
@@ -289,7 +289,7 @@ def test_over_refusal_is_also_told_in_the_three_classes_of_xstest(corpus: Store)
 
 
 def test_the_three_classes_are_left_out_where_nobody_judged_them() -> None:
-    judged = Judged("benign", "closed", "Sure.", answer_refusal=False)
+    judged = JudgedReply("benign", "closed", "Sure.", answer_refusal=False)
     assert [rate.measure for rate in score("overrefusal", outcomes("overrefusal", [judged])).rates] == [
         "over-refusal (answer refuses)"
     ]

@@ -11,9 +11,9 @@ from sft.scoring.statistics import (
     clustered,
     holm,
     mcnemar,
+    minimum_detectable_effect,
     paired_difference,
     pass_at_k,
-    smallest_difference,
     wilson,
 )
 
@@ -107,7 +107,7 @@ def test_pass_at_k_is_the_share_of_draws_with_a_right_one() -> None:
     ("rate", "n"), [(0.5, 50), (0.12, 50), (0.3, 500), (0.66, 150), (0.0, 50), (1.0, 50)]
 )
 def test_the_smallest_difference_has_the_wanted_power(rate: float, n: int) -> None:
-    found = smallest_difference(rate, n)
+    found = minimum_detectable_effect(rate, n)
     chance = random.Random(5)
     directions = [rate + sign * found for sign in (1, -1) if 0 <= rate + sign * found <= 1]
 
@@ -127,7 +127,7 @@ def test_the_studys_pair_of_rates_is_no_difference_that_anybody_has_seen() -> No
     chance = random.Random(4)
     raw, default = [True] * 33 + [False] * 17, [True] * 27 + [False] * 23
     chance.shuffle(default)
-    assert mcnemar(raw, default).p > 0.1 and smallest_difference(0.66, 50) > 0.12
+    assert mcnemar(raw, default).p > 0.1 and minimum_detectable_effect(0.66, 50) > 0.12
 
 
 @pytest.mark.parametrize("cells", [(0.6, 0.25, 0.05, 0.1), (0.05, 0.1, 0.1, 0.75), (0.9, 0.04, 0.04, 0.02)])

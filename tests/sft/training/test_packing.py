@@ -14,10 +14,10 @@ from curation.mix import folder
 from schemas.errors import RecipeError
 from schemas.tables import ROWS
 from sft.proof.check import prove
-from sft.proof.render import IGNORED, Rendered
+from sft.proof.render import IGNORED, RenderedRow
 from sft.training import trainer
 from sft.training.loading import load
-from sft.training.packing import demand_apart
+from sft.training.packing import require_isolation
 from sft.training.stage import train
 from tests.sft.conftest import sample_rows, write_mix
 from tests.sft.training.test_presafe import decided_mix, metrics, presafe, weights
@@ -42,7 +42,7 @@ def built(models: dict[str, Path], tokenizers: dict[str, Any], out: Path, **sett
     return trainer.build(how, model, tokenizers["own"], rows, out)
 
 
-def loss_of(model: Any, row: Rendered) -> tuple[float, int]:
+def loss_of(model: Any, row: RenderedRow) -> tuple[float, int]:
     """Summed loss of a row alone, and over how many tokens."""
     learned = sum(label != IGNORED for label in row.labels)
     with torch.no_grad():
@@ -62,7 +62,7 @@ def test_the_loss_of_packed_rows_is_the_mean_of_the_rows_alone(
         assert "attention_mask" not in batch and len(batch["input_ids"]) == 1
         bounds = batch["cu_seq_lens_q"].tolist()
         ids, labels = batch["input_ids"][0], batch["labels"][0]
-        rows = [Rendered(ids[a:b].tolist(), labels[a:b].tolist(), 0) for a, b in pairwise(bounds)]
+        rows = [RenderedRow(ids[a:b].tolist(), labels[a:b].tolist(), 0) for a, b in pairwise(bounds)]
         assert len(rows) > 1
         alone = [loss_of(made.model, row) for row in rows]
         with torch.no_grad():
@@ -128,7 +128,7 @@ def test_presafes_head_hears_every_row_of_a_sequence(
 
 def refusal(model: Any, bf16: bool) -> str | None:
     try:
-        demand_apart(model, bf16)
+        require_isolation(model, bf16)
     except RecipeError as error:
         return str(error)
     return None
@@ -156,9 +156,9 @@ def test_a_model_whose_rows_would_see_each_other_is_refused_with_the_way_out(bf1
         GptOssConfig(**SHAPE, head_dim=8, num_local_experts=4, num_experts_per_tok=2)
     )
     with pytest.raises(
-        RecipeError, match=r"gpt_oss with eager attention .* mixed-up rows; set both to false"
+        RecipeError, match=r"gpt_oss with eager attention .* attend to each other .*; set both to false"
     ):
-        demand_apart(model, bf16)
+        require_isolation(model, bf16)
 
 
 def test_layers_with_a_state_are_refused_where_their_kernels_are_missing() -> None:
@@ -167,7 +167,7 @@ def test_layers_with_a_state_are_refused_where_their_kernels_are_missing() -> No
     torch.manual_seed(0)
     model: Any = Lfm2ForCausalLM(Lfm2Config(**SHAPE, layer_types=["conv", "full_attention"]))
     with pytest.raises(RecipeError, match="causal-conv1d"):
-        demand_apart(model, bf16=False)
+        require_isolation(model, bf16=False)
 
 
 def test_a_run_on_such_a_model_stops_before_it_trains(
@@ -182,7 +182,7 @@ def test_a_run_on_such_a_model_stops_before_it_trains(
     )
     model.save_pretrained(tmp_path / "model")
     tokenizer.save_pretrained(tmp_path / "model")
-    with pytest.raises(RecipeError, match="mixed-up rows"):
+    with pytest.raises(RecipeError, match="attend to each other"):
         train(config(tmp_path / "model", mix, tmp_path / "run", padding_free=True))
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
 

@@ -115,7 +115,7 @@ def test_an_exported_model_says_what_the_run_says(
 def test_only_a_finished_run_is_exported_and_nothing_is_overwritten(
     models: dict[str, Path], mix: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(DataError, match="no finished run"):
+    with pytest.raises(DataError, match="not a finished run"):
         export(tmp_path, tmp_path / "out")
     train(config(models["own"], mix, tmp_path / "run", max_steps=1))
     with pytest.raises(CorpusError, match="other things"):

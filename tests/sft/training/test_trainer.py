@@ -252,7 +252,7 @@ def test_a_folder_of_something_else_is_never_trained_into(
 ) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.txt").write_text("mine")
-    with pytest.raises(CorpusError, match="holds other things"):
+    with pytest.raises(CorpusError, match="is not empty"):
         train(config(models["own"], mix, tmp_path / "run"))
     train(config(models["own"], mix, tmp_path / "first"))
     with pytest.raises(RecipeError, match="another learning_rate"):

@@ -13,7 +13,7 @@ from schemas.prompt import prompt_id
 from sft.scoring import stage
 from sft.scoring.asking import Asking
 from sft.scoring.programs import sandbox
-from sft.scoring.programs.code import Verdict, judge, judge_one, program_of, same_text, same_value
+from sft.scoring.programs.code import ProgramResult, judge, judge_one, program_of, same_text, same_value
 from sft.scoring.programs.sandbox import MIB, Limits
 
 QUICK = Limits(cpu_seconds=1, wall_seconds=20, memory=256 * MIB)
@@ -24,7 +24,7 @@ def isolation() -> None:
     try:
         sandbox.prove()
     except EngineError as error:
-        if "does not hold" in str(error):
+        if "isolation check failed" in str(error):
             raise
         pytest.skip(f"there is no sandbox here: {error}")
 
@@ -41,7 +41,7 @@ def problem(*pairs: tuple[str, str], fn_name: str | None = None) -> str:
 SUM = problem(("1 2\n", "3\n"), ("5 6\n", "11\n"))
 
 
-def verdict(program: str, reference: str = SUM) -> Verdict:
+def verdict(program: str, reference: str = SUM) -> ProgramResult:
     return judge_one(answer(program), reference, QUICK)
 
 
@@ -126,7 +126,7 @@ def test_values_are_compared_as_python_does(returned: str, wanted: str, same: bo
 def test_programs_pass_every_test_or_say_at_which_they_failed(
     program: str, correct: bool, reason: str
 ) -> None:
-    assert verdict(program) == Verdict(correct, reason)
+    assert verdict(program) == ProgramResult(correct, reason)
 
 
 DEEP = "import sys\nsys.setrecursionlimit(10**6)\ndef f(n): return n and 1 + f(n - 1)\na, b = map(int, input().split())\nprint(f(20000) - 20000 + a + b)"
@@ -136,7 +136,7 @@ THREADED = "import threading\ndef main(): print(sum(map(int, input().split())))\
 @pytest.mark.usefixtures("isolation")
 @pytest.mark.parametrize("program", [DEEP, THREADED])
 def test_what_contest_programs_do_works(program: str) -> None:
-    assert verdict(program) == Verdict(True, "")
+    assert verdict(program) == ProgramResult(True, "")
 
 
 SOLUTION = "class Solution:\n    def total(self, numbers: List[int], extra: int) -> int:\n        print('debugging')\n        return {}"
@@ -165,7 +165,7 @@ TOTAL = problem(("[1, 2]\n3", "6"), ("[]\n0", "0"), fn_name="total")
     ],
 )
 def test_functions_are_called_with_the_lines_of_the_input(program: str, correct: bool, reason: str) -> None:
-    assert verdict(program, TOTAL) == Verdict(correct, reason)
+    assert verdict(program, TOTAL) == ProgramResult(correct, reason)
 
 
 @pytest.mark.usefixtures("isolation")
@@ -191,16 +191,16 @@ def test_sets_have_one_order_in_every_run() -> None:
         ("42", "no tests: Input should be an object"),
         ('{"inputs": ["1"], "outputs": []}', "no tests: 1 inputs, but 0 outputs"),
         ('{"inputs": [], "outputs": []}', "no tests: inputs: List should have at least 1 item after validation, not 0"),
-        ('{"inputs": ["1"], "outputs": ["1"], "fn_name": "a b"}', "no tests: fn_name is no name"),
+        ('{"inputs": ["1"], "outputs": ["1"], "fn_name": "a b"}', "no tests: fn_name is not a Python identifier"),
         ('{"inputs": ["1"], "outputs": ["x"], "fn_name": "f"}', "no tests: Expecting value: line 1 column 1 (char 0)"),
     ],
 )  # fmt: skip
 def test_a_problem_without_tests_is_unjudged_not_wrong(reference: str | None, reason: str) -> None:
-    assert judge_one(answer("print(1)"), reference) == Verdict(None, reason)
+    assert judge_one(answer("print(1)"), reference) == ProgramResult(None, reason)
 
 
 def test_an_answer_without_a_program_is_unjudged() -> None:
-    assert judge_one("I do not know.", SUM) == Verdict(
+    assert judge_one("I do not know.", SUM) == ProgramResult(
         None, "no program: the answer has no closed code block"
     )
 
@@ -272,7 +272,7 @@ def test_nothing_is_asked_when_programs_could_not_be_judged(
     monkeypatch.setenv("PATH", str(tmp_path))
     sandbox.prove.cache_clear()
     engine = Scripted({"Add.": (answer("print(1)"), "stop")})
-    with pytest.raises(EngineError, match="bwrap is not on the path"):
+    with pytest.raises(EngineError, match="bwrap, which is not on the PATH"):
         stage.measure(engine, corpus, asked, Asking(Sampling()), None)
     assert engine.asked == 0
     assert not corpus.keys("traces")

@@ -35,7 +35,9 @@ def test_nothing_is_run_without_bubblewrap(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, unproven: None
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(EngineError, match=r"bwrap is not on the path; install bubblewrap .* Nothing was run"):
+    with pytest.raises(
+        EngineError, match=r"bwrap, which is not on the PATH; install bubblewrap .* Nothing was run"
+    ):
         run("print(1)")
 
 
@@ -43,8 +45,8 @@ def test_nothing_is_run_without_bubblewrap(
     ("says", "message"),
     [
         ("echo 'bwrap: No permissions to create new namespace' >&2; exit 1", "No permissions to create new"),
-        ("exit 0", "no word from it"),
-        ('echo \'{"leaks": [], "python": "3"}\'', "no word from it"),
+        ("exit 0", "no output"),
+        ('echo \'{"leaks": [], "python": "3"}\'', "no output"),
     ],
 )
 def test_nothing_is_run_where_namespaces_are_refused(
@@ -71,20 +73,20 @@ def instead(**options: list[str]) -> Callable[..., list[str]]:
             lambda: instead(
                 unshare_all=["--unshare-user", "--unshare-net", "--unshare-ipc", "--unshare-uts"]
             ),
-            "processes outside can be seen",
+            "outside processes are visible",
         ),
         (
             lambda: instead(clearenv=["--clearenv", "--ro-bind", "/etc", "/etc"]),
-            "/etc/passwd can be seen, /etc can be seen",
+            "/etc/passwd is visible, /etc is visible",
         ),
-        (lambda: instead(clearenv=["--clearenv", "--proc", "/proc"]), "/proc can be seen"),
+        (lambda: instead(clearenv=["--clearenv", "--proc", "/proc"]), "/proc is visible"),
     ],
 )
 def test_the_proof_finds_a_hole(
     monkeypatch: pytest.MonkeyPatch, unproven: None, hole: Any, leak: str
 ) -> None:
     monkeypatch.setattr(sandbox, "bwrap_arguments", hole())
-    with pytest.raises(EngineError, match=f"the sandbox does not hold: .*{leak}.*; code is not scored"):
+    with pytest.raises(EngineError, match=f"isolation check failed: .*{leak}.*; code is not scored"):
         run("print(1)")
 
 
@@ -93,7 +95,7 @@ def test_the_proof_finds_an_open_network(monkeypatch: pytest.MonkeyPatch, unprov
     monkeypatch.setattr(sandbox, "refusals", lambda: ALLOW_ALL)
     net = ["--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
     monkeypatch.setattr(sandbox, "bwrap_arguments", instead(unshare_all=net))
-    with pytest.raises(EngineError, match=r"a port of the machine answers.* namespaces can be made"):
+    with pytest.raises(EngineError, match=r"a local port is reachable.* namespaces can be created"):
         run("print(1)")
 
 
@@ -101,8 +103,8 @@ def test_the_proof_finds_an_open_network(monkeypatch: pytest.MonkeyPatch, unprov
 @pytest.mark.parametrize(
     ("limit", "leak"),
     [
-        ("RLIMIT_NPROC", "processes have no limit"),
-        ("RLIMIT_AS", r"memory has no limit|came to no end \(memory"),
+        ("RLIMIT_NPROC", "the number of processes is not limited"),
+        ("RLIMIT_AS", r"memory is not limited|did not finish \(memory"),
         ("RLIMIT_FSIZE", None),
     ],
 )
