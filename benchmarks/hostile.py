@@ -90,7 +90,7 @@ FINDINGS = st.dictionaries(
 )
 
 
-class Target(NamedTuple):
+class HostileTarget(NamedTuple):
     """Something that reads what others wrote."""
 
     inputs: st.SearchStrategy[Any]
@@ -198,19 +198,19 @@ def mix_sql(folder: Path) -> Callable[[str], None]:
     return read_condition
 
 
-def targets(folder: Path) -> dict[str, Target]:
+def targets(folder: Path) -> dict[str, HostileTarget]:
     """Everything that is attacked, by name."""
     return {
-        "ingest": Target(FILE, ingest, 3),
-        "trace splitter": Target(TEXT, take_apart, 3),
-        "recipe": Target(
+        "ingest": HostileTarget(FILE, ingest, 3),
+        "trace splitter": HostileTarget(TEXT, take_apart, 3),
+        "recipe": HostileTarget(
             st.binary(max_size=80) | TEXT.map(lambda text: text.encode("utf-8", "replace")), recipe, 3
         ),
-        "judge reply": Target(TEXT | JSON.map(json.dumps) | FINDINGS.map(json.dumps), judge_reply, 2),
-        "guard reply": Target(TEXT, guard_reply, 2),
-        "rules": Target(SOUND, rules, 2),
-        "chat template": Target(st.tuples(SOUND, SOUND, SOUND), rendering(), 1),
-        "mix SQL": Target(TEXT, mix_sql(folder), 3),
+        "judge reply": HostileTarget(TEXT | JSON.map(json.dumps) | FINDINGS.map(json.dumps), judge_reply, 2),
+        "guard reply": HostileTarget(TEXT, guard_reply, 2),
+        "rules": HostileTarget(SOUND, rules, 2),
+        "chat template": HostileTarget(st.tuples(SOUND, SOUND, SOUND), rendering(), 1),
+        "mix SQL": HostileTarget(TEXT, mix_sql(folder), 3),
     }
 
 
@@ -222,7 +222,7 @@ class Attacked(NamedTuple):
     """Most CPU time that one input took, in seconds."""
 
 
-def attack(target: Target, inputs: int) -> Attacked:
+def attack(target: HostileTarget, inputs: int) -> Attacked:
     """Feed a target with at least so many inputs.
 
     Raises:

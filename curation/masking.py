@@ -21,8 +21,8 @@ def mask_words(text: str) -> str:
     """`text` with every word that is not a plain one blotted out; as long as before, so that offsets still hold."""
     plain = plain_words()
 
-    def blot(found: re.Match[str]) -> str:
-        word = found[0]
+    def blot(word_match: re.Match[str]) -> str:
+        word = word_match[0]
         return word if word.lower().replace("’", "'") in plain else BLOT * len(word)
 
     return _WORD.sub(blot, text)

@@ -6,10 +6,10 @@ from importlib.metadata import PackageNotFoundError, version
 
 def versions(*packages: str) -> dict[str, str]:
     """Versions of Python and of installed packages, for a manifest."""
-    found = {"python": platform.python_version()}
+    installed = {"python": platform.python_version()}
     for package in packages:
         try:
-            found[package] = version(package)
+            installed[package] = version(package)
         except PackageNotFoundError:
-            found[package] = "not installed"
-    return found
+            installed[package] = "not installed"
+    return installed

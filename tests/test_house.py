@@ -167,12 +167,26 @@ def bodies(house: House) -> list[str]:
     ]
 
 
+def repeated_class_names(house: House) -> list[str]:
+    """Class names that stand for several things; a leading underscore does not make a name different."""
+    places: dict[str, list[str]] = {}
+    for path in house.files.values():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                place = f"{path.relative_to(house.root)}:{node.lineno}"
+                places.setdefault(node.name.lstrip("_"), []).append(place)
+    return [
+        f"class {name} means several things: {', '.join(at)}" for name, at in places.items() if len(at) > 1
+    ]
+
+
 RULES: tuple[Callable[[House], list[str]], ...] = (
     back_arrows,
     circles,
     second_homes,
     crowded_folders,
     bodies,
+    repeated_class_names,
 )
 
 
@@ -204,6 +218,7 @@ PLANTS = [
     (back_arrows, "annotators/base.py", "import curation.console", "annotators.base imports curation.console"),
     (back_arrows, "curation/console.py", "from sft.scoring import suites", "curation.console imports sft.scoring.suites"),
     (bodies, "curation/mix/__init__.py", "pass", "curation/mix/__init__.py:"),
+    (repeated_class_names, "curation/console.py", "class _Trace: ...", "class Trace means several things: "),
 ]  # fmt: skip
 
 

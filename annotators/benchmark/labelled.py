@@ -32,7 +32,7 @@ class Labelled(NamedTuple):
     """The batch it comes from: its file name without extension."""
 
 
-class Source(BaseModel):
+class LabelledLine(BaseModel):
     """One line of the files."""
 
     model_config = ConfigDict(extra="forbid")
@@ -67,7 +67,7 @@ def load(split: Split) -> list[Labelled]:
 
 
 def _labelled(row: dict[str, object], batch: str) -> Labelled:
-    source = Source.model_validate(row)
+    source = LabelledLine.model_validate(row)
     identity = prompt_id(source.prompt)
     trace = Trace(
         trace_id=ingested_trace_id(identity, None, None, source.reasoning, source.answer),

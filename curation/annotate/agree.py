@@ -76,10 +76,10 @@ def run(corpus_dir: Path, recipe: AgreeRecipe) -> dict[str, Any]:
     return {pattern: compare(cast.get(pattern, ()), names) for pattern in recipe.patterns}
 
 
-def show(found: Mapping[str, Any]) -> None:
+def show(agreements: Mapping[str, Any]) -> None:
     """Print agreements for a person."""
     rows = []
-    for pattern, one in found.items():
+    for pattern, one in agreements.items():
         rows += [_line(pattern, name, "all", one[name]) for name in ("alpha", "fleiss")]
         rows += [
             _line(pattern, "cohen", " / ".join(p["between"]), p["cohen"], p["same"]) for p in one["pairs"]
@@ -88,19 +88,26 @@ def show(found: Mapping[str, Any]) -> None:
 
 
 def _line(
-    pattern: str, measure: str, between: str, found: Mapping[str, Any], same: float | None = None
+    pattern: str, measure: str, between: str, coefficient: Mapping[str, Any], same: float | None = None
 ) -> dict[str, str]:
-    value = found["value"]
-    shown = "undefined" if value is None else f"{value:.2f} [{found['low']:.2f}, {found['high']:.2f}]"
+    value = coefficient["value"]
+    shown = (
+        "undefined" if value is None else f"{value:.2f} [{coefficient['low']:.2f}, {coefficient['high']:.2f}]"
+    )
     return {
         "pattern": pattern,
         "measure": measure,
         "between": between,
-        "value [95 %]": shown if found["traces"] else "-",
+        "value [95 %]": shown if coefficient["traces"] else "-",
         "same": "" if same is None else f"{100 * same:.0f} %",
-        "traces": str(found["traces"]),
+        "traces": str(coefficient["traces"]),
     }
 
 
-def _shown(found: Agreement) -> dict[str, Any]:
-    return {"value": found.alpha, "low": found.low, "high": found.high, "traces": found.units}
+def _shown(coefficient: Agreement) -> dict[str, Any]:
+    return {
+        "value": coefficient.alpha,
+        "low": coefficient.low,
+        "high": coefficient.high,
+        "traces": coefficient.units,
+    }

@@ -63,7 +63,7 @@ class EngineModel:
         return reply.answer if reply.think_state in ANSWERED else ""
 
 
-class Estimate(NamedTuple):
+class CallEstimate(NamedTuple):
     """What an annotator would take."""
 
     traces: int
@@ -76,7 +76,7 @@ class Estimate(NamedTuple):
     """By the usual length of the annotator's replies."""
 
 
-def estimate(annotator: Annotator, traces: Iterator[Trace]) -> Estimate:
+def estimate(annotator: Annotator, traces: Iterator[Trace]) -> CallEstimate:
     """What it would take to judge some traces. Nobody is asked."""
     seen = questions = size = 0
     for trace in traces:
@@ -84,4 +84,4 @@ def estimate(annotator: Annotator, traces: Iterator[Trace]) -> Estimate:
         seen += 1
         questions += len(asked)
         size += sum(len(message["content"].encode()) for messages in asked for message in messages)
-    return Estimate(seen, questions, size // BYTES_PER_TOKEN, questions * annotator.reply_tokens)
+    return CallEstimate(seen, questions, size // BYTES_PER_TOKEN, questions * annotator.reply_tokens)

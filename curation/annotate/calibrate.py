@@ -65,7 +65,7 @@ def calibrated(rows: Sequence[Mapping[str, Any]], target: ThresholdTarget) -> li
     groups: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
     for row in rows:
         groups[row["annotator"], row["pattern"]].append(row)
-    found = []
+    calibrations = []
     for (annotator, pattern), mine in groups.items():
         spoke = [
             ReviewedLabel(row["score"], row["label"], row["truth"], row["prompt_id"])
@@ -75,10 +75,10 @@ def calibrated(rows: Sequence[Mapping[str, Any]], target: ThresholdTarget) -> li
         threshold = find_threshold(spoke, target)
         outside = held_out(spoke, target) if threshold is not None else None
         abstained = len(mine) - len(spoke)
-        found.append(
+        calibrations.append(
             Calibrated(annotator, pattern, threshold, abstained, confusion(spoke, threshold), outside, spoke)
         )
-    return found
+    return calibrations
 
 
 def run(corpus_dir: Path, recipe: CalibrateRecipe) -> dict[str, Any]:
@@ -100,14 +100,14 @@ def run(corpus_dir: Path, recipe: CalibrateRecipe) -> dict[str, Any]:
     if not rows:
         whom = ", ".join(recipe.annotators) or "any annotator"
         raise RecipeError(f"no trace was judged by people and by {whom}; see `curate review push`")
-    found = calibrated(rows, target)
-    version = _keep(corpus, found, target)
-    return {"version": version, "target": target.name, "annotators": [_report(one) for one in found]}
+    calibrations = calibrated(rows, target)
+    version = _keep(corpus, calibrations, target)
+    return {"version": version, "target": target.name, "annotators": [_report(one) for one in calibrations]}
 
 
-def show(found: Mapping[str, Any]) -> None:
+def show(report: Mapping[str, Any]) -> None:
     """Print calibrations for a person."""
-    console.say(f"calibrate: version {found['version']}, for {found['target']}")
+    console.say(f"calibrate: version {report['version']}, for {report['target']}")
     rows = [
         {
             "annotator": one["annotator"],
@@ -118,18 +118,18 @@ def show(found: Mapping[str, Any]) -> None:
             "held out": _pair(one["held_out"]),
             "true / traces": f"{one['positives']} / {one['traces']}",
         }
-        for one in found["annotators"]
+        for one in report["annotators"]
     ]
     console.show_rows(list(rows[0]), rows)
 
 
-def _keep(corpus: Store, found: Sequence[Calibrated], target: ThresholdTarget) -> int:
+def _keep(corpus: Store, calibrations: Sequence[Calibrated], target: ThresholdTarget) -> int:
     """Write a new version, unless the last one of these annotators and patterns says the same."""
     with corpus.writing("calibrations"):
         kept = select(connect(corpus), "select * from calibrations order by version").to_pylist()
         latest = {(row["annotator"], row["pattern"]): row for row in kept}
         last: int = max((row["version"] for row in kept), default=0)
-        rows = [_row(one, target) for one in found]
+        rows = [_row(one, target) for one in calibrations]
         if all(_same(latest.get((row["annotator"], row["pattern"])), row) for row in rows):
             return last
         version = last + 1
@@ -172,13 +172,17 @@ def _report(one: Calibrated) -> dict[str, Any]:
     }
 
 
-def _rates(found: Confusion) -> dict[str, Any]:
-    intervals = found.intervals()
+def _rates(confusion_matrix: Confusion) -> dict[str, Any]:
+    intervals = confusion_matrix.intervals()
     rates: dict[str, Any] = {
-        name: {"value": getattr(found, name), "low": i.low if i else None, "high": i.high if i else None}
+        name: {
+            "value": getattr(confusion_matrix, name),
+            "low": i.low if i else None,
+            "high": i.high if i else None,
+        }
         for name, i in intervals.items()
     }
-    return rates | {"f1": found.f1, **found._asdict()}
+    return rates | {"f1": confusion_matrix.f1, **confusion_matrix._asdict()}
 
 
 def _shown(rate: Mapping[str, Any]) -> str:

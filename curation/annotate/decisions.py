@@ -19,7 +19,7 @@ from schemas.manifest import Counts
 Teacher = Literal["refusals", "kind"]
 
 
-class Decision(NamedTuple):
+class TeacherDecision(NamedTuple):
     """What the teacher does with a prompt."""
 
     prompt_id: str
@@ -36,7 +36,7 @@ def teacher(name: str) -> Teacher:
     return known[name]
 
 
-def decide(corpus_dir: Path, teacher: Teacher, where: str = "true") -> list[Decision]:
+def decide(corpus_dir: Path, teacher: Teacher, where: str = "true") -> list[TeacherDecision]:
     """The teacher's decisions on the prompts of a corpus.
 
     Args:
@@ -50,18 +50,18 @@ def decide(corpus_dir: Path, teacher: Teacher, where: str = "true") -> list[Deci
     connection = connect(Store(corpus_dir))
     check_condition(connection, where)
     query = sql_file("curation.annotate", "decisions.sql", where=where, kind=str(teacher == "kind").lower())
-    found = [
-        Decision(row["prompt_id"], row["text"], row["refused"])
+    decided = [
+        TeacherDecision(row["prompt_id"], row["text"], row["refused"])
         for row in select(connection, query).to_pylist()
     ]
-    if not found:
+    if not decided:
         raise RecipeError(
             "no prompt has a decision; generate with --think zero and annotate first, or loosen --where, or use --teacher kind"
         )
-    return found
+    return decided
 
 
-def smooth(decisions: Sequence[Decision], classifier: Path) -> list[Decision]:
+def smooth(decisions: Sequence[TeacherDecision], classifier: Path) -> list[TeacherDecision]:
     """The decisions of a classifier on the same prompts; raises as `safety_classifier` does."""
     from annotators.safety_classifier.model import SafetyClassifier
 
@@ -69,7 +69,7 @@ def smooth(decisions: Sequence[Decision], classifier: Path) -> list[Decision]:
     return [one._replace(refused=float(p)) for one, p in zip(decisions, likely, strict=True)]
 
 
-def write(decisions: Collection[Decision], path: Path) -> Counts:
+def write(decisions: Collection[TeacherDecision], path: Path) -> Counts:
     """Write decisions as JSONL: prompt_id and refused, no text."""
     lines = [
         orjson.dumps({"prompt_id": one.prompt_id, "refused": round(one.refused, 6)}) + b"\n"
@@ -89,7 +89,7 @@ def read(path: Path) -> dict[str, float]:
         lines = path.read_bytes().splitlines()
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); make it with: curate decide") from error
-    found: dict[str, float] = {}
+    decisions: dict[str, float] = {}
     faults = []
     for number, line in enumerate(lines, 1):
         try:
@@ -97,18 +97,18 @@ def read(path: Path) -> dict[str, float]:
             key, refused = row["prompt_id"], float(row["refused"])
             if not (isinstance(key, str) and 0 <= refused <= 1):
                 raise ValueError
-            if found.setdefault(key, refused) != refused:
+            if decisions.setdefault(key, refused) != refused:
                 faults.append(f"{path}:{number}: {key} has two decisions; keep one")
         except (ValueError, KeyError, TypeError):
             faults.append(f'{path}:{number}: write {{"prompt_id": "...", "refused": 0 to 1}}')
     if faults:
         raise DataError("\n".join(faults[:20]))
-    if not found:
+    if not decisions:
         raise DataError(f"{path}: no decisions in it; make it with: curate decide")
-    return found
+    return decisions
 
 
-def tally(decisions: Sequence[Decision]) -> dict[str, int]:
+def tally(decisions: Sequence[TeacherDecision]) -> dict[str, int]:
     """How many prompts are refused and answered, at one half."""
     counted = Counter("refused" if decision.refused >= 0.5 else "answered" for decision in decisions)
     return {name: counted[name] for name in ("refused", "answered")}

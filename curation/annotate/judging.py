@@ -70,7 +70,7 @@ def _judge_singly(annotator: Annotator, traces: Sequence[Trace]) -> Judged:
 
 
 def _verdicts(annotator: Annotator, traces: Sequence[Trace]) -> Judged:
-    found: list[Annotation] = []
+    annotations: list[Annotation] = []
     failed: dict[str, str] = {}
     stopped = None
     try:
@@ -78,17 +78,17 @@ def _verdicts(annotator: Annotator, traces: Sequence[Trace]) -> Judged:
             if isinstance(verdict, Failure):
                 failed[verdict.trace_id] = f"{annotator.name}: {verdict.reason}"[:200]
             else:
-                found.append(verdict)
+                annotations.append(verdict)
     except EngineError as error:
         stopped = str(error)
-        given = {annotation.trace_id for annotation in found}
+        given = {annotation.trace_id for annotation in annotations}
         failed |= {
             t.trace_id: f"{annotator.name}: {stopped}"[:200] for t in traces if t.trace_id not in given
         }
     judged = [trace for trace in traces if trace.trace_id not in failed]
     due = [(trace.trace_id, pattern) for trace in judged for pattern in annotator.patterns]
-    if [(a.trace_id, a.pattern) for a in found] != due:
+    if [(a.trace_id, a.pattern) for a in annotations] != due:
         raise ValueError(
-            f"gave {len(found)} annotations, not one per trace and pattern in order ({len(due)})"
+            f"gave {len(annotations)} annotations, not one per trace and pattern in order ({len(due)})"
         )
-    return Judged(to_table(found), list(failed.items()), len(traces), stopped)
+    return Judged(to_table(annotations), list(failed.items()), len(traces), stopped)

@@ -40,15 +40,15 @@ class Judge:
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Judge a batch; the annotations travel as one Arrow stream."""
-        found = judge(self._annotator, batch.combine_chunks().to_batches()[0])
+        judged = judge(self._annotator, batch.combine_chunks().to_batches()[0])
         sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, found.annotations.schema) as writer:
-            writer.write_table(found.annotations)
+        with pa.ipc.new_stream(sink, judged.annotations.schema) as writer:
+            writer.write_table(judged.annotations)
         return pa.table(
             {
                 "annotations": pa.array([sink.getvalue().to_pybytes()], pa.large_binary()),
-                "failures": [orjson.dumps(found.failures).decode()],
-                "traces": [found.traces],
+                "failures": [orjson.dumps(judged.failures).decode()],
+                "traces": [judged.traces],
             }
         )
 

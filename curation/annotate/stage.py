@@ -97,15 +97,15 @@ def run(corpus_dir: Path, recipe: AnnotateRecipe) -> Manifest:
 def estimates(corpus_dir: Path, recipe: AnnotateRecipe) -> dict[str, Any]:
     """What `run` would ask, in about how many tokens and at what price; nothing is loaded and nobody is asked."""
     corpus = Store(corpus_dir)
-    found = {}
+    by_annotator = {}
     for annotator in recipe.open().annotators.values():
         missing = _missing(corpus, annotator)
         traces = (trace for batch in _batches(corpus, annotator, missing) for trace in to_traces(batch))
         wanted = estimate(annotator, traces)
-        found[annotator.name] = wanted._asdict() | {
+        by_annotator[annotator.name] = wanted._asdict() | {
             "cost": _cost(recipe, wanted.prompt_tokens, wanted.generated_tokens)
         }
-    return found
+    return by_annotator
 
 
 def _turn(corpus: Store, annotator: Annotator) -> AbstractContextManager[None]:
@@ -137,10 +137,10 @@ def _annotate_missing(
 
 
 def _missing(corpus: Store, annotator: Annotator) -> KnownIds:
-    found = KnownIds(corpus.root, memory.limit() // 8)
+    known = KnownIds(corpus.root, memory.limit() // 8)
     for trace_id in _unjudged(corpus, annotator):
-        found.setdefault(trace_id, 0)
-    return found
+        known.setdefault(trace_id, 0)
+    return known
 
 
 def _unjudged(corpus: Store, annotator: Annotator) -> Iterator[str]:
@@ -166,8 +166,8 @@ def _wrapped_queries(corpus: Store) -> dict[str, str]:
     rows = select(
         connect(corpus), "select prompt_id, extra from prompts where attack is not null and extra is not null"
     )
-    found = {row["prompt_id"]: orjson.loads(row["extra"]).get("query") for row in rows.to_pylist()}
-    return {key: query for key, query in found.items() if isinstance(query, str)}
+    queries = {row["prompt_id"]: orjson.loads(row["extra"]).get("query") for row in rows.to_pylist()}
+    return {key: query for key, query in queries.items() if isinstance(query, str)}
 
 
 def _unwrapped(batch: pa.RecordBatch, queries: dict[str, str]) -> pa.RecordBatch:

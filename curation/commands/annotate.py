@@ -122,8 +122,8 @@ def agree(
     from curation import console
     from curation.annotate import agree as stage
 
-    found = stage.run(corpus, stage.AgreeRecipe(**_listed(annotators=annotators, patterns=patterns)))
-    console.json_result(found) if json else stage.show(found)
+    agreements = stage.run(corpus, stage.AgreeRecipe(**_listed(annotators=annotators, patterns=patterns)))
+    console.json_result(agreements) if json else stage.show(agreements)
 
 
 @app.command()
@@ -148,8 +148,8 @@ def calibrate(
     from curation.annotate import calibrate as stage
 
     given = _listed(annotators=annotators, patterns=patterns)
-    found = stage.run(corpus, stage.CalibrateRecipe(precision=precision, **given))
-    console.json_result(found) if json else stage.show(found)
+    report = stage.run(corpus, stage.CalibrateRecipe(precision=precision, **given))
+    console.json_result(report) if json else stage.show(report)
 
 
 def _listed(**options: str | None) -> dict[str, Any]:

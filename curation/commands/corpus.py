@@ -44,8 +44,8 @@ def status(corpus: CorpusOption = DEFAULT_CORPUS, json: JsonOption = False) -> N
     from curation import console
     from curation.corpus import status as stage
 
-    found = stage.run(corpus)
-    console.json_result(found) if json else stage.show(found)
+    counts = stage.run(corpus)
+    console.json_result(counts) if json else stage.show(counts)
 
 
 @app.command()

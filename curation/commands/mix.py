@@ -73,13 +73,13 @@ def plan(
     from curation.mix import planning
     from curation.mix.sweep import find_points
 
-    found = [planning.plan(loaded, corpus) for loaded in find_points(recipe).values()]
+    plans = [planning.plan(loaded, corpus) for loaded in find_points(recipe).values()]
     if json:
-        console.json_result(found)
+        console.json_result(plans)
     else:
-        for one in found:
+        for one in plans:
             planning.show_plan(one, sql)
-    if any(one["faults"] for one in found):
+    if any(one["faults"] for one in plans):
         raise typer.Exit(1)
 
 
@@ -138,8 +138,8 @@ def why(
     from curation import console
     from curation.report import why as stage
 
-    found = stage.why(id, corpus, mix, show=show)
-    console.json_result(found) if json else stage.show_why(found)
+    document = stage.why(id, corpus, mix, show=show)
+    console.json_result(document) if json else stage.show_why(document)
 
 
 @app.command()
@@ -157,8 +157,8 @@ def diff(
     from curation.corpus.store import MARKER
     from curation.report import diff as stage
 
-    found = stage.diff(mix_a, mix_b, corpus if (corpus / MARKER).is_file() else None)
-    console.json_result(found) if json else stage.show(found)
+    document = stage.diff(mix_a, mix_b, corpus if (corpus / MARKER).is_file() else None)
+    console.json_result(document) if json else stage.show(document)
 
 
 @app.command()
@@ -225,7 +225,7 @@ def push(
     from curation.release import publish
     from curation.release.redaction import tier
 
-    def confirm(offer: publish.Offer) -> bool:
+    def confirm(offer: publish.PublicationPlan) -> bool:
         console.say(offer.describe())
         return yes or typer.confirm("Publish?", default=False, err=True)
 

@@ -200,8 +200,8 @@ def status(
     from curation import console
     from curation.review import status as stage
 
-    found = stage.run(corpus, round)
-    console.json_result(stage.as_json(found)) if json else stage.show(found)
+    report = stage.run(corpus, round)
+    console.json_result(stage.as_json(report)) if json else stage.show(report)
 
 
 @app.command()
@@ -238,9 +238,11 @@ def import_(
     """
     from curation.review import exchange
 
-    found = exchange.run(corpus, round, file)
+    imported = exchange.run(corpus, round, file)
     _report(
-        found.manifest, {"new_reviews": found.new_reviews, "new_annotations": found.new_annotations}, json
+        imported.manifest,
+        {"new_reviews": imported.new_reviews, "new_annotations": imported.new_annotations},
+        json,
     )
 
 

@@ -60,11 +60,11 @@ def decide(
     from curation import console
     from curation.annotate import decisions
 
-    found = decisions.decide(corpus, decisions.teacher(teacher), where)
+    decided = decisions.decide(corpus, decisions.teacher(teacher), where)
     if classifier:
-        found = decisions.smooth(found, classifier)
-    console.say_counts("decide", decisions.write(found, out))
-    console.say(", ".join(f"{n} {name}" for name, n in decisions.tally(found).items()))
+        decided = decisions.smooth(decided, classifier)
+    console.say_counts("decide", decisions.write(decided, out))
+    console.say(", ".join(f"{n} {name}" for name, n in decisions.tally(decided).items()))
 
 
 @app.command("train-classifier")
@@ -91,9 +91,9 @@ def train_classifier(
     from curation.annotate import decisions
 
     chosen = decisions.teacher(teacher)
-    found = [Decided(one.text, one.refused) for one in decisions.decide(corpus, chosen, where)]
+    decided = [Decided(one.text, one.refused) for one in decisions.decide(corpus, chosen, where)]
     with console.progress("train", unit="steps") as advance:
-        card = training.train(found, f"{chosen}: {where}", out, epochs, seed, advance, base, revision)
+        card = training.train(decided, f"{chosen}: {where}", out, epochs, seed, advance, base, revision)
     if json:
         console.result(card.model_dump_json(indent=2))
         return

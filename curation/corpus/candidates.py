@@ -14,7 +14,7 @@ from schemas.patterns import CODEBOOK, RISKY_PATTERNS
 NAMES = tuple(entry.name for entry in CODEBOOK)
 
 
-class Opinion(NamedTuple):
+class PatternAnnotator(NamedTuple):
     """An annotator that spoke about a pattern."""
 
     name: str
@@ -24,9 +24,11 @@ class Opinion(NamedTuple):
     pattern: str
 
 
-def pieces(opinions: Sequence[Opinion], weights: Mapping[str, ConsensusWeights]) -> dict[str, str]:
+def pieces(
+    annotators_of: Sequence[PatternAnnotator], weights: Mapping[str, ConsensusWeights]
+) -> dict[str, str]:
     """The pieces of `sql/candidates.sql` for the annotators at hand, and the weights of the patterns that are weighed."""
-    columns = {opinion: f"o{n}" for n, opinion in enumerate(opinions) if opinion.pattern in NAMES}
+    columns = {opinion: f"o{n}" for n, opinion in enumerate(annotators_of) if opinion.pattern in NAMES}
     aggregates = "".join(
         f",\nbool_or(label) filter ({_is(o)}) as {c}, max(score) filter ({_is(o)}) as {c}_score"
         for o, c in columns.items()
@@ -37,28 +39,30 @@ def pieces(opinions: Sequence[Opinion], weights: Mapping[str, ConsensusWeights])
         else f"{_label(_of(columns, name))} as {name}, {_score(_of(columns, name))} as {name}_score"
         for name in NAMES
     )
-    structs = "".join(f",\n{_struct(columns, name)}" for name in sorted({o.name for o in opinions}))
+    structs = "".join(f",\n{_struct(columns, name)}" for name in sorted({o.name for o in annotators_of}))
     known = " or ".join(RISKY_PATTERNS)
-    return {"opinions": aggregates, "labels": labels, "annotators": structs, "risky": f"({known})"}
+    return {"annotators_of": aggregates, "labels": labels, "annotators": structs, "risky": f"({known})"}
 
 
-def votes(opinions: Sequence[Opinion]) -> dict[str, str]:
+def votes(annotators_of: Sequence[PatternAnnotator]) -> dict[str, str]:
     """The pieces of `sql/votes.sql`, and under each pattern's name what `sql/ballots.sql` asks of that table."""
-    columns = {opinion: f"o{n}" for n, opinion in enumerate(opinions) if opinion.pattern in NAMES}
+    columns = {opinion: f"o{n}" for n, opinion in enumerate(annotators_of) if opinion.pattern in NAMES}
     aggregates = "".join(f",\nbool_or(label) filter ({_is(o)}) as {c}" for o, c in columns.items())
-    found = {"opinions": aggregates}
+    columns_by_pattern = {"annotators_of": aggregates}
     for pattern in sorted({opinion.pattern for opinion in columns}):
         voices = _of(columns, pattern)
         names = [f"{c} as {_quoted(o.name)}" for o, c in columns.items() if o.pattern == pattern]
-        found[pattern] = ", ".join([*names, f'{_label({0: voices[0]} if 0 in voices else {})} as "$people"'])
-    return found
+        columns_by_pattern[pattern] = ", ".join(
+            [*names, f'{_label({0: voices[0]} if 0 in voices else {})} as "$people"']
+        )
+    return columns_by_pattern
 
 
 Voices = dict[int, list[str]]
 """The columns that hold opinions on one pattern, by rank, highest rank first."""
 
 
-def _of(columns: dict[Opinion, str], pattern: str) -> Voices:
+def _of(columns: dict[PatternAnnotator, str], pattern: str) -> Voices:
     voices: Voices = {}
     for opinion, column in sorted(columns.items(), key=lambda pair: (pair[0].rank, pair[0].name)):
         if opinion.pattern == pattern:
@@ -85,7 +89,7 @@ def _score(voices: Voices) -> str:
     return f"(case {' '.join(cases)} else list_avg([{silent}]) end)::float" if cases else "null::float"
 
 
-def _weighed(pattern: str, columns: dict[Opinion, str], weights: ConsensusWeights) -> str:
+def _weighed(pattern: str, columns: dict[PatternAnnotator, str], weights: ConsensusWeights) -> str:
     """As `sql/consensus_weighted.sql` has it: people, then the posterior, then the highest rank that spoke."""
     voices = _of(columns, pattern)
     people = voices.get(0, [])
@@ -111,13 +115,13 @@ def _sum(terms: Iterable[str]) -> str:
     return "(" + " + ".join(terms) + ")"
 
 
-def _struct(columns: dict[Opinion, str], name: str) -> str:
+def _struct(columns: dict[PatternAnnotator, str], name: str) -> str:
     mine = {opinion.pattern: column for opinion, column in columns.items() if opinion.name == name}
     fields = ", ".join(f"{pattern} := {mine.get(pattern, 'null::boolean')}" for pattern in NAMES)
     return f"struct_pack({fields}) as {_quoted(name)}"
 
 
-def _is(opinion: Opinion) -> str:
+def _is(opinion: PatternAnnotator) -> str:
     return f"name = {_literal(opinion.name)} and pattern = {_literal(opinion.pattern)}"
 
 

@@ -40,7 +40,7 @@ class CompactRecipe(Recipe):
     """Delete the files of parts that were replaced before, instead of packing."""
 
 
-class Outcome(NamedTuple):
+class Compacted(NamedTuple):
     """What became of a table's parts."""
 
     before: int
@@ -57,18 +57,18 @@ def groups(sizes: Sequence[int], target: int) -> list[list[int]]:
         sizes: bytes of each part.
         target: bytes that a packed part may have.
     """
-    found: list[list[int]] = []
+    closed: list[list[int]] = []
     group: list[int] = []
     room = target
     for position, size in enumerate(sizes):
         if size >= target // 2:
             continue
         if size > room:
-            found.append(group)
+            closed.append(group)
             group, room = [], target
         group.append(position)
         room -= size
-    return [group for group in [*found, group] if len(group) > 1]
+    return [group for group in [*closed, group] if len(group) > 1]
 
 
 def run(corpus_dir: Path, recipe: CompactRecipe) -> Manifest:
@@ -144,9 +144,9 @@ def _replaced(corpus: Store, table: str) -> list[Path]:
     return [part for part in corpus.files(table) if part not in seen]
 
 
-def _outcome(corpus: Store, table: str, before: int) -> Outcome:
+def _outcome(corpus: Store, table: str, before: int) -> Compacted:
     left = _replaced(corpus, table)
-    return Outcome(
+    return Compacted(
         before=before,
         after=len(corpus.parts(table)),
         replaced=len(left),
@@ -159,7 +159,7 @@ def show(manifest: Manifest) -> None:
     rows = [
         {"table": table, **counts} for table, counts in manifest.summary.items() if isinstance(counts, dict)
     ]
-    console.show_rows(["table", *Outcome._fields], rows)
+    console.show_rows(["table", *Compacted._fields], rows)
     if any(row["replaced"] for row in rows):
         console.say(
             "replaced files stay for readers that opened them before; delete them with: curate compact --prune"

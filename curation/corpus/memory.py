@@ -74,7 +74,7 @@ class DiskArray:
             self._map = on_disk(max(count * np.dtype(kind).itemsize, 1), folder)
             self.array = np.frombuffer(self._map, np.dtype(kind), count).reshape(shape)
 
-    def let_go(self) -> None:
+    def release_memory(self) -> None:
         """Take the pages of a file out of this process's memory; what was written stays."""
         if self.folder:
             self._map.madvise(mmap.MADV_DONTNEED)

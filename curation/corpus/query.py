@@ -59,11 +59,13 @@ def connect(
         _define_table(connection, seen, table, schema)
     connection.execute(sql_file("curation.corpus", "clusters.sql"))
     weights = _define_verdicts(connection, policy)
-    found = [
-        candidates.Opinion(*row)
+    pattern_annotators = [
+        candidates.PatternAnnotator(*row)
         for row in connection.execute(sql_file("curation.corpus", "opinions.sql")).fetchall()
     ]
-    connection.execute(sql_file("curation.corpus", "candidates.sql", **candidates.pieces(found, weights)))
+    connection.execute(
+        sql_file("curation.corpus", "candidates.sql", **candidates.pieces(pattern_annotators, weights))
+    )
     root = str(corpus.root.resolve())
     connection.execute(f"set allowed_directories = [{quoted(root + os.sep)}]")
     connection.execute("set enable_external_access = false")
@@ -97,22 +99,22 @@ def ballots(connection: Connection, reviewed_only: bool = False) -> dict[str, li
     """
     reviewed = "where trace_id in (select trace_id from current_annotations where rank = 0)"
     opinions = [
-        candidates.Opinion(*row)
+        candidates.PatternAnnotator(*row)
         for row in connection.execute(sql_file("curation.corpus", "opinions.sql")).fetchall()
     ]
     pieces = candidates.votes(opinions)
     only = reviewed if reviewed_only else ""
     connection.execute(sql_file("curation.corpus", "votes.sql", opinions=pieces.pop("opinions"), only=only))
-    found = {}
+    combinations = {}
     for pattern, columns in pieces.items():
         rows = (
             connection.sql(sql_file("curation.corpus", "ballots.sql", columns=columns))
             .to_arrow_table()
             .to_pylist()
         )
-        found[pattern] = [_ballot(row) for row in rows]
+        combinations[pattern] = [_ballot(row) for row in rows]
     connection.execute("drop table votes")
-    return found
+    return combinations
 
 
 def _ballot(row: dict[str, Any]) -> LabelCombination:
@@ -233,7 +235,7 @@ def benchmark_keys(texts: Sequence[str]) -> list[str]:
     connection = duckdb.connect(":memory:")
     connection.register("given", pa.table({"text": pa.array(texts, pa.string())}))
     key = sql_file("curation.corpus", "benchmark_key.sql", text="text")
-    return [found for (found,) in connection.execute(f"select {key} from given").fetchall()]
+    return [key_of_text for (key_of_text,) in connection.execute(f"select {key} from given").fetchall()]
 
 
 def sql_file(package: str, name: str, **pieces: str) -> str:
@@ -302,8 +304,8 @@ def _weights(connection: Connection, policy: Policy) -> dict[str, ConsensusWeigh
         return {}
     cast = ballots(connection, reviewed_only=policy == "weighted")
     estimate = measured_weights if policy == "weighted" else dawid_skene
-    found = {pattern: estimate(without_people(combinations)) for pattern, combinations in cast.items()}
-    return {pattern: weights for pattern, weights in found.items() if weights}
+    by_pattern = {pattern: estimate(without_people(combinations)) for pattern, combinations in cast.items()}
+    return {pattern: weights for pattern, weights in by_pattern.items() if weights}
 
 
 def _explain(error: duckdb.Error) -> str:

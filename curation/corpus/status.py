@@ -36,11 +36,11 @@ def run(corpus_dir: Path) -> dict[str, Any]:
     return {"corpus": str(corpus_dir), "tables": tables, **broken_down}
 
 
-def show(found: dict[str, Any]) -> None:
+def show(status: dict[str, Any]) -> None:
     """Print the status for a person."""
-    console.result(f"corpus {found['corpus']}")
-    rows = [{"table": name, **counts} for name, counts in found["tables"].items()]
+    console.result(f"corpus {status['corpus']}")
+    rows = [{"table": name, **counts} for name, counts in status["tables"].items()]
     console.show_rows(["table", "rows", "parts", "bytes"], rows)
     for name in BREAKDOWNS:
-        if found[name]:
-            console.show_rows(list(found[name][0]), found[name])
+        if status[name]:
+            console.show_rows(list(status[name][0]), status[name])

@@ -80,19 +80,19 @@ class Store:
         if among is None:
             hidden = set().union(*packed.values())
             return [part for part in files if part.name not in hidden]
-        wanted, found = set(among), []
+        wanted, listed = set(among), []
         for part in sorted(packed, key=lambda part: (-len(packed[part]), part)):
             if packed[part] <= wanted:
-                found.append(part)
+                listed.append(part)
                 wanted -= packed[part]
-        return sorted([*found, *(part for part in files if part.name in wanted)])
+        return sorted([*listed, *(part for part in files if part.name in wanted)])
 
     def missing(self, table: str, names: Collection[str]) -> list[str]:
         """The named parts whose rows can no longer be had: they are gone, or packed together with others."""
-        found = set()
+        present = set()
         for part in self.parts(table, names):
-            found |= {part.name, *(replaced(part) if part.name.endswith(PACKED) else ())}
-        return sorted(set(names) - found)
+            present |= {part.name, *(replaced(part) if part.name.endswith(PACKED) else ())}
+        return sorted(set(names) - present)
 
     def files(self, table: str) -> list[Path]:
         """Every part file on disk, those that a packed part has replaced among them; never a temporary file."""
@@ -123,11 +123,11 @@ class Store:
     def keys(self, table: str) -> set[Any]:
         """The keys in a table: strings, or tuples where the key has several columns."""
         columns = list(KEYS[table])
-        found: set[Any] = set()
+        keys: set[Any] = set()
         for part in self.parts(table):
             values = [column.to_pylist() for column in pq.read_table(part, columns=columns).columns]
-            found.update(values[0] if len(columns) == 1 else zip(*values, strict=True))
-        return found
+            keys.update(values[0] if len(columns) == 1 else zip(*values, strict=True))
+        return keys
 
     def scan(
         self, table: str, columns: Sequence[str] | None = None, batch_rows: int = 1024

@@ -49,7 +49,7 @@ class ServerSettings(Recipe):
     """Further fields of every request; a null removes a field, such as `temperature: null`."""
 
 
-class _Refused(Exception):
+class _RequestRejected(Exception):
     """The server will not answer anybody, or has stopped answering."""
 
 
@@ -100,21 +100,21 @@ class OpenAIEngine:
         thread = threading.Thread(target=work, daemon=True)
         thread.start()
         try:
-            while (found := arrived.get()) is not None:
-                if isinstance(found, _Refused):
-                    raise EngineError(f"{self._settings.base_url}: {found}")
-                if isinstance(found, Exception):
-                    raise found
-                yield found
+            while (item := arrived.get()) is not None:
+                if isinstance(item, _RequestRejected):
+                    raise EngineError(f"{self._settings.base_url}: {item}")
+                if isinstance(item, Exception):
+                    raise item
+                yield item
         finally:
             stop.set()
             thread.join()
 
-    def _requests(self, questions: Sequence[Question], sampling: Sampling) -> Iterator["_Request"]:
+    def _requests(self, questions: Sequence[Question], sampling: Sampling) -> Iterator["_HttpRequest"]:
         for place, question in enumerate(questions):
             yield self._request(place, question.messages, sampling)
 
-    def _request(self, place: int, messages: Sequence[Message], sampling: Sampling) -> "_Request":
+    def _request(self, place: int, messages: Sequence[Message], sampling: Sampling) -> "_HttpRequest":
         body: dict[str, Any] = {
             "model": self._model,
             "max_tokens": sampling.max_new_tokens,
@@ -125,25 +125,25 @@ class OpenAIEngine:
             wanted = {"name": "reply", "schema": sampling.json_schema, "strict": True}
             body["response_format"] = {"type": "json_schema", "json_schema": wanted}
         if (prompt := plain_prompt(messages)) is not None:
-            return _Request(place, "completions", self._finish(body | {"prompt": prompt}), "")
+            return _HttpRequest(place, "completions", self._finish(body | {"prompt": prompt}), "")
         if self._tokenizer:
             rendered = render(self._tokenizer, messages, sampling.continues)
             body |= {"prompt": rendered.ids, "skip_special_tokens": False}
-            return _Request(place, "completions", self._finish(body), rendered.lead)
+            return _HttpRequest(place, "completions", self._finish(body), rendered.lead)
         if sampling.continues and beginning_of(messages)[1]:
             raise EngineError(
                 f"{self.name}: a server cannot be told how an answer begins without the model's tokenizer; name its "
                 "folder with --tokenizer (vLLM servers), or use the vllm or transformers engine"
             )
         body["messages"] = list(messages)
-        return _Request(place, "chat/completions", self._finish(body), "")
+        return _HttpRequest(place, "chat/completions", self._finish(body), "")
 
     def _finish(self, body: dict[str, Any]) -> bytes:
         body |= self._settings.extra_body
         return orjson.dumps({name: value for name, value in body.items() if value is not None})
 
 
-class _Request:
+class _HttpRequest:
     """A request, ready to be sent as often as it takes."""
 
     def __init__(self, place: int, path: str, body: bytes, lead: str) -> None:
@@ -159,7 +159,7 @@ class _Session:
         self._not_before = 0.0
         self._last_answer = time.monotonic()
 
-    async def answer(self, requests: Iterator[_Request], arrived: "queue.SimpleQueue[Any]") -> None:
+    async def answer(self, requests: Iterator[_HttpRequest], arrived: "queue.SimpleQueue[Any]") -> None:
         """Send the requests, a fixed number at once, and put an Answered for each."""
         import httpx
 
@@ -189,7 +189,7 @@ class _Session:
             await asyncio.gather(*workers, return_exceptions=True)
 
     async def _work(
-        self, client: Any, requests: Iterator[_Request], arrived: "queue.SimpleQueue[Any]"
+        self, client: Any, requests: Iterator[_HttpRequest], arrived: "queue.SimpleQueue[Any]"
     ) -> None:
         # The workers share one iterator; no lock is needed, since nothing is awaited while taking the next.
         for request in requests:
@@ -198,7 +198,7 @@ class _Session:
             except _Unusable as error:
                 arrived.put(Answered(request.place, EngineError(str(error))))
 
-    async def _try(self, client: Any, request: _Request) -> Reply:
+    async def _try(self, client: Any, request: _HttpRequest) -> Reply:
         import httpx
         from tenacity import AsyncRetrying, RetryError, retry_if_exception_type, stop_after_delay
         from tenacity import wait_random_exponential as growing
@@ -217,13 +217,13 @@ class _Session:
             reason = str(fault) or type(fault).__name__
         waited = time.monotonic() - began
         if self._last_answer < began:  # nobody has been answered in all that time
-            raise _Refused(
+            raise _RequestRejected(
                 f"no usable answer for {waited:.0f} s (last: {reason}); start the server again and "
                 "run the same command: it goes on where it stopped"
             )
         raise _Unusable(f"no usable answer in {waited:.0f} s (last: {reason})")
 
-    async def _once(self, client: Any, request: _Request) -> Reply:
+    async def _once(self, client: Any, request: _HttpRequest) -> Reply:
         await self._turn()
         try:
             reply = _read(await client.post(request.path, content=request.body), request.lead)
@@ -246,14 +246,16 @@ class _Session:
 
 def _read(response: Any, lead: str) -> Reply:
     if response.status_code in REFUSED:
-        raise _Refused(f"{REFUSED[response.status_code]} ({response.status_code}: {response.text[:200]})")
+        raise _RequestRejected(
+            f"{REFUSED[response.status_code]} ({response.status_code}: {response.text[:200]})"
+        )
     if response.status_code in AGAIN or response.status_code >= 500:
         raise _Again(f"status {response.status_code}", _retry_after(response))
     if response.status_code != 200:
         raise _Unusable(f"the server rejects the request ({response.status_code}: {response.text[:200]})")
     try:
-        found = orjson.loads(response.content)
-        choice, usage = found["choices"][0], found.get("usage") or {}
+        body = orjson.loads(response.content)
+        choice, usage = body["choices"][0], body.get("usage") or {}
         return _reply(choice, usage, lead)
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise _Again(f"an answer that is not of the OpenAI protocol ({type(error).__name__})") from error

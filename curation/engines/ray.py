@@ -81,5 +81,5 @@ def _write(reply: Reply | EngineError) -> str:
 
 
 def _read(text: str) -> Reply | EngineError:
-    found = orjson.loads(text)
-    return EngineError(found["error"]) if "error" in found else Reply(**found)
+    reply = orjson.loads(text)
+    return EngineError(reply["error"]) if "error" in reply else Reply(**reply)

@@ -94,7 +94,7 @@ class TransformersEngine:
 
     def _stop_tokens(self) -> list[int]:
         configured = self._model.generation_config.eos_token_id
-        found = configured if isinstance(configured, list) else [configured]
+        eos_tokens = configured if isinstance(configured, list) else [configured]
         return list(
-            dict.fromkeys(token for token in (self._tokenizer.eos_token_id, *found) if token is not None)
+            dict.fromkeys(token for token in (self._tokenizer.eos_token_id, *eos_tokens) if token is not None)
         )

@@ -46,17 +46,17 @@ def read_templates(path: Path | None) -> dict[str, str]:
     if path is None:
         with as_file(files("curation.generate") / "templates" / "placeholders.yaml") as shipped:
             return read_templates(shipped)
-    found = _folder(path) if path.is_dir() else load_yaml(path)[0]
-    if not isinstance(found, dict) or not found:
+    templates = _folder(path) if path.is_dir() else load_yaml(path)[0]
+    if not isinstance(templates, dict) or not templates:
         raise RecipeError(f"{path}: no templates; write one `family: text with {QUERY}` per template")
     faults = [
         f"{path}: {family}: needs to be text with {QUERY} where the query goes"
-        for family, text in found.items()
+        for family, text in templates.items()
         if not isinstance(text, str) or not isinstance(family, str) or QUERY not in text
     ]
     if faults:
         raise RecipeError("\n".join(faults))
-    return found
+    return templates
 
 
 def run(corpus_dir: Path, recipe: ComposeRecipe) -> Manifest:

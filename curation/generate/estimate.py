@@ -7,7 +7,7 @@ from typing import Any
 
 from curation.corpus.query import connect, select
 from curation.corpus.store import Store
-from curation.generate.output import Task
+from curation.generate.output import GenerationTask
 from curation.generate.stage import GenerateRecipe, planned_for, without_done
 from curation.generate.strategies import Strategy
 
@@ -43,7 +43,10 @@ def estimate(corpus_dir: Path, recipe: GenerateRecipe) -> dict[str, Any]:
 
 
 def _one(
-    strategy: Strategy, missing: Sequence[Task], lengths: dict[str, tuple[int, float]], recipe: GenerateRecipe
+    strategy: Strategy,
+    missing: Sequence[GenerationTask],
+    lengths: dict[str, tuple[int, float]],
+    recipe: GenerateRecipe,
 ) -> dict[str, Any]:
     tasks = [task for task in missing if task.columns["strategy"] == strategy.name]
     sent = sum(len(m["content"].encode()) for task in tasks for m in task.messages)
@@ -70,6 +73,6 @@ def _lengths(corpus: Store) -> dict[str, tuple[int, float]]:
         """select strategy, count(*) as n, avg(reasoning_tokens + answer_tokens) as mean from traces
         where reasoning_tokens is not null and strategy is not null group by strategy""",
     ).to_pylist()
-    found: dict[str, tuple[int, float]] = defaultdict(lambda: (0, 0.0))
-    found.update({row["strategy"]: (row["n"], row["mean"]) for row in rows})
-    return found
+    lengths: dict[str, tuple[int, float]] = defaultdict(lambda: (0, 0.0))
+    lengths.update({row["strategy"]: (row["n"], row["mean"]) for row in rows})
+    return lengths

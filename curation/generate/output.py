@@ -25,7 +25,7 @@ WHY = {
 }
 
 
-class Task(NamedTuple):
+class GenerationTask(NamedTuple):
     """One trace that is to be made."""
 
     trace_id: str
@@ -44,7 +44,7 @@ class Outcome(NamedTuple):
     """Why it is quarantined."""
 
 
-def outcome(task: Task, reply: Reply, stage: str) -> Outcome:
+def outcome(task: GenerationTask, reply: Reply, stage: str) -> Outcome:
     """Make a row of a reply."""
     columns = {
         "trace_id": task.trace_id,
@@ -87,9 +87,9 @@ class Output:
     def __exit__(self, *unused: object) -> None:
         self.flush()
 
-    def add(self, found: Outcome) -> None:
+    def add(self, outcome: Outcome) -> None:
         """Take one outcome."""
-        self._waiting[found.table].append(found.row)
+        self._waiting[outcome.table].append(outcome.row)
         rows = sum(len(rows) for rows in self._waiting.values())
         if rows >= PART_ROWS or time.monotonic() - self._since > PART_SECONDS:
             self.flush()

@@ -17,11 +17,11 @@ from curation.corpus.query import connect, risky_spans, select
 from curation.corpus.store import Store
 from curation.engines import Engine
 from curation.engines.settings import model_name
-from curation.generate.output import Task
+from curation.generate.output import GenerationTask
 from curation.generate.sample import check_accept, judge
 from curation.generate.stage import (
     GenerateRecipe,
-    Plan,
+    GenerationPlan,
     counts_of,
     generate,
     open_for,
@@ -30,7 +30,7 @@ from curation.generate.stage import (
     without_done,
 )
 from curation.generate.strategies import Strategy
-from curation.generate.tally import Tally, cost_of, tallies
+from curation.generate.tally import StrategyTally, cost_of, tallies
 from curation.recipe import Recipe
 from curation.versions import versions
 from schemas.errors import RecipeError
@@ -60,7 +60,7 @@ class RepairRecipe(Recipe):
     """How often one trace is tried."""
 
 
-class Span(NamedTuple):
+class EvidenceSpan(NamedTuple):
     """Where a risky pattern shows."""
 
     field: str
@@ -68,7 +68,7 @@ class Span(NamedTuple):
     """Code points into the field."""
 
 
-def beginning(reasoning: str, spans: Sequence[Span]) -> str:
+def beginning(reasoning: str, spans: Sequence[EvidenceSpan]) -> str:
     """What a repaired answer begins with: the reasoning up to its first risky sentence.
 
     Where only the answer is at fault the whole reasoning is kept and closed; without any span nothing is kept.
@@ -81,12 +81,12 @@ def beginning(reasoning: str, spans: Sequence[Span]) -> str:
 
 def repair_task(
     parent: dict[str, Any],
-    spans: Sequence[Span],
+    spans: Sequence[EvidenceSpan],
     strategy: Strategy,
     model: str,
     recipe: RepairRecipe,
     attempt: int,
-) -> Task:
+) -> GenerationTask:
     """The task that repairs a trace.
 
     Args:
@@ -112,7 +112,7 @@ def repair_task(
         "parent_id": parent["trace_id"],
     }
     messages = [*strategy.messages(parent["prompt"]), {"role": "assistant", "content": begun}]
-    return Task(trace_id, messages, columns)
+    return GenerationTask(trace_id, messages, columns)
 
 
 def run(corpus_dir: Path, recipe: RepairRecipe) -> Manifest:
@@ -130,7 +130,7 @@ def run(corpus_dir: Path, recipe: RepairRecipe) -> Manifest:
     judge(corpus, recipe.annotate, recipe.accept, 0)
     parents = _parents(corpus, recipe)
     spans = _spans(corpus)
-    tasks: list[Task] = []
+    tasks: list[GenerationTask] = []
     repaired: set[str] = set()
     failed: dict[str, str] = {}
     engine: Engine | None = None
@@ -156,9 +156,9 @@ def run(corpus_dir: Path, recipe: RepairRecipe) -> Manifest:
 
 def _sentence_start(text: str, start: int) -> int:
     data = text.encode("utf-8", "surrogatepass")
-    found = sentences(data)
+    split_text = sentences(data)
     at = len(text[:start].encode("utf-8", "surrogatepass"))
-    before = [first for first in found.starts if first <= at]
+    before = [first for first in split_text.starts if first <= at]
     return len(data[: before[-1]].decode("utf-8", "surrogatepass")) if before else 0
 
 
@@ -185,22 +185,22 @@ def _parents(corpus: Store, recipe: RepairRecipe) -> list[dict[str, Any]]:
     return list(select(connect(corpus), query).to_pylist())
 
 
-def _spans(corpus: Store) -> dict[str, list[Span]]:
-    found: dict[str, list[Span]] = {}
+def _spans(corpus: Store) -> dict[str, list[EvidenceSpan]]:
+    spans: dict[str, list[EvidenceSpan]] = {}
     for row in risky_spans(connect(corpus)):
-        found.setdefault(row["trace_id"], []).append(Span(row["field"], row["start"]))
-    return found
+        spans.setdefault(row["trace_id"], []).append(EvidenceSpan(row["field"], row["start"]))
+    return spans
 
 
 def _manifest(
     corpus: Store,
     recipe: RepairRecipe,
-    tasks: list[Task],
+    tasks: list[GenerationTask],
     parents: int,
     repaired: set[str],
     failed: dict[str, str],
 ) -> Manifest:
-    planned = Plan(tasks, {})
+    planned = GenerationPlan(tasks, {})
     settings = recipe.model_dump(mode="json", exclude={"generate"})
     settings["generate"] = settings_of(recipe.generate, planned)
     tally = tallies(corpus, {"repair": tasks}, recipe.accept)["repair"]
@@ -220,7 +220,7 @@ def _manifest(
     )
 
 
-def _gain(corpus: Store, recipe: RepairRecipe, tally: Tally, repaired: int) -> dict[str, Any]:
+def _gain(corpus: Store, recipe: RepairRecipe, tally: StrategyTally, repaired: int) -> dict[str, Any]:
     """Plain rejection against repair, on the same traces."""
     row = select(
         connect(corpus),

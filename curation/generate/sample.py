@@ -17,17 +17,17 @@ from curation.annotate.stage import AnnotateRecipe
 from curation.corpus.query import check_condition, connect, select
 from curation.corpus.store import Store
 from curation.engines import Engine
-from curation.generate.output import Task
+from curation.generate.output import GenerationTask
 from curation.generate.stage import (
     GenerateRecipe,
-    Plan,
+    GenerationPlan,
     counts_of,
     generate,
     open_for,
     planned_for,
     settings_of,
 )
-from curation.generate.tally import Tally, cost_of, tallies
+from curation.generate.tally import StrategyTally, cost_of, tallies
 from curation.recipe import Recipe
 from curation.versions import versions
 from schemas.errors import EngineError, RecipeError
@@ -57,8 +57,8 @@ class SampleRecipe(Recipe):
 
 
 def next_round(
-    tasks: Sequence[Task], tried_ids: set[str], accepted: set[str], recipe: SampleRecipe
-) -> list[Task]:
+    tasks: Sequence[GenerationTask], tried_ids: set[str], accepted: set[str], recipe: SampleRecipe
+) -> list[GenerationTask]:
     """The tasks to ask next for one strategy; none when the target is met or nothing is left to ask.
 
     Args:
@@ -79,7 +79,7 @@ def next_round(
     open_tries = dict.fromkeys((task.columns["prompt_id"] for task in tasks), recipe.per_prompt)
     for task in good:
         open_tries[task.columns["prompt_id"]] -= 1
-    asked: list[Task] = []
+    asked: list[GenerationTask] = []
     for task in tasks:
         if len(asked) >= size:
             break
@@ -107,7 +107,7 @@ def run(corpus_dir: Path, recipe: SampleRecipe) -> Manifest:
     }
     engine: Engine | None = None
     failed: dict[str, str] = {}
-    asked: list[Task] = []
+    asked: list[GenerationTask] = []
     stopped = False
     while True:
         accepted = judge(corpus, recipe.annotate, recipe.accept, len(asked))
@@ -120,8 +120,8 @@ def run(corpus_dir: Path, recipe: SampleRecipe) -> Manifest:
         ran = generate(corpus, engine, asked, recipe.generate)
         stopped = ran.stopped
         failed |= ran.failed
-    found = tallies(corpus, by_strategy, recipe.accept)
-    manifest = _manifest(corpus, recipe, planned, found, failed)
+    tally_by_strategy = tallies(corpus, by_strategy, recipe.accept)
+    manifest = _manifest(corpus, recipe, planned, tally_by_strategy, failed)
     corpus.write_manifest(manifest)
     return manifest
 
@@ -177,7 +177,7 @@ def show(manifest: Manifest) -> None:
     )
 
 
-def _best_first(tasks: list[Task], recipe: SampleRecipe) -> list[Task]:
+def _best_first(tasks: list[GenerationTask], recipe: SampleRecipe) -> list[GenerationTask]:
     """One sample of every prompt before the second of any; prompts in an order drawn by the seed."""
     seed = recipe.generate.sampling.seed
     return sorted(
@@ -186,7 +186,11 @@ def _best_first(tasks: list[Task], recipe: SampleRecipe) -> list[Task]:
 
 
 def _manifest(
-    corpus: Store, recipe: SampleRecipe, planned: Plan, found: dict[str, Tally], failed: dict[str, str]
+    corpus: Store,
+    recipe: SampleRecipe,
+    planned: GenerationPlan,
+    tally_by_strategy: dict[str, StrategyTally],
+    failed: dict[str, str],
 ) -> Manifest:
     settings = recipe.model_dump(mode="json", exclude={"generate"})
     settings["generate"] = settings_of(recipe.generate, planned)
@@ -195,7 +199,7 @@ def _manifest(
         counts.add("filtered", "not needed or over budget", unasked)
     summary = {
         name: {"target": recipe.target, **tally._asdict(), **cost_of(tally, recipe.generate)}
-        for name, tally in found.items()
+        for name, tally in tally_by_strategy.items()
     }
     return Manifest(
         stage=STAGE,

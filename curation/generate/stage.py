@@ -18,7 +18,7 @@ from curation.engines.choosing import open_engine
 from curation.engines.settings import EngineSettings, model_name
 from curation.engines.streaming import Answered, Question, stream
 from curation.generate.meter import Meter
-from curation.generate.output import Output, Task, outcome
+from curation.generate.output import GenerationTask, Output, outcome
 from curation.generate.strategies import Strategy, choose, thinking
 from curation.recipe import Recipe
 from curation.versions import versions
@@ -78,10 +78,10 @@ class GenerateRecipe(Recipe):
         return choose(names, self.strategy_files)
 
 
-class Plan(NamedTuple):
+class GenerationPlan(NamedTuple):
     """What is to be generated."""
 
-    tasks: list[Task]
+    tasks: list[GenerationTask]
     filtered: dict[str, int]
     """Prompt x strategy x sample combinations that are left out on purpose, by reason."""
 
@@ -91,7 +91,7 @@ def plan(
     strategies: Sequence[Strategy],
     model: str | None,
     recipe: GenerateRecipe,
-) -> Plan:
+) -> GenerationPlan:
     """Every trace to make, the samples of one prompt side by side (they share a cached prefix).
 
     Args:
@@ -102,7 +102,7 @@ def plan(
     """
     settings = sampling_settings(recipe)
     recorded = canonical_json(settings).decode()
-    tasks: list[Task] = []
+    tasks: list[GenerationTask] = []
     filtered = 0
     for prompt in prompts:
         for strategy in strategies:
@@ -112,7 +112,7 @@ def plan(
                 continue
             task = partial(_task, prompt, strategy, model, recipe.think, settings, recorded)
             tasks += map(task, range(samples))
-    return Plan(tasks, {"kind not for this strategy": filtered} if filtered else {})
+    return GenerationPlan(tasks, {"kind not for this strategy": filtered} if filtered else {})
 
 
 def sampling_settings(recipe: GenerateRecipe) -> dict[str, Any]:
@@ -128,8 +128,8 @@ def sampling_settings(recipe: GenerateRecipe) -> dict[str, Any]:
 
 
 def answers(
-    engine: Engine | None, tasks: Sequence[Task], recipe: GenerateRecipe
-) -> Iterator[tuple[Task, Reply | EngineError]]:
+    engine: Engine | None, tasks: Sequence[GenerationTask], recipe: GenerateRecipe
+) -> Iterator[tuple[GenerationTask, Reply | EngineError]]:
     """Ask for every task, in order of arrival; tasks with a fixed answer ask nobody."""
     fixed = [task for task in tasks if not task.messages]
     yield from ((task, Reply("", task.columns["answer"], "closed", "stop", 0, 0, 0)) for task in fixed)
@@ -143,7 +143,7 @@ def answers(
         yield asked[place], reply
 
 
-class Ran(NamedTuple):
+class GenerationResult(NamedTuple):
     """What a round of generation came to."""
 
     failed: dict[str, str]
@@ -153,7 +153,9 @@ class Ran(NamedTuple):
     meter: Meter
 
 
-def generate(corpus: Store, engine: Engine | None, tasks: Sequence[Task], recipe: GenerateRecipe) -> Ran:
+def generate(
+    corpus: Store, engine: Engine | None, tasks: Sequence[GenerationTask], recipe: GenerateRecipe
+) -> GenerationResult:
     """Answer the tasks and write what comes of them; what was answered before an engine stops is kept."""
     failed: dict[str, str] = {}
     left = {task.trace_id for task in tasks}
@@ -171,7 +173,7 @@ def generate(corpus: Store, engine: Engine | None, tasks: Sequence[Task], recipe
         except EngineError as error:
             stopped = True
             failed |= dict.fromkeys(left, str(error))
-    return Ran(failed, stopped, meter)
+    return GenerationResult(failed, stopped, meter)
 
 
 def run(corpus_dir: Path, recipe: GenerateRecipe) -> Manifest:
@@ -193,7 +195,7 @@ def run(corpus_dir: Path, recipe: GenerateRecipe) -> Manifest:
     return manifest
 
 
-def planned_for(corpus: Store, recipe: GenerateRecipe, strategies: Sequence[Strategy]) -> Plan:
+def planned_for(corpus: Store, recipe: GenerateRecipe, strategies: Sequence[Strategy]) -> GenerationPlan:
     """The plan for the corpus's prompts.
 
     Raises:
@@ -207,13 +209,13 @@ def planned_for(corpus: Store, recipe: GenerateRecipe, strategies: Sequence[Stra
     return plan(prompts, strategies, model, recipe)
 
 
-def without_done(corpus: Store, tasks: Sequence[Task]) -> list[Task]:
+def without_done(corpus: Store, tasks: Sequence[GenerationTask]) -> list[GenerationTask]:
     """The tasks that have neither a trace nor a quarantined reply."""
     done = corpus.keys("traces") | corpus.keys("quarantine")
     return [task for task in tasks if task.trace_id not in done]
 
 
-def open_for(recipe: GenerateRecipe, tasks: Sequence[Task]) -> Engine | None:
+def open_for(recipe: GenerateRecipe, tasks: Sequence[GenerationTask]) -> Engine | None:
     """The engine, where a task needs it. Its session seed is new in every rerun: the same seed would repeat answers."""
     asked = [task.trace_id for task in tasks if task.messages]
     if not asked or recipe.engine is None:
@@ -221,7 +223,7 @@ def open_for(recipe: GenerateRecipe, tasks: Sequence[Task]) -> Engine | None:
     return open_engine(recipe.engine, _seed(recipe.sampling.seed, asked[0]))
 
 
-def counts_of(corpus: Store, planned: Plan, failed: Mapping[str, str]) -> Counts:
+def counts_of(corpus: Store, planned: GenerationPlan, failed: Mapping[str, str]) -> Counts:
     """Where every planned trace ended."""
     counts = Counts(rows=len(planned.tasks) + sum(planned.filtered.values()), filtered=dict(planned.filtered))
     kept = corpus.keys("traces")
@@ -244,7 +246,7 @@ def _task(
     settings: dict[str, Any],
     recorded: str,
     index: int,
-) -> Task:
+) -> GenerationTask:
     fixed = strategy.header.model == "none"
     trace_id = generated_trace_id(
         prompt["prompt_id"],
@@ -270,7 +272,7 @@ def _task(
         **({"answer": strategy.text} if fixed else {}),
     }
     messages = [] if fixed else [*strategy.messages(prompt["text"]), *_beginning(think)]
-    return Task(trace_id, messages, columns)
+    return GenerationTask(trace_id, messages, columns)
 
 
 def _beginning(think: Think) -> list[Message]:
@@ -304,7 +306,11 @@ def _seed(seed: int, trace_id: str) -> int:
 
 
 def _manifest(
-    corpus: Store, recipe: GenerateRecipe, strategies: Sequence[Strategy], planned: Plan, ran: Ran
+    corpus: Store,
+    recipe: GenerateRecipe,
+    strategies: Sequence[Strategy],
+    planned: GenerationPlan,
+    ran: GenerationResult,
 ) -> Manifest:
     settings = settings_of(recipe, planned)
     return Manifest(
@@ -321,7 +327,7 @@ def _manifest(
     )
 
 
-def settings_of(recipe: GenerateRecipe, planned: Plan) -> dict[str, Any]:
+def settings_of(recipe: GenerateRecipe, planned: GenerationPlan) -> dict[str, Any]:
     """The recipe as a manifest keeps it: the model by name, no path or address of somebody's machine."""
     settings = recipe.model_dump(mode="json", exclude={"engine", "strategy_files"})
     models = {task.columns["model"] for task in planned.tasks} - {None}

@@ -127,11 +127,11 @@ def source(name: str) -> str:
 
 def listed() -> list[dict[str, str]]:
     """The shipped strategies for a table: name, version, kind of model, place of the instruction, summary."""
-    found = [shipped(name) for name in NAMES]
+    strategies = [shipped(name) for name in NAMES]
     return [
         {"name": s.name, "version": s.version, "model": s.header.model, "instruction": s.header.instruction,
          "summary": s.header.summary}
-        for s in found
+        for s in strategies
     ]  # fmt: skip
 
 
@@ -164,14 +164,14 @@ def _text(file: Path | Traversable) -> str:
 
 
 def _parse(path: Path, text: str) -> Strategy:
-    found = _FRONT_MATTER.match(text)
-    if not found:
+    front_matter = _FRONT_MATTER.match(text)
+    if not front_matter:
         raise RecipeError(
             f"{path}:1: no front matter; begin with a line ---, fields such as version: 1, and a line ---"
         )
     # The opening line of the front matter stays, so that line numbers in errors are those of the file.
-    header = parse_recipe(path, f"---\n{found[1]}".encode(), Header).recipe
-    body = found[2].strip("\n")
+    header = parse_recipe(path, f"---\n{front_matter[1]}".encode(), Header).recipe
+    body = front_matter[2].strip("\n")
     if bool(body.strip()) != (header.instruction != "none" or header.model == "none"):
         raise RecipeError(
             f"{path}: a text below the front matter is needed exactly where instruction is not none "

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 
 from curation.corpus.query import connect, select
 from curation.corpus.store import Store
-from curation.generate.output import Task
+from curation.generate.output import GenerationTask
 from curation.generate.stage import GenerateRecipe
 
 
-class Tally(NamedTuple):
+class StrategyTally(NamedTuple):
     """Counts over some planned traces."""
 
     generated: int
@@ -23,7 +23,9 @@ class Tally(NamedTuple):
     new_tokens: int
 
 
-def tallies(corpus: Store, groups: Mapping[str, Sequence[Task]], accept: str) -> dict[str, Tally]:
+def tallies(
+    corpus: Store, groups: Mapping[str, Sequence[GenerationTask]], accept: str
+) -> dict[str, StrategyTally]:
     """A tally of each group of tasks, under a condition over `candidates`."""
     query = f"""select trace_id, ({accept}\n) as accepted, coalesce(prompt_tokens, 0) as sent,
         coalesce(reasoning_tokens, 0) + coalesce(answer_tokens, 0) as written from candidates"""
@@ -32,7 +34,7 @@ def tallies(corpus: Store, groups: Mapping[str, Sequence[Task]], accept: str) ->
     return {name: _tally([task.trace_id for task in tasks], traces, bad) for name, tasks in groups.items()}
 
 
-def cost_of(tally: Tally, recipe: GenerateRecipe) -> dict[str, Any]:
+def cost_of(tally: StrategyTally, recipe: GenerateRecipe) -> dict[str, Any]:
     """Yield, and tokens and money per accepted trace; null where none was accepted."""
     cost = (tally.prompt_tokens * recipe.price_in + tally.new_tokens * recipe.price_out) / 1e6
     accepted = tally.accepted
@@ -44,10 +46,12 @@ def cost_of(tally: Tally, recipe: GenerateRecipe) -> dict[str, Any]:
     }
 
 
-def _tally(ids: Sequence[str], traces: dict[str, dict[str, Any]], bad: dict[str, tuple[int, int]]) -> Tally:
+def _tally(
+    ids: Sequence[str], traces: dict[str, dict[str, Any]], bad: dict[str, tuple[int, int]]
+) -> StrategyTally:
     good = [traces[key] for key in ids if key in traces]
     poor = [bad[key] for key in ids if key in bad and key not in traces]
-    return Tally(
+    return StrategyTally(
         generated=len(good) + len(poor),
         quarantined=len(poor),
         accepted=sum(row["accepted"] is True for row in good),
@@ -58,12 +62,12 @@ def _tally(ids: Sequence[str], traces: dict[str, dict[str, Any]], bad: dict[str,
 
 
 def _quarantined(corpus: Store) -> dict[str, tuple[int, int]]:
-    found = {}
+    by_strategy = {}
     for batch in corpus.scan("quarantine", ["quarantine_id", "stage", "row"]):
         for key, stage, row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
             if stage in ("generate", "repair"):
-                found[key] = _tokens(row)
-    return found
+                by_strategy[key] = _tokens(row)
+    return by_strategy
 
 
 def _tokens(row: str) -> tuple[int, int]:

@@ -36,7 +36,7 @@ Key = tuple[str, str, str]
 """trace_id, pattern, annotator."""
 
 
-class Verdict(NamedTuple):
+class ImportedResult(NamedTuple):
     """A row and what became of it."""
 
     raw: RawRow
@@ -44,7 +44,7 @@ class Verdict(NamedTuple):
     fault: Fault | None
 
 
-class Said(NamedTuple):
+class StoredResult(NamedTuple):
     """An annotation without its key."""
 
     label: bool | None
@@ -70,12 +70,12 @@ class TraceIndex:
     @cached_property
     def _by_source_id(self) -> dict[str, list[str]]:
         """In memory whole: some 300 bytes a trace, for files that name traces so."""
-        found: dict[str, list[str]] = {}
+        trace_ids: dict[str, list[str]] = {}
         for batch in self._corpus.scan("traces", ["trace_id", "source_id"], batch_rows=8192):
             for trace_id, source_id in zip(*(column.to_pylist() for column in batch.columns), strict=True):
                 if source_id is not None:
-                    found.setdefault(source_id, []).append(trace_id)
-        return found
+                    trace_ids.setdefault(source_id, []).append(trace_id)
+        return trace_ids
 
     def find(self, row: dict[str, Any]) -> str:
         """The trace_id that a row means.
@@ -90,37 +90,38 @@ class TraceIndex:
                     "unknown_trace", "no trace in the corpus has this trace_id; ingest the traces first"
                 )
             return trace_id
-        found = self._by_source_id.get(str(source_id), [])
-        if not found:
+        trace_ids = self._by_source_id.get(str(source_id), [])
+        if not trace_ids:
             raise BadRow(
                 "unknown_trace", "no trace in the corpus has this source_id; ingest the traces first"
             )
-        if len(found) > 1:
+        if len(trace_ids) > 1:
             raise BadRow(
-                "ambiguous_trace", f"{len(found)} traces in the corpus have this source_id; give the trace_id"
+                "ambiguous_trace",
+                f"{len(trace_ids)} traces in the corpus have this source_id; give the trace_id",
             )
-        return found[0]
+        return trace_ids[0]
 
     def texts(self, wanted: set[str]) -> dict[str, dict[str, str]]:
         """Reasoning and answer of some traces, by trace_id."""
         places = sorted({place for key in wanted if (place := self._places.get(key)) is not None})
         keys = pa.array(sorted(wanted), pa.string())
-        found: dict[str, dict[str, str]] = {}
+        texts: dict[str, dict[str, str]] = {}
         for number, groups in groupby(places, lambda place: place >> GROUP_BITS):
             with pq.ParquetFile(self._parts[number]) as file:
                 for place in groups:
                     rows = file.read_row_group(place & (1 << GROUP_BITS) - 1, ["trace_id", *FIELDS])
                     chosen = rows.filter(pc.is_in(rows["trace_id"], keys))
-                    found.update({row["trace_id"]: row for row in chosen.to_pylist()})
-        return found
+                    texts.update({row["trace_id"]: row for row in chosen.to_pylist()})
+        return texts
 
 
-class Spoken:
+class StoredAnnotations:
     """What annotators have said, as hashes; each annotator's annotations are read once, when it is first met."""
 
     def __init__(self, corpus: Store) -> None:
         self._corpus = corpus
-        self._said = KnownIds(corpus.root, memory.limit() // SHARE)
+        self._stored_result = KnownIds(corpus.root, memory.limit() // SHARE)
         self._met: set[str] = set()
 
     def meet(self, annotators: set[str]) -> None:
@@ -132,12 +133,12 @@ class Spoken:
             for row in batch.filter(pc.is_in(batch.column("annotator"), names)).to_pylist():
                 spans = tuple((span["field"], span["start"], span["end"]) for span in row["spans"] or ())
                 key = row["trace_id"], row["pattern"], row["annotator"]
-                self.say(key, Said(row["label"], row["score"], spans, row["rationale"]))
+                self.say(key, StoredResult(row["label"], row["score"], spans, row["rationale"]))
 
-    def say(self, key: Key, said: Said) -> Literal["new", "again", "otherwise"]:
+    def say(self, key: Key, said: StoredResult) -> Literal["new", "again", "otherwise"]:
         """Whether this is new, was said before, or was said otherwise; it is said from now on, if it is new."""
         number = hash(said) & (1 << 62) - 1
-        known = self._said.setdefault("\t".join(key), number)
+        known = self._stored_result.setdefault("\t".join(key), number)
         if known is None:
             return "new"
         return "again" if known == number else "otherwise"
@@ -145,22 +146,22 @@ class Spoken:
 
 def ingest_annotations(rows: Iterable[RawRow], corpus: Store, writer: PartWriter) -> Iterator[RowState]:
     """Write annotations, a batch at a time, and say what became of each row."""
-    index, spoken, stream = TraceIndex(corpus), Spoken(corpus), iter(rows)
+    index, stored, stream = TraceIndex(corpus), StoredAnnotations(corpus), iter(rows)
     while batch := list(islice(stream, BATCH_ROWS)):
         verdicts = read_verdicts(batch, index)
-        spoken.meet({v.annotation.annotator for v in verdicts if v.annotation})
+        stored.meet({v.annotation.annotator for v in verdicts if v.annotation})
         for raw, annotation, fault in verdicts:
             if fault or not annotation:
                 yield RowState(raw, fault, None)
                 continue
-            state = spoken.say(_key(annotation), _said(annotation))
+            state = stored.say(_key(annotation), _stored_result(annotation))
             if state == "new":
                 writer.annotate(annotation)
             yield RowState(raw, None, "already_annotated" if state == "otherwise" else None)
     writer.drain()
 
 
-def read_verdicts(batch: Sequence[RawRow], index: TraceIndex) -> list[Verdict]:
+def read_verdicts(batch: Sequence[RawRow], index: TraceIndex) -> list[ImportedResult]:
     """Turn rows into annotations, in order; bad ones come with their fault."""
     wanted = {
         _trace_or_none(raw, index) for raw in batch if isinstance(raw.row, dict) and raw.row.get("spans")
@@ -169,9 +170,9 @@ def read_verdicts(batch: Sequence[RawRow], index: TraceIndex) -> list[Verdict]:
     verdicts = []
     for raw in batch:
         try:
-            verdicts.append(Verdict(raw, read_verdict(raw, index, texts), None))
+            verdicts.append(ImportedResult(raw, read_verdict(raw, index, texts), None))
         except BadRow as bad:
-            verdicts.append(Verdict(raw, None, bad.fault))
+            verdicts.append(ImportedResult(raw, None, bad.fault))
     return verdicts
 
 
@@ -216,10 +217,10 @@ def _span(span: Any, pattern: str, texts: dict[str, str]) -> dict[str, Any]:
             "bad_span", f"{pattern} is judged on the {JUDGED_ON[pattern]}; its spans may point only there"
         )
     if "text" in span:
-        found = texts[field].find(span["text"]) if isinstance(span["text"], str) and span["text"] else -1
-        if found < 0:
+        at = texts[field].find(span["text"]) if isinstance(span["text"], str) and span["text"] else -1
+        if at < 0:
             raise BadRow("bad_span", f"the span's text does not stand in the {field}, word for word")
-        return {"field": field, "start": found, "end": found + len(span["text"])}
+        return {"field": field, "start": at, "end": at + len(span["text"])}
     start: Any = span.get("start")
     end: Any = span.get("end")
     if type(start) is not int or type(end) is not int or not 0 <= start < end <= len(texts[field]):
@@ -234,8 +235,8 @@ def _key(annotation: Annotation) -> Key:
     return annotation.trace_id, annotation.pattern, annotation.annotator
 
 
-def _said(annotation: Annotation) -> Said:
+def _stored_result(annotation: Annotation) -> StoredResult:
     """What the annotator said, as the table gives it back (its scores have 32 bits)."""
     score = None if annotation.score is None else pa.scalar(annotation.score, pa.float32()).as_py()
     spans = tuple((span.field, span.start, span.end) for span in annotation.spans)
-    return Said(annotation.label, score, spans, annotation.rationale)
+    return StoredResult(annotation.label, score, spans, annotation.rationale)

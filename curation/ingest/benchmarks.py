@@ -60,26 +60,26 @@ def load_registry(path: Path | None, against: Sequence[str], only: Sequence[str]
     Raises:
         RecipeError: naming every fault.
     """
-    found: dict[str, Entry] = {}
+    entries: dict[str, Entry] = {}
     if path:
-        found = dict(load_recipe(path, Registry).recipe.benchmarks)
+        entries = dict(load_recipe(path, Registry).recipe.benchmarks)
     elif not against:
         with as_file(files("curation.ingest") / "benchmarks.yaml") as shipped:
-            found = dict(load_recipe(shipped, Registry).recipe.benchmarks)
-    found |= dict(_entry(text) for text in against)
+            entries = dict(load_recipe(shipped, Registry).recipe.benchmarks)
+    entries |= dict(_entry(text) for text in against)
     wrong = [
         f"{name}: name a benchmark in small letters, digits, dots and hyphens"
-        for name in found
+        for name in entries
         if not NAME.match(name)
     ]
     wrong += [
-        f"--only {name}: not in the registry; there are {', '.join(sorted(found))}"
+        f"--only {name}: not in the registry; there are {', '.join(sorted(entries))}"
         for name in only
-        if name not in found
+        if name not in entries
     ]
     if wrong:
         raise RecipeError("\n".join(wrong))
-    return {name: entry for name, entry in found.items() if not only or name in only}
+    return {name: entry for name, entry in entries.items() if not only or name in only}
 
 
 def read(registry: dict[str, Entry]) -> list[Benchmark]:
@@ -88,16 +88,16 @@ def read(registry: dict[str, Entry]) -> list[Benchmark]:
     Raises:
         DataError: naming every set that cannot be read, and what to do.
     """
-    found, wrong = [], []
+    benchmarks, wrong = [], []
     for name, entry in registry.items():
         try:
-            found.append(_read(name, entry))
+            benchmarks.append(_read(name, entry))
         except DataError as error:
             wrong.append(f"{name}: {error}")
     if wrong:
         todo = "leave them out with --only, or name local files with --against NAME=FILE:COLUMN"
         raise DataError("\n".join([*wrong, todo]))
-    return found
+    return benchmarks
 
 
 def _entry(text: str) -> tuple[str, Entry]:

@@ -61,9 +61,9 @@ def _unfold(fields: dict[str, Any], turns: Any) -> None:
 
 def _check_shape(by_role: dict[str, list[dict[str, Any]]]) -> None:
     if len(by_role["user"]) > 1 or len(by_role["assistant"]) > 1 or len(by_role["system"]) > 1:
-        found = ", ".join(f"{len(turns)} {role}" for role, turns in by_role.items() if turns)
+        turn_counts = ", ".join(f"{len(turns)} {role}" for role, turns in by_role.items() if turns)
         raise BadRow(
-            "multi_turn", f"only single questions with one response are read; found {found} messages"
+            "multi_turn", f"only single questions with one response are read; found {turn_counts} messages"
         )
     if not by_role["user"]:
         raise BadRow("missing_prompt", "the conversation has no user message")

@@ -109,11 +109,11 @@ def sources(name: str, files: list[str]) -> list[Source]:
     return _of_its_split(name, chosen, place, open_sources(place))
 
 
-def _of_its_split(name: str, chosen: EvaluationSet, place: str, found: list[Source]) -> list[Source]:
+def _of_its_split(name: str, chosen: EvaluationSet, place: str, sources: list[Source]) -> list[Source]:
     """Those of a place's sources that are the set: a plain file has no split and counts whole."""
-    splits = {source: source.name.rpartition("/")[2] for source in found if "/" in source.name}
+    splits = {source: source.name.rpartition("/")[2] for source in sources if "/" in source.name}
     kept = [
-        source for source in found if not chosen.split or splits.get(source, chosen.split) == chosen.split
+        source for source in sources if not chosen.split or splits.get(source, chosen.split) == chosen.split
     ]
     if not kept:
         raise DataError(
@@ -136,11 +136,11 @@ def _open(chosen: EvaluationSet, file: str) -> list[Source]:
     path = Path(file)
     if chosen.rows and path.is_file() and 0 < path.stat().st_size < MAX_OBJECT:
         try:
-            found = orjson.loads(path.read_bytes())
+            document = orjson.loads(path.read_bytes())
         except orjson.JSONDecodeError:
-            found = None
-        if isinstance(found, dict) and isinstance(found.get(chosen.rows), list):
-            return [Source(path.name, (path,), lambda: _numbered(found[chosen.rows]))]
+            document = None
+        if isinstance(document, dict) and isinstance(document.get(chosen.rows), list):
+            return [Source(path.name, (path,), lambda: _numbered(document[chosen.rows]))]
     return open_sources(file)
 
 

@@ -56,7 +56,7 @@ class BadRow(Exception):
         self.fault = Fault(reason, detail)
 
 
-class Place(NamedTuple):
+class FieldPath(NamedTuple):
     """What a row inherits from where it stands."""
 
     file: str
@@ -66,14 +66,14 @@ class Place(NamedTuple):
     """Kind of the prompt, where the row gives none."""
 
 
-class Lines(NamedTuple):
+class FieldLines(NamedTuple):
     """One row's lines for the tables."""
 
     prompt: tuple[Any, ...]
     trace: tuple[Any, ...] | None
 
 
-def prompt_line(fields: dict[str, Any], extra: dict[str, Any], place: Place, line: int) -> Lines:
+def prompt_line(fields: dict[str, Any], extra: dict[str, Any], place: FieldPath, line: int) -> FieldLines:
     """The prompts line of a row without a response.
 
     Raises:
@@ -82,10 +82,12 @@ def prompt_line(fields: dict[str, Any], extra: dict[str, Any], place: Place, lin
     _clean(fields)
     text = _prompt(fields)
     leftover = {name: fields[name] for name in fields if name not in _PROMPT_FIELDS}
-    return Lines(_prompt_tuple(prompt_id(text), text, fields, _json(extra | leftover), place, line), None)
+    return FieldLines(
+        _prompt_tuple(prompt_id(text), text, fields, _json(extra | leftover), place, line), None
+    )
 
 
-def trace_line(fields: dict[str, Any], extra: dict[str, Any], place: Place, line: int) -> Lines:
+def trace_line(fields: dict[str, Any], extra: dict[str, Any], place: FieldPath, line: int) -> FieldLines:
     """The prompts and traces lines of a row.
 
     Raises:
@@ -114,14 +116,14 @@ def trace_line(fields: dict[str, Any], extra: dict[str, Any], place: Place, line
         _json(extra),
         *_trace_fields(row),
     )
-    return Lines(_prompt_tuple(key, prompt, fields, None, place, line), trace)
+    return FieldLines(_prompt_tuple(key, prompt, fields, None, place, line), trace)
 
 
 _PROMPT_FIELDS = frozenset({"prompt", "kind", "source", "source_id", *PROMPT_ONLY})
 
 
 def _prompt_tuple(
-    key: str, text: str, fields: dict[str, Any], extra: str | None, place: Place, line: int
+    key: str, text: str, fields: dict[str, Any], extra: str | None, place: FieldPath, line: int
 ) -> tuple[Any, ...]:
     get = fields.get
     return (
@@ -180,15 +182,15 @@ def _prompt(fields: dict[str, Any]) -> str:
 
 def _response(fields: dict[str, Any], finish_reason: str | None) -> Split:
     if "response" in fields:
-        found = split(fields["response"], finish_reason)
+        result = split(fields["response"], finish_reason)
     elif "reasoning" in fields and "answer" in fields:
-        found = separate(fields["reasoning"], fields["answer"], finish_reason)
+        result = separate(fields["reasoning"], fields["answer"], finish_reason)
     else:
         name = "reasoning" if "answer" in fields else "answer" if "reasoning" in fields else "response"
         raise BadRow("missing_response", f"the {name} is missing or null")
-    if isinstance(found, Fault):
-        raise BadRow(*found)
-    return found
+    if isinstance(result, Fault):
+        raise BadRow(*result)
+    return result
 
 
 def _json(extra: dict[str, Any]) -> str | None:

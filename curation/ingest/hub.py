@@ -23,14 +23,14 @@ def folder_sources(path: Path) -> list[Source]:
     import datasets
 
     try:
-        found = datasets.load_from_disk(str(path))
+        dataset = datasets.load_from_disk(str(path))
     except FileNotFoundError:
         raise DataError(
             f"{path}: a folder, but not one that `datasets` saved; name the files in it, such as {path}/*.jsonl"
         ) from None
     except Exception as error:  # a damaged folder raises whatever the library trips over
         raise DataError(f"{path}: `datasets` cannot read this folder ({error}); save it again") from error
-    return _sources(path.resolve().name, found)
+    return _sources(path.resolve().name, dataset)
 
 
 def hub_sources(name: str) -> list[Source]:
@@ -45,7 +45,7 @@ def hub_sources(name: str) -> list[Source]:
     import datasets
 
     try:
-        found = datasets.load_dataset(*_configured(name))
+        dataset = datasets.load_dataset(*_configured(name))
     except ConnectionError as error:
         raise DataError(
             f"hf:{name}: the hub is out of reach ({error}); fetch the data where there is a network, "
@@ -53,7 +53,7 @@ def hub_sources(name: str) -> list[Source]:
         ) from error
     except Exception as error:  # the hub's and the library's errors share no base
         raise DataError(f"hf:{name}: cannot be loaded ({error}); check the name on the hub") from error
-    return _sources(f"hf:{name}", found)
+    return _sources(f"hf:{name}", dataset)
 
 
 def _configured(name: str) -> tuple[str, ...]:
@@ -63,10 +63,10 @@ def _configured(name: str) -> tuple[str, ...]:
     return (f"{owner}/{repository}", configuration) if configuration else (name,)
 
 
-def _sources(name: str, found: Any) -> list[Source]:
-    if isinstance(found, Mapping):
-        return [_source(f"{name}/{split}", part) for split, part in found.items()]
-    return [_source(name, found)]
+def _sources(name: str, dataset: Any) -> list[Source]:
+    if isinstance(dataset, Mapping):
+        return [_source(f"{name}/{split}", part) for split, part in dataset.items()]
+    return [_source(name, dataset)]
 
 
 def _source(name: str, part: "datasets.Dataset") -> Source:

@@ -27,7 +27,7 @@ def tests(public: Any, private: Any, metadata: Any) -> str:
     """
     try:
         every = [*json.loads(public), *_hidden(private)]
-        found = {"inputs": [t["input"] for t in every], "outputs": [t["output"] for t in every]}
+        texts_by_field = {"inputs": [t["input"] for t in every], "outputs": [t["output"] for t in every]}
         name = json.loads(metadata).get("func_name") if metadata else None
     except (
         ValueError,
@@ -39,9 +39,9 @@ def tests(public: Any, private: Any, metadata: Any) -> str:
         binascii.Error,
     ) as error:
         raise BadRow("wrong_type", f"the tests are not in LiveCodeBench's format ({error})") from error
-    if not every or not all(isinstance(text, str) for texts in found.values() for text in texts):
+    if not every or not all(isinstance(text, str) for texts in texts_by_field.values() for text in texts):
         raise BadRow("wrong_type", "the tests are not in LiveCodeBench's format (texts are wanted)")
-    return json.dumps(found | ({"fn_name": name} if name else {}), ensure_ascii=False)
+    return json.dumps(texts_by_field | ({"fn_name": name} if name else {}), ensure_ascii=False)
 
 
 def _hidden(private: Any) -> list[Any]:
@@ -58,12 +58,12 @@ def _hidden(private: Any) -> list[Any]:
 
 def _only_text(data: bytes) -> str:
     """The text in the pickle of a text."""
-    found = []
+    arguments = []
     for instruction, argument, _ in pickletools.genops(data):
         if instruction.name not in HARMLESS:
             raise ValueError(f"a pickle with the instruction {instruction.name}")
         if instruction.name in TEXT:
-            found.append(argument)
-    if len(found) != 1:
+            arguments.append(argument)
+    if len(arguments) != 1:
         raise ValueError("a pickle of something other than one text")
-    return str(found[0])
+    return str(arguments[0])

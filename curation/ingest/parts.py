@@ -14,7 +14,7 @@ import pyarrow as pa
 from curation.corpus import memory
 from curation.corpus.known_ids import KnownIds
 from curation.corpus.store import Store
-from curation.ingest.fields import COLUMNS, Lines
+from curation.ingest.fields import COLUMNS, FieldLines
 from curation.ingest.rows import RawRow
 from schemas.annotation import Annotation
 from schemas.ids import content_id
@@ -108,7 +108,7 @@ class PartWriter:
         finally:
             self._thread.shutdown()
 
-    def add(self, lines: Lines, file: str, line: int) -> bool:
+    def add(self, lines: FieldLines, file: str, line: int) -> bool:
         """Take a good row's lines; False means that the same content is in the corpus from elsewhere."""
         prompt, trace = lines
         if trace is None:

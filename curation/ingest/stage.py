@@ -19,7 +19,7 @@ from curation import console
 from curation.corpus.store import Store, hash_files
 from curation.ingest import evaluation_sets
 from curation.ingest.annotations import ingest_annotations
-from curation.ingest.fields import BadRow, Place, prompt_line, trace_line
+from curation.ingest.fields import BadRow, FieldPath, prompt_line, trace_line
 from curation.ingest.formats import FORMATS, MAPPABLE, Format, detect, mapped, sort_out
 from curation.ingest.parts import PartWriter
 from curation.ingest.rows import RawRow, Source
@@ -131,13 +131,13 @@ def _faults(recipe: IngestRecipe) -> list[str]:
     return faults
 
 
-class Plan(NamedTuple):
+class IngestPlan(NamedTuple):
     """One stream of rows and how it is read."""
 
     source: Source
     format: str
     form: Format
-    place: Place
+    place: FieldPath
 
 
 def choose_format(name: str, columns: Sequence[str], recipe: IngestRecipe) -> tuple[str, Format]:
@@ -146,17 +146,17 @@ def choose_format(name: str, columns: Sequence[str], recipe: IngestRecipe) -> tu
     Raises:
         DataError: if a mapped column is missing or no format fits; says which columns there are and what to do.
     """
-    found = ", ".join(columns)
+    listed = ", ".join(columns)
     if recipe.set:
         form = evaluation_sets.format_of(evaluation_sets.known()[recipe.set], recipe.seed)
         if not any(needed <= {*columns} for needed in form.columns):
             wanted = " or ".join(column for needed in form.columns for column in needed)
-            raise DataError(f"{name}: no column {wanted}, as {recipe.set} has; the columns are: {found}")
+            raise DataError(f"{name}: no column {wanted}, as {recipe.set} has; the columns are: {listed}")
         return f"set {recipe.set}", form
     if recipe.map:
         if missing := [column for column in recipe.map.values() if column not in columns]:
             raise DataError(
-                f"{name}: no column {', '.join(map(repr, missing))} for --map; the columns are: {found}"
+                f"{name}: no column {', '.join(map(repr, missing))} for --map; the columns are: {listed}"
             )
         return "map", mapped(recipe.map)
     if recipe.format != "auto":
@@ -164,7 +164,7 @@ def choose_format(name: str, columns: Sequence[str], recipe: IngestRecipe) -> tu
     if detected := detect(columns):
         return detected, FORMATS[detected]
     raise DataError(
-        f"{name}: no known format has these columns: {found}; name the columns, such as "
+        f"{name}: no known format has these columns: {listed}; name the columns, such as "
         "--map prompt=COLUMN --map response=COLUMN (`curate formats` lists what is recognised)"
     )
 
@@ -203,7 +203,7 @@ def run(corpus_dir: Path, files: list[str], recipe: IngestRecipe) -> Manifest:
     return manifest
 
 
-def make_plans(files: Sequence[str], recipe: IngestRecipe) -> list[Plan]:
+def make_plans(files: Sequence[str], recipe: IngestRecipe) -> list[IngestPlan]:
     """Look at every file and decide how to read it; annotations come last, since they speak of traces.
 
     Raises:
@@ -228,7 +228,7 @@ def _sources(name: str, recipe: IngestRecipe) -> list[Source]:
     return evaluation_sets.sources(recipe.set, [name]) if recipe.set else open_sources(name)
 
 
-def _plan(source: Source, recipe: IngestRecipe) -> Plan:
+def _plan(source: Source, recipe: IngestRecipe) -> IngestPlan:
     peeked = list(islice(source.rows(), PEEK_ROWS))
     columns = list(dict.fromkeys(name for raw in peeked if isinstance(raw.row, dict) for name in raw.row))
     if not peeked:
@@ -239,10 +239,10 @@ def _plan(source: Source, recipe: IngestRecipe) -> Plan:
         )
     name, form = choose_format(source.name, columns, recipe)
     stem = recipe.source or recipe.set or source.name.split(".", 1)[0]
-    return Plan(source, name, form, Place(source.name, stem, recipe.kind or form.kind))
+    return IngestPlan(source, name, form, FieldPath(source.name, stem, recipe.kind or form.kind))
 
 
-def _ingest(corpus: Store, plans: Sequence[Plan]) -> tuple[Counts, dict[str, Any]]:
+def _ingest(corpus: Store, plans: Sequence[IngestPlan]) -> tuple[Counts, dict[str, Any]]:
     counts = Counts()
     tables = {table for plan in plans for table in TABLES_WRITTEN[plan.form.makes]}
     with (
@@ -260,7 +260,7 @@ def _ingest(corpus: Store, plans: Sequence[Plan]) -> tuple[Counts, dict[str, Any
     return counts, {"formats": {plan.source.name: plan.format for plan in plans}, "new": writer.new}
 
 
-def _ingest_rows(plan: Plan, rows: Iterable[RawRow], writer: PartWriter, counts: Counts) -> None:
+def _ingest_rows(plan: IngestPlan, rows: Iterable[RawRow], writer: PartWriter, counts: Counts) -> None:
     form, place, kept = plan.form, plan.place, 0
     make = trace_line if form.makes == "traces" else prompt_line
     for raw in rows:
@@ -281,7 +281,7 @@ def _ingest_rows(plan: Plan, rows: Iterable[RawRow], writer: PartWriter, counts:
 
 
 def _ingest_annotations(
-    plan: Plan, rows: Iterable[RawRow], corpus: Store, writer: PartWriter, counts: Counts
+    plan: IngestPlan, rows: Iterable[RawRow], corpus: Store, writer: PartWriter, counts: Counts
 ) -> None:
     writer.drain()  # the traces that they speak of may have come in this very run
     for raw, fault, filtered in ingest_annotations(rows, corpus, writer):
@@ -293,7 +293,7 @@ def _ingest_annotations(
             counts.kept += 1
 
 
-def _set_aside(raw: RawRow, fault: Fault, plan: Plan, writer: PartWriter, counts: Counts) -> None:
+def _set_aside(raw: RawRow, fault: Fault, plan: IngestPlan, writer: PartWriter, counts: Counts) -> None:
     counts.add("quarantined", fault.reason)
     writer.set_aside(fault, _text(raw), plan.source.name, raw.line, _source_id(raw.row))
 

@@ -99,7 +99,7 @@ def build(
     return folder.write(out, rows, manifest, recipe.jsonl, validation)
 
 
-def decide(connection: Connection, recipe: MixRecipe, corpus: Store) -> dict[str, picking.Tally]:
+def decide(connection: Connection, recipe: MixRecipe, corpus: Store) -> dict[str, picking.PartTally]:
     """Decide every trace's fate in the table `decisions`; returns each part's totals."""
     picking.prepare(connection, recipe, corpus)
     tallies = {name: picking.pick(connection, name, recipe) for name in recipe.parts}
@@ -129,7 +129,7 @@ def _rewritten(rows: Any, recipe: MixRecipe) -> Any:
     return pa.Table.from_pylist(plain, rows.schema)
 
 
-def _warn(tallies: dict[str, picking.Tally], rows: int, validation: Any) -> None:
+def _warn(tallies: dict[str, picking.PartTally], rows: int, validation: Any) -> None:
     if not rows:
         raise RecipeError("every row fell to the validation split; lower validation")
     for name, tally in tallies.items():

@@ -80,8 +80,8 @@ def limits(manifest: Manifest) -> Iterator[str]:
 
 
 def _license(manifest: Manifest) -> str:
-    found = {line["license"] for line in source_lines(manifest)}
-    return found.pop() if len(found) == 1 and UNKNOWN not in found else "other"
+    licenses = {line["license"] for line in source_lines(manifest)}
+    return licenses.pop() if len(licenses) == 1 and UNKNOWN not in licenses else "other"
 
 
 def _config(name: str, folder: str, splits: tuple[str, ...], default: bool = False) -> dict[str, Any]:

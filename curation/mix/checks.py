@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from curation.corpus.query import Connection, check_condition, check_order
-from curation.mix.picking import Tally
+from curation.mix.picking import PartTally
 from curation.mix.recipe import MixRecipe, Part
 from curation.mix.rewriting import rewriter
 from curation.recipe import Lines, Location
@@ -27,7 +27,7 @@ def expression_faults(connection: Connection, recipe: MixRecipe, lines: Lines) -
 
 
 def wish_faults(
-    connection: Connection, tallies: Mapping[str, Tally], recipe: MixRecipe, lines: Lines
+    connection: Connection, tallies: Mapping[str, PartTally], recipe: MixRecipe, lines: Lines
 ) -> list[str]:
     """Shortages and disagreements of reviewers, with their lines."""
     disagreements = gate.check(connection, recipe.agreement) if recipe.agreement else []
@@ -37,8 +37,8 @@ def wish_faults(
         if recipe.shortage_rule(part) == "take_all":
             continue
         place: Location = ("parts", name)
-        found = _shortages(name, part, tally)
-        faults += [lines.error(place, fault).replace(f"parts.{name}: ", "", 1) for fault in found]
+        shortages = _shortages(name, part, tally)
+        faults += [lines.error(place, fault).replace(f"parts.{name}: ", "", 1) for fault in shortages]
     if not faults and not any(tally.kept for tally in tallies.values()):
         faults.append(
             f"{lines.file}: the mix is empty: no trace of this corpus fits any part; see `curate status`"
@@ -65,7 +65,7 @@ def _part_faults(
             yield lines.error((*place, "rewrite"), str(error))
 
 
-def _shortages(name: str, part: Part, tally: Tally) -> Iterator[str]:
+def _shortages(name: str, part: Part, tally: PartTally) -> Iterator[str]:
     hint = "" if tally.judged else "; this corpus has no annotations: run `curate annotate` first"
     advice = f'relax "where", lower "take" or set on_shortage: take_all{hint}'
     for shortage in tally.shortages:
@@ -74,7 +74,7 @@ def _shortages(name: str, part: Part, tally: Tally) -> Iterator[str]:
         yield f'part "{name}": take {part.take} but {_usable(part, tally)}; {advice}'
 
 
-def _usable(part: Part, tally: Tally) -> str:
+def _usable(part: Part, tally: PartTally) -> str:
     if not tally.filtered and part.at_most is None and not part.ratios:
         return f"only {tally.matched} traces match"
     left_out = (

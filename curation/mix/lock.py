@@ -97,39 +97,39 @@ def read(path: Path) -> Lock:
 
 def what_changed(locked: Lock, manifest: Manifest, recipe: MixRecipe, corpus: Store) -> list[str]:
     """Why a locked build gave another mix, as far as can be told."""
-    found = _missing(locked, corpus)
-    found += [
+    changes = _missing(locked, corpus)
+    changes += [
         f"{name}: version {locked.versions.get(name)} then, {version} now"
         for name, version in manifest.versions.items()
         if locked.versions.get(name) != version
     ]
     now = hashes(recipe)
-    found += [
+    changes += [
         f"{name} has other content"
         for name in sorted(locked.files.keys() | now.keys())
         if locked.files.get(name) != now.get(name)
     ]
     rows = _rows(manifest)
-    found += [
+    changes += [
         f"part {name}: {locked.summary.get(name, 0)} rows then, {rows.get(name, 0)} now"
         for name in sorted(locked.summary.keys() | rows.keys())
         if locked.summary.get(name) != rows.get(name)
     ]
-    return found or [
+    return changes or [
         "nothing that a lock records, so the code of this toolkit or the bytes of a part changed"
     ]
 
 
 def hashes(recipe: MixRecipe) -> dict[str, str]:
     """Hashes of the files besides the corpus that decide a mix."""
-    found = {"benchmarks.csv": Path(str(files("curation.overlap.decontaminate") / "benchmarks.csv"))}
+    paths = {"benchmarks.csv": Path(str(files("curation.overlap.decontaminate") / "benchmarks.csv"))}
     if recipe.tokenizer:
-        found["tokenizer.json"] = Path(recipe.tokenizer) / "tokenizer.json"
+        paths["tokenizer.json"] = Path(recipe.tokenizer) / "tokenizer.json"
     for part in recipe.parts.values():
         if part.rewrite and Path(part.rewrite).is_file():
-            found[Path(part.rewrite).name] = Path(part.rewrite)
+            paths[Path(part.rewrite).name] = Path(part.rewrite)
     return {
-        name: hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest() for name, path in found.items()
+        name: hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest() for name, path in paths.items()
     }
 
 

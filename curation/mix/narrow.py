@@ -94,8 +94,8 @@ def _write(connection: Connection, query: str, path: Path) -> None:
     finally:
         temporary.unlink(missing_ok=True)
     # Never the one just written: after the clock was set back, it would be the oldest.
-    others = [found for found in path.parent.glob("candidates-*.parquet") if found != path]
-    for old in sorted(others, key=lambda found: found.stat().st_mtime)[: -(KEPT - 1)]:
+    others = [index for index in path.parent.glob("candidates-*.parquet") if index != path]
+    for old in sorted(others, key=lambda index: index.stat().st_mtime)[: -(KEPT - 1)]:
         old.unlink(missing_ok=True)
 
 

@@ -18,7 +18,7 @@ from curation.mix.tokens import TokenCounter
 MILLION = 1_000_000
 
 
-class Tally(NamedTuple):
+class PartTally(NamedTuple):
     """What became of the traces that matched one part."""
 
     matched: int
@@ -72,13 +72,13 @@ def match_sql(part: Part, recipe: MixRecipe) -> str:
 
 def _expressions(recipe: MixRecipe) -> list[str]:
     """Everything the recipe asks of `candidates`."""
-    found = list(recipe.order_by)
+    expressions = list(recipe.order_by)
     for part in recipe.parts.values():
-        found += [part.where, *map(identifier, part.strata)]
-    return found
+        expressions += [part.where, *map(identifier, part.strata)]
+    return expressions
 
 
-def pick(connection: Connection, name: str, recipe: MixRecipe) -> Tally:
+def pick(connection: Connection, name: str, recipe: MixRecipe) -> PartTally:
     """Decide the fate of the traces that match one part; adds them to `decisions`."""
     part = recipe.parts[name]
     connection.execute(match_sql(part, recipe))
@@ -88,10 +88,10 @@ def pick(connection: Connection, name: str, recipe: MixRecipe) -> Tally:
     if recipe.per_prompt:
         taken = sql_file("curation.mix", "taken.sql")
         connection.execute(sql_file("curation.mix", "cap.sql", cap=str(recipe.per_prompt), taken=taken))
-    found = connection.execute(
+    rows = connection.execute(
         "select stratum, count(*) from matched where obstacle is null group by all order by stratum"
     ).fetchall()
-    sizes = {tuple(stratum): size for stratum, size in found}
+    sizes = {tuple(stratum): size for stratum, size in rows}
     allotment = allot(sizes, part)
     _register_quotas(connection, sizes, allotment)
     connection.execute(sql_file("curation.mix", "decide.sql", part=quoted(name)))
@@ -126,11 +126,11 @@ def order_sql(recipe: MixRecipe) -> str:
 
 
 def _register_quotas(
-    connection: Connection, sizes: dict[tuple[str | None, ...], int], found: Allotment
+    connection: Connection, sizes: dict[tuple[str | None, ...], int], allotment: Allotment
 ) -> None:
     schema = pa.schema([("stratum", pa.list_(pa.string())), ("size", pa.int64()), ("quota", pa.int64())])
     rows = [
-        {"stratum": list(cell), "size": size, "quota": found.quotas.get(cell, 0)}
+        {"stratum": list(cell), "size": size, "quota": allotment.quotas.get(cell, 0)}
         for cell, size in sizes.items()
     ]
     connection.register("quotas", pa.Table.from_pylist(rows, schema))
@@ -138,17 +138,17 @@ def _register_quotas(
 
 def _tally(
     connection: Connection, part: str, shortages: list[str], strata: dict[str, dict[str, int]]
-) -> Tally:
-    found = connection.execute(
+) -> PartTally:
+    rows_by_state = connection.execute(
         "select state, count(*), sum(copies)::bigint from decisions where part = ? group by all order by all",
         [part],
     ).fetchall()
-    traces = {state: n for state, n, _ in found}
-    rows = {state: copies for state, _, copies in found}
+    traces = {state: n for state, n, _ in rows_by_state}
+    rows = {state: copies for state, _, copies in rows_by_state}
     filtered = {state: n for state, n in traces.items() if state not in ("kept", "not drawn")}
     judged = connection.execute("select exists (select 1 from annotations)").fetchone() == (True,)
     kept = rows.get("kept", 0)
-    return Tally(sum(traces.values()), kept, filtered, judged, traces.get("kept", 0), shortages, strata)
+    return PartTally(sum(traces.values()), kept, filtered, judged, traces.get("kept", 0), shortages, strata)
 
 
 def _count_all(counter: TokenCounter, corpus: Store) -> pa.Table:

@@ -64,19 +64,19 @@ def plan(loaded: Loaded[MixRecipe], corpus_dir: Path) -> dict[str, Any]:
     }
 
 
-def show_plan(found: Mapping[str, Any], sql: bool) -> None:
+def show_plan(plan_of_mix: Mapping[str, Any], sql: bool) -> None:
     """Print a plan for a person."""
-    splits = ", ".join(f"{split} {n}" for split, n in found["splits"].items())
-    console.result(f"{found['name']}: {found['rows']} rows ({splits})")
+    splits = ", ".join(f"{split} {n}" for split, n in plan_of_mix["splits"].items())
+    console.result(f"{plan_of_mix['name']}: {plan_of_mix['rows']} rows ({splits})")
     rows = [
         {
             "part": name, "matching traces": part["matched"], "rows": part["kept"], "different traces": part["traces"],
             "left out": ", ".join(f"{n} {reason}" for reason, n in part["filtered"].items()),
         }
-        for name, part in found["parts"].items()
+        for name, part in plan_of_mix["parts"].items()
     ]  # fmt: skip
     console.show_rows(list(rows[0]), rows)
-    for name, part in found["parts"].items():
+    for name, part in plan_of_mix["parts"].items():
         if part["strata"]:
             strata = [{"stratum": cell, **numbers} for cell, numbers in part["strata"].items()]
             console.result(f"part {name}:")
@@ -84,16 +84,16 @@ def show_plan(found: Mapping[str, Any], sql: bool) -> None:
         if sql:
             console.result(part["sql"])
     if sql:
-        console.result(found["order_sql"])
-    for fault in found["faults"]:
+        console.result(plan_of_mix["order_sql"])
+    for fault in plan_of_mix["faults"]:
         console.say(f"build-mix would stop: {fault}")
 
 
 def schema() -> dict[str, Any]:
     """JSON Schema of a mix recipe as it stands in a file, for editors."""
-    found = _with_placeholders(MixRecipe.model_json_schema())
-    required = found.pop("required")
-    found["properties"] |= {
+    mix_schema = _with_placeholders(MixRecipe.model_json_schema())
+    required = mix_schema.pop("required")
+    mix_schema["properties"] |= {
         "extends": {"type": "string", "description": "another recipe file to start from; null removes a key"},
         "sweep": {
             "type": "object",
@@ -107,13 +107,13 @@ def schema() -> dict[str, Any]:
             },
         },
     }
-    found["$defs"]["Part"].pop("required")  # what a recipe extends may give it
-    parts = found["properties"]["parts"]
+    mix_schema["$defs"]["Part"].pop("required")  # what a recipe extends may give it
+    parts = mix_schema["properties"]["parts"]
     parts["additionalProperties"] = {"anyOf": [parts["additionalProperties"], {"type": "null"}]}
-    found["properties"]["name"] = {"type": "string"}  # it may hold ${axis}
+    mix_schema["properties"]["name"] = {"type": "string"}  # it may hold ${axis}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **found,
+        **mix_schema,
         "anyOf": [{"required": ["extends"]}, {"required": required}],
     }
 

@@ -67,15 +67,15 @@ def _weights(sizes: Mapping[Cell, int], part: Part) -> dict[Cell, Fraction]:
     for cell, size in sizes.items():
         group = tuple(cell[place] for place in places.values())
         groups[group] = groups.get(group, 0) + size
-    found = {}
+    weights = {}
     for cell, size in sizes.items():
         weight = Fraction(size, groups[tuple(cell[place] for place in places.values())] if places else 1)
         for column, place in places.items():
             named = part.ratios[column]
             value = "null" if cell[place] is None else str(cell[place])
             weight *= Fraction(str(named.get(value, named.get(OTHERS, 0))))
-        found[cell] = weight
-    return found
+        weights[cell] = weight
+    return weights
 
 
 def _total(

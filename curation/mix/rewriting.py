@@ -115,8 +115,8 @@ def _sentences(text: str) -> list[tuple[int, int]]:
     from annotators.sentences import split
 
     data = text.encode("utf-8")
-    found = split(data)
-    pairs: Iterable[tuple[int, int]] = zip(found.starts, found.ends, strict=True)
+    sentences = split(data)
+    pairs: Iterable[tuple[int, int]] = zip(sentences.starts, sentences.ends, strict=True)
     return [(len(data[:start].decode("utf-8")), len(data[:end].decode("utf-8"))) for start, end in pairs]
 
 

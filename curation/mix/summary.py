@@ -27,23 +27,23 @@ def snapshot(corpus: Store) -> Snapshot:
 
 def sources(corpus: Store) -> list[InputFile]:
     """The files that were ingested: they name the data without naming the corpus's own part layout."""
-    found = {}
+    files = {}
     for path in sorted((corpus.root / "manifests").glob("ingest-*.json")):
         for entry in Manifest.model_validate_json(path.read_bytes()).inputs:
-            found[entry.name, entry.blake2b] = entry
-    return [found[key] for key in sorted(found)]
+            files[entry.name, entry.blake2b] = entry
+    return [files[key] for key in sorted(files)]
 
 
 def counts(connection: Connection) -> Counts:
     """Every trace of the corpus with its one fate."""
-    found = Counts()
+    counts_of_mix = Counts()
     for state, n in connection.execute(sql_file("curation.mix", "states.sql")).fetchall():
-        found.rows += n
+        counts_of_mix.rows += n
         if state == "kept":
-            found.kept = n
+            counts_of_mix.kept = n
         else:
-            found.filtered[state] = n
-    return found
+            counts_of_mix.filtered[state] = n
+    return counts_of_mix
 
 
 def annotators(connection: Connection) -> dict[str, int]:

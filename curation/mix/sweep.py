@@ -30,7 +30,7 @@ Points = dict[str, Loaded[MixRecipe]]
 """Recipes by name, in the order of the sweep."""
 
 
-class _Choice(NamedTuple):
+class _AxisValue(NamedTuple):
     label: str
     value: Scalar
 
@@ -101,7 +101,7 @@ def shipped_files() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("[!_]*.yaml"))}
 
 
-def _axes(sweep: Any, lines: Lines) -> dict[str, list[_Choice]]:
+def _axes(sweep: Any, lines: Lines) -> dict[str, list[_AxisValue]]:
     if sweep is None:
         return {}
     if not isinstance(sweep, dict) or not sweep:
@@ -116,13 +116,13 @@ def _axes(sweep: Any, lines: Lines) -> dict[str, list[_Choice]]:
         elif not all(isinstance(value, Scalar) for _, value in pairs):
             faults.append(lines.error(("sweep", axis), "values are texts, numbers, true or false"))
         else:
-            axes[axis] = [_Choice(str(label), value) for label, value in pairs]
+            axes[axis] = [_AxisValue(str(label), value) for label, value in pairs]
     if faults:
         raise RecipeError("\n".join(faults))
     return axes
 
 
-def _fill(value: Any, point: Mapping[str, _Choice], lines: Lines, place: Location) -> Any:
+def _fill(value: Any, point: Mapping[str, _AxisValue], lines: Lines, place: Location) -> Any:
     if isinstance(value, dict):
         return {key: _fill(inner, point, lines, (*place, key)) for key, inner in value.items()}
     if isinstance(value, list):
@@ -134,6 +134,10 @@ def _fill(value: Any, point: Mapping[str, _Choice], lines: Lines, place: Locatio
         known = ", ".join(point) or "none"
         raise RecipeError(lines.error(place, f"${{{unknown[0]}}} is no axis of the sweep; axes: {known}"))
     if place and place[0] in LABELLED:
-        return _PLACE.sub(lambda found: point[found[1]].label, value)
+        return _PLACE.sub(lambda placeholder: point[placeholder[1]].label, value)
     alone = _PLACE.fullmatch(value)
-    return point[alone[1]].value if alone else _PLACE.sub(lambda found: str(point[found[1]].value), value)
+    return (
+        point[alone[1]].value
+        if alone
+        else _PLACE.sub(lambda placeholder: str(point[placeholder[1]].value), value)
+    )

@@ -38,7 +38,7 @@ def embed(texts: Sequence[str]) -> Vectors:
     order = sorted(
         range(len(texts)), key=lambda row: len(texts[row])
     )  # like lengths together, so that little is padding
-    found = np.zeros((len(texts), int(model.config.hidden_size)), dtype=np.float32)
+    vectors = np.zeros((len(texts), int(model.config.hidden_size)), dtype=np.float32)
     for start in range(0, len(order), BATCH):
         rows = order[start : start + BATCH]
         inputs = tokenizer(
@@ -53,8 +53,8 @@ def embed(texts: Sequence[str]) -> Vectors:
             states = model(**inputs).last_hidden_state.float()
         mask = inputs["attention_mask"].unsqueeze(-1).float()
         means = (states * mask).sum(1) / mask.sum(1)
-        found[rows] = torch.nn.functional.normalize(means, dim=1).cpu().numpy()
-    return found
+        vectors[rows] = torch.nn.functional.normalize(means, dim=1).cpu().numpy()
+    return vectors
 
 
 def close_pairs(left: Vectors, right: Vectors, threshold: float, same: bool = False) -> Iterator[Close]:

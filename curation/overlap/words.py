@@ -33,16 +33,16 @@ class Words(NamedTuple):
     """Row r has the words [offsets[r], offsets[r + 1])."""
 
 
-class Span(NamedTuple):
+class WordSpan(NamedTuple):
     """Where a word stands in its text, in code points."""
 
     start: int
     end: int
 
 
-def word_spans(text: str) -> list[Span]:
+def word_spans(text: str) -> list[WordSpan]:
     """The places of the words of one text, in the order and number of `hash_words`."""
-    return [Span(*match.span()) for match in _WORD.finditer(text)]
+    return [WordSpan(*match.span()) for match in _WORD.finditer(text)]
 
 
 def plain_words(text: str) -> list[str]:
@@ -76,7 +76,7 @@ def ngrams(words: Words, n: int, short: bool = True) -> Words:
     lone = (counts > 0) & (counts < n) if short else np.zeros(len(counts), dtype=bool)
     offsets = np.concatenate([[0], np.cumsum(many + lone)]).astype(np.int64)
     hashes = np.empty(offsets[-1], dtype=np.uint64)
-    runs = run_hashes(words.hashes, n)
+    runs = ngram_hashes(words.hashes, n)
     valid = np.repeat(many > 0, counts)
     places = np.arange(len(words.hashes)) - np.repeat(words.offsets[:-1], counts)
     valid &= places < np.repeat(many, counts)
@@ -84,18 +84,18 @@ def ngrams(words: Words, n: int, short: bool = True) -> Words:
     hashes[target[valid]] = runs[np.flatnonzero(valid)]
     for length in np.unique(counts[lone]):
         rows = np.flatnonzero(lone & (counts == length))
-        hashes[offsets[rows]] = run_hashes(words.hashes, int(length))[words.offsets[rows]]
+        hashes[offsets[rows]] = ngram_hashes(words.hashes, int(length))[words.offsets[rows]]
     return Words(hashes, offsets)
 
 
-def run_hashes(hashes: Hashes, n: int) -> Hashes:
+def ngram_hashes(hashes: Hashes, n: int) -> Hashes:
     """Hash the run of `n` words from each word on, across rows too; the last n - 1 are left out."""
     count = max(len(hashes) - n + 1, 0)
-    found = np.zeros(count, dtype=np.uint64)
+    sums = np.zeros(count, dtype=np.uint64)
     with np.errstate(over="ignore"):
         for step in range(n):
-            found += hashes[step : step + count] * _odd(step)
-        return _mixed(found + np.uint64(n))
+            sums += hashes[step : step + count] * _odd(step)
+        return _mixed(sums + np.uint64(n))
 
 
 def _odd(step: int) -> np.uint64:

@@ -21,7 +21,7 @@ from schemas.manifest import Manifest
 _TOKEN = re.compile(r"hf_\w+|(?<=Bearer )\S+")
 
 
-class Offer(NamedTuple):
+class PublicationPlan(NamedTuple):
     """What would be published, for the person who decides."""
 
     repository: str
@@ -47,7 +47,7 @@ class Offer(NamedTuple):
 
 
 def run(
-    mix: Path, repository: str, tier: Tier, private: bool, confirm: Callable[[Offer], bool]
+    mix: Path, repository: str, tier: Tier, private: bool, confirm: Callable[[PublicationPlan], bool]
 ) -> str | None:
     """Publish a mix; returns its address, or null where the answer was no.
 
@@ -107,12 +107,12 @@ def _without_paths(recipe: dict[str, Any]) -> dict[str, Any]:
     return recipe | {"parts": parts, "tokenizer": tokenizer and Path(tokenizer).name}
 
 
-def _offer(staged: Path, repository: str, tier: Tier, private: bool) -> Offer:
+def _offer(staged: Path, repository: str, tier: Tier, private: bool) -> PublicationPlan:
     manifest = Manifest.model_validate_json((staged / "manifest.json").read_bytes())
     summary: Any = manifest.summary
     kinds = summary["kinds"]
     harmless = sum(kinds.get(kind, 0) for kind in ("benign", "math", "code"))
-    return Offer(
+    return PublicationPlan(
         repository,
         private,
         tier,

@@ -53,15 +53,15 @@ def masked(row: dict[str, Any]) -> dict[str, Any]:
     """A row whose prompt, and every quote of it, cannot be read; rows of harmless kinds stay as they are."""
     if row["kind"] in HARMLESS:
         return row
-    quotes = _runs(row["prompt"])
+    quotes = _ngrams(row["prompt"])
     return row | {
         "prompt": mask(row["prompt"]),
         **{name: _blot(row[name], quotes) for name in ("reasoning", "answer")},
     }
 
 
-def _runs(text: str) -> frozenset[tuple[str, ...]]:
-    words = [found[0].lower() for found in _WORD.finditer(text)]
+def _ngrams(text: str) -> frozenset[tuple[str, ...]]:
+    words = [word[0].lower() for word in _WORD.finditer(text)]
     length = min(QUOTE, len(words))
     return (
         frozenset(tuple(words[n : n + length]) for n in range(len(words) - length + 1))
@@ -74,8 +74,8 @@ def _blot(text: str, quotes: frozenset[tuple[str, ...]]) -> str:
     if not quotes:
         return text
     length = len(next(iter(quotes)))
-    found = list(_WORD.finditer(text))
-    words = [word[0].lower() for word in found]
+    matches = list(_WORD.finditer(text))
+    words = [word[0].lower() for word in matches]
     hit = {
         n + m
         for n in range(len(words) - length + 1)
@@ -84,7 +84,7 @@ def _blot(text: str, quotes: frozenset[tuple[str, ...]]) -> str:
     }
     pieces, at = [], 0
     for n in sorted(hit):
-        start, end = found[n].span()
+        start, end = matches[n].span()
         pieces += [text[at:start], BLOT * (end - start)]
         at = end
     return "".join([*pieces, text[at:]])

@@ -50,7 +50,7 @@ class _Side(NamedTuple):
         return set(seen)
 
 
-class _Trace(NamedTuple):
+class _TraceState(NamedTuple):
     """What the corpus says of a trace now."""
 
     source_file: str | None
@@ -75,7 +75,7 @@ def diff(mix_a: Path, mix_b: Path, corpus_dir: Path | None = None) -> dict[str, 
     moved = [t for t in both if a.rows[t]["part"] != b.rows[t]["part"]]
     rejudged = [t for t in both if sorted(a.rows[t]["risky"]) != sorted(b.rows[t]["risky"])]
     clauses = _changes(_flat(a.manifest.recipe), _flat(b.manifest.recipe))
-    traces: dict[str, _Trace] | None = None
+    traces: dict[str, _TraceState] | None = None
     if corpus_dir and (differ := sorted({*added, *removed, *moved, *rejudged})):
         corpus = Store(corpus_dir)
         traces = _traces(corpus, differ)
@@ -99,8 +99,8 @@ def diff(mix_a: Path, mix_b: Path, corpus_dir: Path | None = None) -> dict[str, 
         "removed": removed,
         "moved": [{"trace_id": t, "from": a.rows[t]["part"], "to": b.rows[t]["part"]} for t in moved],
         "rejudged": [{"trace_id": t, "from": a.rows[t]["risky"], "to": b.rows[t]["risky"]} for t in rejudged],
-        "reasons": {name: [reason._asdict() for reason in found] for name, found in reasons.items()},
-        "causes": {name: dict(Counter(reason.cause for reason in found)) for name, found in reasons.items()},
+        "reasons": {name: [reason._asdict() for reason in listed] for name, listed in reasons.items()},
+        "causes": {name: dict(Counter(reason.cause for reason in listed)) for name, listed in reasons.items()},
         "parts": _changes(*({n: p["kept"] for n, p in s["parts"].items()} for s in summaries)),
         "patterns": _changes(*(s["patterns"] for s in summaries)),
         "recipe": clauses,
@@ -108,24 +108,24 @@ def diff(mix_a: Path, mix_b: Path, corpus_dir: Path | None = None) -> dict[str, 
     }  # fmt: skip
 
 
-def show(found: dict[str, Any]) -> None:
+def show(document: dict[str, Any]) -> None:
     """Print what `diff` found for a person."""
-    if found["identical"]:
+    if document["identical"]:
         console.result("the two mixes hold the same rows in the same order")
-    console.show_rows(list(found["counts"]), [found["counts"]])
+    console.show_rows(list(document["counts"]), [document["counts"]])
     for name in ("parts", "patterns", "recipe", "annotators"):
-        if found[name]:
+        if document[name]:
             console.show_rows(
-                [name, "a", "b"], [{name: key, **change} for key, change in found[name].items()]
+                [name, "a", "b"], [{name: key, **change} for key, change in document[name].items()]
             )
-    for name, causes in found["causes"].items():
+    for name, causes in document["causes"].items():
         for cause, n in causes.items():
-            first = next(reason for reason in found["reasons"][name] if reason["cause"] == cause)
+            first = next(reason for reason in document["reasons"][name] if reason["cause"] == cause)
             console.result(f"{name}: {n} by {cause}, such as {first['trace_id']}: {first['detail']}")
 
 
 def _came_or_went(
-    trace_id: str, here: _Side, there: _Side, clauses: dict[str, Any], traces: dict[str, _Trace] | None
+    trace_id: str, here: _Side, there: _Side, clauses: dict[str, Any], traces: dict[str, _TraceState] | None
 ) -> Reason:
     """Why a trace is in the mix `here` and not in the mix `there`."""
     if traces is None:
@@ -162,15 +162,16 @@ def _came_or_went(
     )
 
 
-def _judged_anew(trace_id: str, a: _Side, b: _Side, traces: dict[str, _Trace] | None) -> Reason:
+def _judged_anew(trace_id: str, a: _Side, b: _Side, traces: dict[str, _TraceState] | None) -> Reason:
     then, later = (frozenset(side.rows[trace_id]["risky"]) for side in (a, b))
     seen = traces[trace_id].annotators if traces and trace_id in traces else frozenset()
     return Reason(
-        trace_id, *_verdict(then, _Trace(None, later, frozenset((seen or b.annotators) & b.annotators)), a)
+        trace_id,
+        *_verdict(then, _TraceState(None, later, frozenset((seen or b.annotators) & b.annotators)), a),
     )
 
 
-def _verdict(then: frozenset[str], now: _Trace, side: _Side) -> tuple[Cause, str]:
+def _verdict(then: frozenset[str], now: _TraceState, side: _Side) -> tuple[Cause, str]:
     changed = ", ".join(
         f"{name} {name in then} -> {name in now.risky}".lower()
         for name in RISKY_PATTERNS
@@ -187,7 +188,7 @@ def _family(annotator: str) -> str:
     return annotator.partition("@")[0]
 
 
-def _traces(corpus: Store, trace_ids: Sequence[str]) -> dict[str, _Trace]:
+def _traces(corpus: Store, trace_ids: Sequence[str]) -> dict[str, _TraceState]:
     connection = connect(corpus)
     connection.register("asked", pa.table({"trace_id": pa.array(list(trace_ids), pa.string())}))
     risky = ", ".join(f"case when {name} then '{name}' end" for name in RISKY_PATTERNS)
@@ -201,7 +202,7 @@ def _traces(corpus: Store, trace_ids: Sequence[str]) -> dict[str, _Trace]:
     ).to_pylist()
     names = {row["trace_id"]: frozenset(row["names"]) for row in judged}
     return {
-        row["trace_id"]: _Trace(
+        row["trace_id"]: _TraceState(
             row["source_file"], frozenset(filter(None, row["risky"])), names.get(row["trace_id"], frozenset())
         )
         for row in rows

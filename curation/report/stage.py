@@ -26,7 +26,7 @@ UNITS = 5000
 """Traces of each pattern that the agreement of all annotators is taken over; its bootstrap costs a thousand times that."""
 
 
-class Piece(NamedTuple):
+class TextPiece(NamedTuple):
     """A piece of an example's text."""
 
     text: str
@@ -87,40 +87,40 @@ def pattern_rates(connection: Connection, mixes: Sequence[Path]) -> list[Rates]:
     """Rates before and after filtering: the corpus, what a guard lets through (where one judged), and each mix."""
     import pyarrow as pa
 
-    found = [_rates(connection, "all traces", "")]
+    rates = [_rates(connection, "all traces", "")]
     guarded = "(select trace_id from verdicts where pattern = 'unsafe' and not label)"
     if select(connection, f"select 1 from {guarded} limit 1").num_rows:
-        found.append(_rates(connection, "guard-filtered", f"and trace_id in {guarded}"))
+        rates.append(_rates(connection, "guard-filtered", f"and trace_id in {guarded}"))
     for mix in mixes:
         connection.register("mixed", pa.table({"trace_id": read_rows(mix, ["trace_id"])["trace_id"]}))
-        found.append(_rates(connection, mix.name, "and trace_id in (select trace_id from mixed)"))
-    return found
+        rates.append(_rates(connection, mix.name, "and trace_id in (select trace_id from mixed)"))
+    return rates
 
 
 def examples(connection: Connection, pattern: str, show: bool) -> list[dict[str, Any]]:
     """Traces that show a pattern, cut to the words around the evidence."""
     query = sql_file("curation.report", "examples.sql", pattern=quoted(pattern), limit=str(EXAMPLES))
-    found = _rows(connection, query)
-    for row in found:
+    rows = _rows(connection, query)
+    for row in rows:
         spans = row.pop("spans") or []
         row["prompt"] = row["prompt"] if show else mask(row["prompt"])
         for field in ("reasoning", "answer"):
             text = row[field] if show else mask_words(row[field])
             row[field] = pieces(text, [(s["start"], s["end"]) for s in spans if s["field"] == field], show)
-    return found
+    return rows
 
 
-def pieces(text: str, spans: Sequence[tuple[int, int]], whole: bool) -> list[Piece]:
+def pieces(text: str, spans: Sequence[tuple[int, int]], whole: bool) -> list[TextPiece]:
     """Cut a text into marked and unmarked pieces; unless `whole`, only what is near a mark, or the beginning."""
     marked = _merged(spans, len(text))
     first, last = (marked[0][0], marked[-1][1]) if marked else (0, AROUND)
     begin, end = (0, len(text)) if whole else (max(0, first - AROUND), min(len(text), last + AROUND))
-    found, at = [Piece("… ", False)] if begin else [], begin
+    pieces_of_text, at = [TextPiece("… ", False)] if begin else [], begin
     for start, stop in marked:
-        found += [Piece(text[at:start], False), Piece(text[start:stop], True)]
+        pieces_of_text += [TextPiece(text[at:start], False), TextPiece(text[start:stop], True)]
         at = stop
-    found.append(Piece(text[at:end] + (" …" if end < len(text) else ""), False))
-    return [piece for piece in found if piece.text]
+    pieces_of_text.append(TextPiece(text[at:end] + (" …" if end < len(text) else ""), False))
+    return [piece for piece in pieces_of_text if piece.text]
 
 
 def _merged(spans: Sequence[tuple[int, int]], length: int) -> list[tuple[int, int]]:

@@ -47,7 +47,7 @@ def why(identifier: str, corpus_dir: Path, mix: Path | None = None, show: bool =
     if not traces and not quarantined:
         hint = "" if mix else "; for a row_id, name its mix with --mix"
         raise DataError(f"{identifier}: no trace, row or quarantined row of this id in {corpus_dir}{hint}")
-    found: dict[str, Any] = {"id": identifier, "row": row, "traces": [], "quarantined": quarantined}
+    document: dict[str, Any] = {"id": identifier, "row": row, "traces": [], "quarantined": quarantined}
     for trace in traces:
         one = f"trace_id = {quoted(trace['trace_id'])}"
         entry = {
@@ -59,15 +59,15 @@ def why(identifier: str, corpus_dir: Path, mix: Path | None = None, show: bool =
             "duplicates": _where(connection, "current_clusters", _either(trace)),
             "contamination": _where(connection, "contamination", _either(trace)),
         }
-        found["traces"].append(entry)
+        document["traces"].append(entry)
         if mix:
             _tell_fate(entry, mix, corpus, read_manifest(mix))
-    return found if show else _masked(found)
+    return document if show else _masked(document)
 
 
-def show_why(found: dict[str, Any]) -> None:
+def show_why(document: dict[str, Any]) -> None:
     """Print what `why` found for a person."""
-    for entry in found["traces"]:
+    for entry in document["traces"]:
         told = entry["trace"] | {
             f"prompt_{name}": value
             for row in entry["prompt"]
@@ -91,9 +91,9 @@ def show_why(found: dict[str, Any]) -> None:
             console.result(
                 f"part {name}: " + "; ".join(f"{field}: {value}" for field, value in clause.items())
             )
-    if found["quarantined"]:
+    if document["quarantined"]:
         columns = ["source_file", "source_line", "reason", "detail", "row"]
-        console.show_rows(columns, [{name: row[name] for name in columns} for row in found["quarantined"]])
+        console.show_rows(columns, [{name: row[name] for name in columns} for row in document["quarantined"]])
 
 
 def _show(what: str, columns: list[str], entry: dict[str, Any]) -> None:
@@ -106,8 +106,10 @@ def _row(mix: Path, identifier: str) -> dict[str, Any] | None:
     import pyarrow.compute as pc
 
     rows = read_rows(mix)
-    found = rows.filter(pc.or_(pc.equal(rows["row_id"], identifier), pc.equal(rows["trace_id"], identifier)))
-    return dict(found.to_pylist()[0]) if found.num_rows else None
+    matches = rows.filter(
+        pc.or_(pc.equal(rows["row_id"], identifier), pc.equal(rows["trace_id"], identifier))
+    )
+    return dict(matches.to_pylist()[0]) if matches.num_rows else None
 
 
 def _where(connection: Connection, table: str, condition: str) -> list[dict[str, Any]]:
@@ -145,7 +147,7 @@ def fates(corpus: Store, manifest: Manifest, trace_ids: Sequence[str]) -> dict[s
     recipe = MixRecipe.model_validate(manifest.recipe)
     connection = connect(corpus, policy=recipe.consensus)
     decide(connection, recipe, corpus)
-    found: dict[str, list[dict[str, Any]]] = {
+    states: dict[str, list[dict[str, Any]]] = {
         trace_id: [{"part": None, "state": "no part matches"}] for trace_id in trace_ids
     }
     connection.register("asked", pa.table({"trace_id": pa.array(list(trace_ids), pa.string())}))
@@ -156,7 +158,7 @@ def fates(corpus: Store, manifest: Manifest, trace_ids: Sequence[str]) -> dict[s
     grouped: dict[str, list[dict[str, Any]]] = {}
     for row in rows.to_pylist():
         grouped.setdefault(row.pop("trace_id"), []).append(row)
-    return found | grouped
+    return states | grouped
 
 
 def _clause(part: dict[str, Any]) -> dict[str, Any]:

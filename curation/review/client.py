@@ -18,7 +18,7 @@ TIMEOUT_SECONDS = 300
 URL_VARIABLE, KEY_VARIABLE = "ARGILLA_API_URL", "ARGILLA_API_KEY"
 
 
-class Target(NamedTuple):
+class ArgillaServer(NamedTuple):
     """Which server, and as whom."""
 
     url: str
@@ -41,7 +41,7 @@ class Client:
         MissingExtraError: if the `argilla` package is not installed.
     """
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: ArgillaServer) -> None:
         self.url = target.url.rstrip("/")
         argilla = load_argilla()
         with self.errors_explained():
@@ -121,7 +121,7 @@ class Refused(ServerError):
         self.status: int = response.status_code
 
 
-def find_target(url: str | None, api_key: str | None, home: Path) -> Target:
+def find_target(url: str | None, api_key: str | None, home: Path) -> ArgillaServer:
     """The server that is meant: the one that is named, or else the embedded one of `home`.
 
     Raises:
@@ -134,11 +134,11 @@ def find_target(url: str | None, api_key: str | None, home: Path) -> Target:
             raise ServerError(
                 f"{url}: no API key; give --api-key or set {KEY_VARIABLE} (your settings page in Argilla shows it)"
             )
-        return Target(url, api_key)
+        return ArgillaServer(url, api_key)
     return embedded_target(home)
 
 
-def embedded_target(home: Path) -> Target:
+def embedded_target(home: Path) -> ArgillaServer:
     """The embedded server of `home`, as its owner.
 
     Raises:
@@ -149,7 +149,7 @@ def embedded_target(home: Path) -> Target:
         raise ServerError(
             f"no review server runs on {home}; start it with `curate review server start`, or name another with --url"
         )
-    return Target(server.url, credentials.load(home).api_key)
+    return ArgillaServer(server.url, credentials.load(home).api_key)
 
 
 def load_argilla() -> Any:

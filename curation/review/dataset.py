@@ -37,23 +37,23 @@ class Stored(NamedTuple):
 
 def find(client: Client, name: str) -> Dataset | None:
     """The dataset of a round, if the server has one and it is published."""
-    found = _listed(client, name)
-    if found is None or found["status"] == "draft":
+    entry = _listed(client, name)
+    if entry is None or entry["status"] == "draft":
         return None
-    asked = {q["name"]: q["id"] for q in client.request("GET", f"datasets/{found['id']}/questions")["items"]}
+    asked = {q["name"]: q["id"] for q in client.request("GET", f"datasets/{entry['id']}/questions")["items"]}
     if missing := {questions.PATTERNS, questions.VERDICT, *questions.SPANS.values()} - set(asked):
         raise ServerError(
             f'{client.url}: dataset "{name}" is there and is no review round (no question {", ".join(sorted(missing))}); '
             "name another round with --round"
         )
-    return Dataset(found["id"], found["workspace_id"], asked)
+    return Dataset(entry["id"], entry["workspace_id"], asked)
 
 
 def ensure(client: Client, recipe: RoundRecipe) -> Dataset:
     """The dataset of a round, made now with its workspace if there is none."""
-    found = find(client, recipe.name)
-    if found:
-        return found
+    existing = find(client, recipe.name)
+    if existing:
+        return existing
     half_made = _listed(client, recipe.name)
     if half_made:  # whoever made it was killed before it was published; it cannot hold records
         client.request("DELETE", f"datasets/{half_made['id']}")
@@ -131,8 +131,8 @@ def upsert(client: Client, dataset: Dataset, records: Sequence[tuple[Record, lis
 def delete_stale_suggestions(client: Client, dataset: Dataset, record_id: str, record: Record) -> None:
     """Take back suggestions for questions that the record has none for any more."""
     kept = {dataset.questions[suggestion.question] for suggestion in record.suggestions}
-    found = client.request("GET", f"records/{record_id}/suggestions")["items"]
-    stale = [item["id"] for item in found if item["question_id"] not in kept]
+    suggestions = client.request("GET", f"records/{record_id}/suggestions")["items"]
+    stale = [item["id"] for item in suggestions if item["question_id"] not in kept]
     if stale:
         client.request("DELETE", f"records/{record_id}/suggestions", params={"ids": ",".join(stale)})
 

@@ -85,8 +85,8 @@ def run(corpus_dir: Path, name: str, file: Path) -> Imported:
         DataError: if the file cannot be read at all.
     """
     corpus = Store(corpus_dir)
-    found = rounds.open_round(corpus, name)
-    texts = ledger.texts(corpus, [task.trace_id for task in found.tasks])
+    current = rounds.open_round(corpus, name)
+    texts = ledger.texts(corpus, [task.trace_id for task in current.tasks])
     latest = ledger.latest(corpus, name)
     counts, arrived, faults = Counts(), [], []
     for number, text in _lines(file):

@@ -32,8 +32,8 @@ class AgreementWish(Recipe):
 
 def check(connection: Connection, wish: AgreementWish) -> list[str]:
     """What is missing, one fault per pattern; none if the wish is met."""
-    found = agreements(connection, wish.patterns)
-    faults = (_fault(pattern, found[pattern], wish) for pattern in wish.patterns)
+    measured = agreements(connection, wish.patterns)
+    faults = (_fault(pattern, measured[pattern], wish) for pattern in wish.patterns)
     return [fault for fault in faults if fault]
 
 
@@ -51,21 +51,21 @@ def agreements(connection: Connection, patterns: Sequence[str] = RISKY_PATTERNS)
     }
 
 
-def _fault(pattern: str, found: Agreement, wish: AgreementWish) -> str | None:
-    if found.units < wish.n_min:
-        missing = wish.n_min - found.units
+def _fault(pattern: str, agreement: Agreement, wish: AgreementWish) -> str | None:
+    if agreement.units < wish.n_min:
+        missing = wish.n_min - agreement.units
         return (
-            f"{pattern}: {found.units} traces judged by two or more people, {wish.n_min} wanted: {missing} more needed; "
+            f"{pattern}: {agreement.units} traces judged by two or more people, {wish.n_min} wanted: {missing} more needed; "
             "see `curate review push` and `curate review status`"
         )
-    if found.alpha is None:
+    if agreement.alpha is None:
         return (
-            f"{pattern}: alpha is undefined, since all {found.units} traces were given one and the same label; "
+            f"{pattern}: alpha is undefined, since all {agreement.units} traces were given one and the same label; "
             "have traces of both kinds reviewed"
         )
-    if found.alpha < wish.alpha_min:
+    if agreement.alpha < wish.alpha_min:
         return (
-            f"{pattern}: alpha {found.alpha:.2f} [{found.low:.2f}, {found.high:.2f}] over {found.units} traces, "
+            f"{pattern}: alpha {agreement.alpha:.2f} [{agreement.low:.2f}, {agreement.high:.2f}] over {agreement.units} traces, "
             f"{wish.alpha_min:.2f} wanted; sharpen the codebook's definition with the reviewers and review again"
         )
     return None

@@ -38,13 +38,13 @@ def run(corpus_dir: Path, name: str, client: Client) -> Pulled:
         ServerError: if the server does not answer or does not have the round.
     """
     corpus = Store(corpus_dir)
-    found = rounds.open_round(corpus, name)
+    current = rounds.open_round(corpus, name)
     dataset = datasets.find(client, name)
     if dataset is None:
         raise ServerError(
             f'{client.url}: no round "{name}" there; send it with: curate review push --round {name}'
         )
-    with console.progress("pull", total=len(found.tasks), unit="traces") as advance:
+    with console.progress("pull", total=len(current.tasks), unit="traces") as advance:
         answered = []
         for record in datasets.responses(client, dataset):
             if record.get("responses"):

@@ -48,16 +48,16 @@ def run(
         ServerError: if the server does not answer or refuses.
     """
     corpus = Store(corpus_dir)
-    found = rounds.open_or_create(corpus, recipe)
-    dataset = datasets.ensure(client, found.recipe)
+    current = rounds.open_or_create(corpus, recipe)
+    dataset = datasets.ensure(client, current.recipe)
     members = datasets.ensure_members(client, dataset, reviewers)
     sent = _Sent(client, dataset, datasets.stored(client, dataset))
-    with console.progress("push", total=len(found.tasks), unit="traces") as advance:
+    with console.progress("push", total=len(current.tasks), unit="traces") as advance:
         for batch in _batches(_with_vectors(corpus, recipe.name)):
             sent.send(batch)
             advance(len(batch))
-    counts = Counts(rows=len(found.tasks), kept=len(found.tasks) - len(sent.failed), failed=sent.failed)
-    manifest = _manifest(found.recipe, counts)
+    counts = Counts(rows=len(current.tasks), kept=len(current.tasks) - len(sent.failed), failed=sent.failed)
+    manifest = _manifest(current.recipe, counts)
     corpus.write_manifest(manifest)
     return Pushed(manifest, sent.created, sent.updated, counts.kept - sent.created - sent.updated, members)
 

@@ -65,12 +65,12 @@ def _suggestions(row: dict[str, Any]) -> list[Suggestion]:
 
 def _marks(row: dict[str, Any], field: questions.Field, present: set[str], agent: str) -> Suggestion:
     marks: dict[tuple[int, int, str], float | None] = {}
-    for found in row["evidence"] or []:
-        for span in found["spans"]:
-            if found["pattern"] in present and span["field"] == field:
+    for evidence in row["evidence"] or []:
+        for span in evidence["spans"]:
+            if evidence["pattern"] in present and span["field"] == field:
                 start, end = (to_page(row[field], span[edge]) for edge in ("start", "end"))
                 if start < end:
-                    marks.setdefault((start, end, found["pattern"]), found["score"])
+                    marks.setdefault((start, end, evidence["pattern"]), evidence["score"])
     ordered = sorted(marks)
     value = [{"start": start, "end": end, "label": pattern} for start, end, pattern in ordered]
     return Suggestion(questions.SPANS[field], value, _scores([marks[mark] for mark in ordered]), agent)

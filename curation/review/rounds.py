@@ -39,7 +39,7 @@ class RoundRecipe(Recipe):
     seed: int = 42
 
 
-class Task(NamedTuple):
+class ReviewTask(NamedTuple):
     """A trace that a round shows."""
 
     trace_id: str
@@ -52,10 +52,10 @@ class Round(NamedTuple):
     """A round of this corpus."""
 
     recipe: RoundRecipe
-    tasks: list[Task]
+    tasks: list[ReviewTask]
 
 
-def choose(connection: Connection, recipe: RoundRecipe) -> list[Task]:
+def choose(connection: Connection, recipe: RoundRecipe) -> list[ReviewTask]:
     """Pick the traces of a new round from the review queue.
 
     Raises:
@@ -72,12 +72,12 @@ def choose(connection: Connection, recipe: RoundRecipe) -> list[Task]:
     query = sql_file("curation.review", "queue.sql").format(
         patterns=_names(RISKY_PATTERNS), condition=condition
     )
-    found = connection.execute(query, settings).fetchall()
-    if not found:
+    rows = connection.execute(query, settings).fetchall()
+    if not rows:
         raise RecipeError(
             f'round "{recipe.name}": no trace of this corpus matches and waits for a review; relax --where'
         )
-    return [Task(trace_id, reason, is_blind(trace_id, recipe)) for trace_id, reason in found]
+    return [ReviewTask(trace_id, reason, is_blind(trace_id, recipe)) for trace_id, reason in rows]
 
 
 def is_blind(trace_id: str, recipe: RoundRecipe) -> bool:
@@ -98,20 +98,20 @@ def open_or_create(corpus: Store, recipe: RoundRecipe) -> Round:
             choose(connect(corpus), recipe)  # a recipe that picks nothing leaves no trace
             settings = recipe.model_dump() | {"codebook_version": CODEBOOK_VERSION}
             write_file(path, canonical_json(settings) + b"\n")
-        found = open_round(corpus, recipe.name)
-        if not found.tasks:  # the first time, or whoever made the settings was killed right then
-            tasks = choose(connect(corpus), found.recipe)
+        current = open_round(corpus, recipe.name)
+        if not current.tasks:  # the first time, or whoever made the settings was killed right then
+            tasks = choose(connect(corpus), current.recipe)
             rows = [{"round": recipe.name, "position": i, **task._asdict()} for i, task in enumerate(tasks)]
             corpus.append_rows("review_tasks", rows)
-            found = Round(found.recipe, tasks)
-    changed = [n for n in sorted(recipe.model_fields_set) if getattr(found.recipe, n) != getattr(recipe, n)]
+            current = Round(current.recipe, tasks)
+    changed = [n for n in sorted(recipe.model_fields_set) if getattr(current.recipe, n) != getattr(recipe, n)]
     if changed:
-        was = ", ".join(f"{name}: {getattr(found.recipe, name)!r}" for name in changed)
+        was = ", ".join(f"{name}: {getattr(current.recipe, name)!r}" for name in changed)
         raise RecipeError(
             f'round "{recipe.name}" exists and was made with other settings ({was}); leave them out to go on with it, '
             "or name another with --round"
         )
-    return found
+    return current
 
 
 def open_round(corpus: Store, name: str) -> Round:
@@ -133,7 +133,7 @@ def open_round(corpus: Store, name: str) -> Round:
         )
     query = "select trace_id, reason, blind from review_tasks where round = $round order by position"
     tasks = connect(corpus).execute(query, {"round": name}).fetchall()
-    return Round(RoundRecipe.model_validate(settings), [Task(*task) for task in tasks])
+    return Round(RoundRecipe.model_validate(settings), [ReviewTask(*task) for task in tasks])
 
 
 def round_names(corpus: Store) -> list[str]:

@@ -84,29 +84,29 @@ def run(corpus_dir: Path, name: str) -> Status:
         CorpusError: if the corpus has no such round.
     """
     corpus = Store(corpus_dir)
-    found = rounds.open_round(corpus, name)
+    current = rounds.open_round(corpus, name)
     query = sql_file("curation.review", "reviewer_labels.sql").format(
         patterns="(" + ", ".join(map(quoted, RISKY_PATTERNS)) + ")"
     )
     labels = [Label(*row) for row in connect(corpus).execute(query).fetchall()]
-    return status(found, [review for review in ledger.load(corpus) if review.round == name], labels)
+    return status(current, [review for review in ledger.load(corpus) if review.round == name], labels)
 
 
-def status(found: Round, reviews: Sequence[Review], labels: Sequence[Label]) -> Status:
+def status(current: Round, reviews: Sequence[Review], labels: Sequence[Label]) -> Status:
     """Where a round stands, given all versions of its reviews and all labels by people."""
     latest = {(r.trace_id, r.reviewer): r for r in sorted(reviews, key=lambda review: review.updated_at)}
     submitted = Counter(trace_id for (trace_id, _), r in latest.items() if r.status == SUBMITTED)
-    full = {trace_id for trace_id, n in submitted.items() if n >= found.recipe.overlap}
+    full = {trace_id for trace_id, n in submitted.items() if n >= current.recipe.overlap}
     people = sorted({reviewer for _, reviewer in latest})
     mine = {key for key, review in latest.items() if review.status == SUBMITTED}
     of_round = [x for x in labels if (x.trace_id, x.reviewer.removeprefix(f"{FAMILY}:")) in mine]
-    blind = {task.trace_id for task in found.tasks if task.blind}
+    blind = {task.trace_id for task in current.tasks if task.blind}
     return Status(
-        round=found.recipe.name,
-        traces=len(found.tasks),
+        round=current.recipe.name,
+        traces=len(current.tasks),
         complete=len(full),
-        overlap=found.recipe.overlap,
-        reviewers=[_progress(person, found, latest.values(), full) for person in people],
+        overlap=current.recipe.overlap,
+        reviewers=[_progress(person, current, latest.values(), full) for person in people],
         patterns=[
             _pattern(name, [x for x in of_round if x.pattern == name], blind) for name in RISKY_PATTERNS
         ],
@@ -114,11 +114,11 @@ def status(found: Round, reviews: Sequence[Review], labels: Sequence[Label]) -> 
     )
 
 
-def show(found: Status) -> None:
+def show(report: Status) -> None:
     """Print it for people."""
     console.result(
-        f'round "{found.round}": {found.complete} of {found.traces} traces have {found.overlap} reviews; verdicts: '
-        + (", ".join(f"{name} {n}" for name, n in sorted(found.verdicts.items())) or "none yet")
+        f'round "{report.round}": {report.complete} of {report.traces} traces have {report.overlap} reviews; verdicts: '
+        + (", ".join(f"{name} {n}" for name, n in sorted(report.verdicts.items())) or "none yet")
     )
     console.show_rows(
         ["reviewer", "submitted", "draft", "discarded", "pending", "seconds per trace"],
@@ -127,29 +127,33 @@ def show(found: Status) -> None:
                 **row._asdict(),
                 "seconds per trace": "unknown" if (s := row.seconds_per_trace) is None else f"{s:.0f}",
             }
-            for row in found.reviewers
+            for row in report.reviewers
         ],
     )
     console.show_rows(
         ["pattern", "true", "false", "shared", "alpha", "agree, suggested", "agree, blind"],
-        [_shown(row) for row in found.patterns],
+        [_shown(row) for row in report.patterns],
     )
 
 
-def as_json(found: Status) -> dict[str, Any]:
+def as_json(report: Status) -> dict[str, Any]:
     """It as plain data."""
     return {
-        **found._asdict(),
-        "reviewers": [row._asdict() for row in found.reviewers],
-        "patterns": [{**row._asdict(), "agreement": row.agreement._asdict()} for row in found.patterns],
+        **report._asdict(),
+        "reviewers": [row._asdict() for row in report.reviewers],
+        "patterns": [{**row._asdict(), "agreement": row.agreement._asdict()} for row in report.patterns],
     }
 
 
 def _shown(row: PatternStatus) -> dict[str, Any]:
-    found = row.agreement
-    alpha = "undefined" if found.alpha is None else f"{found.alpha:.2f} [{found.low:.2f}, {found.high:.2f}]"
+    agreement = row.agreement
+    alpha = (
+        "undefined"
+        if agreement.alpha is None
+        else f"{agreement.alpha:.2f} [{agreement.low:.2f}, {agreement.high:.2f}]"
+    )
     return {
-        "pattern": title(row.pattern), "true": row.true, "false": row.false, "shared": found.units, "alpha": alpha,
+        "pattern": title(row.pattern), "true": row.true, "false": row.false, "shared": agreement.units, "alpha": alpha,
         "agree, suggested": _percent(row.with_suggestion), "agree, blind": _percent(row.blind),
     }  # fmt: skip
 
@@ -158,11 +162,11 @@ def _percent(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.0f} %"
 
 
-def _progress(person: str, found: Round, latest: Iterable[Review], full: set[str]) -> Progress:
+def _progress(person: str, current: Round, latest: Iterable[Review], full: set[str]) -> Progress:
     mine = [review for review in latest if review.reviewer == person]
     counts = Counter(review.status for review in mine)
     answered = {review.trace_id for review in mine}
-    pending = sum(task.trace_id not in full and task.trace_id not in answered for task in found.tasks)
+    pending = sum(task.trace_id not in full and task.trace_id not in answered for task in current.tasks)
     moments = [review.updated_at for review in mine if review.status == SUBMITTED]
     return Progress(
         person, counts[SUBMITTED], counts["draft"], counts["discarded"], pending, seconds_per_trace(moments)

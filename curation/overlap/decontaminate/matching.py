@@ -64,7 +64,7 @@ class Hit(NamedTuple):
     """The shared words, in code points of the text."""
 
 
-class _Meeting(NamedTuple):
+class _SharedNgrams(NamedTuple):
     """Runs that texts share with targets, an entry per text, target and place."""
 
     text: Places
@@ -118,12 +118,12 @@ def _row(words: Words, number: int) -> Hashes:
     return words.hashes[words.offsets[number] : words.offsets[number + 1]]
 
 
-def _covered(shared: _Meeting, n: int, length: int) -> float:
+def _covered(shared: _SharedNgrams, n: int, length: int) -> float:
     """Share of a target's words that lie in shared runs."""
     return len(np.unique(shared.origin[:, None] + np.arange(n))) / length
 
 
-def _in_order(text: Hashes, target: Hashes, shared: _Meeting) -> tuple[float, Places]:
+def _in_order(text: Hashes, target: Hashes, shared: _SharedNgrams) -> tuple[float, Places]:
     """Share of a target's words that follow in order where most shared runs stand, and the places of these words."""
     places = np.sort(shared.place)
     reach = int(SLACK * len(target))
@@ -164,28 +164,32 @@ def _slots(hashes: Hashes) -> Places:
     return (hashes & np.uint64((1 << TABLE_BITS) - 1)).astype(np.int64)
 
 
-def _meet(index: Index, words: Words) -> _Meeting:
+def _meet(index: Index, words: Words) -> _SharedNgrams:
     runs = ngrams(words, index.n, short=False)
     maybe = np.flatnonzero(index.table[_slots(runs.hashes)])
     at = np.searchsorted(index.grams, runs.hashes[maybe])
     at = np.minimum(at, max(len(index.grams) - 1, 0))
-    found = index.grams[at] == runs.hashes[maybe] if len(index.grams) else np.zeros(len(maybe), dtype=bool)
-    maybe, at = maybe[found], at[found]
+    is_shared = (
+        index.grams[at] == runs.hashes[maybe] if len(index.grams) else np.zeros(len(maybe), dtype=bool)
+    )
+    maybe, at = maybe[is_shared], at[is_shared]
     times = index.first[at + 1] - index.first[at]
     expanded = np.repeat(np.arange(len(at)), times)
     within = np.arange(len(expanded)) - np.repeat(np.cumsum(times) - times, times)
     entry = index.first[at][expanded] + within
     text = np.searchsorted(runs.offsets, maybe, side="right") - 1
     place = maybe - runs.offsets[text]
-    return _Meeting(text[expanded], index.rows[entry], at[expanded], place[expanded], index.places[entry])
+    return _SharedNgrams(
+        text[expanded], index.rows[entry], at[expanded], place[expanded], index.places[entry]
+    )
 
 
-def _pairs(met: _Meeting, index: Index, pointers: bool) -> Iterator[tuple[int, int, _Meeting]]:
+def _pairs(met: _SharedNgrams, index: Index, pointers: bool) -> Iterator[tuple[int, int, _SharedNgrams]]:
     """Texts and targets that share enough distinct runs, with these."""
     if not len(met.text):
         return
     order = np.lexsort((met.place, met.gram, met.target, met.text))
-    met = _Meeting(*(column[order] for column in met))
+    met = _SharedNgrams(*(column[order] for column in met))
     pair = np.ones(len(order), dtype=bool)
     pair[1:] = (met.text[1:] != met.text[:-1]) | (met.target[1:] != met.target[:-1])
     distinct = pair.copy()
@@ -199,7 +203,7 @@ def _pairs(met: _Meeting, index: Index, pointers: bool) -> Iterator[tuple[int, i
         yield (
             int(met.text[starts[number]]),
             int(met.target[starts[number]]),
-            _Meeting(*(c[shared] for c in met)),
+            _SharedNgrams(*(c[shared] for c in met)),
         )
 
 

@@ -43,7 +43,7 @@ class DecontaminateRecipe(Recipe):
     """Prompts with sentence vectors at least this close are found by `semantic`."""
 
 
-class Targets(NamedTuple):
+class BenchmarkTexts(NamedTuple):
     """All evaluation prompts of a run, ready to be looked for."""
 
     names: list[str]
@@ -54,7 +54,7 @@ class Targets(NamedTuple):
     vectors: "np.ndarray[Any, np.dtype[np.float32]] | None"
 
 
-def prepare(benchmarks: Sequence[Benchmark], methods: Sequence[str]) -> Targets:
+def prepare(benchmarks: Sequence[Benchmark], methods: Sequence[str]) -> BenchmarkTexts:
     """Index evaluation prompts; raises MissingExtraError if `semantic` lacks sentence-transformers."""
     texts = [text for benchmark in benchmarks for text in benchmark.texts]
     runs = matching.make_targets(texts, [method for method in methods if method in matching.METHODS])
@@ -63,7 +63,7 @@ def prepare(benchmarks: Sequence[Benchmark], methods: Sequence[str]) -> Targets:
         from curation.overlap import neighbours
 
         vectors = neighbours.embed(texts)
-    return Targets(
+    return BenchmarkTexts(
         [benchmark.name for benchmark in benchmarks for _ in benchmark.texts],
         [row for benchmark in benchmarks for row in benchmark.rows],
         runs,
@@ -72,7 +72,7 @@ def prepare(benchmarks: Sequence[Benchmark], methods: Sequence[str]) -> Targets:
 
 
 def found_in(
-    texts: pa.Array, field: str, targets: Targets, recipe: DecontaminateRecipe
+    texts: pa.Array, field: str, targets: BenchmarkTexts, recipe: DecontaminateRecipe
 ) -> Iterator[matching.Hit]:
     """Every evaluation prompt in some texts of one field."""
     yield from matching.find(texts, targets.runs, recipe.share, recipe.near, field == "prompt")
@@ -114,7 +114,7 @@ def run(corpus_dir: Path, benchmarks: Sequence[Benchmark], recipe: Decontaminate
 
 
 def _compare(
-    corpus: Store, todo: Sequence[tuple[str, Path]], targets: Targets, recipe: DecontaminateRecipe, manifest: Manifest,
+    corpus: Store, todo: Sequence[tuple[str, Path]], targets: BenchmarkTexts, recipe: DecontaminateRecipe, manifest: Manifest,
     done: set[str],
 ) -> None:  # fmt: skip
     known = corpus.keys("contamination")
@@ -143,7 +143,7 @@ def read_batches(part: Path, table: str) -> Iterator[pa.RecordBatch]:
 
 
 def _hits(
-    rows: pa.RecordBatch, table: str, targets: Targets, recipe: DecontaminateRecipe
+    rows: pa.RecordBatch, table: str, targets: BenchmarkTexts, recipe: DecontaminateRecipe
 ) -> Iterator[dict[str, Any]]:
     ids = rows.column("prompt_id" if table == "prompts" else "trace_id")
     for column, field in FIELDS[table].items():
@@ -192,9 +192,9 @@ def _summary(corpus: Store, done: set[str]) -> dict[str, object]:
 def show(manifest: Manifest) -> None:
     """Print what was found, for a person."""
     console.say_counts(STAGE, manifest.counts)
-    found: Any = manifest.summary["found"]
-    if found:
-        console.show_rows(list(found[0]), found)
+    rows: Any = manifest.summary["found"]
+    if rows:
+        console.show_rows(list(rows[0]), rows)
         console.say(
             'the words: curate sql "select * from contamination"; a mix refuses these unless allow_benchmarks names them'
         )

@@ -19,7 +19,7 @@ from curation.corpus.memory import Array, DiskArray
 from curation.corpus.query import ordered
 from curation.corpus.store import scan_part
 from curation.overlap.dedup import sketches
-from curation.overlap.dedup.texts import Made
+from curation.overlap.dedup.texts import KeyedTexts
 
 CHUNK = 1 << 16
 LARGEST = 340
@@ -39,13 +39,13 @@ class Ranked(NamedTuple):
     ranks: DiskArray
     """row -> rank."""
 
-    def let_go(self) -> None:
+    def release_memory(self) -> None:
         """Take the pages out of memory."""
         for array in self:
-            array.let_go()
+            array.release_memory()
 
 
-class Piece(NamedTuple):
+class ClusterSlice(NamedTuple):
     """Some clustered texts, in the order of their ids."""
 
     ids: Array
@@ -86,7 +86,7 @@ def rank(parts: Sequence[Path], column: str, folder: Path | None) -> Ranked:
         made.ids.array[chunk] = batch.column("id").cast(pa.binary()).to_numpy(zero_copy_only=False)
         made.order.array[chunk] = row
         made.ranks.array[row] = np.arange(chunk.start, chunk.stop)
-    made.let_go()
+    made.release_memory()
     return made
 
 
@@ -117,14 +117,14 @@ class Clusters:
         self._labels = labels
         self._similar = similar
 
-    def pieces(self) -> Iterator[Piece]:
+    def pieces(self) -> Iterator[ClusterSlice]:
         """All texts, some at a time."""
         ids = self._ranked.ids.array
         for chunk, labels in self._flat():
             here = np.arange(chunk.start, chunk.stop)
-            yield Piece(ids[chunk], ids[labels], labels == here, self._similar(here, labels))
-            self._ranked.let_go()
-            self._labels.let_go()
+            yield ClusterSlice(ids[chunk], ids[labels], labels == here, self._similar(here, labels))
+            self._ranked.release_memory()
+            self._labels.release_memory()
 
     def sizes(self) -> Sizes:
         """Count texts, clusters and duplicates."""
@@ -145,7 +145,7 @@ class Clusters:
 
 
 def cluster(
-    ranked: Ranked, made: Iterable[Made], bands: int, threshold: float | None, folder: Path | None
+    ranked: Ranked, made: Iterable[KeyedTexts], bands: int, threshold: float | None, folder: Path | None
 ) -> Clusters:
     """Cluster texts by what is made of them.
 
@@ -167,25 +167,25 @@ def cluster(
     def similar(left: Array, right: Array) -> Array:
         if bytes_ is None:
             return np.ones(len(left), np.float32)
-        found = sketches.similarities(bytes_.array, order[left], order[right])
-        bytes_.let_go()
-        return found
+        estimates = sketches.similarities(bytes_.array, order[left], order[right])
+        bytes_.release_memory()
+        return estimates
 
     def near(left: Array, right: Array) -> Array:
         return similar(left, right) >= (threshold or 0)
 
     for band in keys:
-        for left, right in sketches.meetings(
+        for left, right in sketches.candidate_pairs(
             band.array, ranked.ranks.array, memory.limit() // BYTES_PER_TEXT
         ):
             sketches.link(labels.array, left, right, near if bytes_ else None)
-            ranked.let_go()
-            labels.let_go()
-        band.let_go()
+            ranked.release_memory()
+            labels.release_memory()
+        band.release_memory()
     return Clusters(ranked, labels, similar)
 
 
-def _fill(keys: list[DiskArray], bytes_: DiskArray | None, made: Iterable[Made]) -> None:
+def _fill(keys: list[DiskArray], bytes_: DiskArray | None, made: Iterable[KeyedTexts]) -> None:
     start = since = 0
     for some in made:
         chunk = slice(start, start := start + len(some.keys))
@@ -197,4 +197,4 @@ def _fill(keys: list[DiskArray], bytes_: DiskArray | None, made: Iterable[Made])
         if since > CHUNK:
             since = 0
             for array in (*keys, *([bytes_] if bytes_ else [])):
-                array.let_go()
+                array.release_memory()

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from curation.overlap.words import Hashes, Words, run_hashes
+from curation.overlap.words import Hashes, Words, ngram_hashes
 
 RUN = 8
 COUNTERS = 1 << 25
@@ -23,14 +23,14 @@ Times = np.ndarray[Any, np.dtype[np.uint32]]
 
 def count_part(batches: Iterable[Words]) -> tuple[Slots, Times]:
     """The counters of runs of words and in how many texts each stands; two runs that share a counter add up (rarely, and by little)."""
-    found, times = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    slot_parts, times = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for words in batches:
-        runs, rows = _runs(words)
+        runs, rows = _ngrams(words)
         slots = (runs % COUNTERS).astype(np.int64)
         distinct = np.unique(slots + rows * COUNTERS) % COUNTERS
-        for gathered, new in zip((found, times), np.unique(distinct, return_counts=True), strict=True):
+        for gathered, new in zip((slot_parts, times), np.unique(distinct, return_counts=True), strict=True):
             gathered.append(new)
-    slots, places = np.unique(np.concatenate(found), return_inverse=True)
+    slots, places = np.unique(np.concatenate(slot_parts), return_inverse=True)
     return slots, np.bincount(places, np.concatenate(times), len(slots)).astype(np.uint32)
 
 
@@ -43,7 +43,7 @@ def template_mask(common: Slots) -> Mask:
 
 def outside(words: Words, template: Mask) -> Mask:
     """Which words belong to the raw query: those in no run of a template."""
-    runs = run_hashes(words.hashes, RUN)
+    runs = ngram_hashes(words.hashes, RUN)
     rows = np.repeat(np.arange(len(words.offsets) - 1), np.diff(words.offsets))
     common = np.flatnonzero(template[(runs % COUNTERS).astype(np.int64)] & _within(rows, len(runs)))
     keep = np.ones(len(words.hashes), dtype=bool)
@@ -59,8 +59,8 @@ def only(words: Words, keep: Mask) -> Words:
     return Words(words.hashes[keep], kept[words.offsets].astype(np.int64))
 
 
-def _runs(words: Words) -> tuple[Hashes, "np.ndarray[Any, np.dtype[np.int64]]"]:
-    runs = run_hashes(words.hashes, RUN)
+def _ngrams(words: Words) -> tuple[Hashes, "np.ndarray[Any, np.dtype[np.int64]]"]:
+    runs = ngram_hashes(words.hashes, RUN)
     rows = np.repeat(np.arange(len(words.offsets) - 1), np.diff(words.offsets))
     inside = _within(rows, len(runs))
     return runs[inside], rows[: len(runs)][inside]

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from curation.overlap.words import Hashes, Places, Words, ngrams, run_hashes
+from curation.overlap.words import Hashes, Places, Words, ngram_hashes, ngrams
 
 BANDS = 20
 ROWS = 6
@@ -55,22 +55,22 @@ def fingerprints(words: Words) -> Hashes:
     """One hash per text over all its words in order; 0 for a text without words."""
     places = np.arange(len(words.hashes)) - np.repeat(words.offsets[:-1], np.diff(words.offsets))
     with np.errstate(over="ignore"):
-        spread = run_hashes(words.hashes ^ (places.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)), 1)
+        spread = ngram_hashes(words.hashes ^ (places.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)), 1)
         sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(spread, dtype=np.uint64)])
-        found = sums[words.offsets[1:]] - sums[words.offsets[:-1]]
-    found[np.diff(words.offsets) == 0] = 0
-    return found
+        prints = sums[words.offsets[1:]] - sums[words.offsets[:-1]]
+    prints[np.diff(words.offsets) == 0] = 0
+    return prints
 
 
 def similarities(
     bytes_: "np.ndarray[Any, np.dtype[np.uint8]]", left: Places, right: Places
 ) -> "np.ndarray[Any, np.dtype[np.float32]]":
     """Estimated Jaccard similarity of pairs of texts, by the low bytes of their sketches."""
-    found = np.empty(len(left), dtype=np.float32)
+    shares = np.empty(len(left), dtype=np.float32)
     for start in range(0, len(left), PAIRS_AT_ONCE):
         chunk = slice(start, start + PAIRS_AT_ONCE)
-        found[chunk] = (bytes_[left[chunk]] == bytes_[right[chunk]]).mean(1, dtype=np.float32)
-    return found
+        shares[chunk] = (bytes_[left[chunk]] == bytes_[right[chunk]]).mean(1, dtype=np.float32)
+    return shares
 
 
 def link(labels: Labels, left: Places, right: Places, near: Near | None = None) -> None:
@@ -78,8 +78,8 @@ def link(labels: Labels, left: Places, right: Places, near: Near | None = None) 
     apart = roots(labels, left) != roots(labels, right)
     left, right = left[apart], right[apart]
     if near:
-        found = near(left, right)
-        left, right = left[found], right[found]
+        is_near = near(left, right)
+        left, right = left[is_near], right[is_near]
     while len(left):
         a, b = roots(labels, left), roots(labels, right)
         low, high = np.minimum(a, b), np.maximum(a, b)
@@ -90,17 +90,17 @@ def link(labels: Labels, left: Places, right: Places, near: Near | None = None) 
 
 def roots(labels: Labels, places: Places) -> Labels:
     """The lowest members of the clusters of some texts; shortens the way there for the next time."""
-    found = labels[places]
+    lowest = labels[places]
     while True:
-        further = labels[found]
-        if np.array_equal(further, found):
+        further = labels[lowest]
+        if np.array_equal(further, lowest):
             break
-        found = further
-    labels[places] = found
-    return found
+        lowest = further
+    labels[places] = lowest
+    return lowest
 
 
-def meetings(keys: Hashes, ranks: Places, at_once: int) -> Iterator[tuple[Places, Places]]:
+def candidate_pairs(keys: Hashes, ranks: Places, at_once: int) -> Iterator[tuple[Places, Places]]:
     """Pairs of ranks with equal keys, each with the first of its bucket, then with the one before it; 0 is equal to nothing.
 
     Args:
@@ -157,4 +157,4 @@ def _pairs(keys: Hashes, ranks: Places) -> Iterator[tuple[Places, Places]]:
 
 def _fold(numbers: Hashes) -> Hashes:
     """One hash per row of a matrix."""
-    return run_hashes(numbers.reshape(-1), numbers.shape[1])[:: numbers.shape[1]]
+    return ngram_hashes(numbers.reshape(-1), numbers.shape[1])[:: numbers.shape[1]]

@@ -20,8 +20,8 @@ from curation.corpus.memory import Array, DiskArray
 from curation.corpus.query import connect, select
 from curation.corpus.store import Store
 from curation.overlap.dedup import queries, sketches, texts
-from curation.overlap.dedup.clustering import Clusters, Piece, Ranked, cluster, place, rank
-from curation.overlap.dedup.texts import Made, Method, Work
+from curation.overlap.dedup.clustering import Clusters, ClusterSlice, Ranked, cluster, place, rank
+from curation.overlap.dedup.texts import KeyedTexts, Method, Work
 from curation.overlap.words import hash_words, plain_words
 from curation.recipe import Recipe
 from curation.versions import versions
@@ -50,7 +50,7 @@ class DedupRecipe(Recipe):
     """Read and sketch the texts on a Ray cluster, so many parts at once; the outcome is the same."""
 
 
-def to_table(work: Work, generation: str, piece: Piece) -> pa.Table:
+def to_table(work: Work, generation: str, piece: ClusterSlice) -> pa.Table:
     """Rows of the clusters table."""
     n = len(piece.ids)
     columns = [
@@ -91,11 +91,11 @@ def _do(corpus: Store, work: Work, recipe: DedupRecipe) -> None:
         console.say(f"dedup: {work.field} by {work.method}: nothing new")
         return
     generation = f"{int(latest or 0) + 1:06d}"
-    found = _compare(corpus, work, recipe)
-    sizes = found.sizes()
+    clusters = _compare(corpus, work, recipe)
+    sizes = clusters.sizes()
     if sizes.texts:
         corpus.append_pieces(
-            "clusters", lambda: (to_table(work, generation, piece) for piece in found.pieces())
+            "clusters", lambda: (to_table(work, generation, piece) for piece in clusters.pieces())
         )
     summary: dict[str, object] = {"generation": generation, **sizes._asdict()}
     corpus.write_manifest(manifest.model_copy(update={"summary": summary}))
@@ -117,11 +117,11 @@ def _settings(corpus: Store, work: Work, recipe: DedupRecipe) -> dict[str, objec
 
 
 def _latest(corpus: Store, work: Work) -> str | None:
-    found = select(
+    rows = select(
         connect(corpus),
         f"select max(generation) as g from clusters where field = '{work.field}' and method = '{work.method}'",
     )
-    value: str | None = found["g"][0].as_py()
+    value: str | None = rows["g"][0].as_py()
     return value
 
 
@@ -149,11 +149,11 @@ def _common(parts: Sequence[Path], recipe: DedupRecipe) -> Array:
     if recipe.ray_workers:
         from curation.overlap.dedup.on_ray import count_on_ray
 
-        return texts.common_runs(count_on_ray(parts, recipe.ray_workers), recipe.template_from)
-    return texts.common_runs(texts.count(parts), recipe.template_from)
+        return texts.common_ngrams(count_on_ray(parts, recipe.ray_workers), recipe.template_from)
+    return texts.common_ngrams(texts.count(parts), recipe.template_from)
 
 
-def _make(recipe: DedupRecipe) -> Callable[[Sequence[Path], Work, Array], Iterator[Made]]:
+def _make(recipe: DedupRecipe) -> Callable[[Sequence[Path], Work, Array], Iterator[KeyedTexts]]:
     if recipe.ray_workers:
         from curation.overlap.dedup.on_ray import make_on_ray
 
@@ -161,7 +161,7 @@ def _make(recipe: DedupRecipe) -> Callable[[Sequence[Path], Work, Array], Iterat
     return texts.make
 
 
-def _advancing(made: Iterable[Made], advance: console.Advance) -> Iterator[Made]:
+def _advancing(made: Iterable[KeyedTexts], advance: console.Advance) -> Iterator[KeyedTexts]:
     for some in made:
         yield some
         advance(len(some.keys))
@@ -183,14 +183,14 @@ def _semantic(parts: Sequence[Path], ranked: Ranked, common: Array, threshold: f
 
 
 def _query_texts(parts: Sequence[Path], common: Array) -> list[str]:
-    template, found = queries.template_mask(common), list[str]()
+    template, query_texts = queries.template_mask(common), list[str]()
     for part in parts:
         for batch in texts.read(part, "query"):
             words = hash_words(batch)
             keep = queries.outside(words, template)
             rows = zip(batch.to_pylist(), words.offsets, words.offsets[1:], strict=False)
-            found += [_query(text, keep[first:last]) for text, first, last in rows]
-    return found
+            query_texts += [_query(text, keep[first:last]) for text, first, last in rows]
+    return query_texts
 
 
 def _query(text: str, keep: queries.Mask) -> str:

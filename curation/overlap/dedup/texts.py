@@ -39,7 +39,7 @@ class Work(NamedTuple):
         return "trace_id" if self.field == "response" else "prompt_id"
 
 
-class Made(NamedTuple):
+class KeyedTexts(NamedTuple):
     """Some texts as they are compared, in the order of their part."""
 
     keys: "np.ndarray[Any, np.dtype[np.uint64]]"
@@ -48,7 +48,7 @@ class Made(NamedTuple):
     """(texts, NUMBERS), or (texts, 0)."""
 
 
-class CountedRuns(NamedTuple):
+class NgramCounts(NamedTuple):
     """In how many texts of a part each run of words stands."""
 
     slots: "np.ndarray[Any, np.dtype[np.int64]]"
@@ -63,13 +63,15 @@ def read(part: Path, field: str) -> Iterator[pa.Array]:
         yield pc.binary_join_element_wise(*batch.columns, "\n") if both else batch.column(0)
 
 
-def count(parts: Sequence[Path]) -> Iterator[CountedRuns]:
+def count(parts: Sequence[Path]) -> Iterator[NgramCounts]:
     """Count the runs of words of each part's prompts."""
     for part in parts:
-        yield CountedRuns(*queries.count_part(hash_words(texts) for texts in read(part, "prompt")))
+        yield NgramCounts(*queries.count_part(hash_words(texts) for texts in read(part, "prompt")))
 
 
-def common_runs(counted: Iterable[CountedRuns], template_from: int) -> "np.ndarray[Any, np.dtype[np.int64]]":
+def common_ngrams(
+    counted: Iterable[NgramCounts], template_from: int
+) -> "np.ndarray[Any, np.dtype[np.int64]]":
     """The runs that belong to templates."""
     counts = np.zeros(queries.COUNTERS, dtype=np.uint32)
     for slots, times in counted:
@@ -77,7 +79,9 @@ def common_runs(counted: Iterable[CountedRuns], template_from: int) -> "np.ndarr
     return np.flatnonzero(counts >= template_from)
 
 
-def make(parts: Sequence[Path], work: Work, common: "np.ndarray[Any, np.dtype[np.int64]]") -> Iterator[Made]:
+def make(
+    parts: Sequence[Path], work: Work, common: "np.ndarray[Any, np.dtype[np.int64]]"
+) -> Iterator[KeyedTexts]:
     """The texts of some parts as they are compared.
 
     Args:
@@ -94,9 +98,9 @@ def make(parts: Sequence[Path], work: Work, common: "np.ndarray[Any, np.dtype[np
             yield _made(words, work)
 
 
-def _made(words: Words, work: Work) -> Made:
+def _made(words: Words, work: Work) -> KeyedTexts:
     if work.method == "exact":
         keys = sketches.fingerprints(words)
-        return Made(keys[:, None], np.zeros((len(keys), 0), np.uint8))
+        return KeyedTexts(keys[:, None], np.zeros((len(keys), 0), np.uint8))
     made = sketches.sketch(words, RUN[work.field])
-    return Made(np.where(made.blank[:, None], np.uint64(0), made.bands), made.bytes)
+    return KeyedTexts(np.where(made.blank[:, None], np.uint64(0), made.bands), made.bytes)

@@ -142,5 +142,5 @@ def test_another_bert_may_be_named_and_the_card_says_which(tmp_path: Path) -> No
 
 
 def test_a_base_that_is_none_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match="no encoder"):
+    with pytest.raises(EngineError, match="cannot load an encoder"):
         train(decided(), "test", tmp_path / "out", base=str(tmp_path))

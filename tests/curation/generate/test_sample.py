@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from curation.corpus.store import Store
-from curation.generate.output import Task
+from curation.generate.output import GenerationTask
 from curation.generate.sample import SampleRecipe, next_round, run
 from schemas.errors import EngineError, RecipeError
 from tests.curation.chain_model import DECLINE, REFUSAL, START, WAVER
@@ -33,8 +33,8 @@ def every(n: int, good: str = GOOD, bad: str = RISKY) -> Callable[[Any], str]:
     return say
 
 
-def tasks(n: int, prompts: int) -> list[Task]:
-    return [Task(f"t{i}", [], {"prompt_id": f"p{i % prompts}"}) for i in range(n)]
+def tasks(n: int, prompts: int) -> list[GenerationTask]:
+    return [GenerationTask(f"t{i}", [], {"prompt_id": f"p{i % prompts}"}) for i in range(n)]
 
 
 def test_it_stops_at_the_target_and_reports_yield_and_cost(

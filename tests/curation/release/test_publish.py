@@ -47,15 +47,15 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Hub:
     return found
 
 
-def yes(offer: publish.Offer) -> bool:
+def yes(offer: publish.PublicationPlan) -> bool:
     return True
 
 
 def test_nothing_is_sent_before_a_yes(build, tmp_path: Path, hub: Hub) -> None:
     build(RECIPE)
-    asked: list[publish.Offer] = []
+    asked: list[publish.PublicationPlan] = []
 
-    def no(offer: publish.Offer) -> bool:
+    def no(offer: publish.PublicationPlan) -> bool:
         asked.append(offer)
         return False
 

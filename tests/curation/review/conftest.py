@@ -9,7 +9,7 @@ import pytest
 from curation.corpus.store import Store
 from curation.ingest import stage as ingest
 from curation.ingest.stage import IngestRecipe
-from curation.review.client import Client, Target, embedded_target
+from curation.review.client import ArgillaServer, Client, embedded_target
 from curation.review.server import credentials, process
 
 SAMPLES = Path(__file__).resolve().parents[3] / "curation" / "samples"
@@ -104,12 +104,12 @@ def server_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def target(server_home: Path) -> Target:
+def target(server_home: Path) -> ArgillaServer:
     return embedded_target(server_home)
 
 
 @pytest.fixture(scope="session")
-def client(target: Target) -> Client:
+def client(target: ArgillaServer) -> Client:
     return Client(target)
 
 

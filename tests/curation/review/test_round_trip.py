@@ -262,9 +262,9 @@ def test_pulling_a_round_that_is_not_on_the_server_says_what_to_do(corpus_of, cl
 
 
 def test_a_wrong_key_and_a_wrong_address_are_explained(client) -> None:
-    from curation.review.client import Target
+    from curation.review.client import ArgillaServer
 
     with pytest.raises(ServerError, match="check --url and --api-key"):
-        Client(Target(client.url, "wrong.key"))
+        Client(ArgillaServer(client.url, "wrong.key"))
     with pytest.raises(ServerError, match="does not answer"):
-        Client(Target("http://127.0.0.1:9", "any.key"))
+        Client(ArgillaServer("http://127.0.0.1:9", "any.key"))

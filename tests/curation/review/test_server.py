@@ -16,7 +16,7 @@ import pytest
 
 from curation.review import dataset as datasets
 from curation.review import pull, push
-from curation.review.client import Client, Target, embedded_target, find_target
+from curation.review.client import ArgillaServer, Client, embedded_target, find_target
 from curation.review.rounds import RoundRecipe
 from curation.review.server import credentials, environment, process
 from schemas import ServerError
@@ -85,7 +85,7 @@ def test_passwords_are_generated_kept_and_readable_by_the_user_alone(home: Path)
     assert len({before.owner.password, before.api_key, *(a.password for a in before.reviewers)}) == 5
 
 
-def test_no_password_or_key_stands_in_a_process_list(server_home: Path, target: Target) -> None:
+def test_no_password_or_key_stands_in_a_process_list(server_home: Path, target: ArgillaServer) -> None:
     known = credentials.load(server_home)
     secret_key = json.loads((server_home / credentials.FILE).read_text())["secret_key"]
     secrets = [secret_key, known.api_key, known.owner.password, *(a.password for a in known.reviewers)]
@@ -98,7 +98,7 @@ def test_no_password_or_key_stands_in_a_process_list(server_home: Path, target: 
 
 
 def test_everyone_can_sign_in_with_their_password_and_strangers_cannot(
-    server_home: Path, target: Target
+    server_home: Path, target: ArgillaServer
 ) -> None:
     import httpx
 
@@ -113,19 +113,19 @@ def test_everyone_can_sign_in_with_their_password_and_strangers_cannot(
     assert httpx.get(f"{target.url}/api/v1/me").status_code == 401
 
 
-def test_other_web_pages_may_not_call_the_server(target: Target) -> None:
+def test_other_web_pages_may_not_call_the_server(target: ArgillaServer) -> None:
     import httpx
 
     answer = httpx.get(f"{target.url}/api/v1/version", headers={"Origin": "https://example.org"})
     assert "access-control-allow-origin" not in answer.headers
 
 
-def test_one_home_runs_one_server(server_home: Path, target: Target) -> None:
+def test_one_home_runs_one_server(server_home: Path, target: ArgillaServer) -> None:
     assert process.start(server_home, 0) is None
     assert embedded_target(server_home) == target
 
 
-def test_a_port_that_is_taken_is_told_with_the_log(home: Path, target: Target) -> None:
+def test_a_port_that_is_taken_is_told_with_the_log(home: Path, target: ArgillaServer) -> None:
     with pytest.raises(ServerError, match="address already in use"):
         process.start(home, int(target.url.rsplit(":", 1)[1]))
 

@@ -4,11 +4,11 @@ import pytest
 
 from curation.review import reviews, status
 from curation.review.reviews import Review
-from curation.review.rounds import Round, RoundRecipe, Task
+from curation.review.rounds import ReviewTask, Round, RoundRecipe
 from curation.review.status import Label
 
 WEAK = "weak_vacillation"
-ROUND = Round(RoundRecipe(name="r", overlap=2), [Task(f"t{i}", "audit", i < 2) for i in range(4)])
+ROUND = Round(RoundRecipe(name="r", overlap=2), [ReviewTask(f"t{i}", "audit", i < 2) for i in range(4)])
 
 
 def review(trace: str, who: str, label: bool = True, at: str = "00:00", status: str = "submitted") -> Review:

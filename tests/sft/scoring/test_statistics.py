@@ -32,7 +32,7 @@ def test_none_of_fifty_is_not_surely_none() -> None:
 
 @pytest.mark.parametrize(("k", "n"), [(0, 0), (3, 2), (-1, 2)])
 def test_refuses_what_is_no_rate(k: int, n: int) -> None:
-    with pytest.raises(ValueError, match="is no rate"):
+    with pytest.raises(ValueError, match="is not a rate"):
         wilson(k, n)
 
 

@@ -51,10 +51,10 @@ def condition(filter: Any, questions: Questions) -> Any:
 
 def responses_of(scope: Any) -> list[Any]:
     """Conditions for the responses of a record that a scope looks at: everyone's, or one person's."""
-    found = [Response.record_id == Record.id]
+    conditions = [Response.record_id == Record.id]
     if scope.user:
-        found.append(Response.user_id == scope.user.id)
-    return found
+        conditions.append(Response.user_id == scope.user.id)
+    return conditions
 
 
 def suggested_property(scope: Any) -> str:
@@ -110,10 +110,10 @@ def _on_suggestion(filter: Any, questions: Questions) -> Any:
         return select(literal(1)).where(mine, _matches(value, filter)).correlate(Record).exists()
     members = each(getattr(Suggestion, name))
     value = member(members, question) if name == "value" else members.c.value
-    found = (
+    subquery = (
         select(literal(1)).select_from(Suggestion).join(members, true()).where(mine, _matches(value, filter))
     )
-    return found.correlate(Record).exists()
+    return subquery.correlate(Record).exists()
 
 
 def _on_answer(filter: Any, questions: Questions) -> Any:
@@ -121,9 +121,9 @@ def _on_answer(filter: Any, questions: Questions) -> Any:
     if question is None:
         return false()
     members = each(Response.values, question.name, "value")
-    found = select(literal(1)).select_from(Response).join(members, true())
+    subquery = select(literal(1)).select_from(Response).join(members, true())
     return (
-        found.where(*responses_of(filter.scope), _matches(member(members, question), filter))
+        subquery.where(*responses_of(filter.scope), _matches(member(members, question), filter))
         .correlate(Record)
         .exists()
     )

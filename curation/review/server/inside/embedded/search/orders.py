@@ -45,22 +45,22 @@ def _value(scope: Any, questions: Questions, pick: Any) -> Any:
 def _suggested(scope: Any, question: Any, pick: Any) -> Any:
     name = suggested_property(scope)
     if name in ("agent", "type"):
-        found = select(pick(type_coerce(getattr(Suggestion, name), String)))
+        subquery = select(pick(type_coerce(getattr(Suggestion, name), String)))
     else:
         members = each(getattr(Suggestion, name))
         value = member(members, question) if name == "value" else members.c.value
-        found = select(pick(value)).select_from(Suggestion).join(members, true())
+        subquery = select(pick(value)).select_from(Suggestion).join(members, true())
     mine = (Suggestion.record_id == Record.id, Suggestion.question_id == question.id)
-    return found.where(*mine).correlate(Record).scalar_subquery()
+    return subquery.where(*mine).correlate(Record).scalar_subquery()
 
 
 def _answered(scope: Any, questions: Questions, pick: Any) -> Any:
     if scope.question is None:
-        found = select(pick(type_coerce(Response.status, String)))
+        subquery = select(pick(type_coerce(Response.status, String)))
     else:
         question = questions[scope.question]
         members = each(Response.values, question.name, "value")
         # Ratings are averaged; labels sort by name.
         combine = func.avg if question.settings.get("type") == QuestionType.rating else pick
-        found = select(combine(member(members, question))).select_from(Response).join(members, true())
-    return found.where(*responses_of(scope)).correlate(Record).scalar_subquery()
+        subquery = select(combine(member(members, question))).select_from(Response).join(members, true())
+    return subquery.where(*responses_of(scope)).correlate(Record).scalar_subquery()

@@ -71,12 +71,12 @@ def score(fields: str | None, query: str, names: str) -> float:
 
 def required_pieces(query: str) -> list[list[str]]:
     """For each alternative, ASCII pieces that any matching text contains: a cheap test before `score`."""
-    found = []
+    required = []
     for terms in parse(query):
         words = (word for term in terms if not term.negated for word in term.words)
         pieces = (max(_ASCII_RUN.findall(word), key=len, default="") for word in words)
-        found.append([piece for piece in pieces if piece])
-    return found
+        required.append([piece for piece in pieces if piece])
+    return required
 
 
 def shuffle(record_id: str, seed: str) -> int:
@@ -92,14 +92,14 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(inner)
 
 
-class _Pattern(NamedTuple):
+class _TextPattern(NamedTuple):
     regex: re.Pattern[str]
     negated: bool
 
 
 @lru_cache(maxsize=256)
-def _patterns(query: str) -> list[list[_Pattern]]:
-    return [[_Pattern(_regex(term), term.negated) for term in terms] for terms in parse(query)]
+def _patterns(query: str) -> list[list[_TextPattern]]:
+    return [[_TextPattern(_regex(term), term.negated) for term in terms] for terms in parse(query)]
 
 
 def _regex(term: Term) -> re.Pattern[str]:
@@ -109,7 +109,7 @@ def _regex(term: Term) -> re.Pattern[str]:
     return re.compile(r"(?<!\w)" + body + ("" if term.prefix else r"(?!\w)"))
 
 
-def _hits(body: str, patterns: list[_Pattern]) -> float:
+def _hits(body: str, patterns: list[_TextPattern]) -> float:
     total = 0
     for pattern in patterns:
         hits = sum(1 for _ in islice(pattern.regex.finditer(body), MAX_HITS))

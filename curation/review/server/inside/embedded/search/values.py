@@ -50,24 +50,24 @@ def as_datetime(value: Any) -> datetime | None:
 
 def as_uuids(values: list[Any]) -> list[UUID]:
     """Those values that are UUIDs."""
-    found = []
+    uuids = []
     for value in values:
         try:
-            found.append(UUID(str(value)))
+            uuids.append(UUID(str(value)))
         except ValueError:
             continue
-    return found
+    return uuids
 
 
 def as_numbers(values: list[Any]) -> list[float]:
     """Those values that are numbers."""
-    found = []
+    numbers = []
     for value in values:
         try:
-            found.append(float(value))
+            numbers.append(float(value))
         except ValueError:
             continue
-    return found
+    return numbers
 
 
 def as_members(kind: Any, values: list[Any]) -> list[Any]:
