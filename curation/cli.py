@@ -6,7 +6,7 @@ Stages are imported inside their command, so `curate --help` answers without loa
 import typer
 
 from curation.commands import annotate, corpus, generate, ingest, mix, overlap, review, train
-from curation.commands.running import run_app
+from curation.commands.running import run_app, version_option
 
 app = typer.Typer(
     name="curate",
@@ -15,6 +15,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
+app.callback()(version_option("curate"))
 for group in (ingest, overlap, corpus, annotate, generate, mix, train):
     app.add_typer(group.app)
 app.add_typer(review.app, name="review")

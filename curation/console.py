@@ -59,13 +59,7 @@ def json_result(value: Any) -> None:
 
 def say_counts(stage: str, counts: Counts) -> None:
     """Print a stage's totals, which always add up."""
-    parts = [f"{counts.rows} rows", f"{counts.kept} kept"]
-    for state in ("filtered", "quarantined", "failed"):
-        reasons: dict[str, int] = getattr(counts, state)
-        if reasons:
-            inner = ", ".join(f"{reason} {n}" for reason, n in sorted(reasons.items()))
-            parts.append(f"{sum(reasons.values())} {state} ({inner})")
-    say(f"{stage}: " + ", ".join(parts))
+    say(f"{stage}: {counts}")
 
 
 def show(renderable: "RenderableType") -> None:

@@ -7,8 +7,13 @@ The shape of a chain of thought is in its plain words (but, could, refuse, inste
 import re
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 BLOT = "▒"
+NAME = re.compile(r"[\w.:@/+-]{0,80}", re.ASCII)
+"""Ids, names and labels: what is shown of a query's result as it is."""
+SHOWN = 80
+"""Characters of a text in a table."""
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*|_")
 
 
@@ -26,6 +31,20 @@ def mask_words(text: str) -> str:
         return word if word.lower().replace("’", "'") in plain else BLOT * len(word)
 
     return _WORD.sub(blot, text)
+
+
+def mask_value(value: Any) -> Any:
+    """A value of a query's result: numbers and names as they are, the beginning of every other text through `mask_words`."""
+    if isinstance(value, dict):
+        return {name: mask_value(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [mask_value(inner) for inner in value]
+    if isinstance(value, bytes):
+        return f"[masked: {len(value)} bytes]"
+    if not isinstance(value, str) or NAME.fullmatch(value):
+        return value
+    shown = mask_words(value[: 2 * SHOWN])[:SHOWN]
+    return f"{shown}... ({len(value):,} characters)" if len(value) > SHOWN else shown
 
 
 @cache

@@ -5,6 +5,7 @@ few bytes up to gigabytes (so they are refused).
 """
 
 from collections.abc import Iterator, Mapping
+from os import PathLike
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -101,6 +102,16 @@ def from_options(model: type[R], path: Path | None, options: Mapping[tuple[str, 
         raise RecipeError(
             "\n".join(f"{name}: {message}".removeprefix(": ") for name, message in faults)
         ) from error
+
+
+def from_arguments(model: type[R], path: str | PathLike[str] | None, given: Mapping[str, Any]) -> R:
+    """A recipe from a file, if there is one, and a Python call's arguments by field, which win; null is not given.
+
+    Raises:
+        RecipeError: naming every fault.
+    """
+    options: dict[tuple[str, ...], Any] = {(name,): value for name, value in given.items()}
+    return from_options(model, Path(path) if path else None, options)
 
 
 def load_yaml(path: Path) -> tuple[Any, Lines]:

@@ -3,24 +3,44 @@
 Nothing here touches disk, network or models; every other package imports this one and it imports none of them.
 """
 
-from schemas.annotation import Annotation, Span
-from schemas.errors import (
-    CorpusError,
-    CurateError,
-    DataError,
-    EngineError,
-    MissingExtraError,
-    RecipeError,
-    RenderError,
-    ServerError,
-    TrainingError,
-)
-from schemas.ids import content_id
-from schemas.manifest import Counts, InputFile, Manifest
-from schemas.patterns import CODEBOOK, CODEBOOK_VERSION, PROPERTIES, RISKY_PATTERNS, Pattern
-from schemas.prompt import KINDS, Kind, Prompt, prompt_id
-from schemas.row import Row
-from schemas.trace import FIELDS, Trace, generated_trace_id, ingested_trace_id
+from typing import TYPE_CHECKING
+
+from schemas.lazy import lazily
+
+if TYPE_CHECKING:
+    from schemas.annotation import Annotation, Span
+    from schemas.errors import (
+        CorpusError,
+        CurateError,
+        DataError,
+        EngineError,
+        MissingExtraError,
+        RecipeError,
+        RenderError,
+        ServerError,
+        TrainingError,
+    )
+    from schemas.ids import content_id
+    from schemas.manifest import Counts, InputFile, Manifest
+    from schemas.patterns import CODEBOOK, CODEBOOK_VERSION, PROPERTIES, RISKY_PATTERNS, Pattern
+    from schemas.prompt import KINDS, Kind, Prompt, prompt_id
+    from schemas.row import Row
+    from schemas.trace import FIELDS, Trace, generated_trace_id, ingested_trace_id
+
+__version__ = "0.1.0"
+"""The version of all four packages; pyproject.toml reads it here."""
+
+HOMES = {
+    "schemas.annotation": "Annotation Span",
+    "schemas.errors": "CorpusError CurateError DataError EngineError MissingExtraError RecipeError RenderError ServerError TrainingError",
+    "schemas.ids": "content_id",
+    "schemas.manifest": "Counts InputFile Manifest",
+    "schemas.patterns": "CODEBOOK CODEBOOK_VERSION PROPERTIES RISKY_PATTERNS Pattern",
+    "schemas.prompt": "KINDS Kind Prompt prompt_id",
+    "schemas.row": "Row",
+    "schemas.trace": "FIELDS Trace generated_trace_id ingested_trace_id",
+}
+__getattr__ = lazily(__name__, HOMES)
 
 __all__ = [
     "CODEBOOK",

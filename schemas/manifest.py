@@ -1,6 +1,10 @@
 """A manifest: what a stage did, with hashes of everything it read. It contains no timestamp, so equal work gives equal bytes."""
 
+from collections.abc import Iterator
+
 from pydantic import BaseModel, ConfigDict, Field
+
+from schemas import showing
 
 FORMAT_VERSION = 1
 """Format version of the folders this code writes; a newer one on disk is an error."""
@@ -32,6 +36,15 @@ class Counts(BaseModel):
         """Rows that are unaccounted for; anything but 0 is a bug."""
         out = (self.filtered, self.quarantined, self.failed)
         return self.rows - self.kept - sum(sum(reasons.values()) for reasons in out)
+
+    def __str__(self) -> str:
+        parts = [f"{self.rows} rows", f"{self.kept} kept"]
+        for state in ("filtered", "quarantined", "failed"):
+            reasons: dict[str, int] = getattr(self, state)
+            if reasons:
+                inner = ", ".join(f"{reason} {n}" for reason, n in sorted(reasons.items()))
+                parts.append(f"{sum(reasons.values())} {state} ({inner})")
+        return ", ".join(parts)
 
 
 class InputFile(BaseModel):
@@ -65,3 +78,20 @@ class Manifest(BaseModel):
     counts: Counts = Field(default_factory=Counts)
     summary: dict[str, object] = Field(default_factory=dict)
     """Statistics of the stage: token percentiles, counts per part, and so on."""
+
+    def __repr__(self) -> str:
+        return f"<Manifest of {self.stage}: {self.counts}>"
+
+    def _repr_html_(self) -> str:
+        return showing.page(self.stage, {"": list(self._states()), "summary": self._numbers()})
+
+    def _states(self) -> Iterator[dict[str, object]]:
+        yield {"state": "rows", "reason": "", "rows": self.counts.rows}
+        yield {"state": "kept", "reason": "", "rows": self.counts.kept}
+        for state in ("filtered", "quarantined", "failed"):
+            for reason, n in sorted(getattr(self.counts, state).items()):
+                yield {"state": state, "reason": reason, "rows": n}
+
+    def _numbers(self) -> list[dict[str, object]]:
+        plain = {name: value for name, value in self.summary.items() if isinstance(value, int | float | str)}
+        return showing.pairs(plain, "of the summary", "value")

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from curation.commands.options import DEFAULT_CORPUS, CorpusOption, JsonOption
-from curation.commands.running import run_app
+from curation.commands.running import run_app, version_option
 from schemas.errors import RecipeError
 
 app = typer.Typer(
@@ -19,6 +19,8 @@ app = typer.Typer(
 )
 
 RevisionOption = Annotated[str | None, typer.Option(help="Commit (40 hex digits) of a hub model.")]
+
+app.callback()(version_option("sft"))
 
 
 class SuiteName(StrEnum):

@@ -162,6 +162,7 @@ def bodies(house: House) -> list[str]:
         if path.name == "__init__.py"
         for node in ast.parse(path.read_text(encoding="utf-8")).body
         if not isinstance(node, handing)
+        and not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
         and not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
         and not (isinstance(node, ast.FunctionDef) and node.name in ("__getattr__", "__dir__"))
     ]

@@ -2,10 +2,13 @@
 
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
+from schemas import __version__
 from schemas.errors import CurateError
 
 
@@ -24,6 +27,24 @@ def run_app(application: typer.Typer) -> None:
             raise
         print(f"error: {named}", file=sys.stderr)  # noqa: T201
         sys.exit(1)
+
+
+def version_option(program: str) -> Callable[..., None]:
+    """The callback that gives a command line its `--version`."""
+
+    def show(value: bool) -> None:
+        if value:
+            print(f"{program} {__version__}")  # noqa: T201
+            raise typer.Exit
+
+    def callback(
+        version: Annotated[
+            bool, typer.Option("--version", callback=show, is_eager=True, help="Print the version.")
+        ] = False,
+    ) -> None:
+        pass
+
+    return callback
 
 
 def _named(error: Exception) -> object:

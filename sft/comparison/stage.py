@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from curation.page import percent
+from schemas import showing
 from schemas.errors import DataError
 from sft.scoring.scores import OUTCOMES, SCORES, Scores
 from sft.scoring.statistics import (
@@ -43,6 +44,13 @@ class Cell(NamedTuple):
 
     column: str
     rate: Rate | None
+
+    @property
+    def text(self) -> str:
+        """Rate and interval in percent."""
+        if self.rate is None or self.rate.rate is None or self.rate.low is None or self.rate.high is None:
+            return "-"
+        return f"{100 * self.rate.rate:.1f} [{100 * self.rate.low:.1f}, {100 * self.rate.high:.1f}]"
 
 
 class Difference(NamedTuple):
@@ -96,6 +104,20 @@ class Comparison(NamedTuple):
     changes: list[Change]
     """Differences from the baseline by column; in ablations the effect of removing a pattern."""
 
+    def __repr__(self) -> str:
+        return f"<Comparison of {', '.join(self.models)}: {', '.join(self.columns)}>"
+
+    def _repr_html_(self) -> str:
+        table = [
+            {"model": model, **{cell.column: cell.text for cell in cells}}
+            for model, cells in self.table.items()
+        ]
+        differences = [
+            {"column": d.column, "models": f"{d.first}, {d.second}", "verdict": d.verdict}
+            for d in self.differences
+        ]
+        return showing.page("Rates in percent, with 95 % intervals", {"": table, "differences": differences})
+
 
 def load(folders: Sequence[Path], names: Sequence[str] = ()) -> list[ScoredModel]:
     """Read the scores in some folders.
@@ -107,6 +129,8 @@ def load(folders: Sequence[Path], names: Sequence[str] = ()) -> list[ScoredModel
     Raises:
         DataError: naming every folder without scores, or with other sampling or judges than the rest.
     """
+    if names and len(names) != len(folders):
+        raise DataError(f"{len(names)} names for {len(folders)} models; give each one or leave the names out")
     models, faults = [], []
     for number, folder in enumerate(folders):
         try:

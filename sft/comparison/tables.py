@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from curation.corpus.store import write_file
 from curation.page import render
-from sft.comparison.stage import ALPHA, Cell, Comparison
+from sft.comparison.stage import ALPHA, Comparison
 from sft.scoring.suites import Rate
 
 
@@ -15,15 +15,8 @@ def rows(comparison: Comparison) -> list[list[str]]:
     """The table as strings, header first: rate and interval in percent."""
     return [
         ["model", *comparison.columns],
-        *([model, *map(_text, cells)] for model, cells in comparison.table.items()),
+        *([model, *(cell.text for cell in cells)] for model, cells in comparison.table.items()),
     ]
-
-
-def _text(cell: Cell) -> str:
-    if cell.rate is None or cell.rate.rate is None or cell.rate.low is None or cell.rate.high is None:
-        return "-"
-    low, high = 100 * cell.rate.low, 100 * cell.rate.high
-    return f"{100 * cell.rate.rate:.1f} [{low:.1f}, {high:.1f}]"
 
 
 def markdown(comparison: Comparison) -> str:

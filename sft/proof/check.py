@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
+from schemas import showing
 from schemas.errors import RenderError
 from schemas.row import Row
 from sft.proof.render import (
@@ -70,6 +71,15 @@ class Proof(NamedTuple):
         """How many rows each claim holds for."""
         failed = [claim for failure in self.failures + self.overlong for claim in failure.claims]
         return {claim: self.rows - failed.count(claim) for claim in CLAIMS}
+
+    def __repr__(self) -> str:
+        return f"<Proof: {len(self.rendered):,} of {self.rows:,} rows proven>"
+
+    def _repr_html_(self) -> str:
+        told = [
+            {"claim": CLAIMS[claim], "holds for": f"{n} / {self.rows}"} for claim, n in self.holds.items()
+        ]
+        return showing.page(repr(self).strip("<>"), {"": told})
 
 
 def prove(tokenizer: Tokenizer, rows: Iterable[Row], max_length: int, overlong: Overlong = "error") -> Proof:

@@ -5,8 +5,10 @@ from typing import NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 from curation.engines import Sampling
+from curation.page import percent
+from schemas import showing
 from sft.scoring.asking import Think
-from sft.scoring.suites import ReplyOutcome, SuiteScore
+from sft.scoring.suites import Rate, ReplyOutcome, SuiteScore
 
 SCORES = "scores.json"
 OUTCOMES = "outcomes.jsonl"
@@ -30,6 +32,27 @@ class Scores(BaseModel):
     """Replies per prompt."""
     think: Think = "as_is"
     suites: list[SuiteScore]
+
+    def __repr__(self) -> str:
+        told = (f"{s.suite} {s.rates[0].measure} {percent(s.rates[0].rate)}" for s in self.suites)
+        return f"<Scores of {self.model}: {'; '.join(told)}>"
+
+    def _repr_html_(self) -> str:
+        return showing.page(f"Scores of {self.model}, judged by {self.judge}", self.tables())
+
+    def tables(self) -> dict[str, showing.Rows]:
+        """Every rate with its interval, by suite."""
+        return {suite.suite: [_row(rate) for rate in suite.rates] for suite in self.suites}
+
+
+def _row(rate: Rate) -> dict[str, object]:
+    interval = f"{percent(rate.low)} to {percent(rate.high)}"
+    return {
+        "measure": rate.measure,
+        "k / n": f"{rate.k} / {rate.n}",
+        "rate": percent(rate.rate),
+        "95 % interval": interval,
+    }
 
 
 class ScoringResult(NamedTuple):

@@ -1,0 +1,212 @@
+"""The Python API of training and scoring: a few lines around the stages, as the commands are. `import sft`."""
+
+from collections.abc import Collection, Sequence
+from os import PathLike, fspath
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+from schemas import showing
+from schemas.errors import DataError, RecipeError
+
+if TYPE_CHECKING:
+    from curation import Corpus, Mix
+    from sft.comparison.stage import Comparison
+    from sft.proof.check import Proof
+    from sft.scoring.asking import Think
+    from sft.scoring.scores import Scores
+    from sft.scoring.suites import Suite
+    from sft.training.config import TrainConfig
+
+File = str | PathLike[str]
+TOLD = ("steps", "train_loss", "tokens", "longest_row", "base_model", "mix_id")
+
+
+class Run:
+    """A finished training run: the folder that `train` or `sft run` made.
+
+    Args:
+        folder: where it is.
+
+    Raises:
+        DataError: if there is no finished run.
+    """
+
+    def __init__(self, folder: File) -> None:
+        from schemas.manifest import Manifest
+
+        self.folder = Path(folder)
+        try:
+            self.manifest: Manifest = Manifest.model_validate_json(
+                (self.folder / "manifest.json").read_bytes()
+            )
+        except (OSError, ValueError) as error:
+            raise DataError(
+                f"{folder}: no finished run ({error}); make one with sft.train(CONFIG)"
+            ) from error
+
+    def __fspath__(self) -> str:
+        return fspath(self.folder)
+
+    @property
+    def model(self) -> Path:
+        """The folder of the trained model or adapter, with its tokenizer."""
+        return self.folder / "model"
+
+    @property
+    def scores(self) -> "Scores | None":
+        """What `score` found last; null where the run has not been scored.
+
+        Raises:
+            DataError: if the file is damaged.
+        """
+        from sft.scoring.scores import SCORES, Scores
+
+        path = self.folder / SCORES
+        try:
+            return Scores.model_validate_json(path.read_bytes()) if path.is_file() else None
+        except ValueError as error:
+            raise DataError(f"{path}: cannot be read ({error}); score the run again") from error
+
+    def __repr__(self) -> str:
+        return f"<Run {str(self.folder)!r}: {self.manifest.counts.kept:,} rows, {self._steps()}>"
+
+    def _repr_html_(self) -> str:
+        summary = self.manifest.summary
+        told = showing.pairs({name: summary.get(name) for name in TOLD}, "of the run", "value")
+        scores = self.scores
+        return showing.page(repr(self).strip("<>"), {"": told, **(scores.tables() if scores else {})})
+
+    def _steps(self) -> str:
+        return f"{self.manifest.summary.get('steps')} steps, {'scored' if self.scores else 'not scored'}"
+
+
+def check(
+    mix: "Mix | File", model: "Run | File", revision: str | None = None, max_length: int = 4096
+) -> "Proof":
+    """Prove that every row of a mix teaches its whole reasoning, answer and EOS to this model, and nothing else.
+
+    Args:
+        mix: a mix, or its folder.
+        model: a model folder (its tokenizer is enough), a run, or a hub name.
+        revision: the commit of a hub model.
+        max_length: longest row in tokens.
+
+    Raises:
+        RenderError: naming the rows that are not proven, why, and what to do; `train` would refuse them.
+        DataError: if the mix cannot be read.
+        EngineError: if the tokenizer cannot be loaded.
+    """
+    from curation.engines.weights import load_tokenizer, locate
+    from sft.proof.check import demand, prove
+    from sft.proof.mix import read_mix
+
+    place = fspath(mix)
+    proof = prove(load_tokenizer(locate(fspath(model), revision)), read_mix(Path(place)).rows, max_length)
+    demand(proof, place, fspath(model))
+    return proof
+
+
+def train(config: "File | TrainConfig") -> Run:
+    """Train on a mix, after proving every row. Goes on where a killed run stopped; a finished one is not trained again.
+
+    Args:
+        config: a YAML file, or its settings as an object.
+
+    Raises:
+        RecipeError: naming every fault of the config with its line, or if its folder holds another run.
+        DataError: if the mix cannot be read.
+        RenderError: if a row is not proven; nothing has been trained then.
+        EngineError: if the model cannot be loaded.
+        TrainingError: if the loss diverges.
+        MissingExtraError: if the training libraries are not installed.
+    """
+    from curation.recipe import load_recipe
+    from sft.training import stage
+    from sft.training.config import TrainConfig
+
+    settings = config if isinstance(config, TrainConfig) else load_recipe(Path(config), TrainConfig).recipe
+    stage.train(settings)
+    return Run(settings.out)
+
+
+def score(
+    model: "Run | File",
+    corpus: "Corpus | File",
+    suite: "Suite | Literal['all']" = "all",
+    *,
+    max_new_tokens: int = 4096,
+    temperature: float = 0,
+    top_p: float = 1,
+    samples: int = 1,
+    think: "Think" = "as_is",
+    annotators: Sequence[str] = ("rules", "overrefusal"),
+    engine: str = "auto",
+    base_url: str | None = None,
+    revision: str | None = None,
+    out: File | None = None,
+) -> "Scores":
+    """Ask a model the prompts of an evaluation corpus and count attack success, over-refusal and accuracy.
+
+    Args:
+        model: a run, a model or adapter folder, a hub name, or a server's name for its model.
+        corpus: prompts of kind harmful, benign, math and code make the suites; takes the replies.
+        suite: safety, overrefusal, reasoning or all.
+        max_new_tokens: longest reply; what runs into it is counted apart.
+        temperature: 0 is greedy.
+        top_p: of the sampling.
+        samples: replies per prompt; several need a temperature.
+        think: as_is, zero (chain of thought off) or less.
+        annotators: who judges.
+        engine: auto, vllm, transformers or openai.
+        base_url: a server's address.
+        revision: the commit of a hub model.
+        out: folder for scores.json and outcomes.jsonl, which `compare` reads; a run keeps its own.
+
+    Raises:
+        RecipeError: if a setting is wrong.
+        EngineError: if the model cannot be loaded, or a prompt got no reply.
+        CorpusError: if there is no such corpus.
+        DataError: if it has no prompts for the suite.
+    """
+    from curation.annotate.stage import AnnotateRecipe
+    from curation.engines import Sampling
+    from curation.engines.settings import EngineSettings
+    from curation.recipe import from_arguments
+    from sft.scoring import stage
+    from sft.scoring.asking import Asking, Think
+    from sft.scoring.suites import SUITES
+
+    _among("suite", suite, [*SUITES, "all"])
+    _among("think", think, get_args(Think))
+    if samples > 1 and temperature == 0:
+        raise RecipeError("samples: at temperature 0 they are all the same; set temperature=0.6")
+    how = {"max_new_tokens": max_new_tokens, "temperature": temperature, "top_p": top_p}
+    asking = Asking(from_arguments(Sampling, None, how), samples, think)
+    server = {"base_url": base_url} if base_url else None
+    given = {"kind": engine, "model": fspath(model), "revision": revision, "server": server}
+    settings = from_arguments(EngineSettings, None, given)
+    judging = from_arguments(AnnotateRecipe, None, {"annotators": list(annotators)})
+    return stage.run(settings, Path(corpus), suite, asking, judging, Path(out) if out else None)
+
+
+def compare(
+    models: Sequence["Run | File"], names: Sequence[str] = (), base: str | None = None
+) -> "Comparison":
+    """Put scored models side by side: rates with intervals, which differences are significant, and the prompts that flipped.
+
+    Args:
+        models: scored runs, or folders that `score` was given as `out`.
+        names: what to call them; the folders' names by default.
+        base: name of the model that the others are measured against, as for ablations.
+
+    Raises:
+        DataError: naming every folder without scores, or asked or judged in another way than the first.
+    """
+    from sft.comparison import stage
+
+    return stage.compare(stage.load([Path(model) for model in models], names), base)
+
+
+def _among(name: str, value: str, known: Collection[str]) -> None:
+    if value not in known:
+        raise RecipeError(f"{name}: unknown {value!r}; there are {', '.join(known)}")
