@@ -8,7 +8,8 @@ CLOCKS = {
     name + unit for name in ("time", "monotonic", "perf_counter") for unit in ("", "_ns")
 } - {"time"} | {"time.time", "datetime.now", "datetime.utcnow"}  # fmt: skip
 """Clocks that go on while a neighbour has the processor. CPU time (`process_time`, `getrusage`) may be asserted."""
-OF_NAMED_TUPLES = {"_replace", "_asdict", "_fields", "_make", "_field_defaults"}
+PUBLIC = {"_replace", "_asdict", "_fields", "_make", "_field_defaults", "_repr_html_"}
+"""Of named tuples, and what a notebook calls."""
 PRIVATE_PATH = re.compile(r"(?:schemas|annotators|curation|sft)(?:\.\w+)*\._(?!_)\w+(?:\.\w+)*")
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -72,7 +73,7 @@ def _private(node: ast.AST) -> Iterator[str]:
         yield from (path for a in node.names if PRIVATE_PATH.fullmatch(path := f"{node.module}.{a.name}"))
     elif isinstance(node, ast.Import):
         yield from (alias.name for alias in node.names if PRIVATE_PATH.fullmatch(alias.name))
-    elif isinstance(node, ast.Attribute) and _hidden(node.attr) and node.attr not in OF_NAMED_TUPLES:
+    elif isinstance(node, ast.Attribute) and _hidden(node.attr) and node.attr not in PUBLIC:
         if ast.unparse(node.value) not in ("self", "cls"):
             yield ast.unparse(node)
     elif isinstance(node, ast.Constant) and isinstance(node.value, str):

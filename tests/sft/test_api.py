@@ -37,7 +37,7 @@ def test_train_score_and_compare(
         for seed, name in enumerate("ab")
     ]
     assert runs[0].model.is_dir() and "2 steps, not scored" in repr(runs[0]) and runs[0].scores is None
-    scores = [sft.score(run, corpus=evaluation, max_new_tokens=8) for run in runs]
+    scores = [sft.score(run, corpus=evaluation, max_new_tokens=8, engine="transformers") for run in runs]
     assert {suite.suite for suite in scores[0].suites} == {"overrefusal", "reasoning"}
     assert runs[0].scores == scores[0] and "<caption>reasoning</caption>" in runs[0]._repr_html_()
     found = sft.compare(runs, names=["first", "second"])
@@ -56,7 +56,7 @@ def test_train_takes_a_file_and_names_its_faults(tmp_path: Path) -> None:
 def test_scores_of_a_plain_model_go_where_they_are_told(
     models: dict[str, Path], evaluation: Corpus, tmp_path: Path
 ) -> None:
-    sft.score(models["own"], evaluation.folder, "reasoning", max_new_tokens=4, out=tmp_path / "scores")
+    sft.score(models["own"], evaluation.folder, "reasoning", max_new_tokens=4, engine="transformers", out=tmp_path / "scores")
     assert sorted(path.name for path in (tmp_path / "scores").iterdir()) == [OUTCOMES, SCORES]
 
 
