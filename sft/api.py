@@ -97,12 +97,12 @@ def check(
         EngineError: if the tokenizer cannot be loaded.
     """
     from curation.engines.weights import load_tokenizer, locate
-    from sft.proof.check import demand, prove
+    from sft.proof.check import prove, require_proof
     from sft.proof.mix import read_mix
 
     place = fspath(mix)
     proof = prove(load_tokenizer(locate(fspath(model), revision)), read_mix(Path(place)).rows, max_length)
-    demand(proof, place, fspath(model))
+    require_proof(proof, place, fspath(model))
     return proof
 
 

@@ -113,7 +113,7 @@ class Comparison(NamedTuple):
             for model, cells in self.table.items()
         ]
         differences = [
-            {"column": d.column, "models": f"{d.first}, {d.second}", "verdict": d.verdict}
+            {"column": d.column, "models": f"{d.first}, {d.second}", "result": d.conclusion}
             for d in self.differences
         ]
         return showing.page("Rates in percent, with 95 % intervals", {"": table, "differences": differences})

@@ -56,7 +56,14 @@ def test_train_takes_a_file_and_names_its_faults(tmp_path: Path) -> None:
 def test_scores_of_a_plain_model_go_where_they_are_told(
     models: dict[str, Path], evaluation: Corpus, tmp_path: Path
 ) -> None:
-    sft.score(models["own"], evaluation.folder, "reasoning", max_new_tokens=4, engine="transformers", out=tmp_path / "scores")
+    sft.score(
+        models["own"],
+        evaluation.folder,
+        "reasoning",
+        max_new_tokens=4,
+        engine="transformers",
+        out=tmp_path / "scores",
+    )
     assert sorted(path.name for path in (tmp_path / "scores").iterdir()) == [OUTCOMES, SCORES]
 
 
@@ -80,7 +87,7 @@ def test_a_wrong_setting_of_a_score_is_a_recipe_error(
 
 
 def test_compare_wants_scores_and_a_name_for_each(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no scores here"):
+    with pytest.raises(DataError, match="has no scores"):
         sft.compare([tmp_path])
     with pytest.raises(DataError, match="1 names for 2 models"):
         sft.compare([tmp_path, tmp_path], names=["one"])
