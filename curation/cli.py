@@ -1,4 +1,4 @@
-"""The `curate` command, put together from `commands/`. Each command is a few lines that call the `run` of its stage.
+"""The `curate` command line, assembled from `commands/`. Each command is a few lines that call the `run` of its stage.
 
 Stages are imported inside their command, so `curate --help` answers without loading Arrow, DuckDB or torch.
 """

@@ -1,8 +1,8 @@
-"""The one home of Ray: jobs on one machine or a cluster.
+"""The only user of Ray: jobs on one machine or a cluster.
 
-Workers only answer; parts are written by the process that started the job, so a worker or node that dies loses nothing:
-Ray asks its batch again elsewhere, and a job that dies altogether is finished by running the command again. Set
-RAY_ADDRESS to use a running cluster; the toolkit and the model's folder must be there on every node.
+Workers only compute; parts are written by the process that started the job, so a worker or node that dies loses nothing: Ray
+retries its batch elsewhere, and a job that dies is finished by repeating the command. Set RAY_ADDRESS to use a running
+cluster; the toolkit and the model's folder must exist on every node.
 """
 
 import logging
@@ -18,7 +18,7 @@ import pyarrow as pa
 from schemas.errors import CurateError, EngineError, MissingExtraError
 
 RETRIES = 10
-"""Workers or nodes that may die under one part before the job gives up."""
+"""Retries of a part after the death of a worker or node."""
 T = TypeVar("T")
 
 
@@ -48,18 +48,18 @@ def map_rows(
     workers: int,
     gpus: int,
 ) -> Iterator[dict[str, Any]]:
-    """What the workers make of batches of rows, in order of arrival.
+    """The workers' results for batches of rows, in order of completion.
 
     Args:
-        rows: what is worked on.
-        size: rows of a batch.
-        worker: called with a batch of columns.
-        arguments: what a worker is made with.
-        workers: how many there are.
-        gpus: GPUs that each takes.
+        rows: the input.
+        size: rows per batch.
+        worker: a class whose instances are called with a batch of columns.
+        arguments: of its constructor.
+        workers: number of workers.
+        gpus: GPUs per worker.
 
     Raises:
-        EngineError: if the workers cannot start, or die again and again.
+        EngineError: if the workers cannot start, or die repeatedly.
     """
     import ray
 
@@ -73,7 +73,7 @@ def map_rows(
 def map_tables(
     tables: Sequence[pa.Table], worker: type, arguments: tuple[Any, ...], workers: int
 ) -> Iterator[dict[str, Any]]:
-    """What the workers make of each table, in order of arrival; raises as `map_rows` does."""
+    """The workers' results for each table, in order of completion; raises as `map_rows` does."""
     import ray
 
     made = ray.data.from_arrow(list(tables)).map_batches(
@@ -88,16 +88,16 @@ def _rows(made: Any) -> Iterator[dict[str, Any]]:
     try:
         yield from made.iter_rows()
     except ray.exceptions.RayError as error:
-        raise EngineError(f"the Ray job stopped ({_cause(error)}); run the same command again") from error
+        raise EngineError(f"the Ray job stopped ({_cause(error)}); repeat the command to resume") from error
 
 
 def part_by_part(work: Callable[[Path], T], parts: Sequence[Path], workers: int) -> Iterator[T]:
-    """Work on parts, in order of the parts; twice as many as there are workers are under way, however many there are.
+    """Process parts and return the results in order of the parts; at most twice as many as workers are in flight.
 
-    Ray does again elsewhere what a worker or node took with it; an answer that lay on a lost node is made anew.
+    Ray retries parts of dead workers and recomputes results lost with a node.
 
     Raises:
-        EngineError: if the workers die again and again.
+        EngineError: if the workers die repeatedly.
     """
     import ray
 
@@ -113,14 +113,14 @@ def part_by_part(work: Callable[[Path], T], parts: Sequence[Path], workers: int)
         raise (
             error.cause
             if isinstance(error.cause, CurateError)
-            else EngineError(f"the Ray job stopped ({_cause(error)}); run the same command again")
+            else EngineError(f"the Ray job stopped ({_cause(error)}); repeat the command to resume")
         ) from error
     except ray.exceptions.RayError as error:
-        raise EngineError(f"the Ray job stopped ({_cause(error)}); run the same command again") from error
+        raise EngineError(f"the Ray job stopped ({_cause(error)}); repeat the command to resume") from error
 
 
 def worker_id() -> str:
-    """What tells the worker that this runs in from all others."""
+    """Id of the current worker."""
     import ray
 
     return str(ray.get_runtime_context().get_actor_id())
@@ -135,7 +135,7 @@ def has_gpus() -> bool:
 
 
 def _cause(error: Exception) -> str:
-    """The last line of a Ray error: what went wrong, without the traces of all the processes between."""
+    """The last line of a Ray error, without the tracebacks of intermediate processes."""
     return next(
         (line.strip() for line in reversed(str(error).splitlines()) if line.strip()), type(error).__name__
     )[:300]

@@ -1,4 +1,4 @@
-"""What a person sees: progress and totals on stderr, results on stdout."""
+"""Terminal output: progress and totals on stderr, results on stdout."""
 
 import json
 import sys
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 class Advance(Protocol):
-    """Tells a progress bar that `n` more units are done."""
+    """Advances a progress bar by `n` units."""
 
     def __call__(self, n: int = 1) -> None: ...
 
 
 @contextmanager
 def progress(description: str, total: int | None = None, unit: str = "rows") -> Iterator[Advance]:
-    """Show a bar with rate and time left on stderr while the block runs; silent where stderr is no terminal."""
+    """Show a bar with rate and time left on stderr while the block runs; silent if stderr is not a terminal."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -43,17 +43,17 @@ def progress(description: str, total: int | None = None, unit: str = "rows") -> 
 
 
 def say(message: str) -> None:
-    """A line for the person at the terminal, on stderr."""
+    """Print a line to stderr."""
     print(message, file=sys.stderr)  # noqa: T201
 
 
 def result(text: str) -> None:
-    """A command's result, on stdout."""
+    """Print a command's result to stdout."""
     print(text)  # noqa: T201
 
 
 def json_result(value: Any) -> None:
-    """A command's result as one JSON document on stdout."""
+    """Print a command's result to stdout as one JSON document."""
     result(json.dumps(value, ensure_ascii=False, indent=2, default=str))
 
 

@@ -1,7 +1,7 @@
-"""Masks: what is shown of a text when its harmful detail must not be.
+"""Masks harmful details of texts for display.
 
-The shape of a chain of thought is in its plain words (but, could, refuse, instead); its detail is in all the others. So
-`mask_words` keeps a list of plain English words (plain_words.txt) and blots out every other word, number and code.
+The structure of a chain of thought is in its common words (but, could, refuse, instead), its details are in all others. So
+`mask_words` keeps a list of common English words (plain_words.txt) and masks every other word, number and code.
 """
 
 import re
@@ -23,7 +23,7 @@ def mask(text: str, hint: str = "") -> str:
 
 
 def mask_words(text: str) -> str:
-    """`text` with every word that is not a plain one blotted out; as long as before, so that offsets still hold."""
+    """`text` with every uncommon word masked; of the same length, so that offsets stay valid."""
     plain = plain_words()
 
     def blot(word_match: re.Match[str]) -> str:
@@ -49,5 +49,5 @@ def mask_value(value: Any) -> Any:
 
 @cache
 def plain_words() -> frozenset[str]:
-    """The words that say nothing about what is asked for."""
+    """Common words that reveal nothing about the request."""
     return frozenset((files("curation") / "plain_words.txt").read_text(encoding="utf-8").split())

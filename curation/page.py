@@ -1,7 +1,7 @@
-"""HTML pages from templates: everything that comes from data is escaped, and no script but ours can run.
+"""HTML pages from templates: all data is escaped, and only our own script can run.
 
-Surprise: the script's hash stands in the page's Content-Security-Policy, so the script is put in byte for byte, and a browser
-refuses every other one, even if an escape were forgotten.
+The surprise: the script's hash is in the page's Content-Security-Policy, so the script must be inserted byte for byte, and a
+browser blocks every other script, even if escaping were missing somewhere.
 """
 
 import base64
@@ -14,9 +14,9 @@ def render(package: str, template: str, **context: Any) -> str:
     """Fill a template.
 
     Args:
-        package: whose `templates` folder holds it; `page.html` is at hand for all.
+        package: the package whose `templates` folder has it; `page.html` is available to all.
         template: its file name.
-        context: what it shows.
+        context: its variables.
     """
     from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
@@ -39,5 +39,5 @@ def render(package: str, template: str, **context: Any) -> str:
 
 
 def percent(share: float | None) -> str:
-    """A share for reading: "4.2 %", or "-" where there is none."""
+    """A formatted share: "4.2 %", or "-" for null."""
     return "-" if share is None else f"{100 * share:.1f} %"

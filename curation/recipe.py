@@ -1,7 +1,7 @@
 """Recipes: YAML files checked by pydantic, with every fault reported at once as `file:line: where: what`.
 
-YAML surprises that this file guards against: a repeated key silently wins, `no` is a boolean, and anchors can blow a
-few bytes up to gigabytes (so they are refused).
+Pitfalls of YAML handled here: a repeated key silently overrides, `no` is a boolean, and anchors can expand a few bytes to
+gigabytes (so they are rejected).
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,7 +20,7 @@ MAX_DEPTH = 20
 
 
 class Recipe(BaseModel):
-    """Base of every recipe: unknown fields are errors, values never change after loading."""
+    """Base of every recipe: unknown fields are errors, instances are immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -29,14 +29,14 @@ R = TypeVar("R", bound=Recipe)
 
 
 class Lines:
-    """Where each value of a recipe stands: in its own file, or in one that it extends."""
+    """File and line of each value of a recipe, in its own file or in one that it extends."""
 
     def __init__(self, file: Path, places: dict[Location, tuple[Path, int]]) -> None:
         self.file = file
         self.places = places
 
     def error(self, location: Location, message: str) -> str:
-        """One fault as `file:line: where: what`; a value that is not in the file is placed at its parent's line."""
+        """One fault as `file:line: where: what`; a value that is not in the file gets its parent's line."""
         place = location
         while place and place not in self.places:
             place = place[:-1]
@@ -46,17 +46,17 @@ class Lines:
 
 
 class Loaded(NamedTuple, Generic[R]):
-    """A checked recipe and where its values stand."""
+    """A checked recipe and the lines of its values."""
 
     recipe: R
     lines: Lines
 
 
 def load_recipe(path: Path, model: type[R]) -> Loaded[R]:
-    """Read and check a recipe.
+    """Load and check a recipe.
 
     `extends: other.yaml` (a path relative to the recipe) starts from another recipe: mappings are merged key by key, a
-    null removes a key, everything else replaces.
+    null removes a key, any other value replaces.
 
     Raises:
         RecipeError: naming every fault with its line.
@@ -75,7 +75,7 @@ def parse_recipe(path: Path, text: bytes, model: type[R]) -> Loaded[R]:
 
 
 def from_options(model: type[R], path: Path | None, options: Mapping[tuple[str, ...], Any]) -> R:
-    """A recipe from a file, if there is one, and the command line's options, which win.
+    """A recipe from a file, if given, and from command-line options, which override it.
 
     Args:
         model: the recipe's class.
@@ -125,7 +125,7 @@ def load_yaml(path: Path) -> tuple[Any, Lines]:
     except OSError as error:
         raise RecipeError(f"{path}: cannot be read ({error.strerror}); check the path") from error
     if len(text) > MAX_BYTES:
-        raise RecipeError(f"{path}: larger than {MAX_BYTES} bytes; is this a recipe?")
+        raise RecipeError(f"{path}: larger than {MAX_BYTES} bytes; not a recipe?")
     return _parse(path, text)
 
 
@@ -148,7 +148,7 @@ def _parse(path: Path, text: bytes) -> tuple[Any, Lines]:
     except (
         yaml.YAMLError,
         ValueError,
-    ) as error:  # PyYAML lets impossible dates and numbers through as ValueError
+    ) as error:  # PyYAML raises ValueError for impossible dates and numbers
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or str(error)
         raise RecipeError(f"{path}:{mark.line + 1 if mark else 1}: not valid YAML: {problem}") from error
@@ -163,7 +163,7 @@ def _load_extended(path: Path, seen: tuple[Path, ...]) -> tuple[Any, Lines]:
         raise RecipeError(lines.error(("extends",), "name one recipe file"))
     base_path = path.parent / base
     if base_path.resolve() in seen:
-        raise RecipeError(lines.error(("extends",), f"{base} extends this recipe in turn; break the circle"))
+        raise RecipeError(lines.error(("extends",), f"{base} extends this recipe in turn; remove the cycle"))
     base_data, base_lines = _load_extended(base_path, (*seen, path.resolve()))
     return _merge(base_data, data), Lines(path, base_lines.places | lines.places)
 
@@ -181,15 +181,15 @@ def _merge(base: Any, over: Any) -> Any:
 
 
 def _refuse_bombs(path: Path, text: bytes) -> None:
-    """Stop at the first anchor or at absurd nesting, before anything walks the whole file (PyYAML is quadratic in depth)."""
+    """Reject anchors and excessive nesting before parsing the whole file (PyYAML is quadratic in depth)."""
     depth = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         line = event.start_mark.line + 1 if event.start_mark else 1
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_DEPTH:
-            raise RecipeError(f"{path}:{line}: nested more than {MAX_DEPTH} deep; is this a recipe?")
+            raise RecipeError(f"{path}:{line}: nested more than {MAX_DEPTH} levels; not a recipe?")
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise RecipeError(f"{path}:{line}: anchors and aliases are not allowed; write the value out")
+            raise RecipeError(f"{path}:{line}: anchors and aliases are not allowed; repeat the value")
 
 
 def _walk(path: Path, node: yaml.Node, location: Location) -> Iterator[tuple[Location, int]]:
@@ -202,10 +202,10 @@ def _walk(path: Path, node: yaml.Node, location: Location) -> Iterator[tuple[Loc
                     f"{path}:{key.start_mark.line + 1}: a key must be a word, not a list or a mapping"
                 )
             if key.value in seen:
-                raise RecipeError(f"{path}:{key.start_mark.line + 1}: {key.value!r} is given twice; keep one")
+                raise RecipeError(f"{path}:{key.start_mark.line + 1}: duplicate key {key.value!r}; keep one")
             seen.add(key.value)
             for place, line in _walk(path, value, (*location, key.value)):
-                # a mapping's own line is the line of its key, where a reader looks for it
+                # the line of a mapping is the line of its key
                 yield place, key.start_mark.line + 1 if len(place) == len(location) + 1 else line
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
@@ -216,7 +216,7 @@ def _faults(error: ValidationError, model: type[BaseModel]) -> Iterator[tuple[Lo
     for fault in error.errors(include_url=False):
         message = fault["msg"].removeprefix("Value error, ")
         if fault["type"] == "extra_forbidden":
-            message = f"unknown field; known here: {', '.join(_known(model, fault['loc'])) or 'none'}"
+            message = f"unknown field; allowed: {', '.join(_known(model, fault['loc'])) or 'none'}"
         elif fault["type"] == "string_type" and isinstance(fault["input"], bool):
             message += " (YAML reads yes, no, on and off as booleans: put it in quotes)"
         elif fault["type"] != "missing" and not isinstance(fault["input"], (dict, list)):

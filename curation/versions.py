@@ -1,4 +1,4 @@
-"""Which versions did a piece of work: part of every manifest."""
+"""Library versions for manifests."""
 
 import platform
 from importlib.metadata import PackageNotFoundError, version

@@ -258,4 +258,4 @@ def test_a_query_without_enough_memory_says_what_to_raise(
     monkeypatch.setenv("CURATE_MEMORY", "200MB")
     query = "select list(a.range) from range(100000000) a"
     (said,) = finish([start("sql", query, "--corpus", tmp_path / "corpus")], expect=1)
-    assert "set CURATE_MEMORY (now 200MB) to more" in said and "Traceback" not in said
+    assert "needs more than CURATE_MEMORY=200MB; raise it" in said and "Traceback" not in said

@@ -37,10 +37,10 @@ def test_the_attack_would_notice_a_crash_and_a_hang(monkeypatch: pytest.MonkeyPa
             raise KeyError(value)
 
     with pytest.raises(KeyError):
-        hostile.attack(hostile.Target(hostile.TEXT, crash), 500)
+        hostile.attack(hostile.HostileTarget(hostile.TEXT, crash), 500)
     monkeypatch.setattr(hostile, "SECONDS", 0.01)
     with pytest.raises(AssertionError, match="took"):
-        hostile.attack(hostile.Target(hostile.TEXT, lambda value: sum(range(3_000_000))), 3)
+        hostile.attack(hostile.HostileTarget(hostile.TEXT, lambda value: sum(range(3_000_000))), 3)
 
 
 def test_a_line_of_a_hundred_megabytes_is_set_aside_and_the_next_row_goes_on(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from annotators.statistics.agreement import Agreement, agreement, cohen, fleiss, pairwise_agreement
 from annotators.statistics.consensus import LabelCombination
 from curation import console
-from curation.corpus.query import ballots, connect
+from curation.corpus.query import connect, label_combinations
 from curation.corpus.store import Store
 from curation.recipe import Recipe
 from schemas.errors import RecipeError
@@ -29,10 +29,12 @@ class AgreeRecipe(Recipe):
     patterns: tuple[str, ...] = RISKY_PATTERNS
 
 
-def compare(cast: Sequence[LabelCombination], names: Sequence[str], seed: int = 0) -> dict[str, Any]:
+def compare(observed: Sequence[LabelCombination], names: Sequence[str], seed: int = 0) -> dict[str, Any]:
     """How far some annotators agree on one pattern."""
-    votes = [({**ballot.labels, PEOPLE: ballot.truth}, ballot.traces) for ballot in cast]
-    said = [([of.get(name) for name in names], traces) for of, traces in votes]
+    weighted_labels = [
+        ({**combination.labels, PEOPLE: combination.truth}, combination.traces) for combination in observed
+    ]
+    said = [([of.get(name) for name in names], traces) for of, traces in weighted_labels]
     units = [[label for label in labels if label is not None] for labels, n in said for _ in range(n)]
     pairs = []
     for (left, name), (right, other) in combinations(enumerate(names), 2):
@@ -61,10 +63,10 @@ def run(corpus_dir: Path, recipe: AgreeRecipe) -> dict[str, Any]:
     known = [entry.name for entry in CODEBOOK]
     if unknown := sorted(set(recipe.patterns) - set(known)):
         raise RecipeError(f"unknown pattern {', '.join(unknown)}; the codebook has {', '.join(known)}")
-    cast = ballots(connect(Store(corpus_dir)))
-    of_patterns = [ballot for pattern in recipe.patterns for ballot in cast.get(pattern, ())]
-    spoke = sorted({name for ballot in of_patterns for name in ballot.labels})
-    people = [PEOPLE] if any(ballot.truth is not None for ballot in of_patterns) else []
+    by_pattern = label_combinations(connect(Store(corpus_dir)))
+    of_patterns = [combination for pattern in recipe.patterns for combination in by_pattern.get(pattern, ())]
+    spoke = sorted({name for combination in of_patterns for name in combination.labels})
+    people = [PEOPLE] if any(combination.truth is not None for combination in of_patterns) else []
     names = list(recipe.annotators) or spoke
     if missing := sorted(set(names) - {*spoke, *people}):
         raise RecipeError(
@@ -73,7 +75,7 @@ def run(corpus_dir: Path, recipe: AgreeRecipe) -> dict[str, Any]:
     if len(set(names)) < 2:
         raise RecipeError(f"agreement needs two annotators; there is {', '.join(names) or 'none'}")
     names = list(dict.fromkeys(names))
-    return {pattern: compare(cast.get(pattern, ()), names) for pattern in recipe.patterns}
+    return {pattern: compare(by_pattern.get(pattern, ()), names) for pattern in recipe.patterns}
 
 
 def show(agreements: Mapping[str, Any]) -> None:

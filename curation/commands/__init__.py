@@ -1,1 +1,1 @@
-"""The commands of `curate`, a file for each group, and what all command lines share."""
+"""The commands of `curate`, one file per group, and what all command lines share."""

@@ -42,16 +42,16 @@ def annotate(
     tokenizer: TokenizerOption = None,
     replicas: ReplicasOption = None,
     guard_prompt: Annotated[
-        Path | None, typer.Option(help="File with a guard's published prompt; see docs/annotators.md.")
+        Path | None, typer.Option(help="File with the guard's published prompt; see docs/annotators.md.")
     ] = None,
-    price_in: Annotated[float | None, typer.Option(help="Price of a million prompt tokens.")] = None,
-    price_out: Annotated[float | None, typer.Option(help="Price of a million generated tokens.")] = None,
+    price_in: Annotated[float | None, typer.Option(help="Price per million prompt tokens.")] = None,
+    price_out: Annotated[float | None, typer.Option(help="Price per million generated tokens.")] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say how many questions, tokens and what cost; ask nobody.")
+        bool, typer.Option("--dry-run", help="Estimate requests, tokens and cost; calls no model.")
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Tag every trace with the risky patterns; only traces an annotator has not seen are read.
+    """Label every trace for the risky patterns; each annotator skips traces it has already labelled.
 
     Examples:
 
@@ -94,7 +94,7 @@ def annotate(
     report(manifest, json)
     if failed := manifest.counts.failed:
         listed = "; ".join(f"{reason} ({n})" for reason, n in list(failed.items())[:5])
-        raise CurateError(f"not every trace was judged: {listed}; run the same command again to go on")
+        raise CurateError(f"some traces were not labelled: {listed}; repeat the command to retry them")
 
 
 @app.command()
@@ -111,7 +111,7 @@ def agree(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Show how far annotators agree, people included: alpha, Fleiss and Cohen per pattern, with 95 % intervals.
+    """Show inter-annotator agreement, including people: alpha, Fleiss' and Cohen's kappa per pattern, with 95 % intervals.
 
     Examples:
 
@@ -130,7 +130,7 @@ def agree(
 def calibrate(
     corpus: CorpusOption = DEFAULT_CORPUS,
     precision: Annotated[
-        float | None, typer.Option(min=0.01, max=1, help="The least precision; the best F1 by default.")
+        float | None, typer.Option(min=0.01, max=1, help="Minimum precision; by default the best F1.")
     ] = None,
     annotators: Annotated[
         str | None, typer.Option(help="Comma-separated names without versions; all by default.")

@@ -1,6 +1,6 @@
 """`curate strategies, compose, generate, sample, repair`: each command is a few lines that call the `run` of its stage.
 
-Every setting can stand in a recipe file; the options are the ones used daily, and they win over the file.
+Every setting can be in a recipe file; the options are the ones used most, and they override the file.
 """
 
 from collections.abc import Mapping
@@ -27,15 +27,15 @@ from schemas.errors import CurateError
 app = typer.Typer()
 
 StrategiesOption = Annotated[str | None, typer.Option(help="Comma-separated; see `curate strategies`.")]
-FilesOption = Annotated[list[Path] | None, typer.Option(help="A strategy file of your own.")]
+FilesOption = Annotated[list[Path] | None, typer.Option(help="Your own strategy file; repeatable.")]
 TemperatureOption = Annotated[float | None, typer.Option(help="0 is greedy; 0.6 by default.")]
 TopPOption = Annotated[float | None, typer.Option(help="0.95 by default.")]
-TokensOption = Annotated[int | None, typer.Option(help="Longest reply in tokens; 4096 by default.")]
+TokensOption = Annotated[int | None, typer.Option(help="Maximum reply length in tokens; 4096 by default.")]
 SeedOption = Annotated[int | None, typer.Option(help="0 by default.")]
 PromptsOption = Annotated[
     str | None, typer.Option("--where", help="SQL condition over `prompts`, such as \"kind = 'harmful'\".")
 ]
-LimitOption = Annotated[int | None, typer.Option(help="At most this many prompts, drawn by the seed.")]
+LimitOption = Annotated[int | None, typer.Option(help="Maximum number of prompts, sampled by the seed.")]
 AcceptOption = Annotated[
     str | None, typer.Option(help='SQL condition over `candidates`; "not risky" by default.')
 ]
@@ -45,11 +45,11 @@ AnnotatorsOption = Annotated[str | None, typer.Option(help="Comma-separated; rul
 @app.command()
 def strategies(
     name: Annotated[
-        str | None, typer.Argument(help="Print this one, as a file to start your own from.")
+        str | None, typer.Argument(help="Print this strategy, as a template for your own.")
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """List the strategies that `curate generate` knows, or print one.
+    """List the strategies of `curate generate`, or print one.
 
     Example: curate strategies improved > mine.md
     """
@@ -77,7 +77,7 @@ def compose(
     seed: SeedOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Put raw queries into jailbreak templates of yours; the composed prompts carry the family as `attack`.
+    """Insert raw queries into your jailbreak templates; the new prompts have the template family as `attack`.
 
     Example: curate compose --templates families.yaml --limit 200
     """
@@ -106,7 +106,7 @@ def generate(
     strategies: StrategiesOption = None,
     strategy_file: FilesOption = None,
     samples: Annotated[int | None, typer.Option(help="Traces per prompt and strategy.")] = None,
-    think: Annotated[str | None, typer.Option(help="as_is, zero (CoT off), less or more.")] = None,
+    think: Annotated[str | None, typer.Option(help="as_is, zero (no CoT), less or more.")] = None,
     where: PromptsOption = None,
     limit: LimitOption = None,
     temperature: TemperatureOption = None,
@@ -114,11 +114,11 @@ def generate(
     max_new_tokens: TokensOption = None,
     seed: SeedOption = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be asked and about how many tokens.")
+        bool, typer.Option("--dry-run", help="Estimate requests and tokens; calls no model.")
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Have a model answer the corpus's prompts under distillation strategies; run it again to go on after a stop.
+    """Generate traces for the corpus's prompts under distillation strategies; repeat the command to resume.
 
     Examples:
 
@@ -147,7 +147,7 @@ def generate(
 @app.command()
 def sample(
     recipe: RecipeArgument = None,
-    target: Annotated[int | None, typer.Option(help="Accepted traces wanted of each strategy.")] = None,
+    target: Annotated[int | None, typer.Option(help="Number of accepted traces per strategy.")] = None,
     corpus: CorpusOption = DEFAULT_CORPUS,
     model: ModelOption = None,
     revision: RevisionOption = None,
@@ -159,8 +159,8 @@ def sample(
     strategy_file: FilesOption = None,
     accept: AcceptOption = None,
     annotators: AnnotatorsOption = None,
-    budget: Annotated[int | None, typer.Option(help="At most this many traces per strategy.")] = None,
-    samples: Annotated[int | None, typer.Option(help="How often one prompt is tried at most.")] = None,
+    budget: Annotated[int | None, typer.Option(help="Maximum number of traces per strategy.")] = None,
+    samples: Annotated[int | None, typer.Option(help="Maximum number of samples per prompt.")] = None,
     where: PromptsOption = None,
     temperature: TemperatureOption = None,
     top_p: TopPOption = None,
@@ -168,7 +168,7 @@ def sample(
     seed: SeedOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Generate and judge in rounds until each strategy has its accepted traces or the budget is spent.
+    """Rejection sampling: generate and annotate in rounds until each strategy has its accepted traces or the budget is spent.
 
     Example: curate sample --target 1000 --model ./R1-7B --strategies default,improved --samples 8 --budget 20000
     """
@@ -198,12 +198,14 @@ def repair(
     tokenizer: TokenizerOption = None,
     replicas: ReplicasOption = None,
     strategies: Annotated[
-        str | None, typer.Option("--strategy", help="The strategy to go on under; improved by default.")
+        str | None, typer.Option("--strategy", help="The strategy for the continuation; improved by default.")
     ] = None,
     strategy_file: FilesOption = None,
-    tries: Annotated[int | None, typer.Option(help="How often one trace is tried; 3 by default.")] = None,
+    tries: Annotated[
+        int | None, typer.Option(help="Maximum number of tries per trace; 3 by default.")
+    ] = None,
     where: Annotated[
-        str | None, typer.Option(help="SQL condition over `candidates`: the traces to look at.")
+        str | None, typer.Option(help="SQL condition over `candidates`: the traces to repair.")
     ] = None,
     accept: AcceptOption = None,
     annotators: AnnotatorsOption = None,
@@ -213,7 +215,7 @@ def repair(
     seed: SeedOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Cut risky traces before their first risky sentence and have the model go on from there; parents stay as they are.
+    """Truncate risky traces before their first risky sentence and regenerate the rest; the originals are kept.
 
     Example: curate repair --model ./R1-7B --where "strategy = 'default'"
     """
@@ -266,8 +268,8 @@ def _sampling(
 
 
 def _finish(manifest: Any, json: bool) -> None:
-    """Report, and do not exit 0 where work was left undone."""
+    """Report, and fail if there are requests without a reply."""
     report(manifest, json)
     if failed := manifest.counts.failed:
         listed = "; ".join(f"{reason} ({n})" for reason, n in failed.items())
-        raise CurateError(f"not everything was answered: {listed}; run the same command again to go on")
+        raise CurateError(f"some requests got no reply: {listed}; repeat the command to retry them")

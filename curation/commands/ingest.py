@@ -19,24 +19,26 @@ def ingest(
         str, typer.Option(help="`auto`, or a format's name; `curate formats` lists them.")
     ] = "auto",
     kind: Annotated[
-        str | None, typer.Option(help="What the prompts are for: harmful, benign, math or code.")
+        str | None, typer.Option(help="Kind of the prompts: harmful, benign, math or code.")
     ] = None,
     map: Annotated[
-        list[str] | None, typer.Option(help="field=column, once per field, for files of no known format.")
+        list[str] | None, typer.Option(help="field=column for files of an unknown format; repeatable.")
     ] = None,
     source: Annotated[
-        str | None, typer.Option(help="Name of the data set; the file's name by default.")
+        str | None, typer.Option(help="Name of the data set; by default the file's name.")
     ] = None,
     set: Annotated[
         str | None,
         typer.Option(help="A published evaluation set, such as harmbench; `curate formats` lists them."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Shuffles the options of multiple-choice questions.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Seed for shuffling the options of multiple-choice questions.")
+    ] = 0,
     json: JsonOption = False,
 ) -> None:
     """Read prompts, traces or annotations into the corpus.
 
-    Bad rows are set aside with file, line and reason (`curate sql "select * from quarantine"`); good rows go on.
+    Invalid rows are quarantined with file, line and reason (`curate sql "select * from quarantine"`).
 
     Examples:
 
@@ -50,15 +52,13 @@ def ingest(
 
     settings = stage.IngestRecipe.from_options(format, kind, map or [], source, set, seed)
     if not files and not set:
-        raise typer.BadParameter(
-            "nothing to read; name files, or an evaluation set with --set", param_hint="FILES"
-        )
+        raise typer.BadParameter("no input; name files, or an evaluation set with --set", param_hint="FILES")
     report(stage.run(corpus, files or [], settings), json)
 
 
 @app.command()
 def formats() -> None:
-    """List the file formats that `curate ingest` knows."""
+    """List the file formats of `curate ingest`."""
     from curation import console
     from curation.ingest.evaluation_sets import known
     from curation.ingest.formats import FORMATS

@@ -13,13 +13,13 @@ RecipeArgument = Annotated[
     str, typer.Argument(help="A recipe file, or the name of a shipped one; see `curate recipes`.")
 ]
 RedactOption = Annotated[
-    str, typer.Option(help="full; masked (harmful prompts and quotes of them); or ids (no text).")
+    str, typer.Option(help="full, masked (harmful prompts and quotes from them), or ids (no text).")
 ]
 
 
 @app.command()
 def recipes() -> None:
-    """List the shipped mix recipes; those of a sweep stand under the name that builds all of them."""
+    """List the shipped mix recipes; those of a sweep are listed below the name that builds all of them."""
     from curation import console
     from curation.mix.sweep import load_points, shipped_files
 
@@ -31,7 +31,7 @@ def recipes() -> None:
 
 @app.command()
 def schema() -> None:
-    """Print the JSON Schema of mix recipes, for editors that check YAML while it is written.
+    """Print the JSON Schema of mix recipes, for validation in editors.
 
     Example: curate schema > mix.schema.json, then "# yaml-language-server: $schema=mix.schema.json" on top of a recipe.
     """
@@ -43,9 +43,9 @@ def schema() -> None:
 
 @app.command()
 def validate(recipe: RecipeArgument, corpus: CorpusOption = DEFAULT_CORPUS) -> None:
-    """Check a recipe and every point of its sweep; all faults at once, each with file and line.
+    """Check a recipe and every point of its sweep; reports all faults at once, each with file and line.
 
-    Where there is a corpus, its SQL and columns are checked too.
+    If there is a corpus, SQL and columns are checked too.
     """
     from curation import console
     from curation.corpus.store import MARKER
@@ -55,7 +55,7 @@ def validate(recipe: RecipeArgument, corpus: CorpusOption = DEFAULT_CORPUS) -> N
     points = find_points(recipe)
     there = (corpus / MARKER).is_file()
     planning.validate(points, corpus if there else None)
-    unchecked = "" if there else f"; SQL and columns were not checked: {corpus} is no corpus"
+    unchecked = "" if there else f"; SQL and columns were not checked: {corpus} is not a corpus"
     console.say(f"{recipe}: {len(points)} valid{unchecked}")
 
 
@@ -64,11 +64,11 @@ def plan(
     recipe: RecipeArgument,
     corpus: CorpusOption = DEFAULT_CORPUS,
     sql: Annotated[
-        bool, typer.Option("--sql", help="Also print the SQL that finds and orders the traces.")
+        bool, typer.Option("--sql", help="Also print the SQL that selects and orders the traces.")
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Show what `curate build-mix` would take, and from what, before anything is written; exits 1 if it would stop."""
+    """Show what `curate build-mix` would select, without writing anything; exits 1 if the build would fail."""
     from curation import console
     from curation.mix import planning
     from curation.mix.sweep import find_points
@@ -86,17 +86,19 @@ def plan(
 @app.command("build-mix")
 def build_mix(
     recipe: RecipeArgument,
-    out: Annotated[Path, typer.Option(help="The folder of the mix; new, or of an earlier build.")],
+    out: Annotated[Path, typer.Option(help="Output folder: new, or of an earlier build.")],
     corpus: CorpusOption = DEFAULT_CORPUS,
     lock: Annotated[
         Path | None,
-        typer.Option(help="Written at the first build; later builds give the same mix or say what changed."),
+        typer.Option(
+            help="Lock file, written by the first build; later builds give the same mix or an error that says what changed."
+        ),
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Assemble a training mix from the corpus; the same corpus and recipe give the same bytes.
+    """Build a training mix from the corpus; the same corpus and recipe give the same bytes.
 
-    A recipe with a `sweep` makes one mix for each point, in a folder of its name below `--out`.
+    A recipe with a `sweep` builds one mix per point, in folders below `--out`.
 
     Examples:
 
@@ -113,7 +115,9 @@ def build_mix(
 
     points = find_points(recipe)
     if len(points) > 1 and lock:
-        raise typer.BadParameter("a lock is for one mix; name one point of the sweep", param_hint="--lock")
+        raise typer.BadParameter(
+            "a lock file is for a single mix; name one point of the sweep", param_hint="--lock"
+        )
     if len(points) > 1:
         manifests = stage.run_all(points, corpus, out)
     else:
@@ -130,11 +134,11 @@ def build_mix(
 def why(
     id: Annotated[str, typer.Argument(help="A row_id, trace_id or source_id.")],
     corpus: CorpusOption = DEFAULT_CORPUS,
-    mix: Annotated[Path | None, typer.Option(help="Also say what this mix did with it.")] = None,
+    mix: Annotated[Path | None, typer.Option(help="Also show how this mix used it.")] = None,
     show: Annotated[bool, typer.Option("--show", help="Show texts unmasked.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Say where a row or trace came from, what was judged of it, and why a mix took it or not."""
+    """Show the source of a row or trace, its annotations, and why a mix includes it or not."""
     from curation import console
     from curation.report import why as stage
 
@@ -149,9 +153,9 @@ def diff(
     corpus: CorpusOption = DEFAULT_CORPUS,
     json: JsonOption = False,
 ) -> None:
-    """Compare two mixes: every row that came, went, moved or was judged anew, with the reason.
+    """Compare two mixes: every row that was added, removed, moved or relabelled, with the reason.
 
-    Reasons are sharper where the corpus is at hand.
+    Reasons are more specific if the corpus is available.
     """
     from curation import console
     from curation.corpus.store import MARKER
@@ -164,7 +168,9 @@ def diff(
 @app.command()
 def report(
     out: Annotated[Path, typer.Option(help="The HTML file.", dir_okay=False)],
-    mixes: Annotated[list[Path] | None, typer.Argument(help="Mix folders to set beside the corpus.")] = None,
+    mixes: Annotated[
+        list[Path] | None, typer.Argument(help="Mix folders to compare with the corpus.")
+    ] = None,
     corpus: CorpusOption = DEFAULT_CORPUS,
     show: Annotated[bool, typer.Option("--show", help="Show texts unmasked.")] = False,
 ) -> None:
@@ -188,13 +194,13 @@ def export(
         str, typer.Option(help="messages, prompt-completion, sharegpt, alpaca, study, or hf.")
     ] = "messages",
     template: Annotated[
-        str, typer.Option(help="The target chat template: think, deepseek-r1, qwen3 or gpt-oss.")
+        str, typer.Option(help="Chat template of the trainer: think, deepseek-r1, qwen3 or gpt-oss.")
     ] = "think",
     redact: RedactOption = "full",
 ) -> None:
     """Write a mix in another trainer's format.
 
-    Where a template drops the reasoning, the model learns the answer alone: name the template you train with.
+    Some templates drop the reasoning, so that the model learns only the answer: name the template you train with.
 
     Example: curate export mixes/improved --format messages --template qwen3 --out train.jsonl
     """
@@ -207,7 +213,7 @@ def export(
         console.result(str(publish.stage(mix, out, tier(redact))))
         return
     done = stage.run(mix, out, format, template, tier(redact))
-    console.say(f"export: {done.rows} rows in {done.path}")
+    console.say(f"export: {done.rows} rows written to {done.path}")
 
 
 @app.command()
@@ -216,11 +222,11 @@ def push(
     repository: Annotated[str, typer.Argument(help="owner/name on the Hugging Face hub.")],
     redact: RedactOption = "full",
     public: Annotated[
-        bool, typer.Option("--public", help="For everybody to see; private by default.")
+        bool, typer.Option("--public", help="Make the data set public; private by default.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
 ) -> None:
-    """Publish a mix on the Hugging Face hub, after asking. Log in with `hf auth login`; the token is never shown."""
+    """Publish a mix on the Hugging Face hub, after confirmation. Log in with `hf auth login`; the token is never shown."""
     from curation import console
     from curation.release import publish
     from curation.release.redaction import tier

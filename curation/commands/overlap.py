@@ -14,14 +14,14 @@ app = typer.Typer()
 def dedup(
     corpus: CorpusOption = DEFAULT_CORPUS,
     methods: Annotated[str, typer.Option(help="Comma-separated: exact, near, semantic.")] = "exact,near",
-    threshold: Annotated[float, typer.Option(help="Share of word runs from which texts are near.")] = 0.7,
-    cosine: Annotated[float, typer.Option(help="Closeness of vectors from which texts are alike.")] = 0.9,
+    threshold: Annotated[float, typer.Option(help="Minimum Jaccard similarity of word n-grams.")] = 0.7,
+    cosine: Annotated[float, typer.Option(help="Minimum cosine similarity of sentence vectors.")] = 0.9,
     ray_workers: Annotated[
-        int | None, typer.Option(help="Read and sketch on a Ray cluster, so many parts at once.")
+        int | None, typer.Option(help="Number of Ray workers that read and sketch parts.")
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Cluster prompts, their bare queries and responses that are alike; nothing is deleted.
+    """Find duplicate prompts, raw queries and responses; nothing is deleted.
 
     Recipes filter on the columns `duplicate`, `prompt_duplicate` and `prompt_family` of candidates.
 
@@ -43,27 +43,25 @@ def dedup(
 def decontaminate(
     registry: Annotated[
         Path | None,
-        typer.Argument(
-            help="A YAML file of evaluation sets; the shipped one lists the usual sets on the hub."
-        ),
+        typer.Argument(help="A YAML file of evaluation sets; by default the shipped list of hub data sets."),
     ] = None,
     corpus: CorpusOption = DEFAULT_CORPUS,
     against: Annotated[
         list[str] | None,
-        typer.Option(help="NAME=FILE:COLUMN, an evaluation set; may be given several times."),
+        typer.Option(help="An evaluation set as NAME=FILE:COLUMN; repeatable."),
     ] = None,
-    only: Annotated[str | None, typer.Option(help="Comma-separated names of the registry.")] = None,
+    only: Annotated[str | None, typer.Option(help="Comma-separated names from the YAML file.")] = None,
     methods: Annotated[
         str, typer.Option(help="Comma-separated: ngram13, ngram8, near, semantic.")
     ] = "ngram13,ngram8,near",
     share: Annotated[
-        float, typer.Option(help="Part of an evaluation prompt that runs of 8 must cover.")
+        float, typer.Option(help="Minimum share of an evaluation prompt covered by shared 8-grams.")
     ] = 0.7,
-    near: Annotated[float, typer.Option(help="Part of its words that must follow in order.")] = 0.8,
-    cosine: Annotated[float, typer.Option(help="Closeness of vectors from which prompts are alike.")] = 0.9,
+    near: Annotated[float, typer.Option(help="Minimum share of its words in order.")] = 0.8,
+    cosine: Annotated[float, typer.Option(help="Minimum cosine similarity of sentence vectors.")] = 0.9,
     json: JsonOption = False,
 ) -> None:
-    """Find evaluation prompts in prompts, reasoning and answers, with the words that show it; mixes refuse them.
+    """Find evaluation prompts in prompts, reasoning and answers, with the shared words; mixes exclude these traces.
 
     Examples:
 

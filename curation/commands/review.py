@@ -26,27 +26,25 @@ PortOption = Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes a free
 ReviewersOption = Annotated[str | None, typer.Option(help="Comma-separated user names of reviewers.")]
 WheelsOption = Annotated[
     Path | None,
-    typer.Option(help="Install the server from this folder of wheels, without a network.", file_okay=False),
+    typer.Option(help="Install the server offline from this folder of wheels.", file_okay=False),
 ]
 UrlOption = Annotated[
-    str | None, typer.Option(envvar="ARGILLA_API_URL", help="Another Argilla than the embedded one.")
+    str | None, typer.Option(envvar="ARGILLA_API_URL", help="Address of another Argilla server.")
 ]
 KeyOption = Annotated[
     str | None,
     typer.Option(
         envvar="ARGILLA_API_KEY",
-        help="Your API key there; better as the variable, since anybody may list command lines.",
+        help="Its API key; prefer the environment variable, since command lines are visible to other users.",
     ),
 ]
-TracesOption = Annotated[int | None, typer.Option(help="How many traces a new round has at most (200).")]
+TracesOption = Annotated[int | None, typer.Option(help="Maximum number of traces of a new round (200).")]
 WhereOption = Annotated[
     str | None,
     typer.Option(help="SQL condition over `candidates` for a new round; the whole review queue by default."),
 ]
 AuditOption = Annotated[float | None, typer.Option(help="Share of a new round drawn at random (0.2).")]
-OverlapOption = Annotated[
-    int | None, typer.Option(help="How many people review each trace of a new round (2).")
-]
+OverlapOption = Annotated[int | None, typer.Option(help="Reviewers per trace of a new round (2).")]
 BlindOption = Annotated[float | None, typer.Option(help="Share of a new round without suggestions (0.1).")]
 SeedOption = Annotated[int | None, typer.Option(help="Seed of a new round's random choices (42).")]
 
@@ -72,7 +70,7 @@ def serve(
     child = process.start(folder, port, _names(reviewers) or (), wheels)
     if child is None:
         _greet(folder)
-        console.say("it was running already; stop it with: curate review server stop")
+        console.say("already running; stop it with: curate review server stop")
         return
     try:
         _greet(folder)
@@ -91,7 +89,7 @@ def start(
     reviewers: ReviewersOption = None,
     wheels: WheelsOption = None,
 ) -> None:
-    """Start the server in the background; on a running one, only add the reviewers."""
+    """Start the server in the background; if it is running, only add the reviewers."""
     from curation.review.server import process
 
     folder = home or process.default_home()
@@ -101,7 +99,7 @@ def start(
 
 @server.command()
 def stop(home: HomeOption = None) -> None:
-    """Stop the server; its data stays."""
+    """Stop the server; its data is kept."""
     from curation import console
     from curation.review.server import process
 
@@ -111,7 +109,7 @@ def stop(home: HomeOption = None) -> None:
 
 @server.command("status")
 def server_status(home: HomeOption = None, json: JsonOption = False) -> None:
-    """Say whether the server runs, and where. Exits with 1 if it does not."""
+    """Show whether the server is running, and where. Exits 1 if it is not."""
     from curation import console
     from curation.review.server import process
 
@@ -131,7 +129,8 @@ def server_status(home: HomeOption = None, json: JsonOption = False) -> None:
 
 @server.command()
 def logs(
-    home: HomeOption = None, lines: Annotated[int, typer.Option("--lines", "-n", help="How many.")] = 50
+    home: HomeOption = None,
+    lines: Annotated[int, typer.Option("--lines", "-n", help="Number of lines.")] = 50,
 ) -> None:
     """Show the end of the server's log."""
     from curation import console
@@ -157,7 +156,7 @@ def push(
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Show traces to reviewers, the doubtful ones first. Pushing again renews suggestions and keeps every answer.
+    """Send traces to reviewers, the most uncertain first. Pushing again updates suggestions and keeps all responses.
 
     Example: curate review push --round pilot --traces 100 --overlap 3
     """
@@ -170,7 +169,7 @@ def push(
     _report(pushed.manifest, changes | {"reviewers": pushed.reviewers}, json)
     if not pushed.reviewers:
         console.say(
-            "nobody may review this round yet; add people with: curate review server start --reviewers NAMES"
+            "the round has no reviewers yet; add some with: curate review server start --reviewers NAMES"
         )
 
 
@@ -183,7 +182,7 @@ def pull(
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Bring people's answers home as annotations by human:NAME; drafts and discarded ones are kept apart."""
+    """Import people's responses as annotations by human:NAME; drafts and discarded responses go only to the table `reviews`."""
     from curation.review import pull as stage
 
     pulled = stage.run(corpus, round, _client(url, api_key, home))
@@ -196,7 +195,7 @@ def pull(
 def status(
     corpus: CorpusOption = DEFAULT_CORPUS, round: RoundOption = DEFAULT_ROUND, json: JsonOption = False
 ) -> None:
-    """Show who has done what, how well people agree, and how much suggestions sway them, as of the last pull."""
+    """Show progress, agreement between people, and the influence of suggestions, as of the last pull."""
     from curation import console
     from curation.review import status as stage
 
@@ -216,7 +215,7 @@ def export(
     blind: BlindOption = None,
     seed: SeedOption = None,
 ) -> None:
-    """Write a round as JSONL for another tool: traces, suggestions, and the reviews there are."""
+    """Write a round as JSONL for another tool: traces, suggestions, and existing reviews."""
     from curation import console
     from curation.review import exchange
 
@@ -231,9 +230,9 @@ def import_(
     round: RoundOption = DEFAULT_ROUND,
     json: JsonOption = False,
 ) -> None:
-    """Read reviews that were made in another tool.
+    """Import reviews made in another tool.
 
-    A line holds trace_id, reviewer, patterns (or ["none"]), and if known verdict, comment, status, updated_at and spans
+    A line has trace_id, reviewer, patterns (or ["none"]), and if known verdict, comment, status, updated_at and spans
     [{pattern, field, start, end}] in code points.
     """
     from curation.review import exchange
@@ -247,7 +246,7 @@ def import_(
 
 
 def _recipe(round: str, *settings: Any) -> "RoundRecipe":
-    """A recipe with only those settings that were given: an existing round keeps its own for the others."""
+    """A recipe with only the given settings; an existing round keeps its own for the others."""
     from pydantic import ValidationError
 
     from curation.review.rounds import RoundRecipe
@@ -272,7 +271,7 @@ def _client(url: str | None, api_key: str | None, home: Path | None) -> "Client"
 
 
 def _greet(home: Path) -> None:
-    """Make the reviewers' accounts, and say where to sign in."""
+    """Create the reviewers' accounts, and print where to sign in."""
     from curation import console
     from curation.review.client import Client, embedded_target
     from curation.review.server import credentials

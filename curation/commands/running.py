@@ -1,4 +1,4 @@
-"""How a command line of this project (`curate`, `sft`) runs: an error that a user can act on prints without a traceback and exits 1."""
+"""How a command line of this project (`curate`, `sft`) runs: errors that a user can act on print without a traceback and exit 1."""
 
 import re
 import sys
@@ -48,7 +48,7 @@ def version_option(program: str) -> Callable[..., None]:
 
 
 def _named(error: Exception) -> object:
-    """What to say of an error that no stage could foresee: data that vanished, memory or disk that ran out."""
+    """The message for an error that no stage handles: deleted data, no memory or disk space left."""
     if isinstance(error, FileNotFoundError):
         return _vanished(error)
     if "duckdb" in sys.modules:
@@ -59,7 +59,7 @@ def _named(error: Exception) -> object:
 
 
 def _vanished(error: FileNotFoundError) -> str | None:
-    """What to say of a missing file of a corpus, or of a place that the command line names; of any other it is a bug."""
+    """The message for a missing file of a corpus or of the command line; any other missing file is a bug."""
     from curation.corpus.store import MARKER, gone, missing_file, within
 
     path = missing_file(error)

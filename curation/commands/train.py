@@ -1,4 +1,4 @@
-"""The commands that train this project's own small models: `curate train-annotator`."""
+"""The commands that train the project's own small models."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +14,7 @@ app = typer.Typer()
 def train_annotator(
     out: Annotated[Path, typer.Option(help="Folder for heads.safetensors and card.json.", file_okay=False)],
 ) -> None:
-    """Train the embedding annotator and the ensemble on the labelled set, as the shipped ones were; minutes on a CPU.
+    """Train the embedding annotator and the ensemble on the labelled set, like the shipped ones; takes minutes on a CPU.
 
     Example: curate train-annotator --out my-annotator
     """
@@ -22,7 +22,7 @@ def train_annotator(
     from curation import console
 
     card = train(out)
-    console.result(f"{out}: trained on {card.traces} traces of {card.topics} topics; on batches left out:")
+    console.result(f"{out}: trained on {card.traces} traces of {card.topics} topics; on held-out batches:")
     for annotator, patterns in card.cross_validated.items():
         for name, score in patterns.items():
             console.result(
@@ -46,10 +46,12 @@ def decide(
     where: TracesOption = "true",
     classifier: Annotated[
         Path | None,
-        typer.Option(help="Folder of a classifier whose probabilities replace them.", file_okay=False),
+        typer.Option(
+            help="Folder of a classifier whose probabilities replace the decisions.", file_okay=False
+        ),
     ] = None,
 ) -> None:
-    """Write what a safer teacher does with each prompt, for PreSafe's auxiliary head (`presafe:` in sft configs).
+    """Write a safer teacher's decision for each prompt, for PreSafe's auxiliary head (`presafe:` in recipes of `sft run`).
 
     Examples:
 
@@ -76,12 +78,13 @@ def train_classifier(
     epochs: Annotated[int, typer.Option(min=1)] = 3,
     seed: int = 0,
     base: Annotated[
-        str | None, typer.Option(help="BERT to start from: a folder or a hub name; all-MiniLM-L6-v2.")
+        str | None,
+        typer.Option(help="Base model (BERT): a folder or a hub name; by default all-MiniLM-L6-v2."),
     ] = None,
     revision: Annotated[str | None, typer.Option(help="Commit or tag of the base on the hub.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the card as JSON.")] = False,
 ) -> None:
-    """Fine-tune a small BERT to a teacher's decisions on prompts, calibrated; families of prompts never straddle the split.
+    """Fine-tune a small BERT to a teacher's decisions on prompts, calibrated; families of similar prompts stay on one side of the split.
 
     Example: curate train-classifier --teacher kind --out classifier
     """

@@ -1,1 +1,1 @@
-"""A folder of Parquet parts: written whole, queried in memory."""
+"""The corpus: a folder of Parquet parts, queried in memory."""

@@ -1,8 +1,8 @@
-"""The SQL of the `candidates` view: one row per trace with everything a mix may filter on.
+"""The SQL of the `candidates` view: one row per trace with every column a mix can filter on.
 
-The consensus of `verdicts.sql` is written out here a second time, as an expression over one column per annotator and
+The consensus of `verdicts.sql` is implemented here a second time, as an expression over one column per annotator and
 pattern: grouping five million annotations by trace alone is twelve times faster than by trace, pattern and rank. A test
-holds the two against each other.
+checks that both agree.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +15,7 @@ NAMES = tuple(entry.name for entry in CODEBOOK)
 
 
 class PatternAnnotator(NamedTuple):
-    """An annotator that spoke about a pattern."""
+    """An annotator that labelled a pattern."""
 
     name: str
     """Without its version."""
@@ -27,8 +27,8 @@ class PatternAnnotator(NamedTuple):
 def pieces(
     annotators_of: Sequence[PatternAnnotator], weights: Mapping[str, ConsensusWeights]
 ) -> dict[str, str]:
-    """The pieces of `sql/candidates.sql` for the annotators at hand, and the weights of the patterns that are weighed."""
-    columns = {opinion: f"o{n}" for n, opinion in enumerate(annotators_of) if opinion.pattern in NAMES}
+    """The pieces of `sql/candidates.sql` for the corpus's annotators and the weights of the weighted patterns."""
+    columns = {one: f"o{n}" for n, one in enumerate(annotators_of) if one.pattern in NAMES}
     aggregates = "".join(
         f",\nbool_or(label) filter ({_is(o)}) as {c}, max(score) filter ({_is(o)}) as {c}_score"
         for o, c in columns.items()
@@ -41,58 +41,58 @@ def pieces(
     )
     structs = "".join(f",\n{_struct(columns, name)}" for name in sorted({o.name for o in annotators_of}))
     known = " or ".join(RISKY_PATTERNS)
-    return {"annotators_of": aggregates, "labels": labels, "annotators": structs, "risky": f"({known})"}
+    return {"label_columns": aggregates, "labels": labels, "annotators": structs, "risky": f"({known})"}
 
 
-def votes(annotators_of: Sequence[PatternAnnotator]) -> dict[str, str]:
-    """The pieces of `sql/votes.sql`, and under each pattern's name what `sql/ballots.sql` asks of that table."""
-    columns = {opinion: f"o{n}" for n, opinion in enumerate(annotators_of) if opinion.pattern in NAMES}
+def label_columns(annotators_of: Sequence[PatternAnnotator]) -> dict[str, str]:
+    """The pieces of `sql/labels.sql`, and under each pattern's name the columns of `sql/label_combinations.sql`."""
+    columns = {one: f"o{n}" for n, one in enumerate(annotators_of) if one.pattern in NAMES}
     aggregates = "".join(f",\nbool_or(label) filter ({_is(o)}) as {c}" for o, c in columns.items())
-    columns_by_pattern = {"annotators_of": aggregates}
-    for pattern in sorted({opinion.pattern for opinion in columns}):
-        voices = _of(columns, pattern)
+    columns_by_pattern = {"label_columns": aggregates}
+    for pattern in sorted({one.pattern for one in columns}):
+        ranked = _of(columns, pattern)
         names = [f"{c} as {_quoted(o.name)}" for o, c in columns.items() if o.pattern == pattern]
         columns_by_pattern[pattern] = ", ".join(
-            [*names, f'{_label({0: voices[0]} if 0 in voices else {})} as "$people"']
+            [*names, f'{_label({0: ranked[0]} if 0 in ranked else {})} as "$people"']
         )
     return columns_by_pattern
 
 
-Voices = dict[int, list[str]]
-"""The columns that hold opinions on one pattern, by rank, highest rank first."""
+RankedColumns = dict[int, list[str]]
+"""The label columns of one pattern by rank, highest rank first."""
 
 
-def _of(columns: dict[PatternAnnotator, str], pattern: str) -> Voices:
-    voices: Voices = {}
-    for opinion, column in sorted(columns.items(), key=lambda pair: (pair[0].rank, pair[0].name)):
-        if opinion.pattern == pattern:
-            voices.setdefault(opinion.rank, []).append(column)
-    return voices
+def _of(columns: dict[PatternAnnotator, str], pattern: str) -> RankedColumns:
+    ranked: RankedColumns = {}
+    for one, column in sorted(columns.items(), key=lambda pair: (pair[0].rank, pair[0].name)):
+        if one.pattern == pattern:
+            ranked.setdefault(one.rank, []).append(column)
+    return ranked
 
 
-def _label(voices: Voices) -> str:
-    """The majority of the highest rank that has an opinion; a tie is null."""
+def _label(ranked: RankedColumns) -> str:
+    """The majority of the highest rank with a label; a tie is null."""
     cases = [
-        f"when {_spoke(columns)} > 0 then nullif(sign(2 * {_sum(f'coalesce({c}::int, 0)' for c in columns)} - {_spoke(columns)}), 0) > 0"
-        for columns in voices.values()
+        f"when {_labelled(columns)} > 0 then nullif(sign(2 * {_sum(f'coalesce({c}::int, 0)' for c in columns)} - {_labelled(columns)}), 0) > 0"
+        for columns in ranked.values()
     ]
     return f"case {' '.join(cases)} end" if cases else "null::boolean"
 
 
-def _score(voices: Voices) -> str:
-    """The mean score of that rank; a verdict without a score counts as 0 or 1."""
+def _score(ranked: RankedColumns) -> str:
+    """The mean score of that rank; a label without a score counts as 0 or 1."""
     cases = []
-    for columns in voices.values():
+    for columns in ranked.values():
         given = [f"if({c} is null, 0, coalesce({c}_score, {c}::int))::double" for c in columns]
-        cases.append(f"when {_spoke(columns)} > 0 then {_sum(given)} / {_spoke(columns)}")
-    silent = ", ".join(f"{c}_score" for columns in voices.values() for c in columns)
+        cases.append(f"when {_labelled(columns)} > 0 then {_sum(given)} / {_labelled(columns)}")
+    silent = ", ".join(f"{c}_score" for columns in ranked.values() for c in columns)
     return f"(case {' '.join(cases)} else list_avg([{silent}]) end)::float" if cases else "null::float"
 
 
 def _weighed(pattern: str, columns: dict[PatternAnnotator, str], weights: ConsensusWeights) -> str:
-    """As `sql/consensus_weighted.sql` has it: people, then the posterior, then the highest rank that spoke."""
-    voices = _of(columns, pattern)
-    people = voices.get(0, [])
+    """As in `sql/consensus_weighted.sql`: people, then the posterior, then the highest rank with a label."""
+    ranked = _of(columns, pattern)
+    people = ranked.get(0, [])
     rates = {c: weights.annotators.get(o.name) for o, c in columns.items() if o.pattern == pattern and o.rank}
     known = {column: rate for column, rate in rates.items() if rate}
     terms = (
@@ -100,14 +100,18 @@ def _weighed(pattern: str, columns: dict[PatternAnnotator, str], weights: Consen
         for c, r in known.items()
     )
     odds = f"({weights.prior:.6f} + {_sum(terms)})"
-    by_rank = f"{_spoke(people)} > 0 or {_spoke(list(known))} = 0" if people else f"{_spoke(list(known))} = 0"
+    by_rank = (
+        f"{_labelled(people)} > 0 or {_labelled(list(known))} = 0"
+        if people
+        else f"{_labelled(list(known))} = 0"
+    )
     return (
-        f"if({by_rank}, {_label(voices)}, nullif(sign({odds}), 0) > 0) as {pattern}, "
-        f"if({by_rank}, {_score(voices)}, 1 / (1 + exp(-{odds})))::float as {pattern}_score"
+        f"if({by_rank}, {_label(ranked)}, nullif(sign({odds}), 0) > 0) as {pattern}, "
+        f"if({by_rank}, {_score(ranked)}, 1 / (1 + exp(-{odds})))::float as {pattern}_score"
     )
 
 
-def _spoke(columns: Sequence[str]) -> str:
+def _labelled(columns: Sequence[str]) -> str:
     return _sum(f"({c} is not null)::int" for c in columns)
 
 
@@ -116,13 +120,13 @@ def _sum(terms: Iterable[str]) -> str:
 
 
 def _struct(columns: dict[PatternAnnotator, str], name: str) -> str:
-    mine = {opinion.pattern: column for opinion, column in columns.items() if opinion.name == name}
+    mine = {one.pattern: column for one, column in columns.items() if one.name == name}
     fields = ", ".join(f"{pattern} := {mine.get(pattern, 'null::boolean')}" for pattern in NAMES)
     return f"struct_pack({fields}) as {_quoted(name)}"
 
 
-def _is(opinion: PatternAnnotator) -> str:
-    return f"name = {_literal(opinion.name)} and pattern = {_literal(opinion.pattern)}"
+def _is(one: PatternAnnotator) -> str:
+    return f"name = {_literal(one.name)} and pattern = {_literal(one.pattern)}"
 
 
 def _quoted(name: str) -> str:

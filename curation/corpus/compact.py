@@ -1,7 +1,7 @@
-"""Compact: many small parts become a few large ones; no row and no id changes.
+"""Compacts many small parts into a few large ones; no row and no id changes.
 
-A packed part names in its own metadata the parts that it took the place of, so it appears, and they vanish for readers,
-by one rename. The replaced files stay on disk for whoever opened them before, until they are pruned.
+A packed part lists the parts it replaces in its own metadata, so one atomic rename makes it visible and hides them from
+readers. The replaced files stay on disk for processes that have them open, until they are pruned.
 """
 
 from collections.abc import Iterator, Sequence
@@ -32,26 +32,26 @@ STAGE = "compact"
 
 
 class CompactRecipe(Recipe):
-    """What to pack."""
+    """The recipe of `curate compact`."""
 
     target_mb: int = Field(256, ge=1)
-    """Size that packed parts may have; parts of half of it and more stay as they are."""
+    """Maximum size of packed parts; parts of at least half this size are not packed."""
     prune: bool = False
-    """Delete the files of parts that were replaced before, instead of packing."""
+    """Delete replaced files instead of packing."""
 
 
 class Compacted(NamedTuple):
-    """What became of a table's parts."""
+    """The result for one table."""
 
     before: int
     after: int
     replaced: int
-    """Files on disk that a packed part has replaced; pruning deletes them."""
+    """Replaced files on disk; pruning deletes them."""
     replaced_bytes: int
 
 
 def groups(sizes: Sequence[int], target: int) -> list[list[int]]:
-    """Which parts to pack together, as positions: neighbours, up to a size; one part alone is no group.
+    """Indices of the parts to pack together: neighbours, up to a size, at least two.
 
     Args:
         sizes: bytes of each part.
@@ -155,12 +155,12 @@ def _outcome(corpus: Store, table: str, before: int) -> Compacted:
 
 
 def show(manifest: Manifest) -> None:
-    """Print what became of the parts, for a person."""
+    """Print the result."""
     rows = [
         {"table": table, **counts} for table, counts in manifest.summary.items() if isinstance(counts, dict)
     ]
     console.show_rows(["table", *Compacted._fields], rows)
     if any(row["replaced"] for row in rows):
         console.say(
-            "replaced files stay for readers that opened them before; delete them with: curate compact --prune"
+            "replaced files are kept for processes that have them open; delete them with: curate compact --prune"
         )

@@ -1,7 +1,7 @@
-"""A table from ids to numbers that need not fit into memory: a dict up to a budget, and a file of 24 bytes a place beyond it.
+"""A map from ids to numbers that need not fit into memory: a dict up to a budget, beyond that a file with 24 bytes per slot.
 
-The file keeps 128 bits of each id, so two ids of a billion are mistaken for one another with a probability of 1e-21. A full
-table is never copied: the next, four times as large, is put beside it, and a look-up asks one after the other.
+The file stores 128 bits of each id, so the probability of a collision among a billion ids is 1e-21. A full table is never
+copied: another, four times as large, is added, and look-ups search all of them.
 """
 
 import hashlib
@@ -10,12 +10,12 @@ from pathlib import Path
 from curation.corpus import memory
 
 ENTRY = 250
-"""Bytes that an id takes in memory."""
+"""Bytes per id in memory."""
 PLACES = 1 << 20
-"""Of the first table on disk."""
+"""Slots of the first table on disk."""
 PLACE = 24
 FULL = 0.6
-"""Share of its places after which a table takes no more."""
+"""Maximum load factor of a table."""
 LOW = (1 << 64) - 1
 
 
@@ -23,8 +23,8 @@ class KnownIds:
     """A dict from ids to numbers below 2^63.
 
     Args:
-        folder: where the part beyond the budget lies.
-        budget: bytes that may lie in memory.
+        folder: for the file.
+        budget: maximum bytes in memory.
     """
 
     def __init__(self, folder: Path, budget: int) -> None:
@@ -43,12 +43,12 @@ class KnownIds:
         return self.get(key) is not None
 
     def get(self, key: str) -> int | None:
-        """The number of an id; null where it has none."""
+        """The number of an id, or null."""
         known = self._near.get(key)
         return self._find(*_split(key))[0] if known is None and self._far else known
 
     def setdefault(self, key: str, number: int) -> int | None:
-        """The number of an id; where it has none, give it this one and return null.
+        """The number of an id; if it has none, set this one and return null.
 
         Raises:
             OSError: if the disk is full.
@@ -73,7 +73,7 @@ class KnownIds:
         return None
 
     def _find(self, high: int, low: int) -> tuple[int | None, int]:
-        """The number of an id on disk, or null and the free place in the last table."""
+        """The number of an id on disk, or null and a free slot in the last table."""
         place = 0
         for table, mask in zip(self._tables, self._masks, strict=True):
             slot = low & mask
@@ -91,9 +91,9 @@ class KnownIds:
 
 
 def _split(key: str) -> tuple[int, int]:
-    """The two halves of an id's 128 bits; ids that are no content ids are hashed.
+    """The two halves of an id's 128 bits; ids that are not content ids are hashed.
 
-    `int` also reads capitals, signs, spaces and underscores, so only what it would itself be written as is a content id.
+    `int` also accepts capitals, signs, spaces and underscores, so the digits are compared with their canonical form.
     """
     try:
         number = int(key, 16) if len(key) == 32 else -1

@@ -1,7 +1,7 @@
-"""How much memory a stage may hold: one setting, CURATE_MEMORY, for DuckDB, tables of ids and everything else that would grow.
+"""The memory limit of a stage, CURATE_MEMORY, for DuckDB, id tables and everything else that grows with the corpus.
 
-What goes beyond it lies in files without a name beside the corpus, which the kernel deletes with the process. Their pages may
-show up as resident memory, but the kernel drops them when somebody needs the room.
+Data beyond it is in unnamed files next to the corpus, which the kernel deletes with the process. Their pages may count as
+resident memory, but the kernel evicts them under memory pressure.
 """
 
 import mmap
@@ -24,33 +24,33 @@ Array = np.ndarray[Any, Any]
 
 
 def limit() -> int:
-    """Bytes that a stage may hold besides the libraries themselves.
+    """The limit in bytes, without the libraries themselves.
 
     Raises:
-        RecipeError: if CURATE_MEMORY is no size, or too small to work with.
+        RecipeError: if CURATE_MEMORY is not a size, or is too small.
     """
     text = os.environ.get(VARIABLE, DEFAULT)
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([MGT]B)", text.strip().upper())
     size = int(float(match[1]) * UNITS[match[2]]) if match else 0
     if size < LEAST:
-        raise RecipeError(f"{VARIABLE}={text}: give a size of 200MB or more, such as {VARIABLE}=4GB")
+        raise RecipeError(f"{VARIABLE}={text}: not a size of 200MB or more; set for example {VARIABLE}=4GB")
     return size
 
 
 def megabytes(size: int) -> str:
-    """Bytes as DuckDB reads them."""
+    """A size in DuckDB's notation."""
     return f"{size // 10**6}MB"
 
 
 def on_disk(size: int, folder: Path) -> mmap.mmap:
-    """Zeroed memory that lies in a nameless file.
+    """Zeroed memory in an unnamed file.
 
     Args:
         size: bytes, 1 or more.
         folder: on the disk to use.
 
     Raises:
-        OSError: if the disk has no room; found out here, since later it would be a signal that kills.
+        OSError: if the disk is full; checked here, since later it would be a fatal signal.
     """
     with tempfile.TemporaryFile(dir=folder) as file:
         os.posix_fallocate(file.fileno(), 0, size)
@@ -58,7 +58,7 @@ def on_disk(size: int, folder: Path) -> mmap.mmap:
 
 
 class DiskArray:
-    """A zeroed numpy array in a nameless file, or in memory where it may be; raises as `on_disk` does.
+    """A zeroed numpy array in an unnamed file or in memory; raises as `on_disk` does.
 
     Args:
         shape: of the array.
@@ -75,6 +75,6 @@ class DiskArray:
             self.array = np.frombuffer(self._map, np.dtype(kind), count).reshape(shape)
 
     def release_memory(self) -> None:
-        """Take the pages of a file out of this process's memory; what was written stays."""
+        """Evict the file's pages from this process's memory; the data is kept."""
         if self.folder:
             self._map.madvise(mmap.MADV_DONTNEED)

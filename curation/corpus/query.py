@@ -1,8 +1,8 @@
-"""The one home of DuckDB: SQL over a corpus's parts, in memory, safe for queries from strangers.
+"""The only user of DuckDB: SQL over a corpus's parts, in memory, safe for untrusted queries.
 
 Tables `prompts`, `traces`, `annotations`, `quarantine`; views `verdicts` (consensus, see sql/verdicts.sql) and
-`candidates` (one row per trace with everything a mix may filter on). The connection reads files of the corpus only, its
-configuration is locked, and `select` refuses every statement that is not a SELECT.
+`candidates` (one row per trace with every column a mix can filter on). The connection reads only files of the corpus, its
+configuration is locked, and `select` rejects every statement that is not a SELECT.
 """
 
 import os
@@ -41,15 +41,15 @@ def connect(
     parts: Mapping[str, Sequence[str]] | None = None,
     policy: Policy = "ranked",
 ) -> Connection:
-    """Open a snapshot of the corpus: parts that appear later are not seen.
+    """Open a snapshot of the corpus; parts added later are not visible.
 
     Args:
         corpus: the corpus.
-        memory_limit: the most memory DuckDB may use, such as "4GB"; CURATE_MEMORY by default. Larger work spills to the
+        memory_limit: DuckDB's memory limit, such as "4GB"; CURATE_MEMORY by default. Beyond it DuckDB spills to the
             system's temporary folder.
-        threads: how many threads it may use; all cores by default.
-        parts: names of the part files of each table that are seen; all by default.
-        policy: how annotators that differ come to one verdict (docs/annotators.md).
+        threads: number of threads; all cores by default.
+        parts: names of the visible part files of each table; all by default.
+        policy: the consensus policy (docs/annotators.md).
     """
     connection = _bounded(memory_limit or memory.megabytes(memory.limit()))
     connection.execute(f"set threads = {threads or len(os.sched_getaffinity(0))}")
@@ -61,7 +61,7 @@ def connect(
     weights = _define_verdicts(connection, policy)
     pattern_annotators = [
         candidates.PatternAnnotator(*row)
-        for row in connection.execute(sql_file("curation.corpus", "opinions.sql")).fetchall()
+        for row in connection.execute(sql_file("curation.corpus", "pattern_annotators.sql")).fetchall()
     ]
     connection.execute(
         sql_file("curation.corpus", "candidates.sql", **candidates.pieces(pattern_annotators, weights))
@@ -75,7 +75,7 @@ def connect(
 
 def _bounded(memory_limit: str) -> Connection:
     connection = duckdb.connect(":memory:")
-    # By default DuckDB would spill into the working directory. It makes this folder when it needs it, and takes it away.
+    # By default DuckDB would spill into the working directory. It creates this folder on demand and deletes it.
     spill = str(Path(tempfile.gettempdir()) / f"curate-{secrets.token_hex(8)}")
     connection.execute(f"set memory_limit = {quoted(memory_limit)}")
     connection.execute(f"set temp_directory = {quoted(spill)}")
@@ -83,41 +83,45 @@ def _bounded(memory_limit: str) -> Connection:
 
 
 def ordered(rows: pa.RecordBatchReader, by: str, memory_limit: str) -> Iterator[pa.RecordBatch]:
-    """Rows in ascending order of a column, of any number: what goes beyond the memory limit is sorted on disk."""
+    """Rows in ascending order of a column, of any number: beyond the memory limit they are sorted on disk."""
     connection = _bounded(memory_limit)
     connection.execute(f"set threads = {len(os.sched_getaffinity(0))}")
     connection.register("given", rows)
     yield from connection.sql(f"select * from given order by {identifier(by)}").to_arrow_reader(65536)
 
 
-def ballots(connection: Connection, reviewed_only: bool = False) -> dict[str, list[LabelCombination]]:
-    """How often each combination of votes occurs, by pattern: who votes how, people by name among them.
+def label_combinations(
+    connection: Connection, reviewed_only: bool = False
+) -> dict[str, list[LabelCombination]]:
+    """How often each combination of labels occurs, by pattern; people are included by name.
 
     Args:
         connection: of the corpus.
-        reviewed_only: leave out traces that no person has judged.
+        reviewed_only: only traces that people have labelled.
     """
     reviewed = "where trace_id in (select trace_id from current_annotations where rank = 0)"
-    opinions = [
+    pattern_annotators = [
         candidates.PatternAnnotator(*row)
-        for row in connection.execute(sql_file("curation.corpus", "opinions.sql")).fetchall()
+        for row in connection.execute(sql_file("curation.corpus", "pattern_annotators.sql")).fetchall()
     ]
-    pieces = candidates.votes(opinions)
+    pieces = candidates.label_columns(pattern_annotators)
     only = reviewed if reviewed_only else ""
-    connection.execute(sql_file("curation.corpus", "votes.sql", opinions=pieces.pop("opinions"), only=only))
+    connection.execute(
+        sql_file("curation.corpus", "labels.sql", label_columns=pieces.pop("label_columns"), only=only)
+    )
     combinations = {}
     for pattern, columns in pieces.items():
         rows = (
-            connection.sql(sql_file("curation.corpus", "ballots.sql", columns=columns))
+            connection.sql(sql_file("curation.corpus", "label_combinations.sql", columns=columns))
             .to_arrow_table()
             .to_pylist()
         )
-        combinations[pattern] = [_ballot(row) for row in rows]
-    connection.execute("drop table votes")
+        combinations[pattern] = [_combination(row) for row in rows]
+    connection.execute("drop table labels")
     return combinations
 
 
-def _ballot(row: dict[str, Any]) -> LabelCombination:
+def _combination(row: dict[str, Any]) -> LabelCombination:
     truth, traces = row.pop("$people"), row.pop("$traces")
     return LabelCombination({name: label for name, label in row.items() if label is not None}, truth, traces)
 
@@ -130,7 +134,7 @@ def policy(name: str) -> Policy:
     """
     known: dict[str, Policy] = {known: known for known in get_args(Policy)}
     if name not in known:
-        raise RecipeError(f"unknown consensus policy {name!r}; there are {', '.join(known)}")
+        raise RecipeError(f"unknown consensus policy {name!r}; choose from {', '.join(known)}")
     return known[name]
 
 
@@ -150,12 +154,12 @@ def select(connection: Connection, query: str) -> pa.Table:
 
 
 def trouble(error: Exception) -> CorpusError | None:
-    """What a user can do about an error of DuckDB that is not the query's: no memory, no room, a part that is gone."""
+    """The error for a user if DuckDB failed but the query is not at fault: no memory, no disk space, a missing part."""
     if isinstance(error, duckdb.OutOfMemoryException):
         now = os.environ.get(memory.VARIABLE, memory.DEFAULT)
         return CorpusError(
-            f"this takes more memory than it may have; set {memory.VARIABLE} (now {now}) to more, or free some disk "
-            f"in {tempfile.gettempdir()}, where the rest is kept ({_explain(error).splitlines()[0]})"
+            f"this query needs more than {memory.VARIABLE}={now}; raise it, or free disk space "
+            f"in {tempfile.gettempdir()}, where DuckDB spills ({_explain(error).splitlines()[0]})"
         )
     if isinstance(error, duckdb.IOException):
         missing = re.search(r"(?:pattern|open file) \"(.+?)\"", str(error))
@@ -172,10 +176,10 @@ def check_condition(connection: Connection, condition: str) -> None:
     try:
         duckdb.SQLExpression(
             _sound(condition)
-        )  # one expression, so nothing can break out of the brackets below
+        )  # a single expression cannot escape from the parentheses below
     except duckdb.Error as error:
         raise RecipeError(_explain(error)) from error
-    # The newline keeps a trailing `--` comment from swallowing the bracket.
+    # The newline keeps a trailing `--` comment from hiding the parenthesis.
     select(connection, f"select trace_id from candidates where ({condition}\n) limit 0")
 
 
@@ -198,7 +202,7 @@ def _sound(sql: str) -> str:
         sql.encode("utf-8")
     except UnicodeEncodeError as error:
         raise RecipeError(
-            f"character {error.start + 1} of the SQL is half of a character; write it anew"
+            f"unpaired surrogate at character {error.start + 1} of the SQL; retype it"
         ) from error
     return sql
 
@@ -223,7 +227,7 @@ def prompts_where(
 
 
 def risky_spans(connection: Connection) -> list[dict[str, Any]]:
-    """trace_id, field and start of every piece of evidence for a risky verdict (sql/repair_spans.sql)."""
+    """trace_id, field and start of every evidence span of a risky label (sql/repair_spans.sql)."""
     query = connection.sql(
         sql_file("curation.corpus", "repair_spans.sql"), params={"risky": list(RISKY_PATTERNS)}
     )
@@ -239,7 +243,7 @@ def benchmark_keys(texts: Sequence[str]) -> list[str]:
 
 
 def sql_file(package: str, name: str, **pieces: str) -> str:
-    """The text of a file in the `sql` folder of a package, with each `{piece}` replaced by SQL that the caller has made safe."""
+    """The text of a file in the `sql` folder of a package, with each `{piece}` replaced by trusted SQL."""
     text = (files(package) / "sql" / name).read_text(encoding="utf-8")
     for piece, sql in pieces.items():
         text = text.replace("{" + piece + "}", sql)
@@ -262,7 +266,7 @@ def _define_table(connection: Connection, parts: Sequence[Path], table: str, sch
         return
     names = ", ".join(quoted(str(part.resolve())) for part in parts)
     rows = f"select * from read_parquet([{names}], union_by_name = true)"
-    if not set(schema.names) <= set(connection.sql(rows).columns):  # an older version wrote all of them
+    if not set(schema.names) <= set(connection.sql(rows).columns):  # written by an older version
         _define_empty(connection, f"{table}_columns", schema)
         rows += f" union all by name from {table}_columns"
     connection.execute(f"create view {table} as {rows}")
@@ -275,7 +279,7 @@ def _define_empty(connection: Connection, table: str, schema: pa.Schema) -> None
 
 
 def _define_verdicts(connection: Connection, policy: Policy) -> dict[str, ConsensusWeights]:
-    """Define the views and macros of the consensus; returns the weights of each pattern that is weighed."""
+    """Define the views and macros of the consensus; returns the weights of each weighted pattern."""
     calibrated = connection.execute("select exists (from calibrations)").fetchone() == (True,)
     decides = "if(label is null or score is null or threshold is null, label, score >= threshold)"
     joined = f"left join ({sql_file('curation.corpus', 'thresholds.sql')}) t using (annotator, pattern)"
@@ -302,9 +306,11 @@ def _define_verdicts(connection: Connection, policy: Policy) -> dict[str, Consen
 def _weights(connection: Connection, policy: Policy) -> dict[str, ConsensusWeights]:
     if policy in ("ranked", "majority"):
         return {}
-    cast = ballots(connection, reviewed_only=policy == "weighted")
+    by_labels = label_combinations(connection, reviewed_only=policy == "weighted")
     estimate = measured_weights if policy == "weighted" else dawid_skene
-    by_pattern = {pattern: estimate(without_people(combinations)) for pattern, combinations in cast.items()}
+    by_pattern = {
+        pattern: estimate(without_people(combinations)) for pattern, combinations in by_labels.items()
+    }
     return {pattern: weights for pattern, weights in by_pattern.items() if weights}
 
 

@@ -21,7 +21,7 @@ BREAKDOWNS = {
 
 
 def run(corpus_dir: Path) -> dict[str, Any]:
-    """Counts per table, kind, strategy, source, pattern verdict, annotator and quarantine reason."""
+    """Counts per table, kind, strategy, source, pattern, annotator and quarantine reason."""
     corpus = Store(corpus_dir)
     connection = connect(corpus)
     tables = {
@@ -37,7 +37,7 @@ def run(corpus_dir: Path) -> dict[str, Any]:
 
 
 def show(status: dict[str, Any]) -> None:
-    """Print the status for a person."""
+    """Print the status."""
     console.result(f"corpus {status['corpus']}")
     rows = [{"table": name, **counts} for name, counts in status["tables"].items()]
     console.show_rows(["table", "rows", "parts", "bytes"], rows)

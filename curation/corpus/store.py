@@ -1,8 +1,8 @@
 """The corpus store: a folder of tables, each a set of immutable Parquet part files.
 
 A part is written under a temporary name, fsynced and renamed, so readers see whole parts or none. Writers of one table
-take turns by a file lock (released by the kernel if they die); readers never wait. There is no database file: many
-processes may query the parts at once (`curation.corpus.query`).
+use a file lock (released by the kernel if they die); readers never wait. There is no database file: many
+processes can query the parts at once (`curation.corpus.query`).
 """
 
 import errno
@@ -26,20 +26,20 @@ from schemas.tables import KEYS, TABLES
 
 MARKER = "corpus.json"
 PACKED = ".packed.parquet"
-"""How the name of a part ends that took the place of several (`curation.corpus.compact`)."""
+"""Suffix of packed parts (`curation.corpus.compact`)."""
 REPLACES = b"replaces"
-"""Where a packed part's file metadata names the parts that it took the place of."""
+"""Key in a packed part's file metadata with the names of the parts it replaces."""
 ROW_GROUP = 8192
 FEW_VALUES = (
     "kind", "strategy", "model", "system", "source", "source_file", "category", "attack", "finish_reason", "sampling",
     "pattern", "annotator", "rationale", "stage", "reason", "part", "field", "method", "generation", "benchmark",
     "benchmark_row",
 )  # fmt: skip
-"""Columns worth a dictionary; trying one on the long text columns costs a third of the write."""
+"""Columns with dictionary encoding; attempting it on the long text columns costs a third of the write."""
 
 
 class Store:
-    """A corpus folder on disk; `curation.Corpus` is what people work with.
+    """A corpus folder on disk; users work with `curation.Corpus`.
 
     Raises:
         CorpusError: if the folder is not a corpus, or was written by a newer version of this toolkit.
@@ -49,21 +49,21 @@ class Store:
         self.root = root
         marker = root / MARKER
         if not marker.is_file():
-            raise CorpusError(f"{root}: not a corpus; make one with: curate ingest FILE --corpus {root}")
+            raise CorpusError(f"{root}: not a corpus; create one with: curate ingest FILE --corpus {root}")
         check_format_version(marker)
 
     @classmethod
     def create(cls, root: Path) -> "Store":
-        """Open a corpus, making the folder first where there is none."""
+        """Open a corpus; creates the folder if there is none."""
         if not (root / MARKER).exists():
             others = (
                 [path for path in root.iterdir() if not path.name.startswith(".tmp-")]
                 if root.is_dir()
                 else []
             )
-            if others and not (root / MARKER).exists():  # another process may be making this very corpus
+            if others and not (root / MARKER).exists():  # another process may be creating this corpus
                 raise CorpusError(
-                    f"{root}: the folder holds other things; name a new or empty one with --corpus"
+                    f"{root}: the folder is not empty and not a corpus; set --corpus to a new or empty one"
                 )
             write_file(root / MARKER, canonical_json({"format_version": FORMAT_VERSION}) + b"\n")
         return cls(root)
@@ -73,7 +73,7 @@ class Store:
 
         Args:
             table: a name in TABLES.
-            among: names of parts: only the files that hold exactly their rows, even if they were packed since.
+            among: names of parts: only the files with exactly their rows, even if they were packed since.
         """
         files = self.files(table)
         packed = {part: replaced(part) for part in files if part.name.endswith(PACKED)}
@@ -88,20 +88,20 @@ class Store:
         return sorted([*listed, *(part for part in files if part.name in wanted)])
 
     def missing(self, table: str, names: Collection[str]) -> list[str]:
-        """The named parts whose rows can no longer be had: they are gone, or packed together with others."""
+        """The named parts whose rows cannot be read any more: deleted, or packed together with others."""
         present = set()
         for part in self.parts(table, names):
             present |= {part.name, *(replaced(part) if part.name.endswith(PACKED) else ())}
         return sorted(set(names) - present)
 
     def files(self, table: str) -> list[Path]:
-        """Every part file on disk, those that a packed part has replaced among them; never a temporary file."""
+        """Every part file on disk, including replaced ones; never a temporary file."""
         return sorted((self.root / table).glob("part-*.parquet"))
 
     def append(self, table: str, rows: pa.Table) -> None:
         """Add rows as one part. Equal keys give an equal part name, so repeating a write changes nothing.
 
-        The caller holds `writing(table)` and has left out keys that the table has already.
+        The caller must hold `writing(table)` and must have removed keys that the table already has.
         """
         if rows.num_rows:
             self.append_pieces(table, lambda: iter([rows]))
@@ -111,7 +111,7 @@ class Store:
 
         Args:
             table: a name in TABLES.
-            pieces: starts the rows from the top; asked twice, for the part's name and for its content. One row at least.
+            pieces: returns a new iterator over the rows; called twice, for the part's name and its content. At least one row.
         """
         path = self.root / table / f"part-{_keys_id(table, pieces())}.parquet"
         write_tables(path, TABLES[table], (piece.cast(TABLES[table]) for piece in pieces()))
@@ -121,7 +121,7 @@ class Store:
         self.append(table, pa.Table.from_pylist(list(rows), schema=TABLES[table]))
 
     def keys(self, table: str) -> set[Any]:
-        """The keys in a table: strings, or tuples where the key has several columns."""
+        """The keys in a table: strings, or tuples if the key has several columns."""
         columns = list(KEYS[table])
         keys: set[Any] = set()
         for part in self.parts(table):
@@ -152,7 +152,7 @@ class Store:
             yield
         except FileNotFoundError as error:
             if not within(missing := missing_file(error), [self.root]):
-                raise  # such as a program that is not installed: nothing of the corpus
+                raise  # unrelated to the corpus, such as a program that is not installed
             raise CorpusError(gone(missing)) from error
         except OSError as error:
             raise disk_error(self.root, error) from error
@@ -161,19 +161,19 @@ class Store:
                 handle.close()
 
     def manifest_path(self, manifest: Manifest) -> Path:
-        """Where a manifest is kept; equal for equal work, whatever came of it."""
+        """Path of a manifest; equal for equal inputs and recipe, whatever the result."""
         identity = [manifest.stage, [i.model_dump() for i in manifest.inputs], manifest.recipe]
         return self.root / "manifests" / f"{manifest.stage}-{content_id(identity)[:16]}.json"
 
     def write_manifest(self, manifest: Manifest) -> Path:
-        """Keep what a stage did. The name is a content id of its inputs and recipe: a rerun replaces its own."""
+        """Write a manifest. Its name is a content id of inputs and recipe, so a rerun replaces it."""
         path = self.manifest_path(manifest)
         write_file(path, manifest.model_dump_json(indent=2).encode() + b"\n")
         return path
 
 
 def check_format_version(path: Path) -> None:
-    """Refuse a marker or manifest that a newer version of this toolkit wrote."""
+    """Reject a marker or manifest of a newer version of this toolkit."""
     try:
         version = json.loads(path.read_bytes())["format_version"]
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -182,13 +182,13 @@ def check_format_version(path: Path) -> None:
         ) from error
     if not isinstance(version, int) or version > FORMAT_VERSION:
         raise CorpusError(
-            f"{path}: format version {version} is newer than this toolkit knows ({FORMAT_VERSION}); "
+            f"{path}: format version {version} is newer than this toolkit supports ({FORMAT_VERSION}); "
             "upgrade with: pip install -U lrm-curate"
         )
 
 
 def conform(rows: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Rows under a schema: a column that an older version of this toolkit did not write is null."""
+    """Rows under a schema: columns that an older version did not write are null."""
     columns = [
         rows[field.name] if field.name in rows.column_names else pa.nulls(rows.num_rows, field.type)
         for field in schema
@@ -202,7 +202,7 @@ def scan_part(
     """Stream the rows of one part.
 
     Raises:
-        CorpusError: if it is not there any more, or is no Parquet file.
+        CorpusError: if it does not exist, or is not a Parquet file.
     """
     try:
         with pq.ParquetFile(part) as file:

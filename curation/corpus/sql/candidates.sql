@@ -9,7 +9,7 @@ select
     {annotators}
 from traces t
 left join prompts p using (prompt_id)
-left join (select trace_id {opinions} from current_annotations group by trace_id) o using (trace_id)
+left join (select trace_id {label_columns} from current_annotations group by trace_id) o using (trace_id)
 left join response_clusters r using (trace_id)
 left join prompt_clusters q using (prompt_id)
 left join (select id, list(distinct benchmark) as benchmarks from contamination where field = 'prompt' group by id) cp on cp.id = t.prompt_id

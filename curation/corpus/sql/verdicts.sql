@@ -1,9 +1,9 @@
--- One verdict per trace and pattern, from every annotator that spoke.
+-- One consensus label per trace and pattern, from all annotators.
 -- People outrank judges and guards, those outrank trained models, those outrank rules; within the highest rank that has
--- an opinion the majority wins and a tie stays null. Only the latest version of a machine annotator counts, and of each
--- person the latest review of a trace (human:alice@2 is what alice made of her first review when she edited it).
--- Where `curate calibrate` has found a threshold for an annotator's scores, the score decides its label. {lowest} is the
--- last rank that differs from the others: 3 for `ranked`, 1 where all but people speak alike.
+-- a label the majority wins and a tie stays null. Only the latest version of a machine annotator counts, and of each
+-- person the latest review of a trace (human:alice@2 replaces the first review after an edit).
+-- If `curate calibrate` has set a threshold for an annotator's scores, the score decides its label. {lowest} is the
+-- last separate rank: 3 for `ranked`, 1 if all annotators except people are equal.
 create view latest_annotators as
 select annotator, name, rank
 from (
@@ -47,13 +47,13 @@ from (
     select
         trace_id,
         pattern,
-        -- packed in a struct, since arg_min of a bare column passes over nulls
+        -- packed in a struct, since arg_min of a bare column skips nulls
         arg_min({'label': label, 'score': score, 'provenance': provenance, 'rank': rank}, rank) as best
     from (
         select
             trace_id,
             pattern,
-            case when label is null then 9 else rank end as rank,  -- an abstention ranks behind every opinion
+            case when label is null then 9 else rank end as rank,  -- an abstention ranks behind every label
             case
                 when count(label) = 0 or 2 * count_if(label) = count(label) then null
                 else 2 * count_if(label) > count(label)

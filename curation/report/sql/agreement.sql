@@ -1,4 +1,4 @@
--- Labels of traces and patterns on which two or more annotators have an opinion; of many, a sample that nothing sways.
+-- Labels of traces and patterns with labels of two or more annotators; of many, a pseudo-random sample.
 select trace_id, pattern, label
 from current_annotations
 semi join (

@@ -1,9 +1,9 @@
--- What a review round shows of each trace, with what the machine annotators make of it (people are left out: a reviewer
--- who sees another's opinion does not give an own one).
+-- The traces of a review round with the labels of the machine annotators (without people's, so that reviewers stay
+-- independent).
 with tasks as (
     select * from review_tasks where round = $round
 ),
-opinions as (
+machine_labels as (
     select
         trace_id,
         list({{'pattern': pattern, 'label': label, 'score': score, 'provenance': provenance}} order by pattern) as verdicts
@@ -25,6 +25,6 @@ select
 from tasks
 join traces using (trace_id)
 left join prompts on prompts.prompt_id = traces.prompt_id
-left join opinions using (trace_id)
+left join machine_labels using (trace_id)
 left join evidence using (trace_id)
 order by position

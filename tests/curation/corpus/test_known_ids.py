@@ -53,7 +53,7 @@ def test_a_table_that_is_full_goes_on_in_the_next(tmp_path: Path, monkeypatch: p
 def test_a_memory_setting_that_is_no_size_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     for wrong in ("much", "1", "10MB", "-4GB"):
         monkeypatch.setenv(memory.VARIABLE, wrong)
-        with pytest.raises(RecipeError, match="give a size"):
+        with pytest.raises(RecipeError, match="not a size of 200MB or more"):
             memory.limit()
     monkeypatch.setenv(memory.VARIABLE, "1.5 gb")
     assert memory.limit() == 1_500_000_000

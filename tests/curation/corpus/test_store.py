@@ -32,7 +32,7 @@ def test_a_folder_that_is_no_corpus_is_refused_with_the_command_that_makes_one(t
 
 def test_a_folder_with_other_things_in_it_does_not_become_a_corpus(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("x")
-    with pytest.raises(CorpusError, match="holds other things"):
+    with pytest.raises(CorpusError, match="not empty"):
         Store.create(tmp_path)
 
 

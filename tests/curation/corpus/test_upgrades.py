@@ -66,5 +66,5 @@ def test_an_old_mix_reads_and_compares(old: Path) -> None:
 def test_a_newer_format_is_a_clear_error(old: Path, marker: str) -> None:
     path = old / marker
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format_version": FORMAT_VERSION + 1}))
-    with pytest.raises(CorpusError, match="newer than this toolkit knows"):
+    with pytest.raises(CorpusError, match="newer than this toolkit supports"):
         Store(old / "corpus") if "corpus" in marker else read_mix(old / "mix")

@@ -7,7 +7,7 @@ import pytest
 
 from curation.corpus.query import connect, select
 from curation.corpus.store import Store
-from curation.generate.repair import RepairRecipe, Span, beginning, run
+from curation.generate.repair import EvidenceSpan, RepairRecipe, beginning, run
 from curation.generate.sample import judge
 from curation.generate.stage import GenerateRecipe
 from curation.generate.stage import run as generate
@@ -105,15 +105,15 @@ def test_the_annotators_see_the_whole_repaired_trace(risky: Store, scripted: Cal
 @pytest.mark.parametrize(
     ("spans", "expected"),
     [
-        ([Span("reasoning", 13)], "<think>\nOne — fine."),
-        ([Span("reasoning", 30), Span("reasoning", 12)], "<think>\nOne — fine."),
-        ([Span("reasoning", 3)], "<think>\n"),
-        ([Span("answer", 0)], "<think>\nOne — fine. Two is not. Three.\n</think>\n\n"),
-        ([Span("answer", 0), Span("reasoning", 28)], "<think>\nOne — fine. Two is not."),
+        ([EvidenceSpan("reasoning", 13)], "<think>\nOne — fine."),
+        ([EvidenceSpan("reasoning", 30), EvidenceSpan("reasoning", 12)], "<think>\nOne — fine."),
+        ([EvidenceSpan("reasoning", 3)], "<think>\n"),
+        ([EvidenceSpan("answer", 0)], "<think>\nOne — fine. Two is not. Three.\n</think>\n\n"),
+        ([EvidenceSpan("answer", 0), EvidenceSpan("reasoning", 28)], "<think>\nOne — fine. Two is not."),
         ([], "<think>\n"),
     ],
 )
-def test_the_cut_is_at_a_sentence_in_code_points(spans: list[Span], expected: str) -> None:
+def test_the_cut_is_at_a_sentence_in_code_points(spans: list[EvidenceSpan], expected: str) -> None:
     assert beginning("One — fine. Two is not. Three.", spans) == expected
 
 

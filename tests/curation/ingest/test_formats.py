@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from curation.ingest.fields import BadRow, Lines, Place, prompt_line, trace_line
+from curation.ingest.fields import BadRow, FieldLines, FieldPath, prompt_line, trace_line
 from curation.ingest.formats import FORMATS, Format, detect, mapped, sort_out
 from schemas.prompt import prompt_id
 
-PLACE = Place("file.jsonl", "file", None)
+PLACE = FieldPath("file.jsonl", "file", None)
 ASK, THINK, SAY = "How do I dry paint?", "Sun helps.", "Put it in the sun."
 INLINE = f"<think>\n{THINK}\n</think>\n\n{SAY}"
 
@@ -28,7 +28,7 @@ def named(table: str, line: Any) -> dict[str, Any]:
     return dict(zip(COLUMNS[table], line, strict=True))
 
 
-def lines(form: Format, row: dict[str, Any]) -> Lines:
+def lines(form: Format, row: dict[str, Any]) -> FieldLines:
     return trace_line(*sort_out(form, row), PLACE, 1)
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from curation.annotate import decisions
-from curation.annotate.decisions import Decision
+from curation.annotate.decisions import TeacherDecision
 from schemas.errors import DataError, RecipeError
 from schemas.row import Row
 from sft.proof.mix import read_mix
@@ -39,7 +39,7 @@ def rows(count: int = 24, start: int = 0) -> list[Row]:
 
 
 def decide(chosen: list[Row], path: Path) -> Path:
-    found = [Decision(row.prompt_id, row.prompt, float(BAD in row.prompt)) for row in chosen]
+    found = [TeacherDecision(row.prompt_id, row.prompt, float(BAD in row.prompt)) for row in chosen]
     decisions.write(found, path)
     return path
 

@@ -12,7 +12,7 @@ import torch
 from typer.testing import CliRunner
 
 from curation.annotate import decisions
-from curation.annotate.decisions import Decision
+from curation.annotate.decisions import TeacherDecision
 from curation.corpus.store import write_parquet
 from curation.mix import folder
 from schemas.errors import CorpusError, DataError, TrainingError
@@ -129,7 +129,7 @@ def test_two_processes_train_like_one_with_twice_the_accumulation(
 ) -> None:
     how: dict[str, Any] = {"per_device_train_batch_size": 2, "max_steps": 4, "learning_rate": 1e-3}
     if kind == "presafe":
-        made = [Decision(row.prompt_id, row.prompt, n % 2) for n, row in enumerate(sample_rows())]
+        made = [TeacherDecision(row.prompt_id, row.prompt, n % 2) for n, row in enumerate(sample_rows())]
         decisions.write({one.prompt_id: one for one in made}.values(), tmp_path / "d.jsonl")
         how["presafe"] = {"decisions": str(tmp_path / "d.jsonl"), "weight": 1.0}
     train(config(models["own"], mix, tmp_path / "one", gradient_accumulation_steps=4, **how))

@@ -1,6 +1,0 @@
--- How often each combination of votes on one pattern occurs ({columns}: one per annotator, and the majority of the
--- people; no annotator's name begins with a dollar sign).
-select {columns}, count(*) as "$traces"
-from votes
-group by all
-order by all
