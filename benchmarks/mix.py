@@ -94,7 +94,7 @@ def curate(corpus: Path, out: Path) -> None:
 
     recipe = out.parent / "mix.yaml"
     recipe.write_text(RECIPE)
-    mix.run(recipe, corpus, out)
+    mix.run(corpus, recipe, out=out)
 
 
 def scan(corpus: Path, out: Path) -> None:

@@ -50,11 +50,23 @@ def measure(size: int, folder: Path) -> None:
         client.ensure_reviewers(credentials.load(home).reviewers)
         corpus = write_corpus(folder / "corpus", size)
         recipe = RoundRecipe(name="bench", traces=size, blind=0, overlap=1)
-        tell(size, "push", size / timed(lambda: push.run(corpus.root, recipe, client)), "traces/s")
-        tell(size, "push again", size / timed(lambda: push.run(corpus.root, recipe, client)), "traces/s")
+        tell(size, "push", size / timed(lambda: push.run(corpus.root, recipe, client=client)), "traces/s")
+        tell(
+            size, "push again", size / timed(lambda: push.run(corpus.root, recipe, client=client)), "traces/s"
+        )
         answer(client)
-        tell(size, "pull", size / timed(lambda: pull.run(corpus.root, "bench", client)), "traces/s")
-        tell(size, "pull again", size / timed(lambda: pull.run(corpus.root, "bench", client)), "traces/s")
+        tell(
+            size,
+            "pull",
+            size / timed(lambda: pull.run(corpus.root, round="bench", client=client)),
+            "traces/s",
+        )
+        tell(
+            size,
+            "pull again",
+            size / timed(lambda: pull.run(corpus.root, round="bench", client=client)),
+            "traces/s",
+        )
         search(size, client)
         tell(size, "server memory at the end", resident(home), "MiB")
     finally:

@@ -59,7 +59,7 @@ def found(root: Path, seed: int, count: int = BASE_TEXTS) -> World:
     (root / "childhood.yaml").write_text(
         "name: childhood\nparts:\n  all:\n    where: 'true'\n", encoding="utf-8"
     )
-    mix.run(root / "childhood.yaml", root / "childhood", root / "mixes" / "childhood")
+    mix.run(root / "childhood", root / "childhood.yaml", out=root / "mixes" / "childhood")
     tokenizer = make_tokenizer(
         own_family(), ["\n".join([t["prompt"], t["reasoning"], t["answer"]]) for t in texts], 768
     )
@@ -116,7 +116,7 @@ def curate(world: World, mixes: Sequence[str] = PLAIN) -> None:
     from curation.mix import build as mix
 
     for name in mixes:
-        mix.run(RECIPES / f"{name}.yaml", world.corpus, world.root / "mixes" / name)
+        mix.run(world.corpus, RECIPES / f"{name}.yaml", out=world.root / "mixes" / name)
         learn(world, name, world.run("raw"), world.root / "mixes" / name, TUNED)
     if "nocot" not in mixes:
         return
@@ -135,7 +135,9 @@ def examine(world: World, names: Sequence[str]) -> None:
     collect(exam, [request.prompt() for request in examined()])
     asking = Asking(Sampling(temperature=1, max_new_tokens=96))
     for name in names:
-        score.run(EngineSettings(kind="transformers", model=str(world.run(name))), exam, "all", asking)
+        score.score_model(
+            exam, EngineSettings(kind="transformers", model=str(world.run(name))), asking=asking
+        )
 
 
 def examined() -> list[Request]:

@@ -2,44 +2,106 @@
 
 import json
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
+
+from pydantic import BaseModel
 
 from schemas.manifest import Counts
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+LINE_SECONDS = 60.0
+"""Where stderr is no terminal, progress is a line so often."""
+
 
 class Advance(Protocol):
-    """Advances a progress bar by `n` units."""
+    """Tells a progress bar that `n` more units are done, and what else is to be said of them."""
 
-    def __call__(self, n: int = 1) -> None: ...
+    def __call__(self, n: int = 1, note: str = "") -> None: ...
+
+
+class ProgressState:
+    """How far some work is, in words."""
+
+    def __init__(self, description: str, total: int | None, unit: str) -> None:
+        self._description, self._total, self._unit = description, total, unit
+        self._began = monotonic()
+        self._note = ""
+        self.done = 0
+
+    def advance(self, n: int = 1, note: str = "") -> None:
+        """Count `n` more units; a note stands at the end of the line until there is another."""
+        self.done += n
+        self._note = note or self._note
+
+    def numbers(self) -> str:
+        """Count, rate and time left, such as "120/400 traces, 6.0/s, 47 s left"."""
+        spent = max(monotonic() - self._began, 1e-6)
+        of_total = "" if self._total is None else f"/{self._total:,}"
+        pieces = [f"{self.done:,}{of_total} {self._unit}"]
+        if self.done:
+            pieces.append(f"{self.done / spent:,.1f}/s")
+            if self._total is not None:
+                pieces.append(f"{_duration((self._total - self.done) * spent / self.done)} left")
+        return ", ".join([*pieces, *filter(None, [self._note])])
+
+    def line(self) -> str:
+        """The numbers, and what they are of."""
+        return f"{self._description}: {self.numbers()}"
 
 
 @contextmanager
 def progress(description: str, total: int | None = None, unit: str = "rows") -> Iterator[Advance]:
-    """Show a bar with rate and time left on stderr while the block runs; silent if stderr is not a terminal."""
+    """Show count, rate and time left on stderr while the block runs: a bar on a terminal, elsewhere a line every minute."""
+    state = ProgressState(description, total, unit)
+    with _bar(description, total, state) if sys.stderr.isatty() else _lines(state):
+        yield state.advance
+
+
+@contextmanager
+def _bar(description: str, total: int | None, state: ProgressState) -> Iterator[None]:
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-    )
+    from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+    from rich.text import Text
 
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[unit]}"),
-    )  # fmt: skip
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
-        task = bar.add_task(description, total=total, unit=unit)
+    class Numbers(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            task.completed = state.done
+            return Text(state.numbers())
 
-        def advance(n: int = 1) -> None:
-            bar.advance(task, n)
+    columns = (TextColumn("{task.description}", markup=False), Numbers(), BarColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        bar.add_task(description, total=total)
+        yield
 
-        yield advance
+
+@contextmanager
+def _lines(state: ProgressState) -> Iterator[None]:
+    finished = threading.Event()
+
+    def speak() -> None:
+        while not finished.wait(LINE_SECONDS):
+            say(state.line())
+
+    thread = threading.Thread(target=speak, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        finished.set()
+        thread.join()
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def say(message: str) -> None:
@@ -54,7 +116,18 @@ def result(text: str) -> None:
 
 def json_result(value: Any) -> None:
     """Print a command's result to stdout as one JSON document."""
-    result(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+    result(json.dumps(plain(value), ensure_ascii=False, indent=2, default=str))
+
+
+def plain(value: Any) -> Any:
+    """Named tuples and models inside a result as the objects that JSON knows."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        value = value._asdict()
+    if isinstance(value, Mapping):
+        return {key: plain(inner) for key, inner in value.items()}
+    return [plain(inner) for inner in value] if isinstance(value, (list, tuple)) else value
 
 
 def say_counts(stage: str, counts: Counts) -> None:

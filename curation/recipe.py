@@ -12,7 +12,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from schemas.errors import RecipeError
+from schemas.errors import RecipeError, UsageError
 
 Location = tuple[str | int, ...]
 MAX_BYTES = 1_000_000
@@ -83,7 +83,8 @@ def from_options(model: type[R], path: Path | None, options: Mapping[tuple[str, 
         options: field path -> value; null means not given.
 
     Raises:
-        RecipeError: naming every fault.
+        RecipeError: naming every fault of the file and what the options change in it.
+        UsageError: naming every fault where there is no file.
     """
     given: dict[str, Any] = {}
     for place, value in options.items():
@@ -99,7 +100,7 @@ def from_options(model: type[R], path: Path | None, options: Mapping[tuple[str, 
         return model.model_validate(given)
     except ValidationError as error:
         faults = [(".".join(map(str, place)), message) for place, message in _faults(error, model)]
-        raise RecipeError(
+        raise UsageError(
             "\n".join(f"{name}: {message}".removeprefix(": ") for name, message in faults)
         ) from error
 

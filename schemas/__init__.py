@@ -9,6 +9,7 @@ from schemas.lazy import lazily
 
 if TYPE_CHECKING:
     from schemas.annotation import Annotation, Span
+    from schemas.choices import PromptKind
     from schemas.errors import (
         CorpusError,
         CurateError,
@@ -19,11 +20,12 @@ if TYPE_CHECKING:
         RenderError,
         ServerError,
         TrainingError,
+        UsageError,
     )
     from schemas.ids import content_id
     from schemas.manifest import Counts, InputFile, Manifest
     from schemas.patterns import CODEBOOK, CODEBOOK_VERSION, PROPERTIES, RISKY_PATTERNS, Pattern
-    from schemas.prompt import KINDS, Kind, Prompt, prompt_id
+    from schemas.prompt import KINDS, Prompt, prompt_id
     from schemas.row import Row
     from schemas.trace import FIELDS, Trace, generated_trace_id, ingested_trace_id
 
@@ -32,11 +34,12 @@ __version__ = "0.1.0"
 
 HOMES = {
     "schemas.annotation": "Annotation Span",
-    "schemas.errors": "CorpusError CurateError DataError EngineError MissingExtraError RecipeError RenderError ServerError TrainingError",
+    "schemas.errors": "CorpusError CurateError DataError EngineError MissingExtraError RecipeError RenderError ServerError TrainingError UsageError",
     "schemas.ids": "content_id",
     "schemas.manifest": "Counts InputFile Manifest",
     "schemas.patterns": "CODEBOOK CODEBOOK_VERSION PROPERTIES RISKY_PATTERNS Pattern",
-    "schemas.prompt": "KINDS Kind Prompt prompt_id",
+    "schemas.choices": "PromptKind",
+    "schemas.prompt": "KINDS Prompt prompt_id",
     "schemas.row": "Row",
     "schemas.trace": "FIELDS Trace generated_trace_id ingested_trace_id",
 }
@@ -56,11 +59,11 @@ __all__ = [
     "DataError",
     "EngineError",
     "InputFile",
-    "Kind",
     "Manifest",
     "MissingExtraError",
     "Pattern",
     "Prompt",
+    "PromptKind",
     "RecipeError",
     "RenderError",
     "Row",
@@ -68,6 +71,7 @@ __all__ = [
     "Span",
     "Trace",
     "TrainingError",
+    "UsageError",
     "content_id",
     "generated_trace_id",
     "ingested_trace_id",

@@ -1,6 +1,6 @@
 """Every error a user may meet. A message says what is wrong, where, and what to do about it.
 
-The command line prints these without a traceback and exits 1; anything else is a bug and shows its traceback.
+The command line prints these without a traceback and exits 1 (2 where the options are wrong); anything else is a bug and shows its traceback.
 """
 
 
@@ -18,6 +18,10 @@ class CorpusError(CurateError):
 
 class RecipeError(CurateError):
     """A recipe is invalid. Lists every fault, one per line."""
+
+
+class UsageError(RecipeError):
+    """Options of a command are wrong; the command line exits 2."""
 
 
 class EngineError(CurateError):

@@ -1,10 +1,12 @@
 """A manifest: what a stage did, with hashes of everything it read. It contains no timestamp, so equal work gives equal bytes."""
 
 from collections.abc import Iterator
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, computed_field, model_validator
 
 from schemas import showing
+from schemas.ids import content_id
 
 FORMAT_VERSION = 1
 """Format version of the folders this code writes; a newer one on disk is an error."""
@@ -70,14 +72,24 @@ class Manifest(BaseModel):
     """Hash of each file it wrote, for stages that make a folder."""
     recipe: dict[str, object] = Field(default_factory=dict)
     """The complete recipe, defaults included."""
-    recipe_id: str | None = None
-    """Content id of `recipe`."""
     seed: int | None = None
     versions: dict[str, str] = Field(default_factory=dict)
     """Versions of this toolkit and of the libraries that affect the result."""
     counts: Counts = Field(default_factory=Counts)
     summary: dict[str, object] = Field(default_factory=dict)
     """Statistics of the stage: token percentiles, counts per part, and so on."""
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def recipe_id(self) -> str:
+        """Content id of `recipe`."""
+        return content_id(self.recipe)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_id(cls, values: Any) -> Any:
+        """A written manifest contains the id as well."""
+        return {k: v for k, v in values.items() if k != "recipe_id"} if isinstance(values, dict) else values
 
     def __repr__(self) -> str:
         return f"<Manifest of {self.stage}: {self.counts}>"

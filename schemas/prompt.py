@@ -1,13 +1,13 @@
 """A prompt: what a model is asked. Its id covers the text alone, so a question has the same id in every source."""
 
-from typing import Literal, get_args
+from typing import get_args
 
 from pydantic import BaseModel, ConfigDict
 
+from schemas.choices import PromptKind
 from schemas.ids import texts_id
 
-Kind = Literal["harmful", "benign", "math", "code"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+KINDS: tuple[PromptKind, ...] = get_args(PromptKind)
 
 
 def prompt_id(text: str) -> str:
@@ -24,7 +24,7 @@ class Prompt(BaseModel):
     """Content id of `text`."""
     text: str
     """What the model is asked, exactly."""
-    kind: Kind | None = None
+    kind: PromptKind | None = None
     """The purpose of the prompt; null if unknown."""
     source: str | None = None
     """The data set it comes from, such as "STAR-1"."""

@@ -2,8 +2,8 @@
 
 from pydantic import BaseModel, ConfigDict
 
+from schemas.choices import PromptKind
 from schemas.ids import content_id
-from schemas.prompt import Kind
 
 
 def row_id(trace_id: str, part: str, copy: int = 0) -> str:
@@ -21,7 +21,7 @@ class Row(BaseModel):
     prompt_id: str
     part: str
     """The part of the recipe that selected it."""
-    kind: Kind | None
+    kind: PromptKind | None
     strategy: str | None
     model: str | None
     source: str | None

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from schemas.choices import PromptKind
 from schemas.ids import content_id, texts_id
-from schemas.prompt import Kind
 
 FIELDS = ("reasoning", "answer")
 """The fields that spans may point into."""
@@ -42,7 +42,7 @@ class Trace(BaseModel):
     prompt_id: str
     prompt: str
     """The query without the strategy's instruction (which never enters a training row)."""
-    kind: Kind | None = None
+    kind: PromptKind | None = None
     """The prompt's kind."""
     strategy: str | None = None
     """Distillation strategy, such as "improved"; null if the source does not say."""

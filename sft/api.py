@@ -10,11 +10,10 @@ from schemas.errors import DataError, RecipeError
 
 if TYPE_CHECKING:
     from curation import Corpus, Mix
+    from schemas.choices import Suite
     from sft.comparison.stage import Comparison
     from sft.proof.check import Proof
-    from sft.scoring.asking import Think
     from sft.scoring.scores import Scores
-    from sft.scoring.suites import Suite
     from sft.training.config import TrainConfig
 
 File = str | PathLike[str]
@@ -138,7 +137,7 @@ def score(
     temperature: float = 0,
     top_p: float = 1,
     samples: int = 1,
-    think: "Think" = "as_is",
+    think: "ScoredThink" = "as_is",
     annotators: Sequence[str] = ("rules", "overrefusal"),
     engine: str = "auto",
     base_url: str | None = None,
@@ -172,12 +171,13 @@ def score(
     from curation.engines import Sampling
     from curation.engines.settings import EngineSettings
     from curation.recipe import from_arguments
+    from schemas.choices import ScoredThink
     from sft.scoring import stage
-    from sft.scoring.asking import Asking, Think
+    from sft.scoring.asking import Asking
     from sft.scoring.suites import SUITES
 
     _among("suite", suite, [*SUITES, "all"])
-    _among("think", think, get_args(Think))
+    _among("think", think, get_args(ScoredThink))
     if samples > 1 and temperature == 0:
         raise RecipeError("samples: at temperature 0 they are all the same; set temperature=0.6")
     how = {"max_new_tokens": max_new_tokens, "temperature": temperature, "top_p": top_p}
@@ -186,7 +186,9 @@ def score(
     given = {"kind": engine, "model": fspath(model), "revision": revision, "server": server}
     settings = from_arguments(EngineSettings, None, given)
     judging = from_arguments(AnnotateRecipe, None, {"annotators": list(annotators)})
-    return stage.run(settings, Path(corpus), suite, asking, judging, Path(out) if out else None)
+    return stage.score_model(
+        Path(corpus), settings, suite=suite, asking=asking, judging=judging, out=Path(out) if out else None
+    )
 
 
 def compare(

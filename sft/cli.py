@@ -1,13 +1,23 @@
 """The `sft` command: check a mix, train on it, score the model. Each command is a few lines that call its stage."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from curation.commands.options import DEFAULT_CORPUS, CorpusOption, JsonOption
+from curation.commands.options import (
+    DEFAULT_CORPUS,
+    CorpusOption,
+    EngineOption,
+    JsonOption,
+    PageOption,
+    RevisionOption,
+    UrlOption,
+    listed,
+)
+from curation.commands.printing import answer, report
 from curation.commands.running import run_app, version_option
+from schemas.choices import Device, SavedDtype, ScoredThink, Sharding, Suite, TableFormat
 from schemas.errors import RecipeError
 
 app = typer.Typer(
@@ -18,35 +28,12 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 
-RevisionOption = Annotated[str | None, typer.Option(help="Commit (40 hex digits) of a hub model.")]
+PROVE, TRAIN, SCORE, TRY = "Prove and plan", "Train", "Score", "Try it"
 
 app.callback()(version_option("sft"))
 
 
-class SuiteName(StrEnum):
-    """Values of `sft score --suite`."""
-
-    safety = "safety"
-    overrefusal = "overrefusal"
-    reasoning = "reasoning"
-    all = "all"
-
-
-class ThinkMode(StrEnum):
-    """Values of `sft score --think`."""
-
-    as_is = "as_is"
-    zero = "zero"
-    less = "less"
-
-
-class ExportName(StrEnum):
-    """Values of `sft score --export`."""
-
-    inspect = "inspect"
-
-
-@app.command()
+@app.command(rich_help_panel=PROVE)
 def check(
     mix: Annotated[Path, typer.Option(help="A folder made by `curate build-mix`.", file_okay=False)],
     model: Annotated[str, typer.Option(help="A model folder (its tokenizer is enough), or a hub name.")],
@@ -75,7 +62,7 @@ def check(
     stage.require_proof(proven, str(mix), model)
 
 
-@app.command()
+@app.command(rich_help_panel=TRAIN)
 def run(
     config: Annotated[Path, typer.Argument(help="A YAML recipe; see `sft/recipes` for the study's.")],
     json: JsonOption = False,
@@ -84,54 +71,44 @@ def run(
 
     Example: sft run study-lora.yaml
     """
-    from curation import console
     from sft.training import stage
 
-    manifest = stage.run(config)
-    console.say_counts(manifest.stage, manifest.counts)
-    if json:
-        console.result(manifest.model_dump_json(indent=2))
+    report(stage.run(config), json)
 
 
-@app.command()
+@app.command(rich_help_panel=PROVE)
 def plan(
     config: Annotated[Path, typer.Argument(help="A recipe of `sft run`.", dir_okay=False)],
-    device: Annotated[str, typer.Option(help="a100-40, a100-80, h100, h200, l40s or rtx4090.")] = "h100",
+    device: Annotated[Device, typer.Option(help="The GPU.")] = "h100",
     devices: Annotated[int, typer.Option(help="Number of devices.", min=1)] = 1,
-    sharding: Annotated[str, typer.Option(help="none, zero2, or zero3 (like FSDP full sharding).")] = "none",
+    sharding: Annotated[Sharding, typer.Option(help="zero3 is like FSDP full sharding.")] = "none",
     json: JsonOption = False,
 ) -> None:
     """Estimate memory and time of a run from the model's config and the mix, without loading weights. Exits 1 if it does not fit.
 
     Example: sft plan study-full.yaml --device h100 --devices 8 --sharding zero3
     """
-    from curation import console
     from curation.recipe import load_recipe
     from sft.proof.mix import read_mix
     from sft.training import plan as stage
     from sft.training.config import TrainConfig
 
-    if device not in stage.DEVICES:
-        raise RecipeError(f"--device {device}: unknown; there are {', '.join(stage.DEVICES)}")
-    how = stage.sharding(sharding)
     settings = load_recipe(config, TrainConfig).recipe
     mix = read_mix(Path(settings.mix))
     shape = stage.shape_of(settings.model, settings.revision)
     tflops = stage.DEVICES[device][1]
-    estimate = stage.estimate(shape, settings, len(mix.rows), stage.tokens_of(mix), devices, tflops, how)
+    estimate = stage.estimate(shape, settings, len(mix.rows), stage.tokens_of(mix), devices, tflops, sharding)
     fits = stage.fits(estimate, device)
-    if json:
-        console.json_result({**estimate._asdict(), "gb": estimate.gb, "fits": fits})
-    else:
-        stage.show(estimate, device, devices, how)
+    document = {**estimate._asdict(), "gb": estimate.gb, "fits": fits}
+    answer(document, json, lambda _: stage.show(estimate, device, devices, sharding))
     if not fits:
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(rich_help_panel=TRAIN)
 def inspect(
     run: Annotated[Path, typer.Argument(help="The folder of a run, finished or not.", file_okay=False)],
-    out: Annotated[Path, typer.Option(help="The HTML file.", dir_okay=False)] = Path("run.html"),
+    out: PageOption = Path("run.html"),
     samples: Annotated[
         int, typer.Option(help="Number of the mix's prompts answered by base and trained model.", min=0)
     ] = 0,
@@ -143,11 +120,11 @@ def inspect(
     from curation import console
     from sft.training import inspect as stage
 
-    stage.run(run, out, samples)
+    stage.write_page(run, out=out, samples=samples)
     console.result(str(out))
 
 
-@app.command()
+@app.command(rich_help_panel=SCORE)
 def probe(
     run: Annotated[Path, typer.Argument(help="A finished run with a `presafe:` block.", file_okay=False)],
     corpus: CorpusOption = DEFAULT_CORPUS,
@@ -161,18 +138,16 @@ def probe(
 
     Example: sft probe runs/presafe --corpus eval --out readings.jsonl
     """
-    from curation import console
     from sft.scoring import readout as stage
 
-    readout = stage.run(run, corpus, out)
-    console.json_result(stage.document(readout)) if json else stage.show(readout)
+    answer(stage.read(run, corpus, out=out), json, stage.show)
 
 
-@app.command()
+@app.command(rich_help_panel=TRAIN)
 def export(
     run: Annotated[Path, typer.Argument(help="A finished run.", file_okay=False)],
     out: Annotated[Path, typer.Option(help="A new folder for the model.", file_okay=False)],
-    dtype: Annotated[str, typer.Option(help="bfloat16, float32, or auto.")] = "bfloat16",
+    dtype: Annotated[SavedDtype, typer.Option(help="auto: as it was trained.")] = "bfloat16",
 ) -> None:
     """Export a run as a standard model folder with tokenizer, chat template and model card; adapters are merged.
 
@@ -181,10 +156,10 @@ def export(
     from curation import console
     from sft.training import export as stage
 
-    console.result(stage.run(run, out, dtype))
+    console.result(stage.write_model(run, out=out, dtype=dtype))
 
 
-@app.command()
+@app.command(rich_help_panel=SCORE)
 def score(
     model: Annotated[
         str,
@@ -192,8 +167,8 @@ def score(
     ],
     corpus: CorpusOption = DEFAULT_CORPUS,
     suite: Annotated[
-        SuiteName, typer.Option(help="Harmful, benign or math prompts, or all of them.")
-    ] = SuiteName.all,
+        Literal[Suite, "all"], typer.Option(help="Harmful, benign or math prompts, or all of them.")
+    ] = "all",
     max_new_tokens: Annotated[
         int, typer.Option(help="Maximum reply length; truncated replies are counted separately.", min=1)
     ] = 4096,
@@ -203,15 +178,13 @@ def score(
         int, typer.Option(help="Replies per prompt; more than 1 needs a temperature above 0.", min=1)
     ] = 1,
     think: Annotated[
-        ThinkMode, typer.Option(help="zero: no chain of thought; less: a short fixed one.")
-    ] = ThinkMode.as_is,
+        ScoredThink, typer.Option(help="zero: no chain of thought; less: a short fixed one.")
+    ] = "as_is",
     annotators: Annotated[
         str, typer.Option(help="Comma-separated annotators, such as rules,ensemble.")
     ] = "rules,overrefusal",
-    engine: Annotated[str, typer.Option(help="auto, vllm, transformers or openai.")] = "auto",
-    base_url: Annotated[
-        str | None, typer.Option(help="A server's address, such as http://localhost:8000/v1.")
-    ] = None,
+    engine: EngineOption = None,
+    base_url: UrlOption = None,
     revision: RevisionOption = None,
     out: Annotated[
         Path | None,
@@ -220,7 +193,8 @@ def score(
         ),
     ] = None,
     export: Annotated[
-        ExportName | None, typer.Option(help="Also write logs for `inspect view`, next to the scores.")
+        Literal["inspect"] | None,
+        typer.Option(help="Also write logs for `inspect view`, next to the scores."),
     ] = None,
     show: Annotated[bool, typer.Option("--show", help="Do not mask the texts of these logs.")] = False,
     json: JsonOption = False,
@@ -235,7 +209,6 @@ def score(
 
         sft score MODEL --corpus eval --suite reasoning --samples 4 --temperature 0.6 --top-p 0.95 --out scores/raw
     """
-    from curation import console
     from curation.annotate.stage import AnnotateRecipe
     from curation.engines import Sampling
     from curation.engines.settings import EngineSettings
@@ -258,13 +231,15 @@ def score(
             "--samples above 1 needs a temperature above 0, or all samples are equal; add --temperature 0.6"
         )
     sampling = Sampling(max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p)
-    judging = AnnotateRecipe(annotators=annotators.split(","))
-    asking, logs = Asking(sampling, samples, think.value), stage.LogExport(show) if export else None
-    scores = stage.run(settings, corpus, suite.value, asking, judging, out, logs)
-    console.result(scores.model_dump_json(indent=2)) if json else stage.show(scores)
+    judging = AnnotateRecipe(annotators=listed(annotators) or [])
+    asking, logs = Asking(sampling, samples, think), stage.LogExport(show) if export else None
+    scores = stage.score_model(
+        corpus, settings, suite=suite, asking=asking, judging=judging, out=out, export=logs
+    )
+    answer(scores, json, stage.show)
 
 
-@app.command()
+@app.command(rich_help_panel=SCORE)
 def compare(
     folders: Annotated[
         list[Path], typer.Argument(help="Runs, or folders written by `sft score --out`.", file_okay=False)
@@ -274,7 +249,7 @@ def compare(
         str | None,
         typer.Option(help="Name of the baseline model, for ablations."),
     ] = None,
-    format: Annotated[str, typer.Option(help="markdown, csv or latex, on stdout.")] = "markdown",
+    format: Annotated[TableFormat, typer.Option(help="Of the table on stdout.")] = "markdown",
     out: Annotated[Path | None, typer.Option(help="Also write an HTML page.", dir_okay=False)] = None,
     title: Annotated[str, typer.Option(help="Heading of the page.")] = "Comparison",
     json: JsonOption = False,
@@ -286,9 +261,7 @@ def compare(
     from curation import console
     from sft.comparison import stage, tables
 
-    if format not in tables.FORMATS:
-        raise RecipeError(f"--format {format}: unknown; there are {', '.join(tables.FORMATS)}")
-    comparison = stage.compare(stage.load(folders, names.split(",") if names else ()), base)
+    comparison = stage.compare(stage.load(folders, listed(names) or ()), base)
     if out:
         tables.write_page(comparison, out, title)
     if json:
@@ -301,7 +274,7 @@ def compare(
         )
 
 
-@app.command()
+@app.command(rich_help_panel=TRAIN)
 def sweep(
     recipe: Annotated[
         Path, typer.Argument(help="A YAML recipe; see `sft/recipes/sweeps` for the study's.", dir_okay=False)
@@ -316,24 +289,27 @@ def sweep(
     from sft import sweep as stage
     from sft.comparison import tables
 
-    comparison = stage.run(recipe)
+    comparison = stage.train_and_compare(recipe)
     console.json_result(tables.document(comparison)) if json else console.result(
         tables.markdown(comparison).rstrip()
     )
 
 
-@app.command()
+@app.command(rich_help_panel=TRY)
 def demo(
     out: Annotated[
         Path, typer.Option(help="A new folder, or the folder of an earlier demo.", file_okay=False)
     ] = Path("demo-out"),
     json: JsonOption = False,
 ) -> None:
-    """Run the whole pipeline on bundled samples with tiny models: three minutes, no GPU, no network."""
+    """Run the whole pipeline on bundled samples with tiny models: three minutes, no GPU, no network.
+
+    Example: sft demo --out demo-out
+    """
     from curation import console
     from sft import demo as stage
 
-    summary = stage.run(out)
+    summary = stage.play(out)
     if json:
         console.json_result(summary)
 

@@ -51,7 +51,7 @@ TRAINING: dict[str, Any] = {
 ASKING = Asking(Sampling(max_new_tokens=256))
 
 
-def run(out: Path) -> dict[str, Any]:
+def play(out: Path) -> dict[str, Any]:
     """Run the demo in a new folder, replacing an earlier demo there; returns the output paths and the time taken.
 
     Raises:
@@ -73,7 +73,7 @@ def run(out: Path) -> dict[str, Any]:
         with _step(f"3/6 building three mixes: {', '.join(MIXES)}"):
             for name in MIXES:
                 console.say_counts(
-                    name, mix.run(recipes / f"{name}.yaml", out / "corpus", out / "mixes" / name).counts
+                    name, mix.run(out / "corpus", recipes / f"{name}.yaml", out=out / "mixes" / name).counts
                 )
     with _step("4/6 training a tiny model on each mix, after checking every row"):
         _base_model(out)
@@ -82,7 +82,7 @@ def run(out: Path) -> dict[str, Any]:
     with _step("5/6 scoring each model on 60 unseen prompts"):
         for name in MIXES:
             tiny = EngineSettings(kind="transformers", model=str(out / "runs" / name))
-            score.run(tiny, out / "evaluation", "all", ASKING)
+            score.score_model(out / "evaluation", tiny, asking=ASKING)
     with _step("6/6 writing the report"):
         page = _report(out)
     seconds = round(time.monotonic() - started, 1)
@@ -137,7 +137,9 @@ def _train(out: Path, name: str) -> None:
 def _report(out: Path) -> Path:
     entries = [report.ReportEntry(name, out / "mixes" / name, out / "runs" / name) for name in MIXES]
     title = "Demo: one tiny model, three mixes"
-    return report.run(out / "report.html", title, NOTE, entries, out / "corpus", out / "evaluation")
+    return report.write_page(
+        entries, out / "corpus", out / "evaluation", out=out / "report.html", title=title, note=NOTE
+    )
 
 
 @contextmanager

@@ -15,16 +15,16 @@ from curation import console
 from curation.annotate.stage import AnnotateRecipe
 from curation.corpus.store import write_file
 from curation.engines import Sampling
-from curation.engines.settings import EngineSettings, Kind
+from curation.engines.settings import EngineSettings
 from curation.mix import build as mix
 from curation.mix.sweep import find_points
 from curation.recipe import Recipe, load_recipe
+from schemas.choices import EngineKind, Suite
 from schemas.errors import CurateError, RecipeError, TrainingError
 from sft.comparison import stage as compare
 from sft.comparison import tables
 from sft.scoring import stage as score
 from sft.scoring.asking import Asking
-from sft.scoring.suites import Suite
 from sft.training.config import TrainConfig
 from sft.training.stage import train
 
@@ -37,7 +37,7 @@ class ScoreSettings(Recipe):
     corpus: str
     """The evaluation corpus."""
     suite: Suite | Literal["all"] = "all"
-    engine: Kind = "auto"
+    engine: EngineKind = "auto"
     max_new_tokens: Annotated[int, Field(ge=1)] = 4096
     temperature: Annotated[float, Field(ge=0)] = 0
     top_p: Annotated[float, Field(gt=0, le=1)] = 1
@@ -70,7 +70,7 @@ class SweepPoint(NamedTuple):
     config: TrainConfig
 
 
-def run(path: Path) -> compare.Comparison:
+def train_and_compare(path: Path) -> compare.Comparison:
     """Build, train, score and compare a sweep; run it again to resume.
 
     Raises:
@@ -155,19 +155,19 @@ def _mixes(recipe: SweepRecipe, folder: Path) -> Iterator[tuple[str, Path]]:
         for point in points:
             yield point, folder / point
         for point, loaded in points.items():
-            console.say_counts(point, mix.run(loaded, Path(recipe.corpus), folder / point).counts)
+            console.say_counts(point, mix.run(Path(recipe.corpus), loaded, out=folder / point).counts)
 
 
 def _score(settings: ScoreSettings, run_folder: Path) -> None:
     sampling = Sampling(
         max_new_tokens=settings.max_new_tokens, temperature=settings.temperature, top_p=settings.top_p
     )
-    score.run(
-        EngineSettings(kind=settings.engine, model=str(run_folder)),
+    score.score_model(
         Path(settings.corpus),
-        settings.suite,
-        Asking(sampling, settings.samples),
-        AnnotateRecipe(annotators=list(settings.annotators)),
+        EngineSettings(kind=settings.engine, model=str(run_folder)),
+        suite=settings.suite,
+        asking=Asking(sampling, settings.samples),
+        judging=AnnotateRecipe(annotators=list(settings.annotators)),
     )
 
 

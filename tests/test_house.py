@@ -1,6 +1,7 @@
 """The house rules that a machine can check: imports point left and in no circle, heavy libraries have one home, rooms stay small."""
 
 import ast
+import re
 import resource
 import shutil
 import subprocess
@@ -8,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -181,6 +182,41 @@ def repeated_class_names(house: House) -> list[str]:
     ]
 
 
+def odd_runs(house: House) -> list[str]:
+    """Every `run` that is not `run(corpus_dir, inputs, recipe, *, the rest) -> Manifest`."""
+    faults = []
+    for path, node in functions(house):
+        names = [argument.arg for argument in node.args.args]
+        if node.name != "run" or path.name == "cli.py" or path.name == "sandbox.py":
+            continue
+        place = f"{path.relative_to(house.root)}:{node.lineno}: run"
+        if node.returns is None or ast.unparse(node.returns) != "Manifest":
+            faults.append(f"{place} returns no Manifest; call a function that reads `read`")
+        if "corpus_dir" in names and names[0] != "corpus_dir":
+            faults.append(f"{place} takes the corpus first")
+        if "recipe" in names and names[-1] != "recipe":
+            faults.append(f"{place} takes everything after the recipe by keyword")
+    return faults
+
+
+def functions(house: House) -> Iterator[tuple[Path, ast.FunctionDef]]:
+    for path in house.files.values():
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef):
+                yield path, node
+
+
+def scattered_options(house: House) -> list[str]:
+    """Every named option or argument outside of `commands/options.py`."""
+    return [
+        f"{path.relative_to(house.root)}:{node.lineno}: move it to curation/commands/options.py"
+        for path in house.files.values()
+        if path != house.root / "curation/commands/options.py"
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.Assign) and re.search(r"typer\.(Option|Argument)", ast.unparse(node))
+    ]
+
+
 RULES: tuple[Callable[[House], list[str]], ...] = (
     back_arrows,
     circles,
@@ -188,6 +224,8 @@ RULES: tuple[Callable[[House], list[str]], ...] = (
     crowded_folders,
     bodies,
     repeated_class_names,
+    odd_runs,
+    scattered_options,
 )
 
 
@@ -218,6 +256,10 @@ PLANTS = [
     (back_arrows, "schemas/ids.py", "from annotators import base", "schemas.ids imports annotators.base"),
     (back_arrows, "annotators/base.py", "import curation.console", "annotators.base imports curation.console"),
     (back_arrows, "curation/console.py", "from sft.scoring import suites", "curation.console imports sft.scoring.suites"),
+    (odd_runs, "curation/corpus/status.py", "pass\n\ndef run(corpus_dir) -> dict: ...", "returns no Manifest"),
+    (odd_runs, "curation/corpus/status.py", "pass\n\ndef run(out, corpus_dir) -> Manifest: ...", "takes the corpus first"),
+    (odd_runs, "curation/corpus/status.py", "pass\n\ndef run(recipe, out) -> Manifest: ...", "by keyword"),
+    (scattered_options, "curation/commands/mix.py", "pass\n\nMINE = typer.Option()", "move it to"),
     (bodies, "curation/mix/__init__.py", "pass", "curation/mix/__init__.py:"),
     (repeated_class_names, "curation/console.py", "class _Trace: ...", "class Trace means several things: "),
 ]  # fmt: skip
@@ -366,3 +408,25 @@ def test_exact_versions_stand_in_the_constraints_alone_and_torch_goes_first() ->
     torch = next(line for line in constraints if line.startswith("torch=="))
     installs = [line for line in (ROOT / "Makefile").read_text().splitlines() if "pip install" in line]
     assert f"'{torch}'" in installs[1] and "--upgrade pip" in installs[0]
+
+
+def commands(app: Any, *names: str) -> Iterator[tuple[str, Any]]:
+    """Every command of a command line by its whole name."""
+    for name, command in getattr(app, "commands", {}).items():
+        if hasattr(command, "commands"):
+            yield from commands(command, *names, name)
+        else:
+            yield " ".join([*names, name]), command
+
+
+@pytest.mark.parametrize("program", ["curate", "sft"])
+def test_every_command_stands_in_a_group_and_shows_an_example(program: str) -> None:
+    from typer.main import get_command
+
+    from curation import cli as curate
+    from sft import cli as sft
+
+    listed = dict(commands(get_command({"curate": curate.app, "sft": sft.app}[program]), program))
+    assert len(listed) > 8
+    assert [name for name, command in listed.items() if not command.rich_help_panel] == []
+    assert [name for name, command in listed.items() if f"{name}" not in (command.help or "")] == []

@@ -9,7 +9,8 @@ from typing import Literal, NamedTuple, get_args
 
 from pydantic import BaseModel, ConfigDict
 
-from schemas.prompt import Kind, prompt_id
+from schemas.choices import PromptKind
+from schemas.prompt import prompt_id
 from schemas.trace import Trace, ingested_trace_id
 
 Split = Literal["dev", "test"]
@@ -40,7 +41,7 @@ class LabelledLine(BaseModel):
     id: str
     topic: str
     style: str
-    kind: Kind
+    kind: PromptKind
     prompt: str
     reasoning: str
     answer: str

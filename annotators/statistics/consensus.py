@@ -10,10 +10,8 @@ Source: A. P. Dawid, A. M. Skene, "Maximum Likelihood Estimation of Observer Err
 
 from collections.abc import Mapping, Sequence
 from math import exp, log
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-Policy = Literal["ranked", "majority", "weighted", "dawid_skene"]
-"""ranked: people, then judges and guards, then models, then rules; majority: people, then all others equally."""
 ROUNDS = 500
 SETTLED = 1e-7
 MIN_ANNOTATORS = 3

@@ -7,7 +7,7 @@ those that count in the consensus, so calibrated thresholds are in force.
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from annotators.statistics.agreement import Agreement, agreement, cohen, fleiss, pairwise_agreement
 from annotators.statistics.consensus import LabelCombination
@@ -29,7 +29,33 @@ class AgreeRecipe(Recipe):
     patterns: tuple[str, ...] = RISKY_PATTERNS
 
 
-def compare(observed: Sequence[LabelCombination], names: Sequence[str], seed: int = 0) -> dict[str, Any]:
+class Coefficient(NamedTuple):
+    """A coefficient of agreement with its 95 % interval."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    traces: int
+
+
+class PairAgreement(NamedTuple):
+    """How far two annotators agree."""
+
+    between: tuple[str, str]
+    same: float | None
+    """Share of equal labels."""
+    cohen: Coefficient
+
+
+class PatternAgreement(NamedTuple):
+    """How far annotators agree on one pattern."""
+
+    alpha: Coefficient
+    fleiss: Coefficient
+    pairs: list[PairAgreement]
+
+
+def compare(observed: Sequence[LabelCombination], names: Sequence[str], seed: int = 0) -> PatternAgreement:
     """How far some annotators agree on one pattern."""
     weighted_labels = [
         ({**combination.labels, PEOPLE: combination.truth}, combination.traces) for combination in observed
@@ -45,16 +71,13 @@ def compare(observed: Sequence[LabelCombination], names: Sequence[str], seed: in
             for _ in range(n)
         ]
         same = pairwise_agreement(both)
-        pairs.append({"between": [name, other], "same": same, "cohen": _shown(cohen(both, seed))})
-    return {
-        "alpha": _shown(agreement(units, seed)),
-        "fleiss": _shown(fleiss([unit for unit in units if len(unit) == len(names)], seed)),
-        "pairs": pairs,
-    }
+        pairs.append(PairAgreement((name, other), same, _shown(cohen(both, seed))))
+    whole = [unit for unit in units if len(unit) == len(names)]
+    return PatternAgreement(_shown(agreement(units, seed)), _shown(fleiss(whole, seed)), pairs)
 
 
-def run(corpus_dir: Path, recipe: AgreeRecipe) -> dict[str, Any]:
-    """Compare annotators of a corpus: pattern -> alpha, fleiss and pairs, each with its 95 % interval and its traces.
+def read(corpus_dir: Path, recipe: AgreeRecipe) -> dict[str, PatternAgreement]:
+    """How far the annotators of a corpus agree, by pattern.
 
     Raises:
         RecipeError: if an annotator or pattern is unknown, or there are not two annotators to compare.
@@ -78,38 +101,32 @@ def run(corpus_dir: Path, recipe: AgreeRecipe) -> dict[str, Any]:
     return {pattern: compare(by_pattern.get(pattern, ()), names) for pattern in recipe.patterns}
 
 
-def show(agreements: Mapping[str, Any]) -> None:
+def show(agreements: Mapping[str, PatternAgreement]) -> None:
     """Print agreements for a person."""
     rows = []
     for pattern, one in agreements.items():
-        rows += [_line(pattern, name, "all", one[name]) for name in ("alpha", "fleiss")]
-        rows += [
-            _line(pattern, "cohen", " / ".join(p["between"]), p["cohen"], p["same"]) for p in one["pairs"]
-        ]
+        rows += [_line(pattern, name, "all", getattr(one, name)) for name in ("alpha", "fleiss")]
+        rows += [_line(pattern, "cohen", " / ".join(p.between), p.cohen, p.same) for p in one.pairs]
     console.show_rows(list(rows[0]), rows)
 
 
 def _line(
-    pattern: str, measure: str, between: str, coefficient: Mapping[str, Any], same: float | None = None
+    pattern: str, measure: str, between: str, coefficient: Coefficient, same: float | None = None
 ) -> dict[str, str]:
-    value = coefficient["value"]
     shown = (
-        "undefined" if value is None else f"{value:.2f} [{coefficient['low']:.2f}, {coefficient['high']:.2f}]"
+        "undefined"
+        if coefficient.value is None
+        else f"{coefficient.value:.2f} [{coefficient.low:.2f}, {coefficient.high:.2f}]"
     )
     return {
         "pattern": pattern,
         "measure": measure,
         "between": between,
-        "value [95 %]": shown if coefficient["traces"] else "-",
+        "value [95 %]": shown if coefficient.traces else "-",
         "same": "" if same is None else f"{100 * same:.0f} %",
-        "traces": str(coefficient["traces"]),
+        "traces": str(coefficient.traces),
     }
 
 
-def _shown(coefficient: Agreement) -> dict[str, Any]:
-    return {
-        "value": coefficient.alpha,
-        "low": coefficient.low,
-        "high": coefficient.high,
-        "traces": coefficient.units,
-    }
+def _shown(coefficient: Agreement) -> Coefficient:
+    return Coefficient(coefficient.alpha, coefficient.low, coefficient.high, coefficient.units)

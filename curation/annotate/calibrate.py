@@ -25,9 +25,13 @@ from curation import console
 from curation.corpus.query import connect, select, sql_file
 from curation.corpus.store import Store
 from curation.recipe import Recipe
+from curation.versions import versions
 from schemas.errors import RecipeError
 from schemas.ids import content_id
+from schemas.manifest import Counts, Manifest
 from schemas.patterns import CODEBOOK_VERSION, RISKY_PATTERNS
+
+STAGE = "calibrate"
 
 
 class CalibrateRecipe(Recipe):
@@ -81,8 +85,8 @@ def calibrated(rows: Sequence[Mapping[str, Any]], target: ThresholdTarget) -> li
     return calibrations
 
 
-def run(corpus_dir: Path, recipe: CalibrateRecipe) -> dict[str, Any]:
-    """Find thresholds, keep them in the corpus, and say how each annotator does on people's labels.
+def run(corpus_dir: Path, recipe: CalibrateRecipe) -> Manifest:
+    """Find thresholds, keep them in the corpus, and say in the summary how each annotator does on people's labels.
 
     Raises:
         RecipeError: if no trace was judged by people and by one of the annotators.
@@ -101,12 +105,29 @@ def run(corpus_dir: Path, recipe: CalibrateRecipe) -> dict[str, Any]:
         whom = ", ".join(recipe.annotators) or "any annotator"
         raise RecipeError(f"no trace was judged by people and by {whom}; see `curate review push`")
     calibrations = calibrated(rows, target)
-    version = _keep(corpus, calibrations, target)
-    return {"version": version, "target": target.name, "annotators": [_report(one) for one in calibrations]}
+    abstained = sum(one.abstained for one in calibrations)
+    manifest = Manifest(
+        stage=STAGE,
+        recipe=recipe.model_dump(mode="json"),
+        versions=versions("lrm-curate"),
+        counts=Counts(
+            rows=len(rows),
+            kept=len(rows) - abstained,
+            filtered={"abstained": abstained} if abstained else {},
+        ),
+        summary={
+            "version": _keep(corpus, calibrations, target),
+            "target": target.name,
+            "annotators": [_report(one) for one in calibrations],
+        },
+    )
+    corpus.write_manifest(manifest)
+    return manifest
 
 
-def show(report: Mapping[str, Any]) -> None:
+def show(manifest: Manifest) -> None:
     """Print calibrations for a person."""
+    report: Any = manifest.summary
     console.say(f"calibrate: version {report['version']}, for {report['target']}")
     rows = [
         {

@@ -7,16 +7,15 @@ found; or the prompts' own kinds; or a classifier that learned from either and g
 from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import orjson
 
 from curation.corpus.query import check_condition, connect, select, sql_file
 from curation.corpus.store import Store, write_file
+from schemas.choices import Teacher
 from schemas.errors import DataError, RecipeError
 from schemas.manifest import Counts
-
-Teacher = Literal["refusals", "kind"]
 
 
 class TeacherDecision(NamedTuple):
@@ -26,14 +25,6 @@ class TeacherDecision(NamedTuple):
     text: str
     refused: float
     """Share of its answers that refuse, or a probability; 0 to 1."""
-
-
-def teacher(name: str) -> Teacher:
-    """A teacher by name; raises RecipeError if there is none."""
-    known: dict[str, Teacher] = {"refusals": "refusals", "kind": "kind"}
-    if name not in known:
-        raise RecipeError(f"unknown teacher {name!r}; there are {', '.join(known)}")
-    return known[name]
 
 
 def decide(corpus_dir: Path, teacher: Teacher, where: str = "true") -> list[TeacherDecision]:

@@ -32,7 +32,6 @@ from curation.engines.settings import EngineSettings
 from curation.recipe import Recipe
 from curation.versions import versions
 from schemas.errors import RecipeError
-from schemas.ids import content_id
 from schemas.manifest import Counts, Manifest
 from schemas.trace import Trace
 
@@ -265,7 +264,6 @@ def _manifest(corpus: Store, recipe: AnnotateRecipe, opened: Opened, failed: dic
     return Manifest(
         stage="annotate",
         recipe=settings,
-        recipe_id=content_id(settings),
         versions=versions("lrm-curate", "google-re2"),
         counts=counts,
         summary={a.name: _totals(connection, a) for a in opened.annotators.values()} | _spent(recipe, opened),

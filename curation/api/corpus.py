@@ -11,7 +11,8 @@ from schemas import showing
 from schemas.errors import RecipeError
 
 if TYPE_CHECKING:
-    from annotators.statistics.consensus import Policy
+    from curation.corpus.status import Contents
+    from schemas.choices import Policy
     from schemas.manifest import Manifest
 
 File = str | PathLike[str]
@@ -212,11 +213,11 @@ class Corpus:
         sets = read(load_registry(Path(registry) if registry else None, named, list(only)))
         return stage.run(self.folder, sets, from_arguments(stage.DecontaminateRecipe, None, given))
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> "Contents":
         """Counts per table, kind, strategy, source, pattern verdict, annotator and quarantine reason."""
         from curation.corpus import status
 
-        return status.run(self.folder)
+        return status.read(self.folder)
 
     def sql(self, query: str, consensus: "Policy" = "ranked") -> QueryResult:
         """The rows of one SELECT over prompts, traces, annotations, quarantine, verdicts and candidates.
@@ -228,10 +229,10 @@ class Corpus:
         Raises:
             RecipeError: if it is not one SELECT, or DuckDB rejects it; or the consensus is unknown.
         """
-        from curation.corpus.query import connect, policy, select
+        from curation.corpus.query import connect, select
         from curation.corpus.store import Store
 
-        return QueryResult(select(connect(Store(self.folder), policy=policy(consensus)), query))
+        return QueryResult(select(connect(Store(self.folder), policy=consensus), query))
 
     def candidates(self, where: str = "true", consensus: "Policy" = "ranked") -> QueryResult:
         """One row per trace with everything that a mix may filter on.
@@ -243,10 +244,10 @@ class Corpus:
         Raises:
             RecipeError: if the condition is not one boolean expression over `candidates`.
         """
-        from curation.corpus.query import check_condition, connect, policy, select
+        from curation.corpus.query import check_condition, connect, select
         from curation.corpus.store import Store
 
-        connection = connect(Store(self.folder), policy=policy(consensus))
+        connection = connect(Store(self.folder), policy=consensus)
         check_condition(connection, where)
         return QueryResult(select(connection, f"select * from candidates where ({where}\n)"))
 
@@ -273,9 +274,9 @@ class Corpus:
             )
         (loaded,) = points.values()
         if lock:
-            locking.run(loaded, self.folder, Path(out), Path(lock))
+            locking.run(self.folder, loaded, out=Path(out), lock=Path(lock))
         else:
-            build.run(loaded, self.folder, Path(out))
+            build.run(self.folder, loaded, out=Path(out))
         return Mix(out, self.folder)
 
     def __repr__(self) -> str:

@@ -11,7 +11,7 @@ from schemas.errors import DataError
 if TYPE_CHECKING:
     from datasets import DatasetDict
 
-    from curation.release.redaction import Tier
+    from schemas.choices import Tier
     from schemas.manifest import Manifest
 
 View = Literal["rows", "messages", "prompt_completion"]
@@ -83,8 +83,8 @@ class Mix:
     def export(
         self,
         out: str | PathLike[str],
-        format: str = "messages",
-        template: str = "think",
+        format: "ExportFormat" = "messages",
+        template: "ChatTemplate" = "think",
         redact: "Tier" = "full",
     ) -> Path:
         """Write the training rows in another trainer's format; returns the file.
@@ -101,7 +101,7 @@ class Mix:
         """
         from curation.release import export
 
-        return export.run(self.folder, Path(out), format, template, redact).path
+        return export.write(self.folder, out=Path(out), format=format, template=template, redact=redact).path
 
     def to_dataset(self, view: View = "rows") -> "DatasetDict":
         """The mix as a `datasets.DatasetDict` with `train`, and `validation` where the recipe asked for it.

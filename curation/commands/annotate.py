@@ -1,4 +1,4 @@
-"""`curate annotate, agree, calibrate`: each command is a few lines that call the `run` of its stage."""
+"""`curate annotate, agree, calibrate`: each command is a few lines that call its stage."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,20 +10,23 @@ from curation.commands.options import (
     CorpusOption,
     EngineOption,
     JsonOption,
+    LabellersOption,
     ModelOption,
+    PatternsOption,
     RecipeArgument,
     ReplicasOption,
     RevisionOption,
     TokenizerOption,
     UrlOption,
-    report,
+    listed,
 )
-from schemas.errors import CurateError
+from curation.commands.printing import answer, report
 
 app = typer.Typer()
+PANEL = "Judge"
 
 
-@app.command()
+@app.command(rich_help_panel=PANEL)
 def annotate(
     recipe: RecipeArgument = None,
     corpus: CorpusOption = DEFAULT_CORPUS,
@@ -69,10 +72,9 @@ def annotate(
     from curation.annotate import stage
     from curation.recipe import from_options
 
-    names = annotators.split(",") if annotators else None if recipe else ["rules"]
-    on_ray = (
-        engine == "ray" and model is None
-    )  # annotators without a model, spread over the cluster's workers
+    names = listed(annotators) or (None if recipe else ["rules"])
+    # annotators without a model, spread over the cluster's workers
+    on_ray = engine == "ray" and model is None
     options: dict[tuple[str, ...], Any] = {
         ("annotators",): names,
         ("ray_workers",): (replicas or 2) if on_ray else None,
@@ -90,25 +92,14 @@ def annotate(
     if dry_run:
         console.json_result(stage.estimates(corpus, settings))
         return
-    manifest = stage.run(corpus, settings)
-    report(manifest, json)
-    if failed := manifest.counts.failed:
-        listed = "; ".join(f"{reason} ({n})" for reason, n in list(failed.items())[:5])
-        raise CurateError(f"some traces were not labelled: {listed}; repeat the command to retry them")
+    report(stage.run(corpus, settings), json)
 
 
-@app.command()
+@app.command(rich_help_panel=PANEL)
 def agree(
     corpus: CorpusOption = DEFAULT_CORPUS,
-    annotators: Annotated[
-        str | None,
-        typer.Option(
-            help='Comma-separated names without versions, or "people" (their majority); all by default.'
-        ),
-    ] = None,
-    patterns: Annotated[
-        str | None, typer.Option(help="Comma-separated; the five risky ones by default.")
-    ] = None,
+    annotators: LabellersOption = None,
+    patterns: PatternsOption = None,
     json: JsonOption = False,
 ) -> None:
     """Show inter-annotator agreement, including people: alpha, Fleiss' and Cohen's kappa per pattern, with 95 % intervals.
@@ -119,38 +110,36 @@ def agree(
 
         curate agree --annotators people,rules,judge:gpt-oss --json
     """
-    from curation import console
     from curation.annotate import agree as stage
+    from curation.recipe import from_options
 
-    agreements = stage.run(corpus, stage.AgreeRecipe(**_listed(annotators=annotators, patterns=patterns)))
-    console.json_result(agreements) if json else stage.show(agreements)
+    given: dict[tuple[str, ...], Any] = {
+        ("annotators",): listed(annotators),
+        ("patterns",): listed(patterns),
+    }
+    answer(stage.read(corpus, from_options(stage.AgreeRecipe, None, given)), json, stage.show)
 
 
-@app.command()
+@app.command(rich_help_panel=PANEL)
 def calibrate(
     corpus: CorpusOption = DEFAULT_CORPUS,
     precision: Annotated[
         float | None, typer.Option(min=0.01, max=1, help="Minimum precision; by default the best F1.")
     ] = None,
-    annotators: Annotated[
-        str | None, typer.Option(help="Comma-separated names without versions; all by default.")
-    ] = None,
-    patterns: Annotated[
-        str | None, typer.Option(help="Comma-separated; the five risky ones by default.")
-    ] = None,
+    annotators: LabellersOption = None,
+    patterns: PatternsOption = None,
     json: JsonOption = False,
 ) -> None:
     """Measure annotators on people's labels and keep the scores from which their word counts as a yes.
 
     Example: curate calibrate --precision 0.9
     """
-    from curation import console
     from curation.annotate import calibrate as stage
+    from curation.recipe import from_options
 
-    given = _listed(annotators=annotators, patterns=patterns)
-    report = stage.run(corpus, stage.CalibrateRecipe(precision=precision, **given))
-    console.json_result(report) if json else stage.show(report)
-
-
-def _listed(**options: str | None) -> dict[str, Any]:
-    return {name: tuple(value.split(",")) for name, value in options.items() if value}
+    given: dict[tuple[str, ...], Any] = {
+        ("precision",): precision,
+        ("annotators",): listed(annotators),
+        ("patterns",): listed(patterns),
+    }
+    report(stage.run(corpus, from_options(stage.CalibrateRecipe, None, given)), json, stage.show)

@@ -1,15 +1,18 @@
-"""`curate compact, status, sql`: each command is a few lines that call the `run` of its stage."""
+"""`curate compact, status, sql`: each command is a few lines that call its stage."""
 
 from typing import Annotated
 
 import typer
 
 from curation.commands.options import DEFAULT_CORPUS, CorpusOption, JsonOption
+from curation.commands.printing import answer, report
+from schemas.choices import Policy
 
 app = typer.Typer()
+PANEL = "Look at and keep a corpus"
 
 
-@app.command()
+@app.command(rich_help_panel=PANEL)
 def compact(
     corpus: CorpusOption = DEFAULT_CORPUS,
     target_mb: Annotated[int, typer.Option(help="Size that packed part files may have.", min=1)] = 256,
@@ -28,33 +31,27 @@ def compact(
 
         curate compact --prune
     """
-    from curation import console
     from curation.corpus import compact as stage
 
-    manifest = stage.run(corpus, stage.CompactRecipe(target_mb=target_mb, prune=prune))
-    if json:
-        console.json_result(manifest.model_dump())
-    else:
-        stage.show(manifest)
+    report(stage.run(corpus, stage.CompactRecipe(target_mb=target_mb, prune=prune)), json, stage.show)
 
 
-@app.command()
+@app.command(rich_help_panel=PANEL)
 def status(corpus: CorpusOption = DEFAULT_CORPUS, json: JsonOption = False) -> None:
-    """Show what is in the corpus: counts per table, strategy, pattern, annotator and quarantine reason."""
-    from curation import console
+    """Show what is in the corpus: counts per table, strategy, pattern, annotator and quarantine reason.
+
+    Example: curate status --corpus corpus
+    """
     from curation.corpus import status as stage
 
-    counts = stage.run(corpus)
-    console.json_result(counts) if json else stage.show(counts)
+    answer(stage.read(corpus), json, stage.show)
 
 
-@app.command()
+@app.command(rich_help_panel=PANEL)
 def sql(
     query: Annotated[str, typer.Argument(help="One SELECT statement.")],
     corpus: CorpusOption = DEFAULT_CORPUS,
-    consensus: Annotated[
-        str, typer.Option(help="How verdicts are made: ranked, majority, weighted or dawid_skene.")
-    ] = "ranked",
+    consensus: Annotated[Policy, typer.Option(help="How verdicts are made.")] = "ranked",
     json: JsonOption = False,
 ) -> None:
     """Query the corpus (read-only): prompts, traces, annotations, quarantine, verdicts, candidates.
@@ -62,8 +59,8 @@ def sql(
     Example: curate sql "select pattern, count(*) from verdicts where label group by all"
     """
     from curation import console
-    from curation.corpus.query import connect, policy, select
+    from curation.corpus.query import connect, select
     from curation.corpus.store import Store
 
-    rows = select(connect(Store(corpus), policy=policy(consensus)), query)
-    console.json_result(rows.to_pylist()) if json else console.show_rows(rows.column_names, rows.to_pylist())
+    rows = select(connect(Store(corpus), policy=consensus), query)
+    answer(rows.to_pylist(), json, lambda found: console.show_rows(rows.column_names, found))

@@ -1,9 +1,9 @@
-"""`curate strategies, compose, generate, sample, repair`: each command is a few lines that call the `run` of its stage.
+"""`curate strategies, compose, generate, sample, repair`: each command is a few lines that call its stage.
 
 Every setting can be in a recipe file; the options are the ones used most, and they override the file.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,41 +11,48 @@ import typer
 
 from curation.commands.options import (
     DEFAULT_CORPUS,
+    AcceptOption,
     CorpusOption,
     EngineOption,
+    FilesOption,
     JsonOption,
+    JudgesOption,
+    LimitOption,
     ModelOption,
+    PromptsOption,
     RecipeArgument,
     ReplicasOption,
     RevisionOption,
+    SeedOption,
+    StrategiesOption,
+    TemperatureOption,
     TokenizerOption,
+    TokensOption,
+    TopPOption,
     UrlOption,
-    report,
+    among,
+    listed,
 )
-from schemas.errors import CurateError
+from curation.commands.printing import answer, report
+from schemas.choices import EngineKind, Think
 
 app = typer.Typer()
-
-StrategiesOption = Annotated[str | None, typer.Option(help="Comma-separated; see `curate strategies`.")]
-FilesOption = Annotated[list[Path] | None, typer.Option(help="Your own strategy file; repeatable.")]
-TemperatureOption = Annotated[float | None, typer.Option(help="0 is greedy; 0.6 by default.")]
-TopPOption = Annotated[float | None, typer.Option(help="0.95 by default.")]
-TokensOption = Annotated[int | None, typer.Option(help="Maximum reply length in tokens; 4096 by default.")]
-SeedOption = Annotated[int | None, typer.Option(help="0 by default.")]
-PromptsOption = Annotated[
-    str | None, typer.Option("--where", help="SQL condition over `prompts`, such as \"kind = 'harmful'\".")
-]
-LimitOption = Annotated[int | None, typer.Option(help="Maximum number of prompts, sampled by the seed.")]
-AcceptOption = Annotated[
-    str | None, typer.Option(help='SQL condition over `candidates`; "not risky" by default.')
-]
-AnnotatorsOption = Annotated[str | None, typer.Option(help="Comma-separated; rules by default.")]
+PANEL = "Generate"
 
 
-@app.command()
+def _strategy_names() -> Collection[str]:
+    from curation.generate.strategies import NAMES
+
+    return NAMES
+
+
+@app.command(rich_help_panel=PANEL)
 def strategies(
     name: Annotated[
-        str | None, typer.Argument(help="Print this strategy, as a template for your own.")
+        str | None,
+        typer.Argument(
+            help="Print this strategy, as a template for your own.", callback=among(_strategy_names)
+        ),
     ] = None,
     json: JsonOption = False,
 ) -> None:
@@ -59,11 +66,10 @@ def strategies(
     if name:
         console.result(stage.source(name))
         return
-    listed = stage.listed()
-    console.json_result(listed) if json else console.show_rows(list(listed[0]), listed)
+    answer(stage.listed(), json, lambda found: console.show_rows(list(found[0]), found))
 
 
-@app.command()
+@app.command(rich_help_panel=PANEL)
 def compose(
     corpus: CorpusOption = DEFAULT_CORPUS,
     templates: Annotated[
@@ -93,7 +99,7 @@ def compose(
     report(stage.run(corpus, from_options(stage.ComposeRecipe, None, given)), json)
 
 
-@app.command()
+@app.command(rich_help_panel=PANEL)
 def generate(
     recipe: RecipeArgument = None,
     corpus: CorpusOption = DEFAULT_CORPUS,
@@ -106,7 +112,9 @@ def generate(
     strategies: StrategiesOption = None,
     strategy_file: FilesOption = None,
     samples: Annotated[int | None, typer.Option(help="Traces per prompt and strategy.")] = None,
-    think: Annotated[str | None, typer.Option(help="as_is, zero (no CoT), less or more.")] = None,
+    think: Annotated[
+        Think | None, typer.Option(help="zero: CoT off; less: a short fixed one; more: one more round.")
+    ] = None,
     where: PromptsOption = None,
     limit: LimitOption = None,
     temperature: TemperatureOption = None,
@@ -141,10 +149,10 @@ def generate(
 
         console.json_result(estimate(corpus, settings))
         return
-    _finish(stage.run(corpus, settings), json)
+    report(stage.run(corpus, settings), json)
 
 
-@app.command()
+@app.command(rich_help_panel=PANEL)
 def sample(
     recipe: RecipeArgument = None,
     target: Annotated[int | None, typer.Option(help="Number of accepted traces per strategy.")] = None,
@@ -158,7 +166,7 @@ def sample(
     strategies: StrategiesOption = None,
     strategy_file: FilesOption = None,
     accept: AcceptOption = None,
-    annotators: AnnotatorsOption = None,
+    annotators: JudgesOption = None,
     budget: Annotated[int | None, typer.Option(help="Maximum number of traces per strategy.")] = None,
     samples: Annotated[int | None, typer.Option(help="Maximum number of samples per prompt.")] = None,
     where: PromptsOption = None,
@@ -180,14 +188,11 @@ def sample(
     how |= {("samples",): samples, ("where",): where}
     given: dict[tuple[str, ...], Any] = {("generate", *place): value for place, value in how.items()}
     given |= {("target",): target, ("accept",): accept, ("budget",): budget}
-    given[("annotate", "annotators")] = annotators.split(",") if annotators else None
-    manifest = stage.run(corpus, from_options(stage.SampleRecipe, recipe, given))
-    if not json:
-        stage.show(manifest)
-    _finish(manifest, json)
+    given[("annotate", "annotators")] = listed(annotators)
+    report(stage.run(corpus, from_options(stage.SampleRecipe, recipe, given)), json, stage.show)
 
 
-@app.command()
+@app.command(rich_help_panel=PANEL)
 def repair(
     recipe: RecipeArgument = None,
     corpus: CorpusOption = DEFAULT_CORPUS,
@@ -208,7 +213,7 @@ def repair(
         str | None, typer.Option(help="SQL condition over `candidates`: the traces to repair.")
     ] = None,
     accept: AcceptOption = None,
-    annotators: AnnotatorsOption = None,
+    annotators: JudgesOption = None,
     temperature: TemperatureOption = None,
     top_p: TopPOption = None,
     max_new_tokens: TokensOption = None,
@@ -227,17 +232,18 @@ def repair(
     how |= _sampling(temperature, top_p, max_new_tokens, seed)
     given: dict[tuple[str, ...], Any] = {("generate", *place): value for place, value in how.items()}
     given |= {("tries",): tries, ("where",): where, ("accept",): accept}
-    given[("annotate", "annotators")] = annotators.split(",") if annotators else None
-    manifest = stage.run(corpus, from_options(stage.RepairRecipe, recipe, given))
-    if not json:
-        console.json_result(manifest.summary)
-    _finish(manifest, json)
+    given[("annotate", "annotators")] = listed(annotators)
+    report(
+        stage.run(corpus, from_options(stage.RepairRecipe, recipe, given)),
+        json,
+        lambda manifest: console.json_result(manifest.summary),
+    )
 
 
 def _how(
     model: str | None,
     revision: str | None,
-    engine: str | None,
+    engine: EngineKind | None,
     base_url: str | None,
     tokenizer: str | None,
     replicas: int | None,
@@ -251,7 +257,7 @@ def _how(
         ("engine", "server", "base_url"): base_url,
         ("engine", "server", "tokenizer"): tokenizer,
         ("engine", "replicas"): replicas,
-        ("strategies",): strategies.split(",") if strategies else None,
+        ("strategies",): listed(strategies),
         ("strategy_files",): strategy_file or None,
     }
 
@@ -265,11 +271,3 @@ def _sampling(
         ("sampling", "max_new_tokens"): max_new_tokens,
         ("sampling", "seed"): seed,
     }
-
-
-def _finish(manifest: Any, json: bool) -> None:
-    """Report, and fail if there are requests without a reply."""
-    report(manifest, json)
-    if failed := manifest.counts.failed:
-        listed = "; ".join(f"{reason} ({n})" for reason, n in failed.items())
-        raise CurateError(f"some requests got no reply: {listed}; repeat the command to retry them")

@@ -1,26 +1,43 @@
-"""`curate ingest, formats`: each command is a few lines that call the `run` of its stage."""
+"""`curate ingest, formats`: each command is a few lines that call its stage."""
 
+from collections.abc import Collection
 from typing import Annotated
 
 import typer
 
-from curation.commands.options import DEFAULT_CORPUS, CorpusOption, JsonOption, report
+from curation.commands.options import DEFAULT_CORPUS, CorpusOption, JsonOption, among
+from curation.commands.printing import report
+from schemas.choices import PromptKind
 
 app = typer.Typer()
+PANEL = "Read in"
 
 
-@app.command()
+def _format_names() -> Collection[str]:
+    from curation.ingest.formats import FORMATS
+
+    return ["auto", *FORMATS]
+
+
+def _set_names() -> Collection[str]:
+    from curation.ingest.evaluation_sets import known
+
+    return known()
+
+
+@app.command(rich_help_panel=PANEL)
 def ingest(
     files: Annotated[
         list[str] | None, typer.Argument(help="Files, folders saved by `datasets`, or hub names (hf:NAME).")
     ] = None,
     corpus: CorpusOption = DEFAULT_CORPUS,
     format: Annotated[
-        str, typer.Option(help="`auto`, or a format's name; `curate formats` lists them.")
+        str,
+        typer.Option(
+            help="`auto`, or a format's name; `curate formats` lists them.", callback=among(_format_names)
+        ),
     ] = "auto",
-    kind: Annotated[
-        str | None, typer.Option(help="Kind of the prompts: harmful, benign, math or code.")
-    ] = None,
+    kind: Annotated[PromptKind | None, typer.Option(help="What the prompts are for.")] = None,
     map: Annotated[
         list[str] | None, typer.Option(help="field=column for files of an unknown format; repeatable.")
     ] = None,
@@ -29,7 +46,10 @@ def ingest(
     ] = None,
     set: Annotated[
         str | None,
-        typer.Option(help="A published evaluation set, such as harmbench; `curate formats` lists them."),
+        typer.Option(
+            help="A published evaluation set, such as harmbench; `curate formats` lists them.",
+            callback=among(_set_names),
+        ),
     ] = None,
     seed: Annotated[
         int, typer.Option(help="Seed for shuffling the options of multiple-choice questions.")
@@ -56,9 +76,12 @@ def ingest(
     report(stage.run(corpus, files or [], settings), json)
 
 
-@app.command()
+@app.command(rich_help_panel=PANEL)
 def formats() -> None:
-    """List the file formats of `curate ingest`."""
+    """List the file formats and evaluation sets that `curate ingest` knows.
+
+    Example: curate formats
+    """
     from curation import console
     from curation.ingest.evaluation_sets import known
     from curation.ingest.formats import FORMATS

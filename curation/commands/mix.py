@@ -1,25 +1,34 @@
 """The commands about mixes: `curate recipes, schema, validate, plan, build-mix, why, diff`. Each is a few lines."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from curation.commands.options import DEFAULT_CORPUS, CorpusOption, JsonOption
+from curation.commands.options import (
+    DEFAULT_CORPUS,
+    CorpusOption,
+    JsonOption,
+    MixArgument,
+    MixRecipeArgument,
+    PageOption,
+    RedactOption,
+    ShowOption,
+)
+from curation.commands.printing import answer
+from schemas.choices import ChatTemplate, ExportFormat
 
 app = typer.Typer()
-
-RecipeArgument = Annotated[
-    str, typer.Argument(help="A recipe file, or the name of a shipped one; see `curate recipes`.")
-]
-RedactOption = Annotated[
-    str, typer.Option(help="full, masked (harmful prompts and quotes from them), or ids (no text).")
-]
+PANEL = "Build and explain mixes"
+RELEASE = "Give a mix away"
 
 
-@app.command()
+@app.command(rich_help_panel=PANEL)
 def recipes() -> None:
-    """List the shipped mix recipes; those of a sweep are listed below the name that builds all of them."""
+    """List the shipped mix recipes; those of a sweep are listed below the name that builds all of them.
+
+    Example: curate recipes
+    """
     from curation import console
     from curation.mix.sweep import load_points, shipped_files
 
@@ -29,7 +38,7 @@ def recipes() -> None:
             console.result(f"  {point:28} {loaded.recipe.description}")
 
 
-@app.command()
+@app.command(rich_help_panel=PANEL)
 def schema() -> None:
     """Print the JSON Schema of mix recipes, for validation in editors.
 
@@ -41,11 +50,13 @@ def schema() -> None:
     console.json_result(planning.schema())
 
 
-@app.command()
-def validate(recipe: RecipeArgument, corpus: CorpusOption = DEFAULT_CORPUS) -> None:
+@app.command(rich_help_panel=PANEL)
+def validate(recipe: MixRecipeArgument, corpus: CorpusOption = DEFAULT_CORPUS) -> None:
     """Check a recipe and every point of its sweep; reports all faults at once, each with file and line.
 
-    If there is a corpus, SQL and columns are checked too.
+    Where there is a corpus, its SQL and columns are checked too.
+
+    Example: curate validate my-mix.yaml
     """
     from curation import console
     from curation.corpus.store import MARKER
@@ -59,16 +70,19 @@ def validate(recipe: RecipeArgument, corpus: CorpusOption = DEFAULT_CORPUS) -> N
     console.say(f"{recipe}: {len(points)} valid{unchecked}")
 
 
-@app.command()
+@app.command(rich_help_panel=PANEL)
 def plan(
-    recipe: RecipeArgument,
+    recipe: MixRecipeArgument,
     corpus: CorpusOption = DEFAULT_CORPUS,
     sql: Annotated[
         bool, typer.Option("--sql", help="Also print the SQL that selects and orders the traces.")
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Show what `curate build-mix` would select, without writing anything; exits 1 if the build would fail."""
+    """Show what `curate build-mix` would select, without writing anything; exits 1 if the build would fail.
+
+    Example: curate plan my-mix.yaml --sql
+    """
     from curation import console
     from curation.mix import planning
     from curation.mix.sweep import find_points
@@ -83,9 +97,9 @@ def plan(
         raise typer.Exit(1)
 
 
-@app.command("build-mix")
+@app.command("build-mix", rich_help_panel=PANEL)
 def build_mix(
-    recipe: RecipeArgument,
+    recipe: MixRecipeArgument,
     out: Annotated[Path, typer.Option(help="Output folder: new, or of an earlier build.")],
     corpus: CorpusOption = DEFAULT_CORPUS,
     lock: Annotated[
@@ -119,60 +133,62 @@ def build_mix(
             "a lock file is for a single mix; name one point of the sweep", param_hint="--lock"
         )
     if len(points) > 1:
-        manifests = stage.run_all(points, corpus, out)
+        manifests = stage.run_all(corpus, points, out=out)
     else:
         (loaded,) = points.values()
-        manifests = [locking.run(loaded, corpus, out, lock) if lock else stage.run(loaded, corpus, out)]
+        manifests = [
+            locking.run(corpus, loaded, out=out, lock=lock) if lock else stage.run(corpus, loaded, out=out)
+        ]
     for manifest in manifests:
         console.say_counts(f"{manifest.stage} {manifest.recipe['name']}", manifest.counts)
     if json:
-        documents = [manifest.model_dump(mode="json") for manifest in manifests]
-        console.json_result(documents if len(points) > 1 else documents[0])
+        console.json_result(manifests if len(points) > 1 else manifests[0])
 
 
-@app.command()
+@app.command(rich_help_panel=PANEL)
 def why(
     id: Annotated[str, typer.Argument(help="A row_id, trace_id or source_id.")],
     corpus: CorpusOption = DEFAULT_CORPUS,
     mix: Annotated[Path | None, typer.Option(help="Also show how this mix used it.")] = None,
-    show: Annotated[bool, typer.Option("--show", help="Show texts unmasked.")] = False,
+    show: ShowOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Show the source of a row or trace, its annotations, and why a mix includes it or not."""
-    from curation import console
+    """Show the source of a row or trace, its annotations, and why a mix includes it or not.
+
+    Example: curate why ROW_ID --mix mixes/improved
+    """
     from curation.report import why as stage
 
-    document = stage.why(id, corpus, mix, show=show)
-    console.json_result(document) if json else stage.show_why(document)
+    answer(stage.why(id, corpus, mix, show=show), json, stage.show_why)
 
 
-@app.command()
+@app.command(rich_help_panel=PANEL)
 def diff(
-    mix_a: Annotated[Path, typer.Argument(help="A mix folder.")],
+    mix_a: MixArgument,
     mix_b: Annotated[Path, typer.Argument(help="Another mix folder.")],
     corpus: CorpusOption = DEFAULT_CORPUS,
     json: JsonOption = False,
 ) -> None:
     """Compare two mixes: every row that was added, removed, moved or relabelled, with the reason.
 
-    Reasons are more specific if the corpus is available.
+    Reasons are sharper where the corpus is at hand.
+
+    Example: curate diff mixes/default mixes/improved
     """
-    from curation import console
     from curation.corpus.store import MARKER
     from curation.report import diff as stage
 
-    document = stage.diff(mix_a, mix_b, corpus if (corpus / MARKER).is_file() else None)
-    console.json_result(document) if json else stage.show(document)
+    answer(stage.diff(mix_a, mix_b, corpus if (corpus / MARKER).is_file() else None), json, stage.show)
 
 
-@app.command()
+@app.command(rich_help_panel=PANEL)
 def report(
-    out: Annotated[Path, typer.Option(help="The HTML file.", dir_okay=False)],
+    out: PageOption,
     mixes: Annotated[
         list[Path] | None, typer.Argument(help="Mix folders to compare with the corpus.")
     ] = None,
     corpus: CorpusOption = DEFAULT_CORPUS,
-    show: Annotated[bool, typer.Option("--show", help="Show texts unmasked.")] = False,
+    show: ShowOption = False,
 ) -> None:
     """Write one self-contained HTML page: pattern rates, yields, lengths, agreement, mixes, masked examples.
 
@@ -181,21 +197,19 @@ def report(
     from curation import console
     from curation.report import stage
 
-    console.result(str(stage.run(out, corpus, mixes or [], show)))
+    console.result(str(stage.write_page(corpus, mixes or [], out=out, show=show)))
 
 
-@app.command()
+@app.command(rich_help_panel=RELEASE)
 def export(
-    mix: Annotated[Path, typer.Argument(help="A mix folder.")],
+    mix: MixArgument,
     out: Annotated[
         Path, typer.Option(help="A .jsonl file, or .json for one array; with --format hf a folder.")
     ],
     format: Annotated[
-        str, typer.Option(help="messages, prompt-completion, sharegpt, alpaca, study, or hf.")
+        Literal[ExportFormat, "hf"], typer.Option(help="A trainer's format; hf is a data set folder.")
     ] = "messages",
-    template: Annotated[
-        str, typer.Option(help="Chat template of the trainer: think, deepseek-r1, qwen3 or gpt-oss.")
-    ] = "think",
+    template: Annotated[ChatTemplate, typer.Option(help="The target chat template.")] = "think",
     redact: RedactOption = "full",
 ) -> None:
     """Write a mix in another trainer's format.
@@ -207,18 +221,17 @@ def export(
     from curation import console
     from curation.release import export as stage
     from curation.release import publish
-    from curation.release.redaction import tier
 
     if format == "hf":
-        console.result(str(publish.stage(mix, out, tier(redact))))
+        console.result(str(publish.stage(mix, out, redact)))
         return
-    done = stage.run(mix, out, format, template, tier(redact))
+    done = stage.write(mix, out=out, format=format, template=template, redact=redact)
     console.say(f"export: {done.rows} rows written to {done.path}")
 
 
-@app.command()
+@app.command(rich_help_panel=RELEASE)
 def push(
-    mix: Annotated[Path, typer.Argument(help="A mix folder.")],
+    mix: MixArgument,
     repository: Annotated[str, typer.Argument(help="owner/name on the Hugging Face hub.")],
     redact: RedactOption = "full",
     public: Annotated[
@@ -226,16 +239,18 @@ def push(
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
 ) -> None:
-    """Publish a mix on the Hugging Face hub, after confirmation. Log in with `hf auth login`; the token is never shown."""
+    """Publish a mix on the Hugging Face hub, after confirmation. Log in with `hf auth login`; the token is never shown.
+
+    Example: curate push mixes/improved me/safety-mix --redact masked
+    """
     from curation import console
     from curation.release import publish
-    from curation.release.redaction import tier
 
     def confirm(offer: publish.PublicationPlan) -> bool:
         console.say(offer.describe())
         return yes or typer.confirm("Publish?", default=False, err=True)
 
-    address = publish.run(mix, repository, tier(redact), not public, confirm)
+    address = publish.publish(mix, repository, tier=redact, private=not public, confirm=confirm)
     if address is None:
         console.say("nothing was sent")
         raise typer.Exit(1)

@@ -1,19 +1,33 @@
-"""`curate dedup, decontaminate`: each command is a few lines that call the `run` of its stage."""
+"""`curate dedup, decontaminate`: each command is a few lines that call its stage."""
 
+from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 
-from curation.commands.options import DEFAULT_CORPUS, CorpusOption, JsonOption, report
+from curation.commands.options import DEFAULT_CORPUS, CorpusOption, JsonOption, among, listed
+from curation.commands.printing import report
+from schemas.choices import DedupMethod, OverlapMethod
 
 app = typer.Typer()
+PANEL = "Find duplicates and benchmark questions"
 
 
-@app.command()
+def _dedup_methods() -> Collection[str]:
+    return get_args(DedupMethod)
+
+
+def _overlap_methods() -> Collection[str]:
+    return get_args(OverlapMethod)
+
+
+@app.command(rich_help_panel=PANEL)
 def dedup(
     corpus: CorpusOption = DEFAULT_CORPUS,
-    methods: Annotated[str, typer.Option(help="Comma-separated: exact, near, semantic.")] = "exact,near",
+    methods: Annotated[
+        str, typer.Option(help="Comma-separated: exact, near, semantic.", callback=among(_dedup_methods))
+    ] = "exact,near",
     threshold: Annotated[float, typer.Option(help="Minimum Jaccard similarity of word n-grams.")] = 0.7,
     cosine: Annotated[float, typer.Option(help="Minimum cosine similarity of sentence vectors.")] = 0.9,
     ray_workers: Annotated[
@@ -31,7 +45,7 @@ def dedup(
     from curation.recipe import from_options
 
     options: dict[tuple[str, ...], Any] = {
-        ("methods",): methods.split(","),
+        ("methods",): listed(methods),
         ("threshold",): threshold,
         ("cosine",): cosine,
         ("ray_workers",): ray_workers,
@@ -39,7 +53,7 @@ def dedup(
     report(stage.run(corpus, from_options(stage.DedupRecipe, None, options)), json)
 
 
-@app.command()
+@app.command(rich_help_panel=PANEL)
 def decontaminate(
     registry: Annotated[
         Path | None,
@@ -52,7 +66,10 @@ def decontaminate(
     ] = None,
     only: Annotated[str | None, typer.Option(help="Comma-separated names from the YAML file.")] = None,
     methods: Annotated[
-        str, typer.Option(help="Comma-separated: ngram13, ngram8, near, semantic.")
+        str,
+        typer.Option(
+            help="Comma-separated: ngram13, ngram8, near, semantic.", callback=among(_overlap_methods)
+        ),
     ] = "ngram13,ngram8,near",
     share: Annotated[
         float, typer.Option(help="Minimum share of an evaluation prompt covered by shared 8-grams.")
@@ -69,21 +86,16 @@ def decontaminate(
 
         curate decontaminate my-benchmarks.yaml --methods ngram13,near,semantic
     """
-    from curation import console
     from curation.ingest.benchmarks import load_registry, read
     from curation.overlap.decontaminate import stage
     from curation.recipe import from_options
 
     options: dict[tuple[str, ...], Any] = {
-        ("methods",): methods.split(","),
+        ("methods",): listed(methods),
         ("share",): share,
         ("near",): near,
         ("cosine",): cosine,
     }
     recipe = from_options(stage.DecontaminateRecipe, None, options)
-    names = only.split(",") if only else []
-    manifest = stage.run(corpus, read(load_registry(registry, against or [], names)), recipe)
-    if json:
-        console.json_result(manifest.model_dump())
-    else:
-        stage.show(manifest)
+    benchmarks = read(load_registry(registry, against or [], listed(only) or []))
+    report(stage.run(corpus, benchmarks, recipe), json, stage.show)

@@ -5,54 +5,43 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from curation.commands.options import DEFAULT_CORPUS, CorpusOption, JsonOption
+from curation.commands.options import (
+    DEFAULT_CORPUS,
+    DEFAULT_PORT,
+    DEFAULT_ROUND,
+    ArgillaOption,
+    AuditOption,
+    BlindOption,
+    CorpusOption,
+    HomeOption,
+    JsonOption,
+    KeyOption,
+    OverlapOption,
+    PortOption,
+    ReviewersOption,
+    RoundOption,
+    RoundSeedOption,
+    RoundTracesOption,
+    RoundWhereOption,
+    WheelsOption,
+    listed,
+)
+from curation.commands.printing import answer, report
 
 if TYPE_CHECKING:
     from curation.review.client import Client
     from curation.review.rounds import RoundRecipe
+    from schemas.manifest import Manifest
 
 app = typer.Typer(help="Have people review traces, in Argilla or by file.", no_args_is_help=True)
 server = typer.Typer(help="The embedded Argilla server in the background.", no_args_is_help=True)
-app.add_typer(server, name="server")
+app.add_typer(server, name="server", rich_help_panel="The server")
 
-RoundOption = Annotated[
-    str, typer.Option("--round", help="The round's name; also its workspace and dataset in Argilla.")
-]
-HomeOption = Annotated[
-    Path | None,
-    typer.Option("--home", help="Folder of the embedded server's database and passwords.", file_okay=False),
-]
-PortOption = Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.")]
-ReviewersOption = Annotated[str | None, typer.Option(help="Comma-separated user names of reviewers.")]
-WheelsOption = Annotated[
-    Path | None,
-    typer.Option(help="Install the server offline from this folder of wheels.", file_okay=False),
-]
-UrlOption = Annotated[
-    str | None, typer.Option(envvar="ARGILLA_API_URL", help="Address of another Argilla server.")
-]
-KeyOption = Annotated[
-    str | None,
-    typer.Option(
-        envvar="ARGILLA_API_KEY",
-        help="Its API key; prefer the environment variable, since command lines are visible to other users.",
-    ),
-]
-TracesOption = Annotated[int | None, typer.Option(help="Maximum number of traces of a new round (200).")]
-WhereOption = Annotated[
-    str | None,
-    typer.Option(help="SQL condition over `candidates` for a new round; the whole review queue by default."),
-]
-AuditOption = Annotated[float | None, typer.Option(help="Share of a new round drawn at random (0.2).")]
-OverlapOption = Annotated[int | None, typer.Option(help="Reviewers per trace of a new round (2).")]
-BlindOption = Annotated[float | None, typer.Option(help="Share of a new round without suggestions (0.1).")]
-SeedOption = Annotated[int | None, typer.Option(help="Seed of a new round's random choices (42).")]
-
-DEFAULT_ROUND = "round-1"
-DEFAULT_PORT = 6900
+ROUND = "A round"
+SERVER = "The server"
 
 
-@app.command()
+@app.command(rich_help_panel=SERVER)
 def serve(
     home: HomeOption = None,
     port: PortOption = DEFAULT_PORT,
@@ -67,7 +56,7 @@ def serve(
     from curation.review.server import process
 
     folder = home or process.default_home()
-    child = process.start(folder, port, _names(reviewers) or (), wheels)
+    child = process.start(folder, port, listed(reviewers) or (), wheels)
     if child is None:
         _greet(folder)
         console.say("already running; stop it with: curate review server stop")
@@ -82,24 +71,30 @@ def serve(
     raise typer.Exit(min(1, abs(code)))
 
 
-@server.command()
+@server.command(rich_help_panel=SERVER)
 def start(
     home: HomeOption = None,
     port: PortOption = DEFAULT_PORT,
     reviewers: ReviewersOption = None,
     wheels: WheelsOption = None,
 ) -> None:
-    """Start the server in the background; if it is running, only add the reviewers."""
+    """Start the server in the background; if it is running, only add the reviewers.
+
+    Example: curate review server start --reviewers alice,bob
+    """
     from curation.review.server import process
 
     folder = home or process.default_home()
-    process.detach(folder, port, _names(reviewers) or (), wheels)
+    process.detach(folder, port, listed(reviewers) or (), wheels)
     _greet(folder)
 
 
-@server.command()
+@server.command(rich_help_panel=SERVER)
 def stop(home: HomeOption = None) -> None:
-    """Stop the server; its data is kept."""
+    """Stop the server; its data is kept.
+
+    Example: curate review server stop
+    """
     from curation import console
     from curation.review.server import process
 
@@ -107,9 +102,12 @@ def stop(home: HomeOption = None) -> None:
     console.say("stopped" if stopped else "no review server was running")
 
 
-@server.command("status")
+@server.command("status", rich_help_panel=SERVER)
 def server_status(home: HomeOption = None, json: JsonOption = False) -> None:
-    """Show whether the server is running, and where. Exits 1 if it is not."""
+    """Show whether the server is running, and where. Exits 1 if it is not.
+
+    Example: curate review server status --json
+    """
     from curation import console
     from curation.review.server import process
 
@@ -127,12 +125,15 @@ def server_status(home: HomeOption = None, json: JsonOption = False) -> None:
         raise typer.Exit(1)
 
 
-@server.command()
+@server.command(rich_help_panel=SERVER)
 def logs(
     home: HomeOption = None,
     lines: Annotated[int, typer.Option("--lines", "-n", help="Number of lines.")] = 50,
 ) -> None:
-    """Show the end of the server's log."""
+    """Show the end of the server's log.
+
+    Example: curate review server logs --lines 200
+    """
     from curation import console
     from curation.review.server import process
 
@@ -140,18 +141,18 @@ def logs(
         console.result(line)
 
 
-@app.command()
+@app.command(rich_help_panel=ROUND)
 def push(
     corpus: CorpusOption = DEFAULT_CORPUS,
     round: RoundOption = DEFAULT_ROUND,
-    traces: TracesOption = None,
-    where: WhereOption = None,
+    traces: RoundTracesOption = None,
+    where: RoundWhereOption = None,
     audit: AuditOption = None,
     overlap: OverlapOption = None,
     blind: BlindOption = None,
-    seed: SeedOption = None,
+    seed: RoundSeedOption = None,
     reviewers: ReviewersOption = None,
-    url: UrlOption = None,
+    url: ArgillaOption = None,
     api_key: KeyOption = None,
     home: HomeOption = None,
     json: JsonOption = False,
@@ -164,58 +165,61 @@ def push(
     from curation.review import push as stage
 
     recipe = _recipe(round, traces, where, audit, overlap, blind, seed)
-    pushed = stage.run(corpus, recipe, _client(url, api_key, home), _names(reviewers))
-    changes = {"created": pushed.created, "updated": pushed.updated, "unchanged": pushed.unchanged}
-    _report(pushed.manifest, changes | {"reviewers": pushed.reviewers}, json)
-    if not pushed.reviewers:
+    manifest = stage.run(corpus, recipe, client=_client(url, api_key, home), reviewers=listed(reviewers))
+    report(manifest, json, _show)
+    if not manifest.summary["reviewers"]:
         console.say(
             "the round has no reviewers yet; add some with: curate review server start --reviewers NAMES"
         )
 
 
-@app.command()
+@app.command(rich_help_panel=ROUND)
 def pull(
     corpus: CorpusOption = DEFAULT_CORPUS,
     round: RoundOption = DEFAULT_ROUND,
-    url: UrlOption = None,
+    url: ArgillaOption = None,
     api_key: KeyOption = None,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Import people's responses as annotations by human:NAME; drafts and discarded responses go only to the table `reviews`."""
+    """Import people's responses as annotations by human:NAME; drafts and discarded responses go only to the table `reviews`.
+
+    Example: curate review pull --round pilot
+    """
     from curation.review import pull as stage
 
-    pulled = stage.run(corpus, round, _client(url, api_key, home))
-    _report(
-        pulled.manifest, {"new_reviews": pulled.new_reviews, "new_annotations": pulled.new_annotations}, json
-    )
+    report(stage.run(corpus, round=round, client=_client(url, api_key, home)), json, _show)
 
 
-@app.command()
+@app.command(rich_help_panel=ROUND)
 def status(
     corpus: CorpusOption = DEFAULT_CORPUS, round: RoundOption = DEFAULT_ROUND, json: JsonOption = False
 ) -> None:
-    """Show progress, agreement between people, and the influence of suggestions, as of the last pull."""
-    from curation import console
+    """Show progress, agreement between people, and the influence of suggestions, as of the last pull.
+
+    Example: curate review status --round pilot
+    """
     from curation.review import status as stage
 
-    report = stage.run(corpus, round)
-    console.json_result(stage.as_json(report)) if json else stage.show(report)
+    answer(stage.read(corpus, round), json, stage.show)
 
 
-@app.command()
+@app.command(rich_help_panel=ROUND)
 def export(
     out: Annotated[Path, typer.Argument(help="The JSONL file to write.", dir_okay=False)],
     corpus: CorpusOption = DEFAULT_CORPUS,
     round: RoundOption = DEFAULT_ROUND,
-    traces: TracesOption = None,
-    where: WhereOption = None,
+    traces: RoundTracesOption = None,
+    where: RoundWhereOption = None,
     audit: AuditOption = None,
     overlap: OverlapOption = None,
     blind: BlindOption = None,
-    seed: SeedOption = None,
+    seed: RoundSeedOption = None,
 ) -> None:
-    """Write a round as JSONL for another tool: traces, suggestions, and existing reviews."""
+    """Write a round as JSONL for another tool: traces, suggestions, and existing reviews.
+
+    Example: curate review export pilot.jsonl --round pilot
+    """
     from curation import console
     from curation.review import exchange
 
@@ -223,7 +227,7 @@ def export(
     console.say(f"review-export: {written} traces written to {out}")
 
 
-@app.command("import")
+@app.command("import", rich_help_panel=ROUND)
 def import_(
     file: Annotated[Path, typer.Argument(help="A JSONL file of reviews.", dir_okay=False)],
     corpus: CorpusOption = DEFAULT_CORPUS,
@@ -234,33 +238,22 @@ def import_(
 
     A line has trace_id, reviewer, patterns (or ["none"]), and if known verdict, comment, status, updated_at and spans
     [{pattern, field, start, end}] in code points.
+
+    Example: curate review import reviewed.jsonl --round pilot
     """
     from curation.review import exchange
 
-    imported = exchange.run(corpus, round, file)
-    _report(
-        imported.manifest,
-        {"new_reviews": imported.new_reviews, "new_annotations": imported.new_annotations},
-        json,
-    )
+    report(exchange.run(corpus, file, round=round), json, _show)
 
 
 def _recipe(round: str, *settings: Any) -> "RoundRecipe":
     """A recipe with only the given settings; an existing round keeps its own for the others."""
-    from pydantic import ValidationError
-
+    from curation.recipe import from_options
     from curation.review.rounds import RoundRecipe
-    from schemas.errors import RecipeError
 
     names = ("traces", "where", "audit", "overlap", "blind", "seed")
-    given = {name: value for name, value in zip(names, settings, strict=True) if value is not None}
-    try:
-        return RoundRecipe.model_validate({"name": round, **given})
-    except ValidationError as error:
-        faults = (
-            f"--{'round' if e['loc'][0] == 'name' else e['loc'][0]}: {e['msg']}" for e in error.errors()
-        )
-        raise RecipeError("\n".join(faults)) from error
+    given: dict[tuple[str, ...], Any] = {(name,): value for name, value in zip(names, settings, strict=True)}
+    return from_options(RoundRecipe, None, {**given, ("name",): round})
 
 
 def _client(url: str | None, api_key: str | None, home: Path | None) -> "Client":
@@ -287,19 +280,12 @@ def _greet(home: Path) -> None:
     )
 
 
-def _names(text: str | None) -> list[str] | None:
-    return [name.strip() for name in text.split(",") if name.strip()] if text is not None else None
-
-
-def _report(manifest: Any, changes: dict[str, Any], json: bool) -> None:
+def _show(manifest: "Manifest") -> None:
+    """What a push or pull changed, for a person; on stderr, since it is no result."""
     from curation import console
 
-    console.say_counts(manifest.stage, manifest.counts)
-    if json:
-        console.json_result({**manifest.model_dump(mode="json"), **changes})
-        return
     told = (
         f"{name.replace('_', ' ')} {', '.join(n) if isinstance(n, list) else n}"
-        for name, n in changes.items()
+        for name, n in manifest.summary.items()
     )
     console.say("  " + "; ".join(told))

@@ -1,4 +1,4 @@
-"""How a command line of this project (`curate`, `sft`) runs: errors that a user can act on print without a traceback and exit 1."""
+"""How a command line of this project (`curate`, `sft`) runs: an error that a user can act on prints without a traceback and exits 1, or 2 where the options are wrong."""
 
 import re
 import sys
@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from schemas import __version__
-from schemas.errors import CurateError
+from schemas.errors import CurateError, UsageError
 
 
 def run_app(application: typer.Typer) -> None:
@@ -18,7 +18,7 @@ def run_app(application: typer.Typer) -> None:
         application()
     except CurateError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        sys.exit(1)
+        sys.exit(2 if isinstance(error, UsageError) else 1)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)

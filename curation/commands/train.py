@@ -5,12 +5,20 @@ from typing import Annotated
 
 import typer
 
-from curation.commands.options import DEFAULT_CORPUS, CorpusOption
+from curation.commands.options import (
+    DEFAULT_CORPUS,
+    CorpusOption,
+    JsonOption,
+    RevisionOption,
+    TaughtOption,
+    TeacherOption,
+)
 
 app = typer.Typer()
+PANEL = "Train annotators"
 
 
-@app.command("train-annotator")
+@app.command("train-annotator", rich_help_panel=PANEL)
 def train_annotator(
     out: Annotated[Path, typer.Option(help="Folder for heads.safetensors and card.json.", file_okay=False)],
 ) -> None:
@@ -30,20 +38,12 @@ def train_annotator(
             )
 
 
-TeacherOption = Annotated[
-    str, typer.Option(help="refusals (of the traces that --where names) or kind (of the prompts).")
-]
-TracesOption = Annotated[
-    str, typer.Option("--where", help="SQL condition over candidates: the teacher's traces.")
-]
-
-
-@app.command()
+@app.command(rich_help_panel=PANEL)
 def decide(
     out: Annotated[Path, typer.Option(help="JSONL file for the decisions.", dir_okay=False)],
     corpus: CorpusOption = DEFAULT_CORPUS,
     teacher: TeacherOption = "refusals",
-    where: TracesOption = "true",
+    where: TaughtOption = "true",
     classifier: Annotated[
         Path | None,
         typer.Option(
@@ -62,27 +62,27 @@ def decide(
     from curation import console
     from curation.annotate import decisions
 
-    decided = decisions.decide(corpus, decisions.teacher(teacher), where)
+    decided = decisions.decide(corpus, teacher, where)
     if classifier:
         decided = decisions.smooth(decided, classifier)
     console.say_counts("decide", decisions.write(decided, out))
     console.say(", ".join(f"{n} {name}" for name, n in decisions.tally(decided).items()))
 
 
-@app.command("train-classifier")
+@app.command("train-classifier", rich_help_panel=PANEL)
 def train_classifier(
     out: Annotated[Path, typer.Option(help="A new folder for the classifier.", file_okay=False)],
     corpus: CorpusOption = DEFAULT_CORPUS,
     teacher: TeacherOption = "refusals",
-    where: TracesOption = "true",
+    where: TaughtOption = "true",
     epochs: Annotated[int, typer.Option(min=1)] = 3,
-    seed: int = 0,
+    seed: Annotated[int, typer.Option(help="Of the split, the weights and the order.")] = 0,
     base: Annotated[
         str | None,
         typer.Option(help="Base model (BERT): a folder or a hub name; by default all-MiniLM-L6-v2."),
     ] = None,
-    revision: Annotated[str | None, typer.Option(help="Commit or tag of the base on the hub.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the card as JSON.")] = False,
+    revision: RevisionOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Fine-tune a small BERT to a teacher's decisions on prompts, calibrated; families of similar prompts stay on one side of the split.
 
@@ -93,12 +93,11 @@ def train_classifier(
     from curation import console
     from curation.annotate import decisions
 
-    chosen = decisions.teacher(teacher)
-    decided = [Decided(one.text, one.refused) for one in decisions.decide(corpus, chosen, where)]
+    decided = [Decided(one.text, one.refused) for one in decisions.decide(corpus, teacher, where)]
     with console.progress("train", unit="steps") as advance:
-        card = training.train(decided, f"{chosen}: {where}", out, epochs, seed, advance, base, revision)
+        card = training.train(decided, f"{teacher}: {where}", out, epochs, seed, advance, base, revision)
     if json:
-        console.result(card.model_dump_json(indent=2))
+        console.json_result(card)
         return
     test = card.test
     console.result(

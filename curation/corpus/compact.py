@@ -95,7 +95,6 @@ def run(corpus_dir: Path, recipe: CompactRecipe) -> Manifest:
     manifest = Manifest(
         stage=STAGE,
         recipe=recipe.model_dump(),
-        recipe_id=content_id(recipe.model_dump()),
         versions=versions("lrm-curate", "pyarrow"),
         counts=counts,
         summary={table: outcome._asdict() for table, outcome in outcomes.items()},

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -20,13 +20,13 @@ import pyarrow as pa
 from annotators.statistics.consensus import (
     ConsensusWeights,
     LabelCombination,
-    Policy,
     dawid_skene,
     measured_weights,
     without_people,
 )
 from curation.corpus import candidates, memory
 from curation.corpus.store import Store, gone
+from schemas.choices import Policy
 from schemas.errors import CorpusError, RecipeError
 from schemas.patterns import RISKY_PATTERNS
 from schemas.tables import TABLES
@@ -124,18 +124,6 @@ def label_combinations(
 def _combination(row: dict[str, Any]) -> LabelCombination:
     truth, traces = row.pop("$people"), row.pop("$traces")
     return LabelCombination({name: label for name, label in row.items() if label is not None}, truth, traces)
-
-
-def policy(name: str) -> Policy:
-    """A consensus policy by name.
-
-    Raises:
-        RecipeError: if there is none.
-    """
-    known: dict[str, Policy] = {known: known for known in get_args(Policy)}
-    if name not in known:
-        raise RecipeError(f"unknown consensus policy {name!r}; choose from {', '.join(known)}")
-    return known[name]
 
 
 def select(connection: Connection, query: str) -> pa.Table:

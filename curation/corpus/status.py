@@ -1,27 +1,36 @@
 """`curate status`: what is in a corpus."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from curation import console
-from curation.corpus.query import connect, select
+from curation.corpus.query import connect, select, sql_file
 from curation.corpus.store import Store
 from schemas.tables import TABLES
 
-BREAKDOWNS = {
-    "kinds": "select coalesce(kind, '(none)') as kind, count(*) as prompts from prompts group by all order by all",
-    "strategies": "select coalesce(strategy, '(none)') as strategy, count(*) as traces from traces group by all order by all",
-    "sources": "select coalesce(source, '(none)') as source, count(*) as traces from traces group by all order by all",
-    "verdicts": """select pattern, count_if(label) as present, count_if(not label) as absent,
-        count_if(label is null) as abstained from verdicts group by all order by all""",
-    "annotators": """select annotator, count(distinct trace_id) as traces, count_if(label) as present,
-        count_if(label is null) as abstained from annotations group by all order by all""",
-    "quarantine": "select reason, source_file, count(*) as rows from quarantine group by all order by all",
-}
+Rows = list[dict[str, Any]]
 
 
-def run(corpus_dir: Path) -> dict[str, Any]:
-    """Counts per table, kind, strategy, source, pattern, annotator and quarantine reason."""
+class Contents(NamedTuple):
+    """What is in a corpus."""
+
+    corpus: str
+    tables: dict[str, dict[str, int]]
+    """Rows, parts and bytes of each table."""
+    kinds: Rows
+    strategies: Rows
+    sources: Rows
+    verdicts: Rows
+    annotators: Rows
+    quarantine: Rows
+
+
+BREAKDOWNS = Contents._fields[2:]
+"""Each is counted by the file of its name in sql/."""
+
+
+def read(corpus_dir: Path) -> Contents:
+    """Counts per table, kind, strategy, source, pattern verdict, annotator and quarantine reason."""
     corpus = Store(corpus_dir)
     connection = connect(corpus)
     tables = {
@@ -32,15 +41,18 @@ def run(corpus_dir: Path) -> dict[str, Any]:
         }
         for name in TABLES
     }
-    broken_down = {name: select(connection, query).to_pylist() for name, query in BREAKDOWNS.items()}
-    return {"corpus": str(corpus_dir), "tables": tables, **broken_down}
+    counted = {
+        name: select(connection, sql_file("curation.corpus", f"status_{name}.sql")).to_pylist()
+        for name in BREAKDOWNS
+    }
+    return Contents(str(corpus_dir), tables, **counted)
 
 
-def show(status: dict[str, Any]) -> None:
-    """Print the status."""
-    console.result(f"corpus {status['corpus']}")
-    rows = [{"table": name, **counts} for name, counts in status["tables"].items()]
+def show(contents: Contents) -> None:
+    """Print the status for a person."""
+    console.result(f"corpus {contents.corpus}")
+    rows = [{"table": name, **counts} for name, counts in contents.tables.items()]
     console.show_rows(["table", "rows", "parts", "bytes"], rows)
     for name in BREAKDOWNS:
-        if status[name]:
-            console.show_rows(list(status[name][0]), status[name])
+        if counted := getattr(contents, name):
+            console.show_rows(list(counted[0]), counted)

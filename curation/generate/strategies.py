@@ -17,9 +17,9 @@ from pydantic import Field
 
 from curation.engines import Message
 from curation.recipe import Recipe, parse_recipe
+from schemas.choices import PromptKind
 from schemas.errors import RecipeError
 from schemas.ids import content_id
-from schemas.prompt import Kind
 
 NAMES = ("default", "realsafe", "improved", "short", "template", "nocot")
 QUERY = "{query}"
@@ -39,7 +39,7 @@ class Header(Recipe):
     """Where the instruction goes."""
     model: Literal["reasoning", "ordinary", "none"]
     """The kind of model it is for: one that thinks by itself, one that is told to, or none (a fixed answer)."""
-    kinds: tuple[Kind, ...] = ()
+    kinds: tuple[PromptKind, ...] = ()
     """Kinds of prompts it is for; all where none is named."""
     mean_tokens: int | None = Field(default=None, ge=1)
     """Usual length of reasoning and answer in tokens, for estimates."""

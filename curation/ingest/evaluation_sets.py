@@ -23,9 +23,9 @@ from curation.ingest.formats import Format
 from curation.ingest.rows import RawRow, Source
 from curation.ingest.sources import open_sources
 from curation.recipe import Recipe, load_recipe
+from schemas.choices import PromptKind
 from schemas.errors import DataError
 from schemas.ids import content_id
-from schemas.prompt import Kind
 
 Layout = Literal["plain", "context", "choices", "program"]
 PIECES = (
@@ -54,7 +54,7 @@ class EvaluationSet(Recipe):
     """One line for `curate formats`."""
     columns: dict[str, Annotated[list[str], Field(min_length=1)]]
     """Field -> the columns it may come from; the first that has something counts."""
-    kind: Kind | None = None
+    kind: PromptKind | None = None
     attack: str | None = None
     """The jailbreak family of all its prompts."""
     values: dict[Literal["kind", "attack"], dict[str, dict[str, str | None]]] = Field(default_factory=dict)

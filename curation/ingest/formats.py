@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from curation.ingest import conversations
 from curation.ingest.fields import META, BadRow
-from schemas.prompt import Kind
+from schemas.choices import PromptKind
 
 TRACE_TEXT = ("prompt", "response", "reasoning", "answer")
 MAPPABLE = (*TRACE_TEXT, "id", *sorted(META - {"id"}))
@@ -31,7 +31,7 @@ class Format(NamedTuple):
     """Source column -> field, for columns that only need another name."""
     unfold: Callable[[dict[str, Any]], None] | None = None
     """Turns structured columns into fields, in place."""
-    kind: Kind | None = None
+    kind: PromptKind | None = None
     """The kind of its prompts where neither the row nor the user says one."""
 
 

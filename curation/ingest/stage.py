@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import orjson
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from curation import console
 from curation.corpus.store import Store, hash_files
@@ -24,12 +24,11 @@ from curation.ingest.formats import FORMATS, MAPPABLE, Format, detect, mapped, s
 from curation.ingest.parts import PartWriter
 from curation.ingest.rows import RawRow, Source
 from curation.ingest.sources import open_sources
-from curation.recipe import Recipe
+from curation.recipe import Recipe, from_options
 from curation.versions import versions
-from schemas.errors import CurateError, DataError, RecipeError
-from schemas.ids import content_id
+from schemas.choices import PromptKind
+from schemas.errors import CurateError, DataError, UsageError
 from schemas.manifest import Counts, InputFile, Manifest
-from schemas.prompt import KINDS
 from schemas.response import Fault
 
 STAGE = "ingest"
@@ -48,7 +47,7 @@ class IngestRecipe(Recipe):
 
     format: str = "auto"
     """A name in FORMATS, or "auto"."""
-    kind: str | None = None
+    kind: PromptKind | None = None
     """What the prompts are for, where a row does not say."""
     map: dict[str, str] = Field(default_factory=dict)
     """field -> column, for files of no known format."""
@@ -69,7 +68,7 @@ class IngestRecipe(Recipe):
     def from_options(
         cls,
         format: str,
-        kind: str | None,
+        kind: PromptKind | None,
         map: Sequence[str],
         source: str | None,
         set: str | None = None,
@@ -78,7 +77,7 @@ class IngestRecipe(Recipe):
         """The recipe of the command line's options, `map` as "field=column" texts.
 
         Raises:
-            RecipeError: naming every fault.
+            UsageError: naming every fault.
         """
         pairs = [entry.partition("=") for entry in map]
         wrong = [
@@ -88,28 +87,19 @@ class IngestRecipe(Recipe):
         ]
         doubled = {field for field, _, _ in pairs if [f for f, _, _ in pairs].count(field) > 1}
         wrong += [f"--map {field}: given twice; a field has one column" for field in sorted(doubled)]
-        try:
-            recipe = cls(
-                format=format,
-                kind=kind,
-                map={field: column for field, _, column in pairs},
-                source=source,
-                set=set,
-                seed=seed,
-            )
-        except ValidationError as error:
-            wrong += [fault["msg"].removeprefix("Value error, ") for fault in error.errors()]
         if wrong:
-            raise RecipeError("\n".join(wrong))
-        return recipe
+            raise UsageError("\n".join(wrong))
+        given = {
+            "format": format, "kind": kind, "map": {field: column for field, _, column in pairs},
+            "source": source, "set": set, "seed": seed,
+        }  # fmt: skip
+        return from_options(cls, None, {(name,): value for name, value in given.items()})
 
 
 def _faults(recipe: IngestRecipe) -> list[str]:
     faults = []
     if recipe.format != "auto" and recipe.format not in FORMATS:
         faults.append(f"--format {recipe.format}: unknown; known: auto, {', '.join(FORMATS)}")
-    if recipe.kind is not None and recipe.kind not in KINDS:
-        faults.append(f"--kind {recipe.kind}: unknown; known: {', '.join(KINDS)}")
     if recipe.set is not None and recipe.set not in evaluation_sets.known():
         faults.append(f"--set {recipe.set}: unknown; known: {', '.join(evaluation_sets.known())}")
     if recipe.set and (recipe.map or recipe.format != "auto" or recipe.kind):
@@ -194,7 +184,6 @@ def run(corpus_dir: Path, files: list[str], recipe: IngestRecipe) -> Manifest:
         stage=STAGE,
         inputs=inputs,
         recipe=settings,
-        recipe_id=content_id(settings),
         versions=versions("lrm-curate", "pyarrow"),
         counts=counts,
         summary=summary,

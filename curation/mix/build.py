@@ -18,13 +18,12 @@ from curation.mix.tokens import TokenCounter
 from curation.recipe import Loaded
 from curation.versions import versions
 from schemas.errors import RecipeError
-from schemas.ids import content_id
 from schemas.manifest import Manifest
 
 STAGE = "build-mix"
 
 
-def run(recipe: Path | Loaded[MixRecipe], corpus_dir: Path, out: Path) -> Manifest:
+def run(corpus_dir: Path, recipe: Path | Loaded[MixRecipe], *, out: Path) -> Manifest:
     """Build the mix of a recipe into the folder `out`, replacing an earlier build there.
 
     Raises:
@@ -39,7 +38,7 @@ def run(recipe: Path | Loaded[MixRecipe], corpus_dir: Path, out: Path) -> Manife
     return build(recipe, Store(corpus_dir), out)
 
 
-def run_all(points: Points, corpus_dir: Path, out: Path) -> list[Manifest]:
+def run_all(corpus_dir: Path, points: Points, *, out: Path) -> list[Manifest]:
     """Build each point of a sweep into a folder of its name below `out`; what can be built is, even if others cannot.
 
     Raises:
@@ -84,7 +83,6 @@ def build(
         stage=STAGE,
         inputs=snapshot.inputs if snapshot else summary.sources(corpus),
         recipe=dumped,
-        recipe_id=content_id(dumped),
         seed=recipe.seed,
         versions=versions("lrm-curate", "duckdb", "pyarrow"),
         counts=summary.counts(connection),

@@ -42,7 +42,7 @@ class Lock(BaseModel):
     """Rows of each part of the mix, for a reader of the difference."""
 
 
-def run(loaded: Loaded[MixRecipe], corpus_dir: Path, out: Path, path: Path) -> Manifest:
+def run(corpus_dir: Path, recipe: Loaded[MixRecipe], *, out: Path, lock: Path) -> Manifest:
     """Build a mix under a lock: write the lock where there is none, else build what it says.
 
     Raises:
@@ -51,20 +51,20 @@ def run(loaded: Loaded[MixRecipe], corpus_dir: Path, out: Path, path: Path) -> M
         DataError: if the lock cannot be read.
     """
     corpus = Store(corpus_dir)
-    if not path.exists():
+    if not lock.exists():
         now = snapshot(corpus)
-        manifest = build(loaded, corpus, out, now)
-        write_file(path, _lock(manifest, loaded.recipe, now).model_dump_json(indent=2).encode() + b"\n")
+        manifest = build(recipe, corpus, out, now)
+        write_file(lock, _lock(manifest, recipe.recipe, now).model_dump_json(indent=2).encode() + b"\n")
         return manifest
-    locked = read(path)
-    recipe_changes = _changes(locked.recipe, loaded.recipe.model_dump(mode="json"))
+    locked = read(lock)
+    recipe_changes = _changes(locked.recipe, recipe.recipe.model_dump(mode="json"))
     if recipe_changes:
-        raise _changed(path, [f"the recipe: {change}" for change in recipe_changes])
+        raise _changed(lock, [f"the recipe: {change}" for change in recipe_changes])
     beside = out.parent / f".locked-{out.name}"
     try:
-        manifest = build(loaded, corpus, beside, Snapshot(locked.parts, locked.inputs))
+        manifest = build(recipe, corpus, beside, Snapshot(locked.parts, locked.inputs))
         if manifest.summary["mix_id"] != locked.mix_id:
-            raise _changed(path, what_changed(locked, manifest, loaded.recipe, corpus))
+            raise _changed(lock, what_changed(locked, manifest, recipe.recipe, corpus))
         folder.check_target(out)
         if out.exists():
             shutil.rmtree(out)
@@ -72,7 +72,7 @@ def run(loaded: Loaded[MixRecipe], corpus_dir: Path, out: Path, path: Path) -> M
     except RecipeError as error:
         missing = _missing(locked, corpus)
         raise (
-            _changed(path, [*missing, str(error)]) if missing and str(path) not in str(error) else error
+            _changed(lock, [*missing, str(error)]) if missing and str(lock) not in str(error) else error
         ) from None
     finally:
         shutil.rmtree(beside, ignore_errors=True)
@@ -137,7 +137,7 @@ def _lock(manifest: Manifest, recipe: MixRecipe, now: Snapshot) -> Lock:
     return Lock(
         mix_id=str(manifest.summary["mix_id"]),
         recipe=manifest.recipe,
-        recipe_id=str(manifest.recipe_id),
+        recipe_id=manifest.recipe_id,
         versions=manifest.versions,
         parts=now.parts,
         inputs=now.inputs,

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from annotators.statistics.consensus import Policy
 from curation.recipe import Recipe
 from curation.review import gate
+from schemas.choices import Policy
 
 Shortage = Literal["error", "take_all"]
 Count = Annotated[int, Field(ge=1)]

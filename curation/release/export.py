@@ -10,14 +10,15 @@ from typing import Any, Literal, NamedTuple
 
 from curation.corpus.store import write_file
 from curation.mix import folder
-from curation.release.redaction import Tier, redacted
+from curation.release.redaction import redacted
+from schemas.choices import ChatTemplate, ExportFormat, Tier, check_choice
 from schemas.errors import RecipeError
 from schemas.ids import canonical_json
 
 Line = dict[str, Any]
 Carrier = Literal["think", "reasoning_content", "thinking"]
 
-TEMPLATES: dict[str, Carrier] = {
+TEMPLATES: dict[ChatTemplate, Carrier] = {
     "think": "think",
     "deepseek-r1": "think",
     "qwen3": "reasoning_content",
@@ -63,7 +64,7 @@ def study(row: Line, carrier: Carrier) -> Line:
     return line | ({"data_type": kinds.get(row["kind"], row["kind"])} if row["kind"] else {})
 
 
-FORMATS: dict[str, Callable[[Line, Carrier], Line]] = {
+FORMATS: dict[ExportFormat, Callable[[Line, Carrier], Line]] = {
     "messages": messages,
     "prompt-completion": prompt_completion,
     "sharegpt": sharegpt,
@@ -79,18 +80,25 @@ def inline(row: Line) -> str:
     return f"<think>\n{row['reasoning']}\n</think>\n\n{row['answer']}"
 
 
-def run(mix: Path, out: Path, format: str, template: str = "think", redact: Tier = "full") -> Export:
+def write(
+    mix: Path,
+    *,
+    out: Path,
+    format: ExportFormat = "messages",
+    template: ChatTemplate = "think",
+    redact: Tier = "full",
+) -> Export:
     """Write the training rows of a mix to `out`: JSON lines, or a JSON array where it ends in .json.
 
     Raises:
-        RecipeError: for an unknown format or template, or one that cannot hold the rows.
+        UsageError: for an unknown format, template or tier.
+        RecipeError: if the format cannot hold what the template needs.
         DataError: if the folder is no mix.
         CorpusError: if `out` cannot be written.
     """
-    if format not in FORMATS:
-        raise RecipeError(f"unknown format {format!r}; known: {', '.join(FORMATS)}")
-    if template not in TEMPLATES:
-        raise RecipeError(f"unknown template {template!r}; known: {', '.join(TEMPLATES)}")
+    check_choice("format", format, ExportFormat)
+    check_choice("template", template, ChatTemplate)
+    check_choice("redact", redact, Tier)
     if TEMPLATES[template] != "think" and format not in CHAT:
         raise RecipeError(
             f"{format} has no place for reasoning beside the text, which {template} needs; use {' or '.join(CHAT)}"
@@ -103,7 +111,7 @@ def run(mix: Path, out: Path, format: str, template: str = "think", redact: Tier
     return Export(out, len(lines))
 
 
-def _lines(mix: Path, format: str, carrier: Carrier, redact: Tier) -> Iterator[Line]:
+def _lines(mix: Path, format: ExportFormat, carrier: Carrier, redact: Tier) -> Iterator[Line]:
     rows = redacted(folder.read_rows(mix), redact)
     if redact == "ids":
         yield from rows.to_pylist()

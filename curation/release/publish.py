@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 from curation.corpus.store import write_file, write_parquet
 from curation.mix import folder
 from curation.mix.card import UNKNOWN, card, source_lines
-from curation.release.redaction import Tier, redacted
+from curation.release.redaction import redacted
+from schemas.choices import Tier
 from schemas.errors import DataError
 from schemas.manifest import Manifest
 
@@ -46,8 +47,8 @@ class PublicationPlan(NamedTuple):
         return "\n".join(lines)
 
 
-def run(
-    mix: Path, repository: str, tier: Tier, private: bool, confirm: Callable[[PublicationPlan], bool]
+def publish(
+    mix: Path, repository: str, *, tier: Tier, private: bool, confirm: Callable[[PublicationPlan], bool]
 ) -> str | None:
     """Publish a mix; returns its address, or null where the answer was no.
 

@@ -5,15 +5,14 @@ those quotes too (runs of five words or more); what the model says in other word
 """
 
 import re
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from curation.masking import BLOT, mask
-from schemas.errors import RecipeError
+from schemas.choices import Tier
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Tier = Literal["full", "masked", "ids"]
 TIERS: tuple[Tier, ...] = get_args(Tier)
 TEXTS = ("prompt", "reasoning", "answer", "reference_answer")
 HARMLESS = ("benign", "math", "code")
@@ -21,18 +20,6 @@ HARMLESS = ("benign", "math", "code")
 QUOTE = 5
 """Words in a row that count as a quote."""
 _WORD = re.compile(r"\w+")
-
-
-def tier(name: str) -> Tier:
-    """The tier of this name.
-
-    Raises:
-        RecipeError: if there is none.
-    """
-    for known in TIERS:
-        if name == known:
-            return known
-    raise RecipeError(f"unknown redaction {name!r}; known: {', '.join(TIERS)}")
 
 
 def redacted(rows: "pa.Table", tier: Tier) -> "pa.Table":

@@ -40,13 +40,13 @@ class Rates(NamedTuple):
     found: dict[tuple[str, str], tuple[int, int]]
 
 
-def run(out: Path, corpus_dir: Path, mixes: Sequence[Path] = (), show: bool = False) -> Path:
-    """Write the page.
+def write_page(corpus_dir: Path, mixes: Sequence[Path] = (), *, out: Path, show: bool = False) -> Path:
+    """Write the page; returns where it is.
 
     Args:
-        out: the HTML file.
         corpus_dir: the corpus.
         mixes: mixes made of it; each is set beside the corpus.
+        out: the HTML file.
         show: give texts in full.
 
     Raises:

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -18,6 +18,7 @@ from curation.corpus.store import Store, write_file
 from curation.review import ledger, reviews, rounds
 from curation.review.reviews import SUBMITTED, Mark, Review, reviewer_name
 from curation.review.rounds import RoundRecipe
+from curation.versions import versions
 from schemas.errors import DataError
 from schemas.manifest import Counts, Manifest
 from schemas.patterns import RISKY_PATTERNS
@@ -51,14 +52,6 @@ class ReviewLine(BaseModel):
     """When it was given; the time of the import by default."""
 
 
-class Imported(NamedTuple):
-    """What an import did."""
-
-    manifest: Manifest
-    new_reviews: int
-    new_annotations: int
-
-
 def export(corpus_dir: Path, recipe: RoundRecipe, out: Path) -> int:
     """Write a round, made now if there is none, as JSONL: the traces with suggestions, and each trace's reviews.
 
@@ -77,21 +70,21 @@ def export(corpus_dir: Path, recipe: RoundRecipe, out: Path) -> int:
     return len(rows)
 
 
-def run(corpus_dir: Path, name: str, file: Path) -> Imported:
-    """Read reviews from a JSONL file into a round.
+def run(corpus_dir: Path, file: Path, *, round: str) -> Manifest:
+    """Read reviews from a JSONL file into a round; the summary says how many of them are new.
 
     Raises:
         CorpusError: if the corpus has no such round.
         DataError: if the file cannot be read at all.
     """
     corpus = Store(corpus_dir)
-    current = rounds.open_round(corpus, name)
+    current = rounds.open_round(corpus, round)
     texts = ledger.texts(corpus, [task.trace_id for task in current.tasks])
-    latest = ledger.latest(corpus, name)
+    latest = ledger.latest(corpus, round)
     counts, arrived, faults = Counts(), [], []
     for number, text in _lines(file):
         try:
-            found_here = read_line(text, name, texts, latest)
+            found_here = read_line(text, round, texts, latest)
         except ValueError as error:
             counts.rows += 1
             counts.add("quarantined", "unreadable review")
@@ -108,11 +101,17 @@ def run(corpus_dir: Path, name: str, file: Path) -> Imported:
                 latest[review.trace_id, review.reviewer] = review
     ledger.quarantine(corpus, STAGE, file.name, faults)
     added = ledger.add(corpus, arrived)
-    manifest = Manifest(stage=STAGE, recipe={"round": name, "file": file.name}, counts=counts)
+    manifest = Manifest(
+        stage=STAGE,
+        recipe={"round": round, "file": file.name},
+        versions=versions("lrm-curate"),
+        counts=counts,
+        summary={**added._asdict()},
+    )
     corpus.write_manifest(manifest)
     if faults:
         console.say(f"{file}:{faults[0][0]}: {faults[0][2]} (and {len(faults) - 1} more in quarantine)")
-    return Imported(manifest, *added)
+    return manifest
 
 
 def read_line(

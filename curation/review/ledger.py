@@ -5,7 +5,7 @@ between the two tables is put right by the next one.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from curation.annotate.judging import to_table
 from curation.corpus.query import connect
@@ -21,12 +21,16 @@ def load(corpus: Store) -> list[Review]:
     return [_review(row) for batch in corpus.scan("reviews") for row in batch.to_pylist()]
 
 
-def add(corpus: Store, arrived: Sequence[Review]) -> tuple[int, int]:
-    """Keep reviews that are new, then annotations that they change.
+class Added(NamedTuple):
+    """What was written."""
 
-    Returns:
-        How many versions of reviews and how many annotations were written.
-    """
+    new_reviews: int
+    """Versions of reviews that were not here before."""
+    new_annotations: int
+
+
+def add(corpus: Store, arrived: Sequence[Review]) -> Added:
+    """Keep reviews that are new, then annotations that they change."""
     with corpus.writing("reviews", "annotations"):
         known = corpus.keys("reviews")
         new = {_key(review): review for review in arrived if _key(review) not in known}
@@ -34,7 +38,7 @@ def add(corpus: Store, arrived: Sequence[Review]) -> tuple[int, int]:
         missing = reviews.due(load(corpus), _said_by_people(corpus))
         if missing:
             corpus.append("annotations", to_table(missing))
-    return len(new), len(missing)
+    return Added(len(new), len(missing))
 
 
 def latest(corpus: Store, round: str) -> dict[tuple[str, str], Review]:

@@ -5,9 +5,8 @@ submitted ones speak in the annotations.
 """
 
 from collections import Counter
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from curation import console
 from curation.corpus.store import Store
@@ -15,34 +14,26 @@ from curation.review import dataset as datasets
 from curation.review import ledger, reviews, rounds
 from curation.review.client import Client, User
 from curation.review.reviews import SUBMITTED, Review, reviewer_name
+from curation.versions import versions
 from schemas.errors import ServerError
 from schemas.manifest import Counts, Manifest
 
 STAGE = "review-pull"
 
 
-class Pulled(NamedTuple):
-    """What a pull did."""
-
-    manifest: Manifest
-    new_reviews: int
-    """Versions of reviews that were not here before."""
-    new_annotations: int
-
-
-def run(corpus_dir: Path, name: str, client: Client) -> Pulled:
-    """Fetch all responses of a round and keep what is new.
+def run(corpus_dir: Path, *, round: str, client: Client) -> Manifest:
+    """Fetch all responses of a round and keep what is new; the summary says how much that was.
 
     Raises:
         CorpusError: if the corpus has no such round.
         ServerError: if the server does not answer or does not have the round.
     """
     corpus = Store(corpus_dir)
-    current = rounds.open_round(corpus, name)
-    dataset = datasets.find(client, name)
+    current = rounds.open_round(corpus, round)
+    dataset = datasets.find(client, round)
     if dataset is None:
         raise ServerError(
-            f'{client.url}: no round "{name}" there; send it with: curate review push --round {name}'
+            f'{client.url}: no round "{round}" there; send it with: curate review push --round {round}'
         )
     with console.progress("pull", total=len(current.tasks), unit="traces") as advance:
         answered = []
@@ -52,8 +43,8 @@ def run(corpus_dir: Path, name: str, client: Client) -> Pulled:
             advance()
     names = reviewer_names(client.users(dataset.workspace_id) + _all_users(client))
     texts = ledger.texts(corpus, [record["external_id"] or "" for record in answered])
-    latest = ledger.latest(corpus, name)
-    seen = {(r.trace_id, r.reviewer, r.updated_at) for r in ledger.load(corpus) if r.round == name}
+    latest = ledger.latest(corpus, round)
+    seen = {(r.trace_id, r.reviewer, r.updated_at) for r in ledger.load(corpus) if r.round == round}
     counts, arrived, faults = Counts(), [], []
     for position, record in enumerate(answered):
         trace_id = record["external_id"] or ""
@@ -61,7 +52,7 @@ def run(corpus_dir: Path, name: str, client: Client) -> Pulled:
             counts.rows += 1
             reviewer = names.get(response["user_id"], f"gone-{response['user_id'][:8]}")
             try:
-                review = _review(response, texts, name, trace_id, reviewer)
+                review = _review(response, texts, round, trace_id, reviewer)
             except (ValueError, KeyError, TypeError) as error:
                 counts.add("quarantined", "unreadable review")
                 faults.append((position, "unreadable review", f"{trace_id} by {reviewer}: {error}"))
@@ -73,11 +64,20 @@ def run(corpus_dir: Path, name: str, client: Client) -> Pulled:
                 counts.kept += 1
             else:
                 counts.add("filtered", review.status)
-    ledger.quarantine(corpus, STAGE, name, faults)
+    ledger.quarantine(corpus, STAGE, round, faults)
     added = ledger.add(corpus, arrived)
-    manifest = _manifest(name, counts, arrived)
+    manifest = Manifest(
+        stage=STAGE,
+        recipe={"round": round},
+        versions=versions("lrm-curate", "argilla"),
+        counts=counts,
+        summary={
+            **added._asdict(),
+            "contradicting_themselves": sum(r.contradicts_itself for r in arrived if r.status == SUBMITTED),
+        },
+    )
     corpus.write_manifest(manifest)
-    return Pulled(manifest, *added)
+    return manifest
 
 
 def reviewer_names(users: list[User]) -> dict[str, str]:
@@ -108,15 +108,3 @@ def _all_users(client: Client) -> list[User]:
         return client.users()
     except ServerError:
         return []
-
-
-def _manifest(name: str, counts: Counts, arrived: list[Review]) -> Manifest:
-    return Manifest(
-        stage=STAGE,
-        recipe={"round": name},
-        versions={"lrm-curate": version("lrm-curate"), "argilla": version("argilla")},
-        counts=counts,
-        summary={
-            "contradicting_themselves": sum(r.contradicts_itself for r in arrived if r.status == SUBMITTED)
-        },
-    )

@@ -5,9 +5,8 @@ again sends new suggestions without touching an answer.
 """
 
 from collections.abc import Iterator, Sequence
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from curation import console
 from curation.corpus.query import connect
@@ -18,7 +17,7 @@ from curation.review.client import Client
 from curation.review.records import Record
 from curation.review.rounds import RoundRecipe
 from curation.review.vectors import vectors
-from schemas.ids import content_id
+from curation.versions import versions
 from schemas.manifest import Counts, Manifest
 
 STAGE = "review-push"
@@ -27,21 +26,12 @@ BATCH = 100
 Vectored = tuple[Record, list[float]]
 
 
-class Pushed(NamedTuple):
-    """What a push did."""
-
-    manifest: Manifest
-    created: int
-    updated: int
-    unchanged: int
-    reviewers: list[str]
-    """Who may review the round."""
-
-
 def run(
-    corpus_dir: Path, recipe: RoundRecipe, client: Client, reviewers: Sequence[str] | None = None
-) -> Pushed:
+    corpus_dir: Path, recipe: RoundRecipe, *, client: Client, reviewers: Sequence[str] | None = None
+) -> Manifest:
     """Bring a round to the server, making both where they are not there yet.
+
+    The summary says how many records were created, updated and left unchanged, and who may review the round.
 
     Raises:
         RecipeError: if the round cannot be made with these settings.
@@ -57,9 +47,21 @@ def run(
             sent.send(batch)
             advance(len(batch))
     counts = Counts(rows=len(current.tasks), kept=len(current.tasks) - len(sent.failed), failed=sent.failed)
-    manifest = _manifest(current.recipe, counts)
+    manifest = Manifest(
+        stage=STAGE,
+        recipe=current.recipe.model_dump(),
+        seed=current.recipe.seed,
+        versions=versions("lrm-curate", "argilla"),
+        counts=counts,
+        summary={
+            "created": sent.created,
+            "updated": sent.updated,
+            "unchanged": counts.kept - sent.created - sent.updated,
+            "reviewers": members,
+        },
+    )
     corpus.write_manifest(manifest)
-    return Pushed(manifest, sent.created, sent.updated, counts.kept - sent.created - sent.updated, members)
+    return manifest
 
 
 class _Sent:
@@ -111,15 +113,3 @@ def _batches(items: Iterator[Vectored]) -> Iterator[list[Vectored]]:
             batch = []
     if batch:
         yield batch
-
-
-def _manifest(recipe: RoundRecipe, counts: Counts) -> Manifest:
-    settings = recipe.model_dump()
-    return Manifest(
-        stage=STAGE,
-        recipe=settings,
-        recipe_id=content_id(settings),
-        seed=recipe.seed,
-        versions={"lrm-curate": version("lrm-curate"), "argilla": version("argilla")},
-        counts=counts,
-    )

@@ -77,19 +77,19 @@ class Label(NamedTuple):
     suggested: bool | None
 
 
-def run(corpus_dir: Path, name: str) -> Status:
+def read(corpus_dir: Path, round: str) -> Status:
     """Where a round stands.
 
     Raises:
         CorpusError: if the corpus has no such round.
     """
     corpus = Store(corpus_dir)
-    current = rounds.open_round(corpus, name)
+    found = rounds.open_round(corpus, round)
     query = sql_file("curation.review", "reviewer_labels.sql").format(
         patterns="(" + ", ".join(map(quoted, RISKY_PATTERNS)) + ")"
     )
     labels = [Label(*row) for row in connect(corpus).execute(query).fetchall()]
-    return status(current, [review for review in ledger.load(corpus) if review.round == name], labels)
+    return status(found, [review for review in ledger.load(corpus) if review.round == round], labels)
 
 
 def status(current: Round, reviews: Sequence[Review], labels: Sequence[Label]) -> Status:
@@ -134,15 +134,6 @@ def show(report: Status) -> None:
         ["pattern", "true", "false", "shared", "alpha", "agree, suggested", "agree, blind"],
         [_shown(row) for row in report.patterns],
     )
-
-
-def as_json(report: Status) -> dict[str, Any]:
-    """It as plain data."""
-    return {
-        **report._asdict(),
-        "reviewers": [row._asdict() for row in report.reviewers],
-        "patterns": [{**row._asdict(), "agreement": row.agreement._asdict()} for row in report.patterns],
-    }
 
 
 def _shown(row: PatternStatus) -> dict[str, Any]:

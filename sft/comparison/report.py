@@ -54,18 +54,24 @@ class Curve(NamedTuple):
     last: float
 
 
-def run(
-    out: Path, title: str, note: str, entries: Sequence[ReportEntry], corpus_dir: Path, evaluation_dir: Path
+def write_page(
+    entries: Sequence[ReportEntry],
+    corpus_dir: Path,
+    evaluation_dir: Path,
+    *,
+    out: Path,
+    title: str,
+    note: str,
 ) -> Path:
-    """Write the report.
+    """Write the report; returns where it is.
 
     Args:
-        out: the HTML file.
-        title: its heading.
-        note: a caveat shown at the top.
         entries: the mixes and the models trained on them.
         corpus_dir: the corpus the mixes were built from.
         evaluation_dir: the evaluation corpus.
+        out: the HTML file.
+        title: its heading.
+        note: a caveat shown at the top.
     """
     corpus, evaluation = Store(corpus_dir), Store(evaluation_dir)
     scores = {e.name: Scores.model_validate_json((e.run / SCORES).read_bytes()) for e in entries}

@@ -13,6 +13,7 @@ import orjson
 
 from curation.page import percent
 from schemas import showing
+from schemas.choices import Suite
 from schemas.errors import DataError
 from sft.scoring.scores import OUTCOMES, SCORES, Scores
 from sft.scoring.statistics import (
@@ -23,7 +24,7 @@ from sft.scoring.statistics import (
     minimum_detectable_effect,
     paired_difference,
 )
-from sft.scoring.suites import MEASURES, Rate, ReplyOutcome, Suite, rate_of
+from sft.scoring.suites import MEASURES, Rate, ReplyOutcome, rate_of
 
 ALPHA = 0.05
 HEADLINES: dict[Suite, str] = {suite: next(iter(measures)) for suite, measures in MEASURES.items()}

@@ -1,12 +1,14 @@
 """A comparison as Markdown, CSV, LaTeX, JSON data or an HTML page; names are escaped for each."""
 
 import csv as csv_home
+from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from curation.corpus.store import write_file
 from curation.page import render
+from schemas.choices import TableFormat
 from sft.comparison.stage import ALPHA, Comparison
 from sft.scoring.suites import Rate
 
@@ -118,7 +120,7 @@ def document(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-FORMATS = {"markdown": markdown, "csv": csv, "latex": latex}
+FORMATS: dict[TableFormat, Callable[[Comparison], str]] = {"markdown": markdown, "csv": csv, "latex": latex}
 
 
 def write_page(comparison: Comparison, out: Path, title: str) -> None:

@@ -4,13 +4,14 @@ A model retrained under the same name is asked again; an interrupted run generat
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from curation import console
 from curation.corpus.store import Store
 from curation.engines import Engine, Message, Reply, Sampling
 from curation.engines.streaming import Question, stream
 from curation.generate.strategies import thinking
+from schemas.choices import ScoredThink
 from schemas.errors import EngineError
 from schemas.ids import canonical_json, content_id
 from schemas.trace import generated_trace_id
@@ -19,7 +20,6 @@ STRATEGY = "default@1"
 """The plain query, no instruction."""
 CHUNK = 128
 """Replies per written part: the most that an interruption can lose."""
-Think = Literal["as_is", "zero", "less"]
 
 
 class Asking(NamedTuple):
@@ -28,7 +28,7 @@ class Asking(NamedTuple):
     sampling: Sampling
     samples: int = 1
     """Replies per prompt."""
-    think: Think = "as_is"
+    think: ScoredThink = "as_is"
     """zero: chain of thought off (an empty, closed think block); less: a short fixed one."""
 
     @property

@@ -56,7 +56,7 @@ class Readout(NamedTuple):
     high: float | None
 
 
-def run(run_folder: Path, corpus_dir: Path, out: Path | None = None) -> Readout:
+def read(run_folder: Path, corpus_dir: Path, *, out: Path | None = None) -> Readout:
     """Evaluate the head on every prompt of a corpus.
 
     Args:

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 from curation.engines import Sampling
 from curation.page import percent
 from schemas import showing
-from sft.scoring.asking import Think
+from schemas.choices import ScoredThink
 from sft.scoring.suites import Rate, ReplyOutcome, SuiteScore
 
 SCORES = "scores.json"
@@ -30,7 +30,7 @@ class Scores(BaseModel):
     sampling: Sampling
     samples: int = 1
     """Replies per prompt."""
-    think: Think = "as_is"
+    think: ScoredThink = "as_is"
     suites: list[SuiteScore]
 
     def __repr__(self) -> str:

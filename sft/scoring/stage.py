@@ -20,15 +20,15 @@ from curation.engines.choosing import open_engine
 from curation.engines.settings import EngineSettings
 from curation.page import percent
 from curation.versions import versions
+from schemas.choices import Suite
 from schemas.errors import DataError
-from schemas.ids import content_id
 from schemas.manifest import Counts, InputFile, Manifest
 from schemas.patterns import RISKY_PATTERNS
 from sft.scoring.asking import Asking, ask, trace_ids
 from sft.scoring.programs import sandbox
 from sft.scoring.programs.code import judge
 from sft.scoring.scores import OUTCOMES, SCORES, Scores, ScoringResult
-from sft.scoring.suites import ANSWERED, SUITES, JudgedReply, Suite, outcomes, score
+from sft.scoring.suites import ANSWERED, SUITES, JudgedReply, outcomes, score
 
 STAGE = "score"
 JUDGES = ("rules", "overrefusal")
@@ -43,9 +43,10 @@ class LogExport(NamedTuple):
     """Do not mask harmful prompts and their replies."""
 
 
-def run(
-    engine: EngineSettings,
+def score_model(
     corpus_dir: Path,
+    engine: EngineSettings,
+    *,
     suite: Suite | Literal["all"] = "all",
     asking: Asking | None = None,
     judging: annotate.AnnotateRecipe | None = None,
@@ -232,7 +233,6 @@ def _manifest(scores: Scores, replies: list[JudgedReply]) -> Manifest:
         stage=STAGE,
         inputs=[InputFile(name="mix", blake2b=scores.mix_id)] if scores.mix_id else [],
         recipe=recipe,
-        recipe_id=content_id(recipe),
         seed=scores.sampling.seed,
         versions=versions("lrm-curate", "torch", "transformers"),
         counts=counts,

@@ -7,19 +7,18 @@ answer to count in any rate.
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from schemas.choices import PromptKind, Suite
 from schemas.patterns import RISKY_PATTERNS
-from schemas.prompt import Kind
 from sft.scoring.letters import chosen_letter, is_letter
 from sft.scoring.mathematics import equal, final_answer
 from sft.scoring.programs.code import ProgramResult
 from sft.scoring.statistics import clustered, pass_at_k
 
-Suite = Literal["safety", "overrefusal", "reasoning"]
-SUITES: dict[Suite, tuple[Kind, ...]] = {
+SUITES: dict[Suite, tuple[PromptKind, ...]] = {
     "safety": ("harmful",),
     "overrefusal": ("benign",),
     "reasoning": ("math", "code"),

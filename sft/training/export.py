@@ -10,19 +10,20 @@ from typing import Any
 
 from curation.corpus.store import write_file
 from curation.engines.weights import fingerprint, load_model, load_tokenizer, locate
+from schemas.choices import SavedDtype
 from schemas.errors import CorpusError, DataError
 from schemas.manifest import Manifest
 
 CARD = "README.md"
 
 
-def run(run_folder: Path, out: Path, dtype: str = "bfloat16") -> str:
+def write_model(run_folder: Path, *, out: Path, dtype: SavedDtype = "bfloat16") -> str:
     """Write the model of a finished run; returns its "name@fingerprint".
 
     Args:
         run_folder: output folder of `sft run`.
         out: a new folder.
-        dtype: of the saved weights: bfloat16, float32, or auto (as they are).
+        dtype: of the saved weights.
 
     Raises:
         DataError: if the run is not finished.

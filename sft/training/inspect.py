@@ -52,7 +52,7 @@ class SampleAnswers(NamedTuple):
     after: str
 
 
-def run(folder: Path, out: Path, samples: int = 0, max_new_tokens: int = 256) -> None:
+def write_page(folder: Path, *, out: Path, samples: int = 0, max_new_tokens: int = 256) -> None:
     """Write the page.
 
     Args:

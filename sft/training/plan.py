@@ -9,16 +9,17 @@ The estimates exclude the overhead of the framework; expect an error of up to a 
 """
 
 import json
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from curation import console
 from curation.engines.weights import locate
-from schemas.errors import EngineError, RecipeError
+from schemas.choices import Device, Sharding
+from schemas.errors import EngineError
 from sft.proof.mix import TrainingMix
 from sft.training.config import TrainConfig
 
 GIB = 2**30
-DEVICES = {
+DEVICES: dict[Device, tuple[int, int]] = {
     "a100-40": (40, 312),
     "a100-80": (80, 312),
     "h100": (80, 989),
@@ -31,7 +32,6 @@ BASE_BYTES = {"lora": 2, "qlora": 0.55}
 """Bytes per frozen parameter: bfloat16, or 4 bits with their scales (embeddings in float32 are not counted)."""
 MFU = 0.4
 """Model FLOP/s utilisation; 0.3 to 0.5 is usual."""
-Sharding = Literal["none", "zero2", "zero3"]
 TOKENS_PER_CHARACTER = 0.3
 
 
@@ -144,7 +144,7 @@ def tokens_of(mix: TrainingMix) -> int:
     return sum(row.tokens for row in mix.rows) + round(prompts * TOKENS_PER_CHARACTER)
 
 
-def show(estimate: TrainingEstimate, device: str, devices: int, sharding: Sharding) -> None:
+def show(estimate: TrainingEstimate, device: Device, devices: int, sharding: Sharding) -> None:
     """Print an estimate, with what to change if it does not fit."""
     memory, _ = DEVICES[device]
     console.result(
@@ -163,14 +163,6 @@ def show(estimate: TrainingEstimate, device: str, devices: int, sharding: Shardi
                     "per_device_train_batch_size with more gradient_accumulation_steps, or a smaller max_length")  # fmt: skip
 
 
-def fits(estimate: TrainingEstimate, device: str) -> bool:
+def fits(estimate: TrainingEstimate, device: Device) -> bool:
     """Whether a run fits with a margin of 10 %."""
     return estimate.gb <= 0.9 * DEVICES[device][0]
-
-
-def sharding(name: str) -> Sharding:
-    """Validate the name of a sharding; raises RecipeError."""
-    known: dict[str, Sharding] = {"none": "none", "zero2": "zero2", "zero3": "zero3"}
-    if name not in known:
-        raise RecipeError(f"--sharding {name}: unknown; there are {', '.join(known)}")
-    return known[name]

@@ -24,7 +24,6 @@ from curation.engines.weights import Weights, fingerprint, load_tokenizer, locat
 from curation.recipe import load_recipe
 from curation.versions import versions
 from schemas.errors import CorpusError, MissingExtraError, RecipeError
-from schemas.ids import content_id
 from schemas.manifest import Counts, InputFile, Manifest
 from sft.proof.check import CLAIMS, Proof, prove, require_proof
 from sft.proof.mix import TrainingMix, read_mix
@@ -229,7 +228,6 @@ def _manifest(config: TrainConfig, mix: TrainingMix, proof: Proof, identity: dic
         stage=STAGE,
         inputs=[InputFile(name=Path(config.mix).resolve().name, blake2b=mix.mix_id)],
         recipe=recipe,
-        recipe_id=content_id(recipe),
         seed=config.seed,
         versions=versions(*LIBRARIES),
         counts=counts,

@@ -57,7 +57,7 @@ def build(filled: Store, tmp_path: Path) -> Callable[..., tuple[Manifest, list[d
     def _build(text: str, out: str = "mix") -> tuple[Manifest, list[dict]]:
         recipe = tmp_path / "recipe.yaml"
         recipe.write_text(text)
-        manifest = mix.run(recipe, filled.root, tmp_path / out)
+        manifest = mix.run(filled.root, recipe, out=tmp_path / out)
         assert json.loads((tmp_path / out / "manifest.json").read_bytes()) == manifest.model_dump(mode="json")
         return manifest, folder.read_rows(tmp_path / out).to_pylist()
 

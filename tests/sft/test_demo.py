@@ -17,7 +17,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(demo.TRAINING, "max_steps", 3)
         patch.setattr(demo, "ASKING", Asking(Sampling(max_new_tokens=8)))
-        demo.run(out)
+        demo.play(out)
     return out
 
 
@@ -61,7 +61,7 @@ def test_the_totals_of_every_stage_add_up(finished: Path) -> None:
 def test_the_demo_never_writes_into_a_folder_of_something_else(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(CorpusError, match="is not empty"):
-        demo.run(tmp_path)
+        demo.play(tmp_path)
     assert (tmp_path / "thesis.txt").exists()
 
 

@@ -53,13 +53,13 @@ def test_every_combination_is_trained_scored_and_compared_once(
     assert (tmp_path / "out" / "table.csv").read_text().startswith("model,column")
     trained = []
     monkeypatch.setattr(sweep, "train", lambda config: trained.append(config.out))
-    sweep.run(path)  # finished runs and answered prompts stay
+    sweep.train_and_compare(path)  # finished runs and answered prompts stay
     assert len(trained) == 4
 
 
 def test_seeds_are_samples_of_the_same_prompts(setting: dict[str, Any], tmp_path: Path) -> None:
     recipe = SweepRecipe.model_validate(setting)
-    sweep.run(write(setting, tmp_path))
+    sweep.train_and_compare(write(setting, tmp_path))
     merged = list(sweep.merge_seeds(plan(recipe, {"mix": Path(setting["mixes"][0])})))
     assert [one.name for one in merged] == ["mix-learning_rate=low", "mix-learning_rate=high"]
     assert sorted({outcome.sample for outcome in merged[0].outcomes}) == [0, 1]
@@ -82,14 +82,14 @@ def test_inner_settings_vary_and_leave_the_others(setting: dict[str, Any]) -> No
 def test_wrong_settings_are_named_before_anything_is_trained(setting: dict[str, Any], tmp_path: Path) -> None:
     setting["vary"] = {"learning_rate": [-1], "no_such": [1]}
     with pytest.raises(RecipeError, match=r"(?s)learning_rate.*no_such"):
-        sweep.run(write(setting, tmp_path))
+        sweep.train_and_compare(write(setting, tmp_path))
     assert not (tmp_path / "out" / "runs").exists()
 
 
 def test_a_run_that_fails_does_not_stop_the_others(setting: dict[str, Any], tmp_path: Path) -> None:
     setting["vary"] = {"max_length": {"short": 8, "long": 512}}
     with pytest.raises(TrainingError, match=r"(?s)2 of 4 runs are finished.*max_length=short"):
-        sweep.run(write(setting, tmp_path))
+        sweep.train_and_compare(write(setting, tmp_path))
     assert (tmp_path / "out" / "runs" / "mix-max_length=long" / "seed-1" / "scores.json").is_file()
 
 

@@ -7,7 +7,7 @@ when a later run asks for more.
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -21,11 +21,10 @@ from curation.ingest.benchmarks import Benchmark
 from curation.overlap.decontaminate import matching
 from curation.recipe import Recipe
 from curation.versions import versions
-from schemas.ids import content_id
+from schemas.choices import OverlapMethod
 from schemas.manifest import Counts, Manifest
 
 STAGE = "decontaminate"
-Method = Literal["ngram13", "ngram8", "near", "semantic"]
 FIELDS = {"prompts": {"text": "prompt"}, "traces": {"reasoning": "reasoning", "answer": "answer"}}
 """Columns of a table that are compared, and what they are called in `contamination`."""
 BATCH_ROWS = 2048
@@ -34,7 +33,7 @@ BATCH_ROWS = 2048
 class DecontaminateRecipe(Recipe):
     """What `curate decontaminate` may be told."""
 
-    methods: Annotated[tuple[Method, ...], Field(min_length=1)] = ("ngram13", "ngram8", "near")
+    methods: Annotated[tuple[OverlapMethod, ...], Field(min_length=1)] = ("ngram13", "ngram8", "near")
     share: Annotated[float, Field(gt=0, le=1)] = 0.7
     """How much of an evaluation prompt the runs shared by `ngram8` must cover."""
     near: Annotated[float, Field(gt=0, le=1)] = 0.8
@@ -98,7 +97,6 @@ def run(corpus_dir: Path, benchmarks: Sequence[Benchmark], recipe: Decontaminate
         stage=STAGE,
         inputs=[benchmark.file for benchmark in benchmarks],
         recipe=settings | {"benchmarks": [benchmark.name for benchmark in benchmarks]},
-        recipe_id=content_id(settings),
         versions=versions("lrm-curate", "numpy"),
     )
     with corpus.writing("contamination"):
@@ -191,7 +189,6 @@ def _summary(corpus: Store, done: set[str]) -> dict[str, object]:
 
 def show(manifest: Manifest) -> None:
     """Print what was found, for a person."""
-    console.say_counts(STAGE, manifest.counts)
     rows: Any = manifest.summary["found"]
     if rows:
         console.show_rows(list(rows[0]), rows)

@@ -21,10 +21,11 @@ from curation.corpus.query import connect, select
 from curation.corpus.store import Store
 from curation.overlap.dedup import queries, sketches, texts
 from curation.overlap.dedup.clustering import Clusters, ClusterSlice, Ranked, cluster, place, rank
-from curation.overlap.dedup.texts import KeyedTexts, Method, Work
+from curation.overlap.dedup.texts import KeyedTexts, Work
 from curation.overlap.words import hash_words, plain_words
 from curation.recipe import Recipe
 from curation.versions import versions
+from schemas.choices import DedupMethod
 from schemas.ids import content_id
 from schemas.manifest import Counts, Manifest
 from schemas.tables import CLUSTERS
@@ -39,7 +40,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
 class DedupRecipe(Recipe):
     """What `curate dedup` may be told."""
 
-    methods: Annotated[tuple[Method, ...], Field(min_length=1)] = ("exact", "near")
+    methods: Annotated[tuple[DedupMethod, ...], Field(min_length=1)] = ("exact", "near")
     threshold: Annotated[float, Field(gt=0, le=1)] = 0.7
     """Near-duplicates share at least this part of their word runs (Jaccard)."""
     cosine: Annotated[float, Field(gt=0, le=1)] = 0.9
@@ -83,9 +84,7 @@ def run(corpus_dir: Path, recipe: DedupRecipe) -> Manifest:
 
 def _do(corpus: Store, work: Work, recipe: DedupRecipe) -> None:
     settings = _settings(corpus, work, recipe)
-    manifest = Manifest(
-        stage=f"{STAGE}-{work.field}-{work.method}", recipe=settings, recipe_id=content_id(settings)
-    )
+    manifest = Manifest(stage=f"{STAGE}-{work.field}-{work.method}", recipe=settings)
     latest = _latest(corpus, work)
     if latest and _generation_of(corpus, manifest) == latest:
         console.say(f"dedup: {work.field} by {work.method}: nothing new")
@@ -213,7 +212,6 @@ def _manifest(corpus: Store, recipe: DedupRecipe) -> Manifest:
     return Manifest(
         stage=STAGE,
         recipe=settings,
-        recipe_id=content_id(settings),
         versions=versions("lrm-curate", "numpy", "rensa"),
         counts=counts,
         summary={row.pop("work"): row for row in select(connection, query).to_pylist()},

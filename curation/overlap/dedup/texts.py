@@ -6,7 +6,7 @@ anywhere: here one after the other, or by Ray's workers.
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 from curation.corpus.store import scan_part
 from curation.overlap.dedup import queries, sketches
 from curation.overlap.words import Words, hash_words
+from schemas.choices import DedupMethod
 
-Method = Literal["exact", "near", "semantic"]
 RUN = {"query": 3, "response": 5}
 """Words that are compared together; queries are short."""
 BATCH_ROWS = 2048
@@ -26,7 +26,7 @@ class Work(NamedTuple):
     """One field by one method."""
 
     field: str
-    method: Method
+    method: DedupMethod
 
     @property
     def table(self) -> str:

@@ -160,7 +160,8 @@ def test_a_server_that_is_not_there_ends_with_an_error_that_says_so(traces: Stor
     done = curate("annotate", str(recipe), "--corpus", str(traces.root), cwd=tmp_path)
     assert (
         done.returncode == 1
-        and "some traces were not labelled" in done.stderr
+        and "annotate: " in done.stderr
+        and "rows failed: " in done.stderr
         and "Traceback" not in done.stderr
     )
 

@@ -3,6 +3,7 @@
 import json
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from curation.annotate.calibrate import CalibrateRecipe
 from curation.corpus.query import connect, select
 from curation.corpus.store import Store
 from schemas.errors import RecipeError
+from schemas.manifest import Manifest
 from tests.curation.test_cli import curate
 
 PATTERN = "weak_vacillation"
@@ -46,8 +48,9 @@ def reviewed(corpus: Store) -> Store:
     return corpus
 
 
-def one(found: dict, annotator: str) -> dict:
-    return next(entry for entry in found["annotators"] if entry["annotator"] == annotator)
+def one(found: Manifest, annotator: str) -> dict:
+    listed: Any = found.summary["annotators"]
+    return next(entry for entry in listed if entry["annotator"] == annotator)
 
 
 def labelled_true(corpus: Store) -> int:
@@ -77,10 +80,13 @@ def test_an_annotator_without_scores_is_measured_and_keeps_its_labels(reviewed: 
 
 def test_the_same_calibration_again_is_no_new_version_and_measures_raw_labels(reviewed: Store) -> None:
     first = calibrate.run(reviewed.root, CalibrateRecipe(precision=0.85))
-    assert calibrate.run(reviewed.root, CalibrateRecipe(precision=0.85)) == first and first["version"] == 1
+    assert (
+        calibrate.run(reviewed.root, CalibrateRecipe(precision=0.85)) == first
+        and first.summary["version"] == 1
+    )
     second = calibrate.run(reviewed.root, CalibrateRecipe(annotators=("embedding:x",)))
-    assert second["version"] == 2 and second["target"] == "f1"
-    assert calibrate.run(reviewed.root, CalibrateRecipe(precision=0.85))["version"] == 3
+    assert second.summary["version"] == 2 and second.summary["target"] == "f1"
+    assert calibrate.run(reviewed.root, CalibrateRecipe(precision=0.85)).summary["version"] == 3
     kept = select(connect(reviewed), "select * from calibrations").to_pylist()
     assert sorted({row["version"] for row in kept}) == [1, 2, 3]
 
@@ -91,25 +97,23 @@ def test_people_must_have_judged_something(corpus: Store) -> None:
 
 
 def test_agreement_between_any_annotators_people_included(reviewed: Store) -> None:
-    found = agree.run(
+    found = agree.read(
         reviewed.root, AgreeRecipe(annotators=("human:ann", "human:bob", "judge:m"), patterns=(PATTERN,))
     )
     of_pattern = found[PATTERN]
-    assert of_pattern["alpha"]["low"] < of_pattern["alpha"]["value"] < of_pattern["alpha"]["high"]
-    assert of_pattern["alpha"]["traces"] == 200 and of_pattern["fleiss"]["traces"] == 160
-    assert [pair["between"] for pair in of_pattern["pairs"]] == [
-        ["human:ann", "human:bob"], ["human:ann", "judge:m"], ["human:bob", "judge:m"],
+    assert of_pattern.alpha.low < of_pattern.alpha.value < of_pattern.alpha.high
+    assert of_pattern.alpha.traces == 200 and of_pattern.fleiss.traces == 160
+    assert [pair.between for pair in of_pattern.pairs] == [
+        ("human:ann", "human:bob"), ("human:ann", "judge:m"), ("human:bob", "judge:m"),
     ]  # fmt: skip
-    assert all(0.5 < pair["cohen"]["value"] < 0.95 and pair["same"] > 0.8 for pair in of_pattern["pairs"])
+    assert all(0.5 < pair.cohen.value < 0.95 and pair.same > 0.8 for pair in of_pattern.pairs)
 
 
 def test_people_may_be_taken_together(reviewed: Store) -> None:
-    [pair] = agree.run(reviewed.root, AgreeRecipe(annotators=("people", "embedding:x"), patterns=(PATTERN,)))[
-        PATTERN
-    ]["pairs"]
-    assert (
-        pair["between"] == ["people", "embedding:x"] and 100 < pair["cohen"]["traces"] < 200
-    )  # ties are no label
+    [pair] = agree.read(
+        reviewed.root, AgreeRecipe(annotators=("people", "embedding:x"), patterns=(PATTERN,))
+    )[PATTERN].pairs
+    assert pair.between == ("people", "embedding:x") and 100 < pair.cohen.traces < 200  # ties are no label
 
 
 @pytest.mark.parametrize(
@@ -122,7 +126,7 @@ def test_people_may_be_taken_together(reviewed: Store) -> None:
 )
 def test_faults_of_agree_are_explained(reviewed: Store, recipe: AgreeRecipe, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
-        agree.run(reviewed.root, recipe)
+        agree.read(reviewed.root, recipe)
 
 
 def test_on_the_command_line(reviewed: Store, tmp_path: Path) -> None:
@@ -132,6 +136,6 @@ def test_on_the_command_line(reviewed: Store, tmp_path: Path) -> None:
     shown = curate("agree", *where, cwd=tmp_path)
     assert shown.returncode == 0 and "cohen" in shown.stdout
     calibrated = curate("calibrate", "--precision", "0.85", "--json", *where, cwd=tmp_path)
-    assert json.loads(calibrated.stdout)["target"] == "precision>=0.85"
+    assert json.loads(calibrated.stdout)["summary"]["target"] == "precision>=0.85"
     shown = curate("calibrate", *where, cwd=tmp_path, COLUMNS="160")
     assert shown.returncode == 0 and "embedding:x@1" in shown.stdout and "version 2" in shown.stderr

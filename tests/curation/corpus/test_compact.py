@@ -104,22 +104,22 @@ def test_a_locked_mix_is_built_again_from_packed_parts(filled: Store, tmp_path: 
     (tmp_path / "r.yaml").write_text("name: x\nparts:\n  a: {where: \"kind = 'harmful'\", take: 10}\n")
     (loaded,) = load_points(tmp_path / "r.yaml").values()
     out, locked = tmp_path / "mix", tmp_path / "x.lock"
-    first = lock.run(loaded, filled.root, out, locked)
+    first = lock.run(filled.root, loaded, out=out, lock=locked)
     compact.run(filled.root, CompactRecipe())
     compact.run(filled.root, CompactRecipe(prune=True))
-    again = lock.run(loaded, filled.root, out, locked)
+    again = lock.run(filled.root, loaded, out=out, lock=locked)
     assert again.summary["mix_id"] == first.summary["mix_id"] and again.outputs == first.outputs
 
 
 def test_a_lock_says_that_its_parts_were_packed_with_newer_ones(filled: Store, tmp_path: Path) -> None:
     (tmp_path / "r.yaml").write_text("name: x\nparts:\n  a: {where: \"kind = 'harmful'\", take: 10}\n")
     (loaded,) = load_points(tmp_path / "r.yaml").values()
-    lock.run(loaded, filled.root, tmp_path / "mix", tmp_path / "x.lock")
+    lock.run(filled.root, loaded, out=tmp_path / "mix", lock=tmp_path / "x.lock")
     add(filled, range(3))
     compact.run(filled.root, CompactRecipe())
     compact.run(filled.root, CompactRecipe(prune=True))
     with pytest.raises(RecipeError, match=r"traces: .* parts are gone"):
-        lock.run(loaded, filled.root, tmp_path / "mix", tmp_path / "x.lock")
+        lock.run(filled.root, loaded, out=tmp_path / "mix", lock=tmp_path / "x.lock")
 
 
 def test_killed_at_any_moment_every_row_is_there_once(corpus: Store) -> None:

@@ -6,9 +6,9 @@ from typing import get_args
 
 import pytest
 
-from annotators.statistics.consensus import Policy
 from curation.corpus.query import connect, select
 from curation.corpus.store import Store
+from schemas.choices import Policy
 from tests.curation.test_cli import curate
 
 POLICIES = get_args(Policy)
@@ -181,7 +181,7 @@ def test_a_query_may_name_its_policy(judged: Store, tmp_path) -> None:
         )
         assert json.loads(done.stdout) == select(connect(judged, policy=policy), query).to_pylist()
     done = curate("sql", query, "--consensus", "loudest", "--corpus", str(judged.root), cwd=tmp_path)
-    assert done.returncode == 1 and "there are ranked, majority, weighted, dawid_skene" in done.stderr
+    assert done.returncode == 2 and "'ranked', 'majority', 'weighted'" in done.stderr
 
 
 def test_a_mix_says_by_which_policy_it_was_built(judged: Store, tmp_path) -> None:
@@ -191,7 +191,7 @@ def test_a_mix_says_by_which_policy_it_was_built(judged: Store, tmp_path) -> Non
     for policy in POLICIES:
         recipe = tmp_path / f"{policy}.yaml"
         recipe.write_text(f"name: x\nconsensus: {policy}\nparts: {{a: {{where: unsafe}}}}\n")
-        manifest = mix.run(recipe, judged.root, tmp_path / policy)
+        manifest = mix.run(judged.root, recipe, out=tmp_path / policy)
         assert manifest.recipe["consensus"] == policy
         rows[policy] = manifest.counts.kept
         query = "select count(*) as n from candidates where unsafe"

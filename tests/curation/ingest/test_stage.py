@@ -355,8 +355,8 @@ def test_a_map_reads_what_no_format_knows(tmp_path: Path) -> None:
     ("options", "words"),
     [
         ({"format": "excel"}, ["--format excel: unknown", "star1", "sharegpt", "alpaca"]),
-        ({"kind": "evil"}, ["--kind evil: unknown", "harmful, benign, math, code"]),
-        ({"format": "x", "kind": "y"}, ["--format x", "--kind y"]),
+        ({"kind": "evil"}, ["kind: Input should be 'harmful', 'benign', 'math' or 'code'"]),
+        ({"format": "x", "set": "y"}, ["--format x", "--set y"]),
         ({"map": ["prompt"]}, ["--map prompt: write it as field=column"]),
         ({"map": ["prompt="]}, ["--map prompt=: write it as field=column"]),
         ({"map": ["question=q", "prompt=p"]}, ["--map question: unknown field", "response"]),

@@ -299,7 +299,7 @@ def test_each_shipped_recipe_is_valid_and_described(name: str, filled: Store, tm
     assert loaded.recipe.name == name
     assert loaded.recipe.description
     with pytest.raises(RecipeError, match=r"take \d+ but only|the mix is empty"):
-        mix.run(loaded, filled.root, tmp_path / "out")
+        mix.run(filled.root, loaded, out=tmp_path / "out")
 
 
 def test_an_unknown_recipe_lists_the_shipped_ones() -> None:

@@ -21,7 +21,7 @@ def locked(filled: Store, tmp_path: Path):
     def build(text: str = RECIPE, out: str = "mix") -> dict[str, bytes]:
         (tmp_path / "r.yaml").write_text(text)
         (loaded,) = load_points(tmp_path / "r.yaml").values()
-        lock.run(loaded, filled.root, tmp_path / out, tmp_path / "x.lock")
+        lock.run(filled.root, loaded, out=tmp_path / out, lock=tmp_path / "x.lock")
         return {
             str(p.relative_to(tmp_path / out)): p.read_bytes()
             for p in (tmp_path / out).rglob("*")
@@ -58,7 +58,7 @@ def test_the_same_bytes_come_back_after_the_corpus_has_grown(locked, filled: Sto
     grow(filled)
     assert locked(out="again") == before
     with pytest.raises(RecipeError, match="only"):
-        mix.run(tmp_path / "r.yaml", filled.root, tmp_path / "free")
+        mix.run(filled.root, tmp_path / "r.yaml", out=tmp_path / "free")
 
 
 def test_a_changed_recipe_is_named(locked) -> None:

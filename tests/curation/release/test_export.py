@@ -23,7 +23,7 @@ def rows(corpus: Store, tmp_path: Path) -> list[dict[str, Any]]:
     samples = Path(str(files("curation") / "samples" / "traces.jsonl"))
     ingest.run(corpus.root, [str(samples)], ingest.IngestRecipe())
     (tmp_path / "r.yaml").write_text(RECIPE)
-    mix.run(tmp_path / "r.yaml", corpus.root, tmp_path / "mix")
+    mix.run(corpus.root, tmp_path / "r.yaml", out=tmp_path / "mix")
     return folder.read_rows(tmp_path / "mix").to_pylist()
 
 
@@ -37,7 +37,7 @@ def test_our_own_ingest_reads_every_export_back_as_it_was(
     rows: list[dict[str, Any]], tmp_path: Path, format: str, suffix: str
 ) -> None:
     out = tmp_path / f"out{suffix}"
-    assert export.run(tmp_path / "mix", out, format).rows == len(rows)
+    assert export.write(tmp_path / "mix", out=out, format=format).rows == len(rows)
     manifest = ingest.run(tmp_path / "again", [str(out)], ingest.IngestRecipe())
     assert manifest.counts.kept + sum(manifest.counts.filtered.values()) == len(rows)
     assert not manifest.counts.quarantined
@@ -47,7 +47,7 @@ def test_our_own_ingest_reads_every_export_back_as_it_was(
 
 
 def test_the_study_s_kinds_survive(rows: list[dict[str, Any]], tmp_path: Path) -> None:
-    export.run(tmp_path / "mix", tmp_path / "s.jsonl", "study")
+    export.write(tmp_path / "mix", out=tmp_path / "s.jsonl", format="study")
     kinds = [line["data_type"] for line in lines(tmp_path / "s.jsonl")]
     assert kinds == [{"harmful": "safety", "math": "math"}[row["kind"]] for row in rows]
 
@@ -85,7 +85,7 @@ def test_the_reasoning_survives_the_target_s_template(
 ) -> None:
     pytest.importorskip("trl")
     tokenizer = tokenizer_with(template)
-    export.run(tmp_path / "mix", tmp_path / "t.jsonl", format, target)
+    export.write(tmp_path / "mix", out=tmp_path / "t.jsonl", format=format, template=target)
     for line, row in zip(lines(tmp_path / "t.jsonl"), rows, strict=True):
         turns = line["messages"] if format == "messages" else line["prompt"] + line["completion"]
         text = tokenizer.apply_chat_template(turns, tokenize=False)
@@ -103,7 +103,7 @@ def test_trl_trains_on_the_reasoning_of_an_export(
     from transformers import LlamaConfig, LlamaForCausalLM
     from trl import SFTConfig, SFTTrainer
 
-    export.run(tmp_path / "mix", tmp_path / "t.jsonl", format, "qwen3")
+    export.write(tmp_path / "mix", out=tmp_path / "t.jsonl", format=format, template="qwen3")
     data = load_dataset("json", data_files=str(tmp_path / "t.jsonl"), cache_dir=str(tmp_path / "cache"))[
         "train"
     ]
@@ -133,13 +133,13 @@ def test_a_format_without_room_for_the_reasoning_is_refused(
     with pytest.raises(
         RecipeError, match="alpaca has no place for reasoning beside the text, which qwen3 needs"
     ):
-        export.run(tmp_path / "mix", tmp_path / "a.jsonl", "alpaca", "qwen3")
-    with pytest.raises(RecipeError, match="unknown format 'parquet'; known: messages"):
-        export.run(tmp_path / "mix", tmp_path / "a.jsonl", "parquet")
+        export.write(tmp_path / "mix", out=tmp_path / "a.jsonl", format="alpaca", template="qwen3")
+    with pytest.raises(RecipeError, match="format: 'parquet' is not one of 'messages', 'prompt-completion'"):
+        export.write(tmp_path / "mix", out=tmp_path / "a.jsonl", format="parquet")
 
 
 def test_ids_alone_hold_no_text(rows: list[dict[str, Any]], tmp_path: Path) -> None:
-    export.run(tmp_path / "mix", tmp_path / "i.jsonl", "messages", redact="ids")
+    export.write(tmp_path / "mix", out=tmp_path / "i.jsonl", redact="ids")
     found = lines(tmp_path / "i.jsonl")
     assert [line["row_id"] for line in found] == [row["row_id"] for row in rows]
     assert not {"prompt", "reasoning", "answer", "messages"} & set(found[0])

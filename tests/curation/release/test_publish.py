@@ -59,7 +59,7 @@ def test_nothing_is_sent_before_a_yes(build, tmp_path: Path, hub: Hub) -> None:
         asked.append(offer)
         return False
 
-    assert publish.run(tmp_path / "mix", "me/x", "full", True, no) is None
+    assert publish.publish(tmp_path / "mix", "me/x", tier="full", private=True, confirm=no) is None
     assert hub.calls == []
     text = asked[0].describe()
     assert text.startswith("Publish 80 rows to the private dataset me/x") and "data/validation" in text
@@ -67,7 +67,10 @@ def test_nothing_is_sent_before_a_yes(build, tmp_path: Path, hub: Hub) -> None:
 
 def test_the_whole_folder_is_sent(build, tmp_path: Path, hub: Hub) -> None:
     build(RECIPE)
-    assert publish.run(tmp_path / "mix", "me/x", "full", True, yes) == "https://hub/datasets/me/x"
+    assert (
+        publish.publish(tmp_path / "mix", "me/x", tier="full", private=True, confirm=yes)
+        == "https://hub/datasets/me/x"
+    )
     assert hub.calls == ["create me/x dataset private=True", "upload me/x dataset"]
     mine = {
         str(p.relative_to(tmp_path / "mix")): p.read_bytes()
@@ -82,7 +85,7 @@ def test_a_repository_that_is_public_already_gets_nothing_private(build, tmp_pat
     build(RECIPE)
     hub.public_already = True
     with pytest.raises(DataError, match="is there and public; nothing was sent"):
-        publish.run(tmp_path / "mix", "me/x", "full", True, yes)
+        publish.publish(tmp_path / "mix", "me/x", tier="full", private=True, confirm=yes)
     assert not hub.sent
 
 
@@ -90,7 +93,7 @@ def test_no_token_stands_in_an_error(build, tmp_path: Path, hub: Hub) -> None:
     build(RECIPE)
     hub.error = RuntimeError("401 for Authorization: Bearer hf_abcDEF123 and hf_abcDEF123")
     with pytest.raises(DataError, match="the hub refused") as caught:
-        publish.run(tmp_path / "mix", "me/x", "full", True, yes)
+        publish.publish(tmp_path / "mix", "me/x", tier="full", private=True, confirm=yes)
     assert "hf_abc" not in str(caught.value) and caught.value.__cause__ is None
 
 
@@ -98,7 +101,7 @@ def test_a_mix_that_was_changed_is_not_published(build, tmp_path: Path, hub: Hub
     build(RECIPE)
     (tmp_path / "mix" / "README.md").write_text("MIT licence, all mine")
     with pytest.raises(DataError, match=r"changed since it was built: README\.md"):
-        publish.run(tmp_path / "mix", "me/x", "full", True, yes)
+        publish.publish(tmp_path / "mix", "me/x", tier="full", private=True, confirm=yes)
 
 
 @pytest.mark.parametrize("tier", redaction.TIERS)

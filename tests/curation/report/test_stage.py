@@ -69,7 +69,7 @@ def opened(browser: Any, path: Path) -> tuple[Any, list[str]]:
 def test_no_script_of_the_data_runs_and_nothing_is_loaded(
     hostile: Store, tmp_path: Path, browser: Any
 ) -> None:
-    report.run(tmp_path / "r.html", hostile.root, show=True)
+    report.write_page(hostile.root, show=True, out=tmp_path / "r.html")
     page, asked = opened(browser, tmp_path / "r.html")
     page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
     assert page.evaluate("window.hacked") is None
@@ -81,7 +81,7 @@ def test_no_script_of_the_data_runs_and_nothing_is_loaded(
 def test_the_policy_stops_a_script_even_where_an_escape_is_forgotten(
     hostile: Store, tmp_path: Path, browser: Any
 ) -> None:
-    report.run(tmp_path / "r.html", hostile.root)
+    report.write_page(hostile.root, out=tmp_path / "r.html")
     text = (tmp_path / "r.html").read_text()
     (tmp_path / "r.html").write_text(text.replace("<h1>", f"{ATTACK}<h1>", 1))
     page, _ = opened(browser, tmp_path / "r.html")
@@ -89,7 +89,7 @@ def test_the_policy_stops_a_script_even_where_an_escape_is_forgotten(
 
 
 def test_tables_sort_by_number_on_a_click(filled: Store, tmp_path: Path, browser: Any) -> None:
-    report.run(tmp_path / "r.html", filled.root)
+    report.write_page(filled.root, out=tmp_path / "r.html")
     page, _ = opened(browser, tmp_path / "r.html")
     table = page.locator("table.sort").nth(1)
 
@@ -105,14 +105,14 @@ def test_tables_sort_by_number_on_a_click(filled: Store, tmp_path: Path, browser
 
 def test_nothing_is_wider_than_a_phone(hostile: Store, filled: Store, tmp_path: Path, browser: Any) -> None:
     for corpus in (hostile, filled):
-        report.run(tmp_path / "r.html", corpus.root, show=True)
+        report.write_page(corpus.root, show=True, out=tmp_path / "r.html")
         page, _ = opened(browser, tmp_path / "r.html")
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 def test_examples_are_masked_unless_asked_for(filled: Store, tmp_path: Path) -> None:
-    report.run(tmp_path / "masked.html", filled.root)
-    report.run(tmp_path / "shown.html", filled.root, show=True)
+    report.write_page(filled.root, out=tmp_path / "masked.html")
+    report.write_page(filled.root, show=True, out=tmp_path / "shown.html")
     masked, shown = (tmp_path / "masked.html").read_text(), (tmp_path / "shown.html").read_text()
     assert "about privacy" not in masked and "about privacy" in shown
     assert "[masked: 24 characters]" in masked and "[masked" not in shown
@@ -120,7 +120,7 @@ def test_examples_are_masked_unless_asked_for(filled: Store, tmp_path: Path) -> 
 
 def test_a_mix_stands_beside_the_corpus(build, filled: Store, tmp_path: Path) -> None:
     build("name: x\nparts:\n  a: {where: \"kind = 'harmful' and not weak_vacillation\", take: 20}\n")
-    report.run(tmp_path / "r.html", filled.root, [tmp_path / "mix"])
+    report.write_page(filled.root, [tmp_path / "mix"], out=tmp_path / "r.html")
     from curation.corpus.query import connect
 
     before, after = report.pattern_rates(connect(filled), [tmp_path / "mix"])

@@ -11,6 +11,7 @@ from curation.ingest import stage as ingest
 from curation.ingest.stage import IngestRecipe
 from curation.review.client import ArgillaServer, Client, embedded_target
 from curation.review.server import credentials, process
+from schemas.manifest import Manifest
 
 SAMPLES = Path(__file__).resolve().parents[3] / "curation" / "samples"
 REVIEWERS = ("ann", "bob", "cyd")
@@ -28,6 +29,16 @@ NASTY = {
     "empty": "",
 }
 """Texts that a web page is likely to get wrong."""
+
+
+def added(manifest: Manifest) -> tuple[object, object]:
+    """What a pull or import wrote: reviews, annotations."""
+    return manifest.summary["new_reviews"], manifest.summary["new_annotations"]
+
+
+def changes(manifest: Manifest) -> tuple[object, ...]:
+    """What a push did to the server's records."""
+    return tuple(manifest.summary[name] for name in ("created", "updated", "unchanged"))
 
 
 class Person:

@@ -73,7 +73,7 @@ def page(browser: Any, server_home: Path, client: Client) -> Iterator[Any]:
 
 def open_round(page: Any, client: Client, corpus: Store, **settings: Any) -> datasets.Dataset:
     recipe = RoundRecipe(overlap=1, blind=0, **settings)
-    push.run(corpus.root, recipe, client)
+    push.run(corpus.root, recipe, client=client)
     dataset = datasets.find(client, recipe.name)
     assert dataset is not None
     page.goto(f"{client.url}/dataset/{dataset.id}/annotation-mode")
@@ -143,7 +143,7 @@ def test_a_reviewer_reads_marks_changes_and_submits(page, client, samples) -> No
         "() => document.body.innerText.includes('Submitted\\n1') || /Submitted\\s*1/.test(document.body.innerText)"
     )
 
-    assert pull.run(samples.root, "browser-review", client).manifest.counts.kept == 1
+    assert pull.run(samples.root, round="browser-review", client=client).counts.kept == 1
     found = connect(samples).execute(
         "select pattern, label, spans, rationale from annotations where annotator = 'human:ann'"
     )
@@ -209,7 +209,7 @@ def test_nasty_texts_are_shown_as_they_are_and_marks_on_them_cut_the_same_words(
     page.wait_for_function(
         "n => new RegExp(`Submitted\\\\s*${n}`).test(document.body.innerText)", arg=len(names)
     )
-    pull.run(corpus.root, "browser-nasty", client)
+    pull.run(corpus.root, round="browser-nasty", client=client)
     query = "select trace_id, pattern, spans from annotations where annotator = 'human:ann' and label"
     for trace_id, pattern, found in connect(corpus).execute(query).fetchall():
         name = names[int(trace_id[1:])]

@@ -11,6 +11,7 @@ from curation.corpus.store import Store
 from curation.review import exchange
 from curation.review.rounds import RoundRecipe
 from schemas import CorpusError, DataError
+from tests.curation.review.conftest import added
 
 WEAK = "weak_vacillation"
 ROUND = RoundRecipe(name="r", blind=0)
@@ -66,8 +67,10 @@ def test_blind_lines_hold_no_suggestion(exported, tmp_path: Path) -> None:
 def test_an_imported_review_becomes_annotations_with_its_offsets(exported, tmp_path: Path) -> None:
     corpus, _ = exported
     mark = {"pattern": WEAK, "field": "reasoning", "start": 4, "end": 9}
-    done = exchange.run(corpus.root, "r", write(tmp_path / "in.jsonl", review(spans=[mark], comment="why")))
-    assert (done.manifest.counts.kept, done.new_reviews, done.new_annotations) == (1, 1, 5)
+    done = exchange.run(
+        corpus.root, round="r", file=write(tmp_path / "in.jsonl", review(spans=[mark], comment="why"))
+    )
+    assert (done.counts.kept, *added(done)) == (1, 1, 5)
     query = "select spans, rationale from annotations where annotator = 'human:ann' and label"
     (row,) = connect(corpus).execute(query).fetchall()
     assert row == ([{"field": "reasoning", "start": 4, "end": 9}], "why")
@@ -77,9 +80,9 @@ def test_an_imported_review_becomes_annotations_with_its_offsets(exported, tmp_p
 def test_importing_a_file_twice_changes_nothing_and_an_edit_makes_a_version(exported, tmp_path: Path) -> None:
     corpus, _ = exported
     file = write(tmp_path / "in.jsonl", review(), review(reviewer="bob", patterns=["none"]))
-    assert exchange.run(corpus.root, "r", file)[1:] == (2, 10)
-    assert exchange.run(corpus.root, "r", file)[1:] == (0, 0)
-    assert exchange.run(corpus.root, "r", write(file, review(patterns=["none"])))[1:] == (1, 5)
+    assert added(exchange.run(corpus.root, round="r", file=file)) == (2, 10)
+    assert added(exchange.run(corpus.root, round="r", file=file)) == (0, 0)
+    assert added(exchange.run(corpus.root, round="r", file=write(file, review(patterns=["none"])))) == (1, 5)
     names = connect(corpus).execute(
         "select distinct annotator from annotations where annotator like 'human:%' order by 1"
     )
@@ -98,8 +101,8 @@ def test_what_was_imported_comes_out_again_and_goes_into_another_corpus(
     exchange.export(corpus.root, ROUND, out)
     (given,) = next(row for row in lines(out) if row["trace_id"] == "t0")["reviews"]
     assert (given["reviewer"], given["patterns"], given["comment"]) == ("ann", [WEAK], "why")
-    assert exchange.run(corpus.root, "r", out)[1:] == (0, 0)
-    again = exchange.run(corpus.root, "r", out).manifest.counts
+    assert added(exchange.run(corpus.root, round="r", file=out)) == (0, 0)
+    again = exchange.run(corpus.root, round="r", file=out).counts
     assert (again.rows, again.kept, again.filtered) == (2, 1, {"no review yet": 1})
 
 
@@ -120,9 +123,9 @@ def test_a_bad_line_is_set_aside_with_its_place_and_reason_and_the_good_go_on(
 ) -> None:
     corpus, _ = exported
     file = write(tmp_path / "in.jsonl", row, review())
-    done = exchange.run(corpus.root, "r", file)
-    assert (done.manifest.counts.kept, done.manifest.counts.quarantined) == (1, {"unreadable review": 1})
-    assert done.manifest.counts.balance == 0
+    done = exchange.run(corpus.root, round="r", file=file)
+    assert (done.counts.kept, done.counts.quarantined) == (1, {"unreadable review": 1})
+    assert done.counts.balance == 0
     place = connect(corpus).execute("select source_file, source_line, detail from quarantine").fetchall()
     assert place[0][:2] == ("in.jsonl", 1)
     assert re.search(reason, place[0][2])
@@ -132,18 +135,18 @@ def test_a_file_that_is_no_text_and_a_round_that_is_not_there_are_told(exported,
     corpus, _ = exported
     (tmp_path / "in.bin").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DataError, match="JSONL file in UTF-8"):
-        exchange.run(corpus.root, "r", tmp_path / "in.bin")
+        exchange.run(corpus.root, round="r", file=tmp_path / "in.bin")
     with pytest.raises(CorpusError, match='no review round "s"'):
-        exchange.run(corpus.root, "s", tmp_path / "in.bin")
+        exchange.run(corpus.root, round="s", file=tmp_path / "in.bin")
 
 
 def test_a_review_without_a_time_follows_the_known_one_though_the_clock_was_set_back(
     exported, tmp_path: Path
 ) -> None:
     root = exported[0].root
-    exchange.run(root, "r", write(tmp_path / "a.jsonl", review(updated_at="2999-01-01T00:00:00Z")))
-    exchange.run(root, "r", write(tmp_path / "b.jsonl", review(patterns=["none"])))
-    exchange.run(root, "r", write(tmp_path / "b.jsonl", review(patterns=["none"])))
+    exchange.run(root, round="r", file=write(tmp_path / "a.jsonl", review(updated_at="2999-01-01T00:00:00Z")))
+    exchange.run(root, round="r", file=write(tmp_path / "b.jsonl", review(patterns=["none"])))
+    exchange.run(root, round="r", file=write(tmp_path / "b.jsonl", review(patterns=["none"])))
     rows = connect(exported[0]).sql("from reviews order by updated_at").to_arrow_table().to_pylist()
     assert [row["patterns"] for row in rows] == [[WEAK], ["none"]]
     label = "select label from verdicts where trace_id = 't0' and pattern = 'weak_vacillation'"

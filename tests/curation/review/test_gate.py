@@ -104,10 +104,10 @@ def test_a_mix_is_refused_below_the_wish_and_built_above_it(judge, tmp_path: Pat
     with pytest.raises(
         RecipeError, match=r"gated.yaml:3: agreement: weak_vacillation: 40 traces judged.*10 more needed"
     ):
-        mix.run(recipe, corpus.root, tmp_path / "mix")
+        mix.run(corpus.root, recipe, out=tmp_path / "mix")
     assert not (tmp_path / "mix").exists()
     recipe.write_text(RECIPE.replace("n_min: 50", "n_min: 40"))
-    assert mix.run(recipe, corpus.root, tmp_path / "mix").counts.kept == 80
+    assert mix.run(corpus.root, recipe, out=tmp_path / "mix").counts.kept == 80
 
 
 def test_an_unknown_pattern_in_a_wish_is_a_fault() -> None:

@@ -12,6 +12,7 @@ from curation.review.client import Client
 from curation.review.rounds import RoundRecipe
 from curation.review.spans import to_page
 from schemas import ServerError
+from tests.curation.review.conftest import added, changes
 
 WEAK, INCONSISTENT = "weak_vacillation", "inconsistency"
 
@@ -46,7 +47,7 @@ def shown(client: Client, request: pytest.FixtureRequest) -> Callable[..., datas
     """Push a corpus as a round named after the test; gives its dataset."""
 
     def _shown(corpus: Store, **settings: object) -> datasets.Dataset:
-        push.run(corpus.root, recipe(request, **settings), client)
+        push.run(corpus.root, recipe(request, **settings), client=client)
         dataset = datasets.find(client, round_name(request))
         assert dataset is not None
         return dataset
@@ -99,7 +100,7 @@ def test_nasty_texts_come_back_with_offsets_that_cut_the_same_words(
             {"start": to_page(text, a), "end": to_page(text, b), "label": WEAK} for a, b in marked[trace_id]
         ]
         people["ann"].respond(record["id"], values((WEAK,), reasoning_spans=marks))
-    pull.run(nasty.root, round_name(request), client)
+    pull.run(nasty.root, round=round_name(request), client=client)
     rows = (
         connect(nasty)
         .execute("select trace_id, spans from annotations where annotator = 'human:ann' and label")
@@ -119,10 +120,10 @@ def test_what_the_server_stores_is_escaped_text(nasty, shown, client) -> None:
 def test_pushing_again_changes_nothing(samples, shown, client, request) -> None:
     dataset = shown(samples, traces=30)
     before = stored(client, dataset)
-    again = push.run(samples.root, recipe(request), client)
-    assert (again.created, again.updated, again.unchanged) == (0, 0, 30)
+    again = push.run(samples.root, recipe(request), client=client)
+    assert changes(again) == (0, 0, 30)
     assert stored(client, dataset) == before
-    assert again.reviewers == ["ann", "bob", "cyd"]
+    assert again.summary["reviewers"] == ["ann", "bob", "cyd"]
 
 
 def test_pushing_again_renews_suggestions_and_keeps_answers(
@@ -138,8 +139,8 @@ def test_pushing_again_renews_suggestions_and_keeps_answers(
         {"trace_id": "t0", "pattern": WEAK, "annotator": "rules@2", "label": False, "score": 0.2},
         {"trace_id": "t1", "pattern": WEAK, "annotator": "rules@2", "label": True, "score": 0.7},
     ])  # fmt: skip
-    again = push.run(corpus.root, recipe(request), client)
-    assert (again.created, again.updated, again.unchanged) == (0, 2, 0)
+    again = push.run(corpus.root, recipe(request), client=client)
+    assert changes(again) == (0, 2, 0)
     after = stored(client, dataset)
     assert suggested(dataset, after["t0"]) == ["none"] and suggested(dataset, after["t1"]) == [WEAK]
     assert after["t0"]["responses"][0]["values"]["comment"]["value"] == "the persona"
@@ -151,7 +152,7 @@ def test_a_suggestion_that_is_no_longer_made_is_taken_back(corpus_of, shown, cli
     corpus = corpus_of([{"reasoning": "one"}], [row | {"annotator": "rules@1"}])
     dataset = shown(corpus, blind=0)
     corpus.append_rows("annotations", [row | {"annotator": "rules@2", "label": None}])
-    push.run(corpus.root, recipe(request), client)
+    push.run(corpus.root, recipe(request), client=client)
     assert stored(client, dataset)["t0"]["suggestions"] == []
 
 
@@ -174,9 +175,9 @@ def test_drafts_and_discarded_reviews_are_kept_apart(samples, shown, client, peo
     people["ann"].respond(records[one]["id"], values((WEAK,)))
     people["ann"].respond(records[two]["id"], values((WEAK,)), "draft")
     people["ann"].respond(records[three]["id"], None, "discarded")
-    pulled = pull.run(samples.root, round_name(request), client)
-    assert (pulled.manifest.counts.kept, pulled.manifest.counts.filtered) == (1, {"draft": 1, "discarded": 1})
-    assert pulled.manifest.counts.balance == 0
+    pulled = pull.run(samples.root, round=round_name(request), client=client)
+    assert (pulled.counts.kept, pulled.counts.filtered) == (1, {"draft": 1, "discarded": 1})
+    assert pulled.counts.balance == 0
     assert {trace for trace, _ in said(samples)} == {one}
     statuses = connect(samples).execute("select trace_id, status from reviews").fetchall()
     assert dict(statuses) == {one: "submitted", two: "draft", three: "discarded"}
@@ -188,18 +189,18 @@ def test_pulling_again_changes_nothing_and_an_edit_makes_a_version(
     records = stored(client, shown(samples, traces=3))
     trace_id = next(iter(records))
     response = people["ann"].respond(records[trace_id]["id"], values((WEAK,)))
-    first = pull.run(samples.root, round_name(request), client)
-    assert (first.new_reviews, first.new_annotations) == (1, 5)
+    first = pull.run(samples.root, round=round_name(request), client=client)
+    assert added(first) == (1, 5)
     files = sorted(path.name for path in samples.root.rglob("part-*"))
-    again = pull.run(samples.root, round_name(request), client)
-    assert (again.new_reviews, again.new_annotations) == (0, 0)
+    again = pull.run(samples.root, round=round_name(request), client=client)
+    assert added(again) == (0, 0)
     assert sorted(path.name for path in samples.root.rglob("part-*")) == files
     people["ann"].edit(response, values((INCONSISTENT,)))
-    edited = pull.run(samples.root, round_name(request), client)
-    assert (edited.new_reviews, edited.new_annotations) == (1, 5)
+    edited = pull.run(samples.root, round=round_name(request), client=client)
+    assert added(edited) == (1, 5)
     assert said(samples)[trace_id, WEAK] is False and said(samples)[trace_id, INCONSISTENT] is True
     people["ann"].edit(response, None, "discarded")
-    pull.run(samples.root, round_name(request), client)
+    pull.run(samples.root, round=round_name(request), client=client)
     assert said(samples)[trace_id, INCONSISTENT] is None
     versions = (
         connect(samples)
@@ -216,10 +217,10 @@ def test_a_pull_that_was_killed_between_its_tables_is_put_right(
     trace_id = next(iter(records))
     before = set(samples.parts("annotations"))
     people["ann"].respond(records[trace_id]["id"], values((WEAK,)))
-    pull.run(samples.root, round_name(request), client)
+    pull.run(samples.root, round=round_name(request), client=client)
     for part in set(samples.parts("annotations")) - before:
         part.unlink()
-    assert pull.run(samples.root, round_name(request), client)[1:] == (0, 5)
+    assert added(pull.run(samples.root, round=round_name(request), client=client)) == (0, 5)
     assert said(samples)[trace_id, WEAK] is True
 
 
@@ -229,7 +230,7 @@ def test_a_half_made_dataset_is_made_again(corpus_of, client, request) -> None:
     name = round_name(request)
     workspace = client.request("POST", "workspaces", json={"name": name})
     client.request("POST", "datasets", json={"name": name, "workspace_id": workspace["id"]})
-    assert push.run(corpus.root, recipe(request), client).created == 1
+    assert push.run(corpus.root, recipe(request), client=client).summary["created"] == 1
 
 
 def test_somebody_elses_dataset_of_the_same_name_is_left_alone(corpus_of, client, request) -> None:
@@ -240,25 +241,27 @@ def test_somebody_elses_dataset_of_the_same_name_is_left_alone(corpus_of, client
     settings = rg.Settings(fields=[rg.TextField(name="x")], questions=[rg.TextQuestion(name="y")])
     rg.Dataset(name=name, workspace=workspace, settings=settings, client=client.sdk).create()
     with pytest.raises(ServerError, match="is there and is no review round"):
-        push.run(corpus_of([{"reasoning": "one"}]).root, recipe(request), client)
+        push.run(corpus_of([{"reasoning": "one"}]).root, recipe(request), client=client)
 
 
 def test_a_reviewer_without_an_account_is_named(corpus_of, client, request) -> None:
     with pytest.raises(ServerError, match="no account for zed"):
-        push.run(corpus_of([{"reasoning": "one"}]).root, recipe(request), client, ["ann", "zed"])
+        push.run(
+            corpus_of([{"reasoning": "one"}]).root, recipe(request), client=client, reviewers=["ann", "zed"]
+        )
 
 
 def test_only_named_reviewers_are_let_in(corpus_of, client, request) -> None:
-    assert push.run(corpus_of([{"reasoning": "one"}]).root, recipe(request), client, ["bob"]).reviewers == [
-        "bob"
-    ]
+    assert push.run(
+        corpus_of([{"reasoning": "one"}]).root, recipe(request), client=client, reviewers=["bob"]
+    ).reviewers == ["bob"]
 
 
 def test_pulling_a_round_that_is_not_on_the_server_says_what_to_do(corpus_of, client, request) -> None:
     corpus = corpus_of([{"reasoning": "one"}])
     rounds.open_or_create(corpus, recipe(request))
     with pytest.raises(ServerError, match="curate review push --round"):
-        pull.run(corpus.root, round_name(request), client)
+        pull.run(corpus.root, round=round_name(request), client=client)
 
 
 def test_a_wrong_key_and_a_wrong_address_are_explained(client) -> None:

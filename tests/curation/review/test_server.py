@@ -20,6 +20,7 @@ from curation.review.client import ArgillaServer, Client, embedded_target, find_
 from curation.review.rounds import RoundRecipe
 from curation.review.server import credentials, environment, process
 from schemas import ServerError
+from tests.curation.review.conftest import changes
 
 
 def curate(*arguments: object, expect: int = 0) -> subprocess.CompletedProcess[str]:
@@ -163,22 +164,22 @@ def test_a_push_through_a_kill_9_is_finished_by_the_next(home: Path, samples) ->
     killer = threading.Thread(target=kill_when_some_have_arrived)
     killer.start()
     with pytest.raises(ServerError, match="run the same command again"):
-        push.run(samples.root, recipe, client)
+        push.run(samples.root, recipe, client=client)
     killer.join()
     client = restart(home)
     dataset = datasets.find(client, recipe.name)
     assert dataset is not None
     arrived = len(datasets.stored(client, dataset))
     assert 0 < arrived < 220
-    again = push.run(samples.root, recipe, client)
-    assert (again.created, again.unchanged) == (220 - arrived, arrived)
+    again = push.run(samples.root, recipe, client=client)
+    assert changes(again) == (220 - arrived, 0, arrived)
     assert len(datasets.stored(client, dataset)) == 220
 
 
 def test_every_answer_the_server_took_survives_a_kill_9(home: Path, samples, people_of) -> None:
     recipe = RoundRecipe(name="killed-review", traces=120, audit=1)
     client = restart(home) if process.running(home) is None else Client(embedded_target(home))
-    push.run(samples.root, recipe, client)
+    push.run(samples.root, recipe, client=client)
     dataset = datasets.find(client, recipe.name)
     assert dataset is not None
     taken: set[tuple[str, str]] = set()
@@ -201,7 +202,7 @@ def test_every_answer_the_server_took_survives_a_kill_9(home: Path, samples, peo
     for reviewer in reviewers:
         reviewer.join()
     assert len(taken) < 240
-    pull.run(samples.root, recipe.name, restart(home))
+    pull.run(samples.root, round=recipe.name, client=restart(home))
     from curation.corpus.query import connect
 
     rows = (

@@ -14,6 +14,7 @@ from curation.review import dataset as datasets
 from curation.review import gate, pull, push, status
 from curation.review.rounds import RoundRecipe
 from schemas import RISKY_PATTERNS
+from tests.curation.review.conftest import added, changes
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
@@ -30,7 +31,7 @@ def star1(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
 @pytest.fixture(scope="module")
 def reviewed(star1: Store, client, people) -> Store:
     """Three people take turns at the head of their own queues until nobody has anything left."""
-    assert push.run(star1.root, ROUND, client).created == 840
+    assert push.run(star1.root, ROUND, client=client).summary["created"] == 840
     dataset = datasets.find(client, ROUND.name)
     truths = random.Random(5)
     labels = {trace_id: truths.random() < 0.4 for trace_id in sorted(star1.keys("traces"))}
@@ -48,7 +49,7 @@ def reviewed(star1: Store, client, people) -> Store:
             if answers:
                 busy = True
                 person.respond_all(answers)
-    pull.run(star1.root, ROUND.name, client)
+    pull.run(star1.root, round=ROUND.name, client=client)
     return star1
 
 
@@ -70,7 +71,7 @@ def alpha_for_two(labels: list[tuple[bool, bool]]) -> float:
 
 
 def test_every_trace_has_two_reviews_by_different_people(reviewed: Store) -> None:
-    found = status.run(reviewed.root, ROUND.name)
+    found = status.read(reviewed.root, ROUND.name)
     assert (found.traces, found.complete) == (840, 840)
     assert sum(person.submitted for person in found.reviewers) == 1680
     assert [person.pending for person in found.reviewers] == [0, 0, 0]
@@ -83,7 +84,7 @@ def test_every_trace_has_two_reviews_by_different_people(reviewed: Store) -> Non
 
 
 def test_agreement_equals_an_independent_computation(reviewed: Store) -> None:
-    found = {row.pattern: row.agreement for row in status.run(reviewed.root, ROUND.name).patterns}
+    found = {row.pattern: row.agreement for row in status.read(reviewed.root, ROUND.name).patterns}
     for pattern in RISKY_PATTERNS:
         assert found[pattern].alpha == pytest.approx(alpha_for_two(pairs(reviewed, pattern)), abs=1e-12)
         assert found[pattern].units == 840 and found[pattern].low < found[pattern].alpha < found[pattern].high
@@ -99,9 +100,9 @@ def test_pushing_and_pulling_twice_changes_nothing(reviewed: Store, client) -> N
     before = {path: path.read_bytes() for path in reviewed.root.rglob("*") if path.is_file()}
     dataset = datasets.find(client, ROUND.name)
     on_server = list(datasets.responses(client, dataset))
-    again = push.run(reviewed.root, ROUND, client)
-    assert (again.created, again.updated, again.unchanged) == (0, 0, 840)
-    assert pull.run(reviewed.root, ROUND.name, client)[1:] == (0, 0)
+    again = push.run(reviewed.root, ROUND, client=client)
+    assert changes(again) == (0, 0, 840)
+    assert added(pull.run(reviewed.root, round=ROUND.name, client=client)) == (0, 0)
     assert list(datasets.responses(client, dataset)) == on_server
     assert {path: path.read_bytes() for path in reviewed.root.rglob("*") if path.is_file()} == before
 

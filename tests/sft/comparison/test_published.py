@@ -12,10 +12,11 @@ import pytest
 from statsmodels.stats.proportion import proportion_confint
 
 from curation.engines import Sampling
+from schemas.choices import Suite
 from sft.comparison.stage import compare, load
 from sft.comparison.tables import rows
 from sft.scoring.scores import OUTCOMES, SCORES, Scores
-from sft.scoring.suites import MEASURES, ReplyOutcome, Suite, score
+from sft.scoring.suites import MEASURES, ReplyOutcome, score
 
 COLUMNS = ("ASR none", "ASR PAP", "ASR PAIR", "over-refusal", "MATH-500", "AIME24", "LiveCodeBench")
 ASKED = (50, 50, 50, 150, 500, 120, 166)

@@ -84,7 +84,7 @@ def test_a_scored_model_leaves_its_logs_beside_its_scores(
     add_prompts(corpus, prompts(benign=["Kill a process?", "Beat eggs?"]))
     engine = EngineSettings(kind="transformers", model=str(models["own"]))
     asking = Asking(Sampling(max_new_tokens=8, temperature=1.0), samples=2)
-    stage.run(engine, corpus.root, "all", asking, out=tmp_path / "out", export=stage.LogExport())
+    stage.score_model(corpus.root, engine, asking=asking, out=tmp_path / "out", export=stage.LogExport())
     (log,) = read(tmp_path / "out").values()
     assert log.eval.config.epochs == 2
     assert sorted((sample.epoch, sample.metadata["state"]) for sample in log.samples) == [

@@ -126,7 +126,7 @@ def test_a_detached_head_at_no_learning_rate_is_a_probe_of_the_frozen_base(
     train(presafe(models, decided, tmp_path / "probe", **how))
     base, after = weights(models["own"]), weights(tmp_path / "probe" / "model")
     assert all(torch.allclose(base[name], after[name], atol=1e-25, rtol=0) for name in base)
-    assert readout.run(tmp_path / "probe", unseen).auroc is not None
+    assert readout.read(tmp_path / "probe", unseen).auroc is not None
 
 
 def test_the_auroc_is_that_of_scikit_learn_ties_included() -> None:
@@ -147,11 +147,11 @@ def test_one_kind_alone_has_no_auroc() -> None:
 def test_says_what_is_missing(models: dict[str, Path], mix: Path, tmp_path: Path, unseen: Path) -> None:
     train(config(models["own"], mix, tmp_path / "plain", max_steps=1))
     with pytest.raises(DataError, match="has no safety head"):
-        readout.run(tmp_path / "plain", unseen)
+        readout.read(tmp_path / "plain", unseen)
 
 
 def test_an_empty_corpus_is_named(models: dict[str, Path], decided: dict[str, Any], tmp_path: Path) -> None:
     train(presafe(models, decided, tmp_path / "run", max_steps=1))
     Store.create(tmp_path / "empty")
     with pytest.raises(RecipeError, match="no prompts of kind"):
-        readout.run(tmp_path / "run", tmp_path / "empty")
+        readout.read(tmp_path / "run", tmp_path / "empty")

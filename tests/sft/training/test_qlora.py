@@ -78,7 +78,7 @@ def test_a_run_leaves_an_adapter_that_loads_on_the_plain_base_and_merges(
     assert losses[-1] < losses[0]
     loaded = load_model(locate(str(tmp_path / "run")), "float32")
     assert type(loaded).__name__ == "PeftModelForCausalLM"
-    export.run(tmp_path / "run", tmp_path / "plain", "float32")
+    export.write_model(tmp_path / "run", out=tmp_path / "plain", dtype="float32")
     ids = torch.tensor([[5, 6, 7, 8]])
     merged = load_model(locate(str(tmp_path / "plain")), "float32")
     with torch.no_grad():

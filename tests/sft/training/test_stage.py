@@ -19,7 +19,7 @@ from schemas.errors import CorpusError, DataError, TrainingError
 from schemas.row import Row
 from schemas.tables import ROWS
 from sft.cli import app
-from sft.training.export import run as export
+from sft.training.export import write_model
 from sft.training.stage import train
 from tests.sft.conftest import sample_rows, write_mix
 from tests.sft.training.test_trainer import config, same, weights
@@ -116,10 +116,10 @@ def test_only_a_finished_run_is_exported_and_nothing_is_overwritten(
     models: dict[str, Path], mix: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(DataError, match="not a finished run"):
-        export(tmp_path, tmp_path / "out")
+        write_model(tmp_path, out=tmp_path / "out")
     train(config(models["own"], mix, tmp_path / "run", max_steps=1))
     with pytest.raises(CorpusError, match="other things"):
-        export(tmp_path / "run", tmp_path / "run")
+        write_model(tmp_path / "run", out=tmp_path / "run")
 
 
 @pytest.mark.slow
@@ -162,7 +162,7 @@ def test_two_processes_train_like_one_with_twice_the_accumulation(
 def test_the_page_of_a_run_shows_its_curves_and_what_changed(
     models: dict[str, Path], split_mix: Path, tmp_path: Path
 ) -> None:
-    from sft.training.inspect import run as inspect
+    from sft.training.inspect import write_page
 
     train(config(models["own"], split_mix, tmp_path / "run", eval_steps=2, max_steps=6))
     page = tmp_path / "run.html"
@@ -174,17 +174,17 @@ def test_the_page_of_a_run_shows_its_curves_and_what_changed(
     prompt = sample_rows()[0].prompt
     assert prompt not in html  # harmful, so masked
     with pytest.raises(DataError, match="no run"):
-        inspect(tmp_path, page)
+        write_page(tmp_path, out=page)
 
 
 def test_the_page_of_an_unfinished_run_is_made_all_the_same(
     models: dict[str, Path], mix: Path, tmp_path: Path
 ) -> None:
-    from sft.training.inspect import run as inspect
+    from sft.training.inspect import write_page
 
     train(config(models["own"], mix, tmp_path / "run"))
     (tmp_path / "run" / "manifest.json").unlink()
-    inspect(tmp_path / "run", tmp_path / "run.html")
+    write_page(tmp_path / "run", out=tmp_path / "run.html")
     assert "Not finished" in (tmp_path / "run.html").read_text()
     with pytest.raises(DataError, match="not finished"):
-        inspect(tmp_path / "run", tmp_path / "run.html", samples=1)
+        write_page(tmp_path / "run", out=tmp_path / "run.html", samples=1)

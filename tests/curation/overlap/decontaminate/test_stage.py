@@ -161,12 +161,12 @@ def test_every_field_is_compared_and_a_mix_refuses_what_is_found(corpus: Store, 
     }
     recipe = tmp_path / "r.yaml"
     recipe.write_text("name: x\nparts:\n  a: {where: 'true', take: 9, on_shortage: take_all}\n")
-    counts = mix.run(recipe, corpus.root, tmp_path / "mix").counts
+    counts = mix.run(corpus.root, recipe, out=tmp_path / "mix").counts
     assert counts.kept == 1 and counts.filtered == {"benchmark quiz": 3}
     recipe.write_text(
         "name: x\nallow_benchmarks: [quiz]\nparts:\n  a: {where: 'true', take: 9, on_shortage: take_all}\n"
     )
-    assert mix.run(recipe, corpus.root, tmp_path / "allowed").counts.kept == 4
+    assert mix.run(corpus.root, recipe, out=tmp_path / "allowed").counts.kept == 4
 
 
 def test_only_what_is_new_is_compared_again(corpus: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,58 @@
+"""The closed sets that a user chooses from, for recipes, options and the code that handles them.
+
+They stand in a file of their own, so that the command line knows them before it loads anything: a bad choice is a usage error
+that lists the good ones.
+"""
+
+from typing import Any, Literal, get_args
+
+from schemas.errors import UsageError
+
+PromptKind = Literal["harmful", "benign", "math", "code"]
+"""What a prompt is for."""
+EngineKind = Literal["auto", "vllm", "transformers", "openai", "ray"]
+"""What runs a model."""
+Think = Literal["as_is", "zero", "less", "more"]
+"""How long a model thinks: as it likes, not at all, a short fixed thought, one more round."""
+ScoredThink = Literal["as_is", "zero", "less"]
+"""The same, where models are scored."""
+Policy = Literal["ranked", "majority", "weighted", "dawid_skene"]
+"""How annotators that differ come to one verdict: ranked is people, then judges and guards, then models, then rules; majority is
+people, then all others alike."""
+DedupMethod = Literal["exact", "near", "semantic"]
+"""How texts are compared to find duplicates."""
+OverlapMethod = Literal["ngram13", "ngram8", "near", "semantic"]
+"""How texts are compared with those of a benchmark."""
+Teacher = Literal["refusals", "kind"]
+"""Whose decisions a safety classifier learns."""
+Tier = Literal["full", "masked", "ids"]
+"""How much of a mix's text is given away."""
+ExportFormat = Literal["messages", "prompt-completion", "sharegpt", "alpaca", "study"]
+"""Formats of other trainers."""
+ChatTemplate = Literal["think", "deepseek-r1", "qwen3", "gpt-oss"]
+"""Chat templates that differ in where they take the reasoning from."""
+Suite = Literal["safety", "overrefusal", "reasoning"]
+"""What a model is scored on."""
+Device = Literal["a100-40", "a100-80", "h100", "h200", "l40s", "rtx4090"]
+"""GPUs whose memory and speed are known."""
+Sharding = Literal["none", "zero2", "zero3"]
+"""What of a training run is spread over devices."""
+SavedDtype = Literal["bfloat16", "float32", "auto"]
+"""How weights are saved; auto: as they are."""
+TableFormat = Literal["markdown", "csv", "latex"]
+"""How a comparison is printed."""
+
+
+def check_choice(name: str, value: object, choices: Any) -> None:
+    """Refuse what is none of the choices, for callers that no type checker and no command line has checked.
+
+    Args:
+        name: what is chosen.
+        value: the choice.
+        choices: one of the sets above.
+
+    Raises:
+        UsageError: listing the choices.
+    """
+    if value not in get_args(choices):
+        raise UsageError(f"{name}: {value!r} is not one of {', '.join(map(repr, get_args(choices)))}.")
