@@ -18,7 +18,7 @@ app = typer.Typer(
 app.callback()(version_option("curate"))
 for group in (ingest, overlap, corpus, annotate, generate, mix, train):
     app.add_typer(group.app)
-app.add_typer(review.app, name="review")
+app.add_typer(review.app, name="review", rich_help_panel="Review")
 
 
 def main() -> None:

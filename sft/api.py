@@ -10,7 +10,7 @@ from schemas.errors import DataError, RecipeError
 
 if TYPE_CHECKING:
     from curation import Corpus, Mix
-    from schemas.choices import Suite
+    from schemas.choices import ScoredThink, Suite
     from sft.comparison.stage import Comparison
     from sft.proof.check import Proof
     from sft.scoring.scores import Scores

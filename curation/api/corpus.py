@@ -280,7 +280,7 @@ class Corpus:
         return Mix(out, self.folder)
 
     def __repr__(self) -> str:
-        tables = self.status()["tables"]
+        tables = self.status().tables
         counts = ", ".join(
             f"{tables[name]['rows']:,} {name}" for name in ("prompts", "traces", "annotations")
         )
@@ -288,9 +288,11 @@ class Corpus:
 
     def _repr_html_(self) -> str:
         told = self.status()
-        rows = [{"table": name, "rows": of["rows"]} for name, of in told["tables"].items() if of["rows"]]
+        rows = [{"table": name, "rows": of["rows"]} for name, of in told.tables.items() if of["rows"]]
         names = ("kinds", "strategies", "verdicts", "annotators", "quarantine")
-        return showing.page(f"Corpus {self.folder}", {"tables": rows, **{name: told[name] for name in names}})
+        return showing.page(
+            f"Corpus {self.folder}", {"tables": rows, **{name: getattr(told, name) for name in names}}
+        )
 
 
 def _engine(model: Model | None) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ from schemas.errors import DataError
 if TYPE_CHECKING:
     from datasets import DatasetDict
 
-    from schemas.choices import Tier
+    from schemas.choices import ChatTemplate, ExportFormat, Tier
     from schemas.manifest import Manifest
 
 View = Literal["rows", "messages", "prompt_completion"]
