@@ -1,1 +1,1 @@
-"""Annotators over a corpus: what they found, how far they agree, and how far they are right."""
+"""Running annotators on a corpus, their agreement and calibration."""

@@ -1,7 +1,7 @@
-"""`curate agree`: how far annotators agree, pattern by pattern: Krippendorff's alpha, Fleiss' kappa, and Cohen's kappa of each pair.
+"""`curate agree`: inter-annotator agreement by pattern: Krippendorff's alpha, Fleiss' kappa, and Cohen's kappa of each pair.
 
-Any annotators may be compared, people among them; "people" is the majority of all people who judged a trace. Labels are
-those that count in the consensus, so calibrated thresholds are in force.
+Any annotators can be compared, including people; "people" is the majority label of all people. Labels are those of the
+consensus, so calibrated thresholds apply.
 """
 
 from collections.abc import Mapping, Sequence
@@ -56,7 +56,7 @@ class PatternAgreement(NamedTuple):
 
 
 def compare(observed: Sequence[LabelCombination], names: Sequence[str], seed: int = 0) -> PatternAgreement:
-    """How far some annotators agree on one pattern."""
+    """Agreement of some annotators on one pattern."""
     weighted_labels = [
         ({**combination.labels, PEOPLE: combination.truth}, combination.traces) for combination in observed
     ]
@@ -93,16 +93,16 @@ def read(corpus_dir: Path, recipe: AgreeRecipe) -> dict[str, PatternAgreement]:
     names = list(recipe.annotators) or spoke
     if missing := sorted(set(names) - {*spoke, *people}):
         raise RecipeError(
-            f"no label by {', '.join(missing)}; those who labelled these patterns: {', '.join([*spoke, *people]) or 'nobody'}"
+            f"no labels by {', '.join(missing)}; annotators of these patterns: {', '.join([*spoke, *people]) or 'nobody'}"
         )
     if len(set(names)) < 2:
-        raise RecipeError(f"agreement needs two annotators; there is {', '.join(names) or 'none'}")
+        raise RecipeError(f"agreement needs two annotators; there is only {', '.join(names) or 'none'}")
     names = list(dict.fromkeys(names))
     return {pattern: compare(by_pattern.get(pattern, ()), names) for pattern in recipe.patterns}
 
 
 def show(agreements: Mapping[str, PatternAgreement]) -> None:
-    """Print agreements for a person."""
+    """Print the agreement."""
     rows = []
     for pattern, one in agreements.items():
         rows += [_line(pattern, name, "all", getattr(one, name)) for name in ("alpha", "fleiss")]

@@ -1,6 +1,6 @@
-"""Models for annotators: an engine that judges, loaded when it is first asked, with its tokens counted.
+"""Models for annotators: an engine, loaded at its first use, with token counts.
 
-Judges answer greedily and in order of arrival. Nothing here knows what is asked; the rubrics and guards in `annotators` do.
+Judges answer greedily, in order of completion. The prompts are made by the rubrics and guards in `annotators`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -45,7 +45,7 @@ class EngineModel:
             )
 
     def tokens(self) -> dict[str, int]:
-        """What was asked and answered so far, for a manifest."""
+        """Tokens sent and received so far, for a manifest."""
         return {
             "questions": self.questions,
             "prompt": self.prompt_tokens,
@@ -57,19 +57,19 @@ class EngineModel:
         self.prompt_tokens += reply.prompt_tokens
         self.generated_tokens += reply.reasoning_tokens + reply.answer_tokens
         if bound and reply.think_state == "unclosed":
-            # A schema that binds from the first token leaves no room for the end of a think block that the chat
-            # template has opened: all there is follows the schema.
+            # A schema enforced from the first token does not allow the end of a think block opened by the chat
+            # template: the whole reply follows the schema.
             return reply.reasoning
         return reply.answer if reply.think_state in ANSWERED else ""
 
 
 class CallEstimate(NamedTuple):
-    """What an annotator would take."""
+    """Estimated requests and tokens of an annotator."""
 
     traces: int
-    """Not judged yet."""
+    """Traces without its annotations."""
     questions: int
-    """Before anything is asked again."""
+    """Requests, without retries."""
     prompt_tokens: int
     """UTF-8 bytes / 4."""
     generated_tokens: int
@@ -77,7 +77,7 @@ class CallEstimate(NamedTuple):
 
 
 def estimate(annotator: Annotator, traces: Iterator[Trace]) -> CallEstimate:
-    """What it would take to judge some traces. Nobody is asked."""
+    """Estimate requests and tokens for some traces; calls no model."""
     seen = questions = size = 0
     for trace in traces:
         asked = annotator.questions(trace) if annotator.questions else ()

@@ -1,7 +1,8 @@
-"""`curate calibrate`: a threshold per annotator and pattern for a wanted precision or the best F1, on people's labels.
+"""`curate calibrate`: saves the score thresholds above which a label is positive, per annotator and pattern.
 
-The thresholds go into the corpus (table `calibrations`) as a new version and decide labels in the consensus from then on; older
-versions stay. An annotator without scores gets no threshold, but its precision and recall are measured all the same.
+Thresholds are chosen on people's labels for a minimum precision or the best F1, and saved in the corpus (table `calibrations`) as a
+new version that applies in the consensus from then on; older versions are kept. Annotators without scores get no threshold, but
+precision and recall.
 """
 
 from collections import defaultdict
@@ -38,24 +39,24 @@ class CalibrateRecipe(Recipe):
     """What `curate calibrate` may be told."""
 
     precision: float | None = Field(default=None, gt=0, le=1)
-    """The least precision; the best F1 where none is given."""
+    """Minimum precision; by default the best F1."""
     annotators: tuple[str, ...] = ()
     """Names without versions; all by default."""
     patterns: tuple[str, ...] = RISKY_PATTERNS
 
 
 class Calibrated(NamedTuple):
-    """What was found of one annotator and pattern."""
+    """The calibration of one annotator and pattern."""
 
     annotator: str
     pattern: str
     threshold: float | None
     abstained: int
-    """Traces that people judged and it did not; they are in no other figure."""
+    """Traces labelled by people on which it abstained; not in the other figures."""
     now: Confusion
-    """With the threshold, on the labels that chose it."""
+    """With the threshold, on the labels it was chosen on."""
     held_out: Confusion | None
-    """On labels that did not choose it."""
+    """Cross-validated."""
     judgements: Sequence[ReviewedLabel]
 
 
@@ -89,7 +90,7 @@ def run(corpus_dir: Path, recipe: CalibrateRecipe) -> Manifest:
     """Find thresholds, keep them in the corpus, and say in the summary how each annotator does on people's labels.
 
     Raises:
-        RecipeError: if no trace was judged by people and by one of the annotators.
+        RecipeError: if no trace is labelled by people and by one of the annotators.
         CorpusError: if the corpus is missing or cannot be written.
     """
     corpus, target = Store(corpus_dir), ThresholdTarget(recipe.precision)
@@ -103,7 +104,9 @@ def run(corpus_dir: Path, recipe: CalibrateRecipe) -> Manifest:
     ]
     if not rows:
         whom = ", ".join(recipe.annotators) or "any annotator"
-        raise RecipeError(f"no trace was judged by people and by {whom}; see `curate review push`")
+        raise RecipeError(
+            f"no trace is labelled by people and by {whom}; get labels with `curate review push`"
+        )
     calibrations = calibrated(rows, target)
     abstained = sum(one.abstained for one in calibrations)
     manifest = Manifest(
@@ -126,7 +129,7 @@ def run(corpus_dir: Path, recipe: CalibrateRecipe) -> Manifest:
 
 
 def show(manifest: Manifest) -> None:
-    """Print calibrations for a person."""
+    """Print the calibrations."""
     report: Any = manifest.summary
     console.say(f"calibrate: version {report['version']}, for {report['target']}")
     rows = [
@@ -145,7 +148,7 @@ def show(manifest: Manifest) -> None:
 
 
 def _keep(corpus: Store, calibrations: Sequence[Calibrated], target: ThresholdTarget) -> int:
-    """Write a new version, unless the last one of these annotators and patterns says the same."""
+    """Save a new version, unless the last one of these annotators and patterns is equal."""
     with corpus.writing("calibrations"):
         kept = select(connect(corpus), "select * from calibrations order by version").to_pylist()
         latest = {(row["annotator"], row["pattern"]): row for row in kept}

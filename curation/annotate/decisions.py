@@ -1,7 +1,7 @@
-"""`curate decide`: what a safer teacher does with each prompt, as PreSafe's training reads it (arXiv 2603.17368).
+"""`curate decide`: a safer teacher's decision for each prompt, for PreSafe's training (arXiv 2603.17368).
 
-The teacher is the same model with its chain of thought off (`curate generate --think zero`), whose refusals the annotators have
-found; or the prompts' own kinds; or a classifier that learned from either and gives every prompt a probability.
+The teacher is the same model without chain of thought (`curate generate --think zero`), whose refusals are labelled by annotators;
+or the prompts' kinds; or a classifier trained on either, which gives every prompt a probability.
 """
 
 from collections import Counter
@@ -19,7 +19,7 @@ from schemas.manifest import Counts
 
 
 class TeacherDecision(NamedTuple):
-    """What the teacher does with a prompt."""
+    """The teacher's decision for a prompt."""
 
     prompt_id: str
     text: str
@@ -47,7 +47,7 @@ def decide(corpus_dir: Path, teacher: Teacher, where: str = "true") -> list[Teac
     ]
     if not decided:
         raise RecipeError(
-            "no prompt has a decision; generate with --think zero and annotate first, or loosen --where, or use --teacher kind"
+            "no prompt has a decision; first generate with --think zero and annotate, or relax --where, or use --teacher kind"
         )
     return decided
 
@@ -74,7 +74,7 @@ def read(path: Path) -> dict[str, float]:
     """prompt_id -> probability of refusal, from a file that `write` wrote or one like it.
 
     Raises:
-        DataError: naming every line that is no decision.
+        DataError: naming every invalid line.
     """
     try:
         lines = path.read_bytes().splitlines()
@@ -95,11 +95,11 @@ def read(path: Path) -> dict[str, float]:
     if faults:
         raise DataError("\n".join(faults[:20]))
     if not decisions:
-        raise DataError(f"{path}: no decisions in it; make it with: curate decide")
+        raise DataError(f"{path}: contains no decisions; make it with: curate decide")
     return decisions
 
 
 def tally(decisions: Sequence[TeacherDecision]) -> dict[str, int]:
-    """How many prompts are refused and answered, at one half."""
+    """Number of prompts refused and answered, at a threshold of 0.5."""
     counted = Counter("refused" if decision.refused >= 0.5 else "answered" for decision in decisions)
     return {name: counted[name] for name in ("refused", "answered")}

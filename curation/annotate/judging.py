@@ -1,4 +1,4 @@
-"""One annotator, one batch of traces: verdicts as an Arrow table, failures by trace, and never one taking the others along."""
+"""Runs one annotator on one batch of traces: annotations as an Arrow table, and failures that affect only their own trace."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -13,19 +13,19 @@ from schemas.trace import Trace
 
 
 class Judged(NamedTuple):
-    """What an annotator made of one batch."""
+    """An annotator's results for one batch."""
 
     annotations: pa.Table
     failures: list[tuple[str, str]]
-    """trace_id and reason of every trace it raised on."""
+    """trace_id and reason of every failed trace."""
     traces: int
-    """Size of the batch, failures included."""
+    """Size of the batch, including failures."""
     stopped: str | None = None
-    """Why no further batch can be judged, if so."""
+    """The error that prevents further batches, if any."""
 
 
 def judge(annotator: Annotator, batch: pa.RecordBatch) -> Judged:
-    """Judge a batch; a trace the annotator raises on fails alone and the others go on."""
+    """Annotate a batch; an exception fails only its own trace."""
     traces = to_traces(batch)
     try:
         return _verdicts(annotator, traces)
@@ -89,6 +89,6 @@ def _verdicts(annotator: Annotator, traces: Sequence[Trace]) -> Judged:
     due = [(trace.trace_id, pattern) for trace in judged for pattern in annotator.patterns]
     if [(a.trace_id, a.pattern) for a in annotations] != due:
         raise ValueError(
-            f"gave {len(annotations)} annotations, not one per trace and pattern in order ({len(due)})"
+            f"returned {len(annotations)} annotations, not one per trace and pattern in order ({len(due)})"
         )
     return Judged(to_table(annotations), list(failed.items()), len(traces), stopped)

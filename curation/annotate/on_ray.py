@@ -15,7 +15,7 @@ def judge_on_ray(name: str, batches: Iterable[pa.RecordBatch], workers: int) -> 
     """Judge batches of traces with an annotator of the catalog, in several workers.
 
     Raises:
-        EngineError: if the workers die again and again.
+        EngineError: if the workers die repeatedly.
     """
     cluster.start()
     tables = [pa.Table.from_batches([batch]) for batch in batches]
@@ -39,7 +39,7 @@ class Judge:
         self._annotator = catalog.get(name)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        """Judge a batch; the annotations travel as one Arrow stream."""
+        """Annotate a batch; annotations are returned as one Arrow stream."""
         judged = judge(self._annotator, batch.combine_chunks().to_batches()[0])
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, judged.annotations.schema) as writer:

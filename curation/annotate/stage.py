@@ -1,8 +1,8 @@
-"""`curate annotate`: let annotators judge the traces they have not judged yet.
+"""`curate annotate`: runs annotators on the traces that they have not annotated yet.
 
-Work is handed in as Arrow batches and comes back as Arrow tables, so large corpora are spread over processes without
-pickling a single Trace. A killed run keeps its finished parts; the next run reads only what is missing. While rules work
-the annotations are locked; an annotator that asks a model may take hours, so it locks only while a part is written.
+Workers get Arrow batches and return Arrow tables, so large corpora are processed in parallel without pickling Trace objects. An
+interrupted run keeps its finished parts; the next run processes only missing traces. The table is locked while rules run; an
+annotator with a model may take hours, so it locks only while a part is written.
 """
 
 import multiprocessing
@@ -38,43 +38,43 @@ from schemas.trace import Trace
 BATCH_TRACES = 512
 PART_TRACES = 8192
 PART_SECONDS = 20.0
-"""A part is written when either is reached: many small parts are slow to open, large ones lose more to a kill."""
+"""A part is written when either is reached: many small parts are slow to open, large ones lose more on an interruption."""
 PARALLEL_FROM = 20_000
-"""Below this many traces a second process costs more to start than it saves."""
+"""Minimum traces for a second process to pay off."""
 
 
 class AnnotateRecipe(Recipe):
     """What `curate annotate` may be told."""
 
     annotators: list[str] = Field(min_length=1)
-    """Names from the catalog, judged one after the other."""
+    """Names from the catalog, run one after the other."""
     engine: EngineSettings | None = None
-    """The model of those that ask one."""
+    """The model, for annotators that need one."""
     guard_prompt: Path | None = None
     """File with a guard's published prompt (docs/annotators.md)."""
     ray_workers: int | None = Field(default=None, ge=1)
-    """Judge on a Ray cluster with so many workers; for annotators without a model."""
+    """Number of Ray workers, for annotators without a model."""
     price_in: float = Field(default=0, ge=0)
-    """Price of a million prompt tokens, in your currency."""
+    """Price per million prompt tokens, in your currency."""
     price_out: float = Field(default=0, ge=0)
-    """Price of a million generated tokens."""
+    """Price per million generated tokens."""
 
     def open(self) -> "Opened":
-        """The annotators and their model, which is not loaded yet; raises as `catalog.get` and `locate` do."""
+        """The annotators and their model, not yet loaded; raises as `catalog.get` and `locate` do."""
         model = EngineModel(self.engine) if self.engine else None
         prompt = _read(self.guard_prompt) if self.guard_prompt else None
         return Opened({name: catalog.get(name, model, prompt) for name in self.annotators}, model)
 
 
 class Opened(NamedTuple):
-    """Annotators, ready to judge."""
+    """Opened annotators."""
 
     annotators: dict[str, Annotator]
     model: EngineModel | None
 
 
 def run(corpus_dir: Path, recipe: AnnotateRecipe) -> Manifest:
-    """Judge what is not judged yet, and say how the corpus stands afterwards.
+    """Annotate the missing traces, and report the state of the corpus.
 
     Raises:
         RecipeError: if an annotator is unknown, or its model is missing.
@@ -94,7 +94,7 @@ def run(corpus_dir: Path, recipe: AnnotateRecipe) -> Manifest:
 
 
 def estimates(corpus_dir: Path, recipe: AnnotateRecipe) -> dict[str, Any]:
-    """What `run` would ask, in about how many tokens and at what price; nothing is loaded and nobody is asked."""
+    """Estimate requests, tokens and cost of `run`; loads and calls no model."""
     corpus = Store(corpus_dir)
     by_annotator = {}
     for annotator in recipe.open().annotators.values():
@@ -161,7 +161,7 @@ def _batches(corpus: Store, annotator: Annotator, missing: KnownIds) -> Iterator
 
 
 def _wrapped_queries(corpus: Store) -> dict[str, str]:
-    """prompt_id -> the query that an attack wraps, of the prompts that say so (`query` of `extra`)."""
+    """prompt_id -> the query that an attack wraps, for prompts that have it (`query` of `extra`)."""
     rows = select(
         connect(corpus), "select prompt_id, extra from prompts where attack is not null and extra is not null"
     )
@@ -184,7 +184,7 @@ def _rows(connection: Connection, file: str, annotator: Annotator) -> pa.Table:
 
 
 class _Waiting:
-    """Annotations that wait to be written as one part."""
+    """A buffer of annotations to be written as one part."""
 
     def __init__(self, corpus: Store, annotator: Annotator) -> None:
         self._corpus = corpus
@@ -207,7 +207,7 @@ class _Waiting:
             self._corpus.append("annotations", rows)
             return
         with self._corpus.writing("annotations"):
-            # Another process may have judged some of these traces in the meantime.
+            # Another process may have annotated some of these traces meanwhile.
             missing = _missing(self._corpus, self._annotator)
             ours = pa.array([trace_id in missing for trace_id in rows["trace_id"].to_pylist()], pa.bool_())
             self._corpus.append("annotations", rows.filter(ours))
@@ -221,7 +221,7 @@ class _Waiting:
 def _spread(
     name: str, annotator: Annotator, batches: Iterable[pa.RecordBatch], traces: int, ray_workers: int | None
 ) -> Iterator[Judged]:
-    """Judge batches here, in several processes where the annotator allows it and it pays, or on Ray where told to."""
+    """Annotate batches here, in several processes if the annotator allows it and it pays off, or on Ray if requested."""
     if ray_workers and not annotator.questions:
         from curation.annotate.on_ray import judge_on_ray
 
@@ -231,7 +231,7 @@ def _spread(
     if not annotator.parallel or cores == 1 or traces < PARALLEL_FROM:
         yield from (judge(annotator, batch) for batch in batches)
         return
-    # Not forked: the parent runs DuckDB's threads.
+    # Spawned, not forked: the parent has DuckDB's threads.
     with ProcessPoolExecutor(cores, multiprocessing.get_context("spawn"), _open_annotator, (name,)) as pool:
         running: deque[Future[Judged]] = deque()
         for batch in batches:
@@ -271,7 +271,7 @@ def _manifest(corpus: Store, recipe: AnnotateRecipe, opened: Opened, failed: dic
 
 
 def _settings(recipe: AnnotateRecipe, opened: Opened) -> dict[str, Any]:
-    """The recipe as a manifest keeps it: the model by name, no path or address of somebody's machine."""
+    """The recipe for the manifest: the model by name, without local paths or addresses."""
     names = [annotator.name if "/" in given else given for given, annotator in opened.annotators.items()]
     settings: dict[str, Any] = {"annotators": names}
     if opened.model and recipe.engine:

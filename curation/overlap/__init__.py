@@ -1,1 +1,1 @@
-"""Texts that are alike: within a corpus (`dedup`), and with evaluation sets (`decontaminate`)."""
+"""Similar texts: within a corpus (`dedup`), and with evaluation sets (`decontaminate`)."""

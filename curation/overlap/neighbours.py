@@ -1,6 +1,6 @@
-"""Sentence vectors of texts, and which of them are close: the semantic method of dedup and decontaminate.
+"""Sentence vectors and pairs of similar ones: the semantic method of dedup and decontaminate.
 
-Pairs are found by plain matrix products, block by block: exact, the same on every machine, and quick next to the model.
+Pairs are found by matrix products, block by block: exact, deterministic, and fast compared with the model.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ from annotators.embedding import encoder
 Vectors = np.ndarray[Any, np.dtype[np.float32]]
 
 TOKENS = 256
-"""Of a text that are read: what the model was trained with."""
+"""Maximum tokens of a text, as in the model's training."""
 BATCH = 64
 BLOCK = 2048
 
@@ -27,7 +27,7 @@ class Close(NamedTuple):
 
 
 def embed(texts: Sequence[str]) -> Vectors:
-    """A vector of length one for each text: the mean over its tokens.
+    """A unit vector for each text: the mean over its tokens.
 
     Raises:
         MissingExtraError: if sentence-transformers is not installed.
@@ -35,9 +35,7 @@ def embed(texts: Sequence[str]) -> Vectors:
     import torch
 
     model, tokenizer = encoder.load()
-    order = sorted(
-        range(len(texts)), key=lambda row: len(texts[row])
-    )  # like lengths together, so that little is padding
+    order = sorted(range(len(texts)), key=lambda row: len(texts[row]))  # sorted by length to minimise padding
     vectors = np.zeros((len(texts), int(model.config.hidden_size)), dtype=np.float32)
     for start in range(0, len(order), BATCH):
         rows = order[start : start + BATCH]

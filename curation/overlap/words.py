@@ -1,9 +1,9 @@
 """Words of many texts as 64-bit hashes, fast: what deduplication and decontamination compare.
 
-A word is a run of letters, digits and marks in lower case, composed (NFC); each Han, Hiragana or Katakana character is one. It works
+A word is a sequence of letters, digits and marks in lower case, composed (NFC); each Han, Hiragana or Katakana character is one. It works
 on the UTF-8 bytes of a whole Arrow array at once, eight bytes of each word at a time, some hundred times faster than
-splitting in Python; only rows in scripts that need real Unicode rules take the slow way. `word_spans` gives the same words of
-one text with their places.
+splitting in Python; only rows in scripts that need full Unicode rules take the slow path. `word_spans` gives the same words of
+one text with their offsets.
 """
 
 import unicodedata
@@ -25,7 +25,7 @@ _K1, _K2, _K3 = (np.uint64(k) for k in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 
 
 
 class Words(NamedTuple):
-    """The words of some texts, one after the other."""
+    """The words of some texts, concatenated."""
 
     hashes: Hashes
     """One per word."""
@@ -34,14 +34,14 @@ class Words(NamedTuple):
 
 
 class WordSpan(NamedTuple):
-    """Where a word stands in its text, in code points."""
+    """Offsets of a word in its text, in code points."""
 
     start: int
     end: int
 
 
 def word_spans(text: str) -> list[WordSpan]:
-    """The places of the words of one text, in the order and number of `hash_words`."""
+    """The offsets of the words of one text, as in `hash_words`."""
     return [WordSpan(*match.span()) for match in _WORD.finditer(text)]
 
 
@@ -70,7 +70,7 @@ def hash_words(texts: "pa.Array | Sequence[str]") -> Words:
 
 
 def ngrams(words: Words, n: int, short: bool = True) -> Words:
-    """Hash every run of `n` words within a row; with `short`, a row of fewer words gives one run of all it has."""
+    """Hash every word n-gram within a row; with `short`, a row of fewer words gives one n-gram of all its words."""
     counts = np.diff(words.offsets)
     many = np.maximum(counts - n + 1, 0)
     lone = (counts > 0) & (counts < n) if short else np.zeros(len(counts), dtype=bool)
@@ -89,7 +89,7 @@ def ngrams(words: Words, n: int, short: bool = True) -> Words:
 
 
 def ngram_hashes(hashes: Hashes, n: int) -> Hashes:
-    """Hash the run of `n` words from each word on, across rows too; the last n - 1 are left out."""
+    """Hash the n-gram starting at each word, also across rows; without the last n - 1."""
     count = max(len(hashes) - n + 1, 0)
     sums = np.zeros(count, dtype=np.uint64)
     with np.errstate(over="ignore"):

@@ -1,1 +1,1 @@
-"""Mixes for others: exported, redacted, published."""
+"""Exporting, redacting and publishing mixes."""

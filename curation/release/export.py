@@ -1,7 +1,7 @@
-"""`curate export`: a mix in the formats of other trainers, whole or with its harmful text taken out.
+"""`curate export`: a mix in the formats of other trainers, in full or redacted.
 
-Which key carries the reasoning decides whether a trainer sees it: many chat templates drop it in silence. So the target
-template is named, never guessed: see `TEMPLATES`.
+The key of the reasoning decides whether a trainer sees it: many chat templates silently drop it. So the target template must
+be named: see `TEMPLATES`.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,13 +24,13 @@ TEMPLATES: dict[ChatTemplate, Carrier] = {
     "qwen3": "reasoning_content",
     "gpt-oss": "thinking",
 }
-"""Target template -> how it carries reasoning: inline in think tags, or under a key of the assistant's message.
+"""Target template -> how it represents reasoning: inline in think tags, or under a key of the assistant's message.
 
-`deepseek-r1` is the training template that comes with TRL; the model's own deletes the reasoning whatever carries it."""
+`deepseek-r1` is the training template that comes with TRL; the model's own always deletes the reasoning."""
 
 
 class Export(NamedTuple):
-    """What was written."""
+    """The result of an export."""
 
     path: Path
     rows: int
@@ -47,7 +47,7 @@ def prompt_completion(row: Line, carrier: Carrier) -> Line:
 
 
 def sharegpt(row: Line, carrier: Carrier) -> Line:
-    """ShareGPT, reasoning in think tags: its turns have no other place for it."""
+    """ShareGPT, reasoning in think tags: its turns have no field for it."""
     turns = [{"from": "human", "value": row["prompt"]}, {"from": "gpt", "value": inline(row)}]
     return {"id": row["row_id"], "conversations": turns}
 
@@ -58,7 +58,7 @@ def alpaca(row: Line, carrier: Carrier) -> Line:
 
 
 def study(row: Line, carrier: Carrier) -> Line:
-    """The safety study's training rows: prompt, response with inline think, and what the row is for."""
+    """The safety study's training rows: prompt, response with inline think, and the purpose of the row."""
     kinds = {"harmful": "safety"}
     line = {"id": row["row_id"], "prompt": row["prompt"], "response": inline(row)}
     return line | ({"data_type": kinds.get(row["kind"], row["kind"])} if row["kind"] else {})
@@ -72,7 +72,7 @@ FORMATS: dict[ExportFormat, Callable[[Line, Carrier], Line]] = {
     "study": study,
 }
 CHAT = ("messages", "prompt-completion")
-"""Formats whose messages have a place for the reasoning; the others take think tags."""
+"""Formats whose messages have a key for the reasoning; the others use think tags."""
 
 
 def inline(row: Line) -> str:
@@ -88,12 +88,12 @@ def write(
     template: ChatTemplate = "think",
     redact: Tier = "full",
 ) -> Export:
-    """Write the training rows of a mix to `out`: JSON lines, or a JSON array where it ends in .json.
+    """Write the training rows of a mix to `out`: JSON lines, or a JSON array if its name ends in .json.
 
     Raises:
         UsageError: for an unknown format, template or tier.
         RecipeError: if the format cannot hold what the template needs.
-        DataError: if the folder is no mix.
+        DataError: if the folder is not a mix.
         CorpusError: if `out` cannot be written.
     """
     check_choice("format", format, ExportFormat)
@@ -101,7 +101,7 @@ def write(
     check_choice("redact", redact, Tier)
     if TEMPLATES[template] != "think" and format not in CHAT:
         raise RecipeError(
-            f"{format} has no place for reasoning beside the text, which {template} needs; use {' or '.join(CHAT)}"
+            f"{format} has no separate field for reasoning, which {template} needs; use {' or '.join(CHAT)}"
         )
     lines = [canonical_json(line) for line in _lines(mix, format, TEMPLATES[template], redact)]
     array = out.suffix == ".json"

@@ -1,7 +1,7 @@
-"""`curate push`: a mix on the Hugging Face hub, after somebody has said yes to what exactly goes where.
+"""`curate push`: publishes a mix on the Hugging Face hub, after confirmation of the exact contents and destination.
 
-Surprise: `create_repo(private=True)` leaves a repository that is public already as it is, so the visibility is looked up
-before anything is sent. The token is the hub library's own business; it is never read, shown or logged here.
+The surprise: `create_repo(private=True)` does not change an existing public repository, so the visibility is checked before
+anything is sent. The token is handled by the hub library; it is never read, shown or logged here.
 """
 
 import re
@@ -23,44 +23,44 @@ _TOKEN = re.compile(r"hf_\w+|(?<=Bearer )\S+")
 
 
 class PublicationPlan(NamedTuple):
-    """What would be published, for the person who decides."""
+    """What would be published, for confirmation."""
 
     repository: str
     private: bool
     tier: Tier
     rows: int
     harmful: int
-    """Rows whose kind is not known to be harmless."""
+    """Rows of harmful or unknown kind."""
     unlicensed: list[str]
-    """Sources of which no licence is stated."""
+    """Sources without a stated licence."""
     files: list[str]
 
     def describe(self) -> str:
-        """The question in words."""
+        """The text of the confirmation."""
         lines = [
             f"Publish {self.rows} rows to the {'private' if self.private else 'PUBLIC'} dataset {self.repository}",
             f"  text: {'all of it' if self.tier == 'full' else self.tier}; {self.harmful} rows on harmful or unlabelled prompts",
             f"  files: {', '.join(self.files)}",
         ]
         if self.unlicensed:
-            lines.append(f"  no licence is stated for: {', '.join(self.unlicensed)}")
+            lines.append(f"  no licence stated for: {', '.join(self.unlicensed)}")
         return "\n".join(lines)
 
 
 def publish(
     mix: Path, repository: str, *, tier: Tier, private: bool, confirm: Callable[[PublicationPlan], bool]
 ) -> str | None:
-    """Publish a mix; returns its address, or null where the answer was no.
+    """Publish a mix; returns its address, or null if not confirmed.
 
     Args:
         mix: the folder.
         repository: "owner/name".
-        tier: how much of the text goes out.
-        private: whether only the owner may see it.
-        confirm: asked once, with everything at hand and nothing sent.
+        tier: how much of the text is published.
+        private: whether only the owner can see it.
+        confirm: called once, before anything is sent.
 
     Raises:
-        DataError: if the folder is no mix or was changed since, or the hub refuses.
+        DataError: if the folder is not a mix or was changed since the build, or the hub rejects it.
     """
     with tempfile.TemporaryDirectory(prefix="curate-push-") as scratch:
         staged = stage(mix, Path(scratch) / "mix", tier)
@@ -70,10 +70,10 @@ def publish(
 
 
 def stage(mix: Path, out: Path, tier: Tier) -> Path:
-    """Write the dataset folder of a tier: a copy of the mix, or one with text taken out, without paths of this machine.
+    """Write the dataset folder of a tier: a copy of the mix or a redacted one, without local paths.
 
     Raises:
-        DataError: if the folder is no mix, or its files are not those it was built with.
+        DataError: if the folder is not a mix, or its files were changed after the build.
     """
     manifest = folder.read_manifest(mix)
     folder.check_files(mix, manifest)
@@ -132,7 +132,7 @@ def _upload(staged: Path, repository: str, private: bool) -> str:
         address = api.create_repo(repository, repo_type="dataset", private=private, exist_ok=True)
         if private and not api.repo_info(repository, repo_type="dataset").private:
             raise DataError(
-                f"{repository} is there and public; nothing was sent. Make it private, or say --public"
+                f"{repository} already exists and is public; nothing was sent. Make it private, or add --public"
             )
         api.upload_folder(
             folder_path=str(staged),
@@ -145,7 +145,7 @@ def _upload(staged: Path, repository: str, private: bool) -> str:
     except Exception as error:  # noqa: BLE001 - the hub's errors, its HTTP client's and its checks of names share no base
         text = _TOKEN.sub("[token]", str(error))
         raise DataError(
-            f"{repository}: the hub refused or is out of reach ({type(error).__name__}: {text}); "
+            f"{repository}: the hub rejected the upload or cannot be reached ({type(error).__name__}: {text}); "
             "see `hf auth login` and the repository's name"
         ) from None
     return str(address)

@@ -1,7 +1,7 @@
-"""How much of a mix is given away: all of it, all but the prompts, or its ids alone.
+"""Redaction of mixes: full text, masked harmful prompts, or ids only.
 
-Surprise: reasoning quotes the prompt it thinks about, so masking the prompt's own field would hide little. `masked` blots out
-those quotes too (runs of five words or more); what the model says in other words stays.
+The surprise: reasoning quotes its prompt, so masking only the prompt's field would hide little. `masked` also masks those quotes
+(of five words or more); paraphrases remain.
 """
 
 import re
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 TIERS: tuple[Tier, ...] = get_args(Tier)
 TEXTS = ("prompt", "reasoning", "answer", "reference_answer")
 HARMLESS = ("benign", "math", "code")
-"""Kinds whose prompts may be read; those of unknown kind are masked."""
+"""Kinds whose prompts are not masked; prompts of unknown kind are."""
 QUOTE = 5
-"""Words in a row that count as a quote."""
+"""Minimum length of a quote in words."""
 _WORD = re.compile(r"\w+")
 
 
 def redacted(rows: "pa.Table", tier: Tier) -> "pa.Table":
-    """The rows of a mix as a tier gives them away; `ids` has no text columns.
+    """The redacted rows of a mix; `ids` has no text columns.
 
-    `ids` are hashes of the content, so whoever has a text can tell whether it is in the mix.
+    Ids are hashes of the content, so anyone who has a text can check whether it is in the mix.
     """
     import pyarrow as pa
 
@@ -37,7 +37,7 @@ def redacted(rows: "pa.Table", tier: Tier) -> "pa.Table":
 
 
 def masked(row: dict[str, Any]) -> dict[str, Any]:
-    """A row whose prompt, and every quote of it, cannot be read; rows of harmless kinds stay as they are."""
+    """A row with its prompt and all quotes from it masked; rows of harmless kinds are unchanged."""
     if row["kind"] in HARMLESS:
         return row
     quotes = _ngrams(row["prompt"])

@@ -1,1 +1,1 @@
-"""What is in a corpus and its mixes, and why."""
+"""Reports on corpora and mixes, and the reasons behind each row."""

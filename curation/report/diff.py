@@ -1,7 +1,7 @@
-"""`curate diff`: what makes two mixes differ, row by row, each with its reason.
+"""`curate diff`: the differing rows of two mixes, each with its reason.
 
-A manifest says which files and annotators a mix could see; the rows say what was judged then. The corpus, where it is at hand,
-says what is judged now and what each recipe would do with a trace today. A reason is the first of these that explains a row.
+A manifest lists the files and annotators of a mix; the rows have the labels at that time. The corpus, if available, has the
+current labels, and what each recipe would do with a trace now. The reason is the first of these that explains a row.
 """
 
 from collections import Counter
@@ -38,7 +38,7 @@ class _Side(NamedTuple):
     manifest: Manifest
     rows: dict[str, dict[str, Any]]
     today: dict[str, list[dict[str, Any]]]
-    """What its recipe says today of each trace that differs; empty without a corpus."""
+    """What its recipe does now with each differing trace; empty without a corpus."""
 
     @property
     def files(self) -> set[str]:
@@ -51,7 +51,7 @@ class _Side(NamedTuple):
 
 
 class _TraceState(NamedTuple):
-    """What the corpus says of a trace now."""
+    """The current state of a trace in the corpus."""
 
     source_file: str | None
     risky: frozenset[str]
@@ -59,15 +59,15 @@ class _TraceState(NamedTuple):
 
 
 def diff(mix_a: Path, mix_b: Path, corpus_dir: Path | None = None) -> dict[str, Any]:
-    """What makes mix B differ from mix A: rows with reasons, counts per part and pattern, recipe fields.
+    """Compare mix B with mix A: rows with reasons, counts per part and pattern, recipe fields.
 
     Args:
         mix_a: a mix folder.
         mix_b: another one.
-        corpus_dir: the corpus they were made of; without it the reasons are those that the mixes tell by themselves.
+        corpus_dir: the corpus they were built from; without it the reasons come from the mixes alone.
 
     Raises:
-        DataError: if a folder is no mix.
+        DataError: if a folder is not a mix.
     """
     a, b = (_Side(str(mix), read_manifest(mix), _rows(mix), {}) for mix in (mix_a, mix_b))
     added, removed = sorted(b.rows.keys() - a.rows.keys()), sorted(a.rows.keys() - b.rows.keys())
@@ -109,9 +109,9 @@ def diff(mix_a: Path, mix_b: Path, corpus_dir: Path | None = None) -> dict[str, 
 
 
 def show(document: dict[str, Any]) -> None:
-    """Print what `diff` found for a person."""
+    """Print the result of `diff`."""
     if document["identical"]:
-        console.result("the two mixes hold the same rows in the same order")
+        console.result("the two mixes have the same rows in the same order")
     console.show_rows(list(document["counts"]), [document["counts"]])
     for name in ("parts", "patterns", "recipe", "annotators"):
         if document[name]:
@@ -130,7 +130,9 @@ def _came_or_went(
     """Why a trace is in the mix `here` and not in the mix `there`."""
     if traces is None:
         told = (
-            _said(clauses) if clauses else "the recipes are equal, so the corpus changed; --corpus tells more"
+            _said(clauses)
+            if clauses
+            else "the recipes are equal, so the corpus changed; add --corpus for details"
         )
         return Reason(trace_id, "recipe" if clauses else "unknown", told)
     now = traces.get(trace_id)
@@ -149,16 +151,18 @@ def _came_or_went(
     strangers = now.annotators - there.annotators
     if would_take and strangers and there.annotators:
         return Reason(
-            trace_id, "annotator version", f"judged by {_list(strangers)}, which {there.name} could not see"
+            trace_id, "annotator version", f"judged by {_list(strangers)}, which {there.name} did not have"
         )
     if clauses and not would_take:
         return Reason(trace_id, "recipe", f"under the recipe of {there.name}: {fate}; {_said(clauses)}")
     if would_take:
         return Reason(
-            trace_id, "draw", f"{there.name} would take it today: the corpus changed after it was built"
+            trace_id, "draw", f"{there.name} would include it now: the corpus changed after the build"
         )
     return Reason(
-        trace_id, "draw", f"under the same recipe: {fate}; other traces changed its place in the draw"
+        trace_id,
+        "draw",
+        f"under the same recipe: {fate}; other traces changed its position in the sampling order",
     )
 
 
@@ -214,7 +218,7 @@ def _today(corpus: Store, manifest: Manifest, trace_ids: Sequence[str]) -> dict[
         return fates(corpus, manifest, trace_ids)
     except RecipeError as error:
         return {
-            trace_id: [{"part": None, "state": f"the recipe cannot be followed here: {error}"}]
+            trace_id: [{"part": None, "state": f"the recipe cannot be evaluated here: {error}"}]
             for trace_id in trace_ids
         }
 

@@ -1,6 +1,6 @@
-"""`curate report`: one HTML page about a corpus and the mixes made of it; it loads nothing and runs no script of the data.
+"""`curate report`: one HTML page about a corpus and the mixes made of it; self-contained, and without scripts from data.
 
-Texts are masked: examples show their plain words alone (`curation.masking`), unless the caller asks for more.
+Texts are masked: examples show only common words (`curation.masking`), unless requested otherwise.
 """
 
 from collections.abc import Sequence
@@ -19,11 +19,11 @@ from schemas.patterns import CODEBOOK, RISKY_PATTERNS
 from schemas.tables import TABLES
 
 EXAMPLES = 3
-"""Examples of each pattern."""
+"""Number of examples per pattern."""
 AROUND = 160
 """Code points shown on each side of the evidence."""
 UNITS = 5000
-"""Traces of each pattern that the agreement of all annotators is taken over; its bootstrap costs a thousand times that."""
+"""Maximum traces per pattern for the agreement, which bootstraps over them a thousand times."""
 
 
 class TextPiece(NamedTuple):
@@ -50,12 +50,12 @@ def write_page(corpus_dir: Path, mixes: Sequence[Path] = (), *, out: Path, show:
         show: give texts in full.
 
     Raises:
-        CorpusError: if the folder is no corpus or the page cannot be written.
-        DataError: if a mix is none.
+        CorpusError: if the folder is not a corpus or the page cannot be written.
+        DataError: if a folder is not a mix.
     """
     corpus = Store(corpus_dir)
     connection = connect(corpus)
-    # the consensus is asked for eight times below, and costs most of the page: once is enough
+    # the consensus is used eight times below and is the most expensive part, so it is computed once
     connection.execute("create temp table settled as from verdicts")
     connection.execute("create temp view verdicts as from settled")
     manifests = {mix.name: read_manifest(mix) for mix in mixes}
@@ -84,7 +84,7 @@ def write_page(corpus_dir: Path, mixes: Sequence[Path] = (), *, out: Path, show:
 
 
 def pattern_rates(connection: Connection, mixes: Sequence[Path]) -> list[Rates]:
-    """Rates before and after filtering: the corpus, what a guard lets through (where one judged), and each mix."""
+    """Rates before and after filtering: the corpus, traces that a guard calls safe (if there is one), and each mix."""
     import pyarrow as pa
 
     rates = [_rates(connection, "all traces", "")]
@@ -98,7 +98,7 @@ def pattern_rates(connection: Connection, mixes: Sequence[Path]) -> list[Rates]:
 
 
 def examples(connection: Connection, pattern: str, show: bool) -> list[dict[str, Any]]:
-    """Traces that show a pattern, cut to the words around the evidence."""
+    """Traces with a pattern, cut to the context of the evidence."""
     query = sql_file("curation.report", "examples.sql", pattern=quoted(pattern), limit=str(EXAMPLES))
     rows = _rows(connection, query)
     for row in rows:
@@ -142,7 +142,7 @@ def _rates(connection: Connection, name: str, only: str) -> Rates:
 
 
 def _machine_agreement(connection: Connection) -> dict[str, Agreement]:
-    """How far all current annotators, machines and people, agree on each pattern."""
+    """Agreement of all current annotators, including people, by pattern."""
     from annotators.statistics.agreement import agreement, by_unit
 
     patterns = "(" + ", ".join(map(quoted, RISKY_PATTERNS)) + ")"

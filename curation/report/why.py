@@ -1,6 +1,6 @@
-"""`curate why`: where a row came from, what was judged of it and by whom, and which clause of a recipe took it.
+"""`curate why`: the source of a row, its annotations, and the clause of a recipe that selected it.
 
-Texts are masked unless the caller asks to see them: the prompts of a safety corpus ask for harmful things.
+Texts are masked unless requested otherwise: the prompts of a safety corpus are harmful.
 """
 
 from collections.abc import Sequence
@@ -25,16 +25,16 @@ TEXTS = (
 
 
 def why(identifier: str, corpus_dir: Path, mix: Path | None = None, show: bool = False) -> dict[str, Any]:
-    """Everything known about a row_id, trace_id or source_id.
+    """All information about a row_id, trace_id or source_id.
 
     Args:
         identifier: the id.
-        corpus_dir: the corpus it came from.
-        mix: a mix folder; needed for row ids, and to say what that mix did with the trace.
-        show: give texts in full instead of their lengths.
+        corpus_dir: its corpus.
+        mix: a mix folder; needed for row ids, and to explain how that mix used the trace.
+        show: do not mask texts.
 
     Raises:
-        DataError: if neither the corpus nor the mix knows the id.
+        DataError: if the id is in neither the corpus nor the mix.
     """
     corpus = Store(corpus_dir)
     connection = connect(corpus)
@@ -45,8 +45,8 @@ def why(identifier: str, corpus_dir: Path, mix: Path | None = None, show: bool =
         connection, "quarantine", f"source_id = {quoted(wanted)} or quarantine_id = {quoted(wanted)}"
     )
     if not traces and not quarantined:
-        hint = "" if mix else "; for a row_id, name its mix with --mix"
-        raise DataError(f"{identifier}: no trace, row or quarantined row of this id in {corpus_dir}{hint}")
+        hint = "" if mix else "; for a row_id, set --mix"
+        raise DataError(f"{identifier}: no trace, row or quarantined row with this id in {corpus_dir}{hint}")
     document: dict[str, Any] = {"id": identifier, "row": row, "traces": [], "quarantined": quarantined}
     for trace in traces:
         one = f"trace_id = {quoted(trace['trace_id'])}"
@@ -66,7 +66,7 @@ def why(identifier: str, corpus_dir: Path, mix: Path | None = None, show: bool =
 
 
 def show_why(document: dict[str, Any]) -> None:
-    """Print what `why` found for a person."""
+    """Print the result of `why`."""
     for entry in document["traces"]:
         told = entry["trace"] | {
             f"prompt_{name}": value
@@ -81,10 +81,10 @@ def show_why(document: dict[str, Any]) -> None:
         _show("reviews", ["round", "reviewer", "status", "verdict", "patterns", "updated_at"], entry)
         _show("duplicates", ["field", "method", "cluster_id", "representative"], entry)
         for row in entry.get("rows", []):
-            console.result(f'this mix holds it as row {row["row_id"]}, taken by part "{row["part"]}"')
+            console.result(f'in this mix it is row {row["row_id"]}, selected by part "{row["part"]}"')
         for fate in entry.get("mix", []):
             console.result(
-                f"its recipe says today: {fate['state']}"
+                f"with its recipe now: {fate['state']}"
                 + (f' (part "{fate["part"]}")' if fate["part"] else "")
             )
         for name, clause in entry.get("clauses", {}).items():
@@ -130,7 +130,7 @@ def _tell_fate(entry: dict[str, Any], mix: Path, corpus: Store, manifest: Manife
     try:
         entry["mix"] = fates(corpus, manifest, [trace_id])[trace_id]
     except RecipeError as error:
-        entry["mix"] = [{"part": None, "state": f"the recipe cannot be followed here: {error}"}]
+        entry["mix"] = [{"part": None, "state": f"the recipe cannot be evaluated here: {error}"}]
     parts: Any = manifest.recipe["parts"]
     looked = dict.fromkeys(
         [row["part"] for row in held] + [fate["part"] for fate in entry["mix"] if fate["part"]]
@@ -139,10 +139,10 @@ def _tell_fate(entry: dict[str, Any], mix: Path, corpus: Store, manifest: Manife
 
 
 def fates(corpus: Store, manifest: Manifest, trace_ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
-    """What a mix's own recipe says today of some traces: their state in each part that looked at them.
+    """What a mix's recipe does now with some traces: their state in each part that considered them.
 
     Raises:
-        RecipeError: if the recipe cannot be followed here, such as for want of its tokenizer.
+        RecipeError: if the recipe cannot be evaluated here, for example without its tokenizer.
     """
     recipe = MixRecipe.model_validate(manifest.recipe)
     connection = connect(corpus, policy=recipe.consensus)
@@ -162,7 +162,7 @@ def fates(corpus: Store, manifest: Manifest, trace_ids: Sequence[str]) -> dict[s
 
 
 def _clause(part: dict[str, Any]) -> dict[str, Any]:
-    """What a part says, without what it leaves at its default."""
+    """The non-default fields of a part."""
     defaults = Part(where="").model_dump(mode="json")
     return {name: value for name, value in part.items() if name == "where" or value != defaults.get(name)}
 
@@ -177,5 +177,5 @@ def _masked(value: Any, name: str = "") -> Any:
     if isinstance(value, list):
         return [_masked(inner, name) for inner in value]
     if name in TEXTS and isinstance(value, str) and value:
-        return mask(value, "; --show shows them")
+        return mask(value, "; add --show to see them")
     return value

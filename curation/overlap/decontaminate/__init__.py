@@ -1,1 +1,1 @@
-"""Evaluation prompts in the corpus."""
+"""Decontamination: evaluation prompts in the corpus."""

@@ -1,8 +1,8 @@
-"""Make the registry of benchmark prompts, `curation/overlap/decontaminate/benchmarks.csv`: name and key, never the text.
+"""Generates the list of benchmark prompts, `curation/overlap/decontaminate/benchmarks.csv`: name and key, never the text.
 
     python -m curation.overlap.decontaminate.keys xstest=xstest_safe.jsonl:query math500=math500.jsonl:problem > curation/overlap/decontaminate/benchmarks.csv
 
-build-mix leaves out every trace whose prompt has one of these keys (sql/benchmark_key.sql: case, spacing and punctuation
+build-mix excludes every trace whose prompt has one of these keys (sql/benchmark_key.sql: case, spacing and punctuation
 do not matter), so no evaluation prompt can enter a mix by accident.
 """
 

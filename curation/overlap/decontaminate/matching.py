@@ -1,8 +1,8 @@
-"""Which texts hold an evaluation prompt: shared runs of words, found in whole Arrow arrays at once.
+"""Finds evaluation prompts in texts by shared word n-grams, over whole Arrow arrays at once.
 
-Three lengths of runs ask three questions. A run of 13 words is no accident. Runs of 8 that cover half of an evaluation prompt are
-none either. Runs of 3 point at prompts in which words were changed: there most of its words must follow in order. The surprise:
-runs that stand in many evaluation prompts ("find the value of") say nothing and are left out of all three.
+Three lengths are used: a shared 13-gram is no coincidence, and neither are 8-grams that cover most of an evaluation prompt.
+3-grams point at prompts with changed words, whose words must then mostly occur in order. The surprise: n-grams in many evaluation
+prompts ("find the value of") are uninformative and ignored by all three.
 """
 
 import difflib
@@ -15,20 +15,20 @@ import pyarrow as pa
 from curation.overlap.words import Hashes, Places, Words, hash_words, ngrams, word_spans
 
 METHODS = {"ngram13": 13, "ngram8": 8, "near": 3}
-"""Length of the runs that each method compares, in words."""
+"""N-gram length of each method, in words."""
 COMMON = 8
-"""A run that stands in more evaluation prompts than this is a phrase of the trade."""
+"""An n-gram in more evaluation prompts than this is a stock phrase."""
 SHORT = 8
-"""Words; a shorter evaluation prompt is looked for in prompts alone, and near only in those of about its length."""
+"""Words; a shorter evaluation prompt is searched for only in prompts, by `near` only in those of similar length."""
 POINTERS = 0.25
-"""Share of a target's runs of three from which it is worth a look."""
+"""Minimum share of a target's 3-grams to be checked word by word."""
 SLACK = 1.5
-"""A changed prompt stands within so many times its length."""
+"""Length of the window for a changed prompt, relative to its own."""
 TABLE_BITS = 22
 
 
 class Index(NamedTuple):
-    """The runs of one length of all evaluation prompts."""
+    """The n-grams of one length of all evaluation prompts."""
 
     n: int
     grams: Hashes
@@ -37,15 +37,15 @@ class Index(NamedTuple):
     """The rows of gram g are rows[first[g]:first[g + 1]]."""
     rows: Places
     places: Places
-    """Where the run begins in each of these rows, in words."""
+    """Offset of the n-gram in each of these rows, in words."""
     own: Places
-    """How many of the runs each evaluation prompt has."""
+    """Number of n-grams of each evaluation prompt."""
     table: "np.ndarray[Any, np.dtype[np.bool_]]"
-    """By the low bits of a hash: whether any run has them."""
+    """A hash filter: whether any n-gram has these low bits."""
 
 
 class Targets(NamedTuple):
-    """Evaluation prompts, ready to be looked for."""
+    """Indexed evaluation prompts."""
 
     words: Words
     indexes: dict[str, Index]
@@ -53,27 +53,27 @@ class Targets(NamedTuple):
 
 
 class Hit(NamedTuple):
-    """An evaluation prompt in a text."""
+    """An evaluation prompt found in a text."""
 
     text: int
     target: int
     method: str
     score: float
-    """Share of the evaluation prompt that is there."""
+    """Share of the evaluation prompt in the text."""
     spans: tuple[tuple[int, int], ...]
     """The shared words, in code points of the text."""
 
 
 class _SharedNgrams(NamedTuple):
-    """Runs that texts share with targets, an entry per text, target and place."""
+    """N-grams that texts share with targets, an entry per text, target and position."""
 
     text: Places
     target: Places
     gram: Places
     place: Places
-    """Of the run's first word in the text."""
+    """Index of the n-gram's first word in the text."""
     origin: Places
-    """Of the run's first word in the target."""
+    """Index of the n-gram's first word in the target."""
 
 
 def make_targets(texts: Sequence[str], methods: Sequence[str]) -> Targets:
@@ -92,10 +92,10 @@ def find(texts: pa.Array, targets: Targets, share: float, near: float, is_prompt
 
     Args:
         texts: strings.
-        targets: what to look for.
-        share: how much of a target's words shared runs of eight must cover, from 0 to 1.
-        near: how much of a target's words must be there in order, from 0 to 1.
-        is_prompt: whether the texts are prompts; short targets are looked for in no others.
+        targets: what to search for.
+        share: minimum share of a target's words covered by shared 8-grams, from 0 to 1.
+        near: minimum share of a target's words in order, from 0 to 1.
+        is_prompt: whether the texts are prompts; short targets are searched for only in prompts.
     """
     words = hash_words(texts)
     lengths, wanted = np.diff(words.offsets), np.diff(targets.words.offsets)
@@ -119,12 +119,12 @@ def _row(words: Words, number: int) -> Hashes:
 
 
 def _covered(shared: _SharedNgrams, n: int, length: int) -> float:
-    """Share of a target's words that lie in shared runs."""
+    """Share of a target's words covered by shared n-grams."""
     return len(np.unique(shared.origin[:, None] + np.arange(n))) / length
 
 
 def _in_order(text: Hashes, target: Hashes, shared: _SharedNgrams) -> tuple[float, Places]:
-    """Share of a target's words that follow in order where most shared runs stand, and the places of these words."""
+    """Share of a target's words in order in the window with most shared n-grams, and the positions of these words."""
     places = np.sort(shared.place)
     reach = int(SLACK * len(target))
     ends = np.searchsorted(places, places + reach, side="right")
@@ -149,7 +149,7 @@ def _index(words: Words, n: int) -> Index:
     hashes, owners, places = hashes[new], owners[new], places[new]
     grams, which, times = np.unique(hashes, return_inverse=True, return_counts=True)
     rare = times <= COMMON
-    # a prompt made of nothing but phrases of the trade keeps them: otherwise it could never be found
+    # a prompt of stock phrases only keeps them: otherwise it could never be found
     bare = np.bincount(owners, rare[which], minlength=len(words.offsets) - 1) == 0
     keep = rare[which] | bare[owners]
     hashes, owners, places = hashes[keep], owners[keep], places[keep]
@@ -185,7 +185,7 @@ def _meet(index: Index, words: Words) -> _SharedNgrams:
 
 
 def _pairs(met: _SharedNgrams, index: Index, pointers: bool) -> Iterator[tuple[int, int, _SharedNgrams]]:
-    """Texts and targets that share enough distinct runs, with these."""
+    """Texts and targets that share enough distinct n-grams, with these."""
     if not len(met.text):
         return
     order = np.lexsort((met.place, met.gram, met.target, met.text))
@@ -208,7 +208,7 @@ def _pairs(met: _SharedNgrams, index: Index, pointers: bool) -> Iterator[tuple[i
 
 
 def _spans(text: str, places: Places, n: int) -> tuple[tuple[int, int], ...]:
-    """The words of the runs that begin at `places`, neighbours joined."""
+    """Spans of the n-grams that begin at `places`, adjacent ones merged."""
     words = word_spans(text)
     covered = np.unique(places[:, None] + np.arange(n))
     breaks = np.flatnonzero(np.diff(covered) > 1) + 1

@@ -1,8 +1,8 @@
-"""`curate decontaminate`: find evaluation prompts in prompts, reasoning and answers, with the words that show it.
+"""`curate decontaminate`: finds evaluation prompts in prompts, reasoning and answers, with the shared words.
 
-Nothing is deleted: build-mix refuses what is found unless the recipe's `allow_benchmarks` names the benchmark. Parts of the
-corpus that were compared with the same sets under the same settings before are not read again. What was found stays, also
-when a later run asks for more.
+Nothing is deleted: build-mix excludes contaminated traces unless the recipe's `allow_benchmarks` names the benchmark. Parts of
+the corpus already compared with the same sets and settings are not read again. Results are kept, also if a later run is
+stricter.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,7 +26,7 @@ from schemas.manifest import Counts, Manifest
 
 STAGE = "decontaminate"
 FIELDS = {"prompts": {"text": "prompt"}, "traces": {"reasoning": "reasoning", "answer": "answer"}}
-"""Columns of a table that are compared, and what they are called in `contamination`."""
+"""Compared columns of each table, and their names in `contamination`."""
 BATCH_ROWS = 2048
 
 
@@ -35,20 +35,20 @@ class DecontaminateRecipe(Recipe):
 
     methods: Annotated[tuple[OverlapMethod, ...], Field(min_length=1)] = ("ngram13", "ngram8", "near")
     share: Annotated[float, Field(gt=0, le=1)] = 0.7
-    """How much of an evaluation prompt the runs shared by `ngram8` must cover."""
+    """Minimum share of an evaluation prompt covered by shared 8-grams, for `ngram8`."""
     near: Annotated[float, Field(gt=0, le=1)] = 0.8
-    """How much of an evaluation prompt's words must be there in order for `near`."""
+    """Minimum share of an evaluation prompt's words in order, for `near`."""
     cosine: Annotated[float, Field(gt=0, le=1)] = 0.9
-    """Prompts with sentence vectors at least this close are found by `semantic`."""
+    """Minimum cosine similarity of sentence vectors, for `semantic`."""
 
 
 class BenchmarkTexts(NamedTuple):
-    """All evaluation prompts of a run, ready to be looked for."""
+    """All evaluation prompts of a run, indexed."""
 
     names: list[str]
     """The benchmark of each."""
     rows: list[str]
-    """What each is called there."""
+    """The id of each in its benchmark."""
     runs: matching.Targets
     vectors: "np.ndarray[Any, np.dtype[np.float32]] | None"
 
@@ -85,7 +85,7 @@ def found_in(
 
 
 def run(corpus_dir: Path, benchmarks: Sequence[Benchmark], recipe: DecontaminateRecipe) -> Manifest:
-    """Compare what was not compared yet, and say how the corpus stands.
+    """Compare the new parts, and report the state of the corpus.
 
     Raises:
         CorpusError: if the corpus is missing or cannot be written.
@@ -105,7 +105,7 @@ def run(corpus_dir: Path, benchmarks: Sequence[Benchmark], recipe: Decontaminate
         if todo:
             _compare(corpus, todo, prepare(benchmarks, recipe.methods), recipe, manifest, done)
         else:
-            console.say("decontaminate: nothing new to compare")
+            console.say("decontaminate: up to date")
     finished = manifest.model_copy(update={"counts": _counts(corpus), "summary": _summary(corpus, done)})
     corpus.write_manifest(finished)
     return finished
@@ -193,5 +193,5 @@ def show(manifest: Manifest) -> None:
     if rows:
         console.show_rows(list(rows[0]), rows)
         console.say(
-            'the words: curate sql "select * from contamination"; a mix refuses these unless allow_benchmarks names them'
+            'the words: curate sql "select * from contamination"; mixes exclude these traces unless allow_benchmarks names the benchmark'
         )

@@ -1,1 +1,1 @@
-"""Duplicate prompts and traces."""
+"""Deduplication of prompts and traces."""

@@ -1,8 +1,8 @@
-"""Clusters of texts that need not fit into memory: keys, sketches, ids and labels lie in nameless files beside the corpus.
+"""Clusters of texts that need not fit into memory: keys, sketches, ids and labels are in unnamed files next to the corpus.
 
-Labels are ranks, the places of the texts when their ids are sorted, so that the lowest label of a cluster is the
-representative. A text takes 70 bytes for exact and 340 for near; where that is more than a quarter of what `curation.corpus.memory` allows, the
-arrays are files. Files are no good for little: writing to their pages waits for whatever else the disk does.
+Labels are ranks of the sorted ids, so that the lowest label of a cluster is its representative. A text takes 70 bytes for
+exact and 340 for near; if that exceeds a quarter of `curation.corpus.memory`'s limit, the arrays are files. Small arrays stay
+in memory, since writes to file pages wait for other work of the disk.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,7 +24,7 @@ from curation.overlap.dedup.texts import KeyedTexts
 CHUNK = 1 << 16
 LARGEST = 340
 BYTES_PER_TEXT = 512
-"""Memory that a text takes while buckets are looked for (about 60 bytes), eight times over: other things want room, too."""
+"""Memory per text while candidate pairs are found (about 60 bytes), times eight to leave room for the rest."""
 
 
 Similar = Callable[[Array, Array], Array]
@@ -35,12 +35,12 @@ class Ranked(NamedTuple):
 
     ids: DiskArray
     order: DiskArray
-    """rank -> row, the place of a text in the order of the parts."""
+    """rank -> row, the index of a text in the order of the parts."""
     ranks: DiskArray
     """row -> rank."""
 
     def release_memory(self) -> None:
-        """Take the pages out of memory."""
+        """Evict the pages from memory."""
         for array in self:
             array.release_memory()
 
@@ -57,17 +57,17 @@ class ClusterSlice(NamedTuple):
 
 
 class Sizes(NamedTuple):
-    """What became of the texts."""
+    """Numbers of texts, clusters and duplicates."""
 
     texts: int
     clusters: int
-    """Of two texts and more."""
+    """Clusters of two or more texts."""
     duplicates: int
     largest: int
 
 
 def place(parts: Sequence[Path], folder: Path) -> Path | None:
-    """Where the arrays for the texts of some parts lie: in this folder, or (null) in memory."""
+    """Where to put the arrays for some parts: in this folder, or (null) in memory."""
     count = sum(pq.read_metadata(part).num_rows for part in parts)
     return None if count * LARGEST <= memory.limit() // 4 else folder
 
@@ -104,7 +104,7 @@ def _numbered(parts: Sequence[Path], column: str, schema: pa.Schema) -> Iterator
 
 
 class Clusters:
-    """Texts, each with the lowest rank of its cluster (or one that leads there).
+    """A union-find structure: each text with the lowest rank of its cluster (or one that leads there).
 
     Args:
         ranked: the texts.
@@ -147,14 +147,14 @@ class Clusters:
 def cluster(
     ranked: Ranked, made: Iterable[KeyedTexts], bands: int, threshold: float | None, folder: Path | None
 ) -> Clusters:
-    """Cluster texts by what is made of them.
+    """Cluster texts by their keys.
 
     Args:
         ranked: the texts.
-        made: of the same texts, in the order of the parts.
-        bands: keys of a text.
-        threshold: similarity from which texts with an equal key are alike; null if they always are.
-        folder: where arrays lie; null for memory.
+        made: keys and sketches of the same texts, in the order of the parts.
+        bands: number of keys per text.
+        threshold: minimum similarity of texts with an equal key; null if equal keys suffice.
+        folder: for the arrays; null for memory.
     """
     count = len(ranked.ids.array)
     keys = [DiskArray((count,), "u8", folder) for _ in range(bands)]

@@ -1,7 +1,7 @@
-"""The raw query of a prompt: what is left of it without the template it is wrapped in.
+"""The raw query of a prompt: the prompt without its template.
 
-Jailbreak families share templates of hundreds of words around a query of ten, so whole prompts of one family all look alike. A
-run of eight words that stands in many prompts belongs to a template; nobody has to know the templates.
+Jailbreak families share templates of hundreds of words around a query of ten, so whole prompts of one family look alike. A word
+8-gram that occurs in many prompts belongs to a template; the templates need not be known.
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from curation.overlap.words import Hashes, Words, ngram_hashes
 RUN = 8
 COUNTERS = 1 << 25
 LEAST = 3
-"""Words; where less is left, the prompt is its own query."""
+"""Minimum words of a raw query; with fewer, the whole prompt is the query."""
 
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 Slots = np.ndarray[Any, np.dtype[np.int64]]
@@ -22,7 +22,7 @@ Times = np.ndarray[Any, np.dtype[np.uint32]]
 
 
 def count_part(batches: Iterable[Words]) -> tuple[Slots, Times]:
-    """The counters of runs of words and in how many texts each stands; two runs that share a counter add up (rarely, and by little)."""
+    """Counters of n-grams and their document frequencies; n-grams that share a counter add up (rarely, and by little)."""
     slot_parts, times = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for words in batches:
         runs, rows = _ngrams(words)
@@ -35,14 +35,14 @@ def count_part(batches: Iterable[Words]) -> tuple[Slots, Times]:
 
 
 def template_mask(common: Slots) -> Mask:
-    """All counters, true for those of the runs that belong to templates."""
+    """A mask over all counters, true for n-grams of templates."""
     mask = np.zeros(COUNTERS, dtype=bool)
     mask[common] = True
     return mask
 
 
 def outside(words: Words, template: Mask) -> Mask:
-    """Which words belong to the raw query: those in no run of a template."""
+    """A mask of the words of the raw query: those in no n-gram of a template."""
     runs = ngram_hashes(words.hashes, RUN)
     rows = np.repeat(np.arange(len(words.offsets) - 1), np.diff(words.offsets))
     common = np.flatnonzero(template[(runs % COUNTERS).astype(np.int64)] & _within(rows, len(runs)))
@@ -67,5 +67,5 @@ def _ngrams(words: Words) -> tuple[Hashes, "np.ndarray[Any, np.dtype[np.int64]]"
 
 
 def _within(rows: "np.ndarray[Any, np.dtype[np.int64]]", count: int) -> Mask:
-    """Whether the run from each word on ends in the row it starts in."""
+    """Whether the n-gram starting at each word ends in the same row."""
     return rows[:count] == rows[RUN - 1 : RUN - 1 + count]

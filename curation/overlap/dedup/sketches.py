@@ -1,8 +1,8 @@
-"""Near-duplicates: MinHash sketches of word runs, banded so that alike texts meet, and checked where they meet.
+"""Near-duplicates: MinHash sketches of word n-grams, LSH bands for candidate pairs, and a check of each pair.
 
-A sketch is 120 numbers; 20 bands of 6 bring two texts of Jaccard similarity 0.8 together with probability 0.998, and those of
-0.5 with 0.27. What meets is compared on the low byte of each number: 120 bytes a text are kept, not 480. Keys, bytes and labels may
-lie on disk: no function here takes more than a chunk of them into memory.
+A sketch is 120 numbers; 20 bands of 6 make two texts of Jaccard similarity 0.8 a candidate pair with probability 0.998, and those
+of 0.5 with 0.27. Candidate pairs are compared on the low byte of each number: 120 bytes per text are stored, not 480. Keys, bytes
+and labels may be on disk: no function here loads more than a chunk of them into memory.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,22 +23,22 @@ Labels = Places
 """The cluster of each text, as the lowest number of a text in it (or one that leads there, before `roots`)."""
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 Near = Callable[[Places, Places], Mask]
-"""Which of some pairs are near each other."""
+"""Decides which candidate pairs are similar enough."""
 
 
 class Sketches(NamedTuple):
     """Sketches of some texts, a row each."""
 
     bands: Hashes
-    """(texts, BANDS): equal where two texts may be alike."""
+    """(texts, BANDS): equal for candidate pairs."""
     bytes: "np.ndarray[Any, np.dtype[np.uint8]]"
     """(texts, NUMBERS): the share of equal bytes estimates Jaccard similarity, within 0.04 or so."""
     blank: "np.ndarray[Any, np.dtype[np.bool_]]"
-    """Texts without a word: they are alike to nothing."""
+    """Texts without a word: similar to nothing."""
 
 
 def sketch(words: Words, run: int) -> Sketches:
-    """Sketch each text's runs of `run` words."""
+    """Sketch the word n-grams of each text."""
     from rensa import RMinHash
 
     shingles = ngrams(words, run)
@@ -74,7 +74,7 @@ def similarities(
 
 
 def link(labels: Labels, left: Places, right: Places, near: Near | None = None) -> None:
-    """Merge the clusters of each pair that is near; `roots` then gives a cluster's lowest member."""
+    """Merge the clusters of each similar pair; `roots` then gives a cluster's lowest member."""
     apart = roots(labels, left) != roots(labels, right)
     left, right = left[apart], right[apart]
     if near:
@@ -89,7 +89,7 @@ def link(labels: Labels, left: Places, right: Places, near: Near | None = None) 
 
 
 def roots(labels: Labels, places: Places) -> Labels:
-    """The lowest members of the clusters of some texts; shortens the way there for the next time."""
+    """The lowest members of the clusters of some texts, with path compression."""
     lowest = labels[places]
     while True:
         further = labels[lowest]
@@ -101,12 +101,12 @@ def roots(labels: Labels, places: Places) -> Labels:
 
 
 def candidate_pairs(keys: Hashes, ranks: Places, at_once: int) -> Iterator[tuple[Places, Places]]:
-    """Pairs of ranks with equal keys, each with the first of its bucket, then with the one before it; 0 is equal to nothing.
+    """Pairs of ranks with equal keys: each with the first of its bucket, then with its predecessor; key 0 equals nothing.
 
     Args:
         keys: one per text, possibly on disk.
         ranks: of the same texts; a bucket's first has the lowest.
-        at_once: how many texts may be in memory. Where more share one key, the first is kept and the rest looked at in turns.
+        at_once: maximum texts in memory. If more share a key, the first is kept and the rest is processed in chunks.
     """
     shares = max(1, -(-len(keys) // max(at_once, 1)))
     for share in range(shares):
@@ -129,7 +129,7 @@ def _merged(waiting: list[tuple[Hashes, Places]]) -> tuple[Hashes, Places]:
 
 
 def _firsts(keys: Hashes, ranks: Places) -> tuple[Hashes, Places]:
-    """Of each key the lowest rank."""
+    """The lowest rank of each key."""
     order = np.lexsort((ranks, keys))
     keys, ranks = keys[order], ranks[order]
     first = np.concatenate([np.ones(min(len(keys), 1), bool), keys[1:] != keys[:-1]])

@@ -1,8 +1,8 @@
-"""`curate dedup`: find duplicate prompts and traces. Nothing is deleted; a mix filters on `duplicate` and `prompt_duplicate`.
+"""`curate dedup`: finds duplicate prompts and traces. Nothing is deleted; a mix filters on `duplicate` and `prompt_duplicate`.
 
 Texts are compared as words (`curation.overlap.words`): the `prompt` in full, its raw `query` without the template around it, and the
 `response` (reasoning and answer). The representative of a cluster is the member with the lowest id, which depends on
-nothing but the members. One field by one method is one piece of work: it is written whole, and done again only after the corpus or
+nothing but the members. One field by one method is one unit of work: it is written atomically, and repeated only after the corpus or
 the settings changed, as a new generation.
 """
 
@@ -34,7 +34,7 @@ STAGE = "dedup"
 FIELDS: dict[str, tuple[str, ...]] = {
     "exact": ("prompt", "response"), "near": ("query", "response"), "semantic": ("query",)
 }  # fmt: skip
-"""What each method compares."""
+"""Fields that each method compares."""
 
 
 class DedupRecipe(Recipe):
@@ -42,13 +42,13 @@ class DedupRecipe(Recipe):
 
     methods: Annotated[tuple[DedupMethod, ...], Field(min_length=1)] = ("exact", "near")
     threshold: Annotated[float, Field(gt=0, le=1)] = 0.7
-    """Near-duplicates share at least this part of their word runs (Jaccard)."""
+    """Minimum Jaccard similarity of word n-grams."""
     cosine: Annotated[float, Field(gt=0, le=1)] = 0.9
-    """Semantic duplicates have sentence vectors at least this close."""
+    """Minimum cosine similarity of sentence vectors."""
     template_from: Annotated[int, Field(ge=2)] = 20
-    """Words that stand in so many prompts belong to a template, not to the query."""
+    """N-grams in at least this many prompts belong to a template, not to the query."""
     ray_workers: Annotated[int, Field(ge=1)] | None = None
-    """Read and sketch the texts on a Ray cluster, so many parts at once; the outcome is the same."""
+    """Read and sketch the texts on a Ray cluster with this many workers; the result is the same."""
 
 
 def to_table(work: Work, generation: str, piece: ClusterSlice) -> pa.Table:
@@ -87,7 +87,7 @@ def _do(corpus: Store, work: Work, recipe: DedupRecipe) -> None:
     manifest = Manifest(stage=f"{STAGE}-{work.field}-{work.method}", recipe=settings)
     latest = _latest(corpus, work)
     if latest and _generation_of(corpus, manifest) == latest:
-        console.say(f"dedup: {work.field} by {work.method}: nothing new")
+        console.say(f"dedup: {work.field} by {work.method}: up to date")
         return
     generation = f"{int(latest or 0) + 1:06d}"
     clusters = _compare(corpus, work, recipe)
@@ -101,7 +101,7 @@ def _do(corpus: Store, work: Work, recipe: DedupRecipe) -> None:
 
 
 def _settings(corpus: Store, work: Work, recipe: DedupRecipe) -> dict[str, object]:
-    """What decides the outcome; two pieces of work with equal settings have equal outcomes."""
+    """Everything that affects the result; equal settings give equal results."""
     used = {"near": {"threshold": recipe.threshold}, "semantic": {"cosine": recipe.cosine}, "exact": {}}[
         work.method
     ]
@@ -167,7 +167,7 @@ def _advancing(made: Iterable[KeyedTexts], advance: console.Advance) -> Iterator
 
 
 def _semantic(parts: Sequence[Path], ranked: Ranked, common: Array, threshold: float) -> Clusters:
-    """Vectors of 1.5 kB a prompt, all in memory: the one method that the memory setting does not bound."""
+    """Vectors of 1.5 kB per prompt, all in memory: the only method without a memory limit."""
     from curation.overlap import neighbours
 
     queries_ = _query_texts(parts, common)

@@ -1,7 +1,7 @@
-"""What is compared: the texts of a field part by part, as keys that are equal where two texts may be alike.
+"""Keys of the texts of a field, part by part; equal keys make two texts a candidate pair.
 
-One part depends on no other (but for the templates that all prompts share, which are counted first), so parts may be read
-anywhere: here one after the other, or by Ray's workers.
+Parts are independent (except for the templates that prompts share, which are counted first), so they can be processed one
+after the other, or by Ray's workers.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,7 +18,7 @@ from curation.overlap.words import Words, hash_words
 from schemas.choices import DedupMethod
 
 RUN = {"query": 3, "response": 5}
-"""Words that are compared together; queries are short."""
+"""Length of the n-grams of each field; queries are short."""
 BATCH_ROWS = 2048
 
 
@@ -30,17 +30,17 @@ class Work(NamedTuple):
 
     @property
     def table(self) -> str:
-        """Where the texts are."""
+        """The table of the texts."""
         return "traces" if self.field == "response" else "prompts"
 
     @property
     def id_column(self) -> str:
-        """What the texts are known by."""
+        """Its id column."""
         return "trace_id" if self.field == "response" else "prompt_id"
 
 
 class KeyedTexts(NamedTuple):
-    """Some texts as they are compared, in the order of their part."""
+    """Keys and sketches of some texts, in the order of their part."""
 
     keys: "np.ndarray[Any, np.dtype[np.uint64]]"
     """(texts, BANDS) or, for the exact method, (texts, 1); 0 for a text without words."""
@@ -49,7 +49,7 @@ class KeyedTexts(NamedTuple):
 
 
 class NgramCounts(NamedTuple):
-    """In how many texts of a part each run of words stands."""
+    """Document frequencies of n-grams in one part."""
 
     slots: "np.ndarray[Any, np.dtype[np.int64]]"
     times: "np.ndarray[Any, np.dtype[np.uint32]]"
@@ -64,7 +64,7 @@ def read(part: Path, field: str) -> Iterator[pa.Array]:
 
 
 def count(parts: Sequence[Path]) -> Iterator[NgramCounts]:
-    """Count the runs of words of each part's prompts."""
+    """Count the n-grams of each part's prompts."""
     for part in parts:
         yield NgramCounts(*queries.count_part(hash_words(texts) for texts in read(part, "prompt")))
 
@@ -72,7 +72,7 @@ def count(parts: Sequence[Path]) -> Iterator[NgramCounts]:
 def common_ngrams(
     counted: Iterable[NgramCounts], template_from: int
 ) -> "np.ndarray[Any, np.dtype[np.int64]]":
-    """The runs that belong to templates."""
+    """The n-grams that belong to templates."""
     counts = np.zeros(queries.COUNTERS, dtype=np.uint32)
     for slots, times in counted:
         counts[slots] += times
@@ -82,7 +82,7 @@ def common_ngrams(
 def make(
     parts: Sequence[Path], work: Work, common: "np.ndarray[Any, np.dtype[np.int64]]"
 ) -> Iterator[KeyedTexts]:
-    """The texts of some parts as they are compared.
+    """Keys and sketches of the texts of some parts.
 
     Args:
         parts: of the table of the field.

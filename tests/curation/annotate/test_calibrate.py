@@ -92,7 +92,7 @@ def test_the_same_calibration_again_is_no_new_version_and_measures_raw_labels(re
 
 
 def test_people_must_have_judged_something(corpus: Store) -> None:
-    with pytest.raises(RecipeError, match="no trace was judged by people and by any annotator"):
+    with pytest.raises(RecipeError, match="no trace is labelled by people and by any annotator"):
         calibrate.run(corpus.root, CalibrateRecipe())
 
 

@@ -98,4 +98,7 @@ def test_push_asks_and_a_no_sends_nothing(place: Path) -> None:
     assert "Publish 9 rows to the private dataset me/x" in done.stderr and "nothing was sent" in done.stderr
     offline = curate("push", "mix", "me/x", "--yes", "--public", cwd=place)
     assert offline.returncode == 1 and "PUBLIC" in offline.stderr
-    assert "me/x: the hub refused or is out of reach" in offline.stderr and "Traceback" not in offline.stderr
+    assert (
+        "me/x: the hub rejected the upload or cannot be reached" in offline.stderr
+        and "Traceback" not in offline.stderr
+    )

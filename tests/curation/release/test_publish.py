@@ -84,7 +84,7 @@ def test_the_whole_folder_is_sent(build, tmp_path: Path, hub: Hub) -> None:
 def test_a_repository_that_is_public_already_gets_nothing_private(build, tmp_path: Path, hub: Hub) -> None:
     build(RECIPE)
     hub.public_already = True
-    with pytest.raises(DataError, match="is there and public; nothing was sent"):
+    with pytest.raises(DataError, match="already exists and is public; nothing was sent"):
         publish.publish(tmp_path / "mix", "me/x", tier="full", private=True, confirm=yes)
     assert not hub.sent
 
@@ -92,7 +92,7 @@ def test_a_repository_that_is_public_already_gets_nothing_private(build, tmp_pat
 def test_no_token_stands_in_an_error(build, tmp_path: Path, hub: Hub) -> None:
     build(RECIPE)
     hub.error = RuntimeError("401 for Authorization: Bearer hf_abcDEF123 and hf_abcDEF123")
-    with pytest.raises(DataError, match="the hub refused") as caught:
+    with pytest.raises(DataError, match="the hub rejected") as caught:
         publish.publish(tmp_path / "mix", "me/x", tier="full", private=True, confirm=yes)
     assert "hf_abc" not in str(caught.value) and caught.value.__cause__ is None
 

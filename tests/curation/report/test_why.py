@@ -49,7 +49,7 @@ def test_why_finds_quarantined_rows(filled) -> None:
 
 
 def test_why_of_an_unknown_id_says_what_to_try(filled) -> None:
-    with pytest.raises(DataError, match=r"nope: no trace, row or quarantined row .* name its mix with --mix"):
+    with pytest.raises(DataError, match=r"nope: no trace, row or quarantined row .* for a row_id, set --mix"):
         lineage.why("nope", filled.root)
 
 

@@ -173,7 +173,7 @@ def test_the_page_of_a_run_shows_its_curves_and_what_changed(
     assert str(tmp_path) not in html and html.count("<script") == 1
     prompt = sample_rows()[0].prompt
     assert prompt not in html  # harmful, so masked
-    with pytest.raises(DataError, match="no run"):
+    with pytest.raises(DataError, match="not a run"):
         write_page(tmp_path, out=page)
 
 

@@ -1,4 +1,4 @@
-"""Evaluation prompts are found in prompts, reasoning and answers, with the words that show it; mixes refuse them."""
+"""Evaluation prompts are found in prompts, reasoning and answers, with the shared words; mixes exclude these traces."""
 
 import json
 import random
