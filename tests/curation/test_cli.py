@@ -63,7 +63,7 @@ def test_the_corpus_may_be_named_in_the_environment(tmp_path: Path) -> None:
 def test_an_expected_error_exits_1_without_a_traceback(tmp_path: Path) -> None:
     done = curate("status", "--corpus", "nowhere", cwd=tmp_path)
     assert done.returncode == 1
-    assert done.stderr.startswith("error: nowhere: not a corpus; make one with: curate ingest")
+    assert done.stderr.startswith("error: nowhere: not a corpus; create one with: curate ingest")
     assert "Traceback" not in done.stderr
 
 
