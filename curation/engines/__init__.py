@@ -1,4 +1,4 @@
-"""Engines: what answers prompts, and the one protocol that all of them speak."""
+"""Inference engines and their common protocol."""
 
 from curation.engines.base import Engine, FinishReason, Message, Reply, Sampling, take_apart
 

@@ -1,6 +1,6 @@
-"""Engines: what answers prompts. One small protocol, so that generating, judging and scoring do not care who answers.
+"""The protocol of inference engines, shared by generation, judging and scoring.
 
-A reply is taken apart into reasoning and answer here, once (`take_apart`); nobody downstream looks for think tags again.
+Replies are split into reasoning and answer here, once (`take_apart`); no later code parses think tags.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ FinishReason = Literal["stop", "length"]
 
 
 class Sampling(Recipe):
-    """Everything that changes what a model says to the same messages."""
+    """All settings that affect the output."""
 
     max_new_tokens: int = 4096
     temperature: float = 0.0

@@ -30,12 +30,12 @@ AGAIN = frozenset({408, 409, 425, 429})
 
 
 class ServerSettings(Recipe):
-    """Where the server is and how hard it may be pressed."""
+    """Address and rate limits of the server."""
 
     base_url: str
     """Such as http://localhost:8000/v1."""
     api_key_env: str = "OPENAI_API_KEY"
-    """Environment variable with the key; the key itself never stands in a recipe."""
+    """Environment variable with the key; the key itself is never in a recipe."""
     tokenizer: str | None = None
     """Folder of the model's tokenizer: prompts are then rendered here and sent as tokens (vLLM's completions)."""
     concurrency: int = Field(default=64, ge=1)
@@ -50,11 +50,11 @@ class ServerSettings(Recipe):
 
 
 class _RequestRejected(Exception):
-    """The server will not answer anybody, or has stopped answering."""
+    """The server rejects all requests, or has stopped answering."""
 
 
 class _Unusable(Exception):
-    """One request that the server will not answer."""
+    """A request that the server rejects."""
 
 
 class _Again(Exception):
@@ -132,8 +132,8 @@ class OpenAIEngine:
             return _HttpRequest(place, "completions", self._finish(body), rendered.lead)
         if sampling.continues and beginning_of(messages)[1]:
             raise EngineError(
-                f"{self.name}: a server cannot be told how an answer begins without the model's tokenizer; name its "
-                "folder with --tokenizer (vLLM servers), or use the vllm or transformers engine"
+                f"{self.name}: continuing an answer on a server needs the model's tokenizer; set "
+                "--tokenizer to its folder (vLLM servers), or use the vllm or transformers engine"
             )
         body["messages"] = list(messages)
         return _HttpRequest(place, "chat/completions", self._finish(body), "")

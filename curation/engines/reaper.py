@@ -1,4 +1,4 @@
-"""Takes an engine's processes along when this process is killed: vLLM's would live on and keep the accelerator's memory.
+"""Kills an engine's processes when this process dies: vLLM's would survive and keep the accelerator's memory.
 
 A child waits on a pipe that only we hold open. When we die, in whatever way, the pipe ends and the child kills the engine,
 by handles that cannot come to mean another process. Linux only; elsewhere nothing is done.

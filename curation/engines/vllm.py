@@ -1,4 +1,4 @@
-"""The one home of vLLM: an engine in this process, with continuous batching and prefix caching.
+"""The only user of vLLM: an engine in this process, with continuous batching and prefix caching.
 
 Prompts are rendered here and sent as token ids, so what the model sees is the chat template's tokens and nothing else.
 The surprise: on a CPU a seed per request kills vLLM's engine, so there one seed serves the whole session.
@@ -21,11 +21,11 @@ from schemas.errors import EngineError, MissingExtraError
 from schemas.response import CLOSE, OPEN
 
 WINDOW = 1024
-"""Questions handed to vLLM at once: more than it runs at a time, so that it never waits for us."""
+"""Requests queued in vLLM: more than it runs at a time, so that it never waits."""
 
 
 class VllmSettings(Recipe):
-    """How vLLM runs; everything else is left at vLLM's defaults."""
+    """Settings of vLLM; all others have vLLM's defaults."""
 
     tensor_parallel: int = 1
     """Number of accelerators one model is split over."""

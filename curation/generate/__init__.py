@@ -1,1 +1,1 @@
-"""A model answers the prompts of a corpus under distillation strategies."""
+"""Generates traces for the prompts of a corpus under distillation strategies."""

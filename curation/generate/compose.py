@@ -1,4 +1,4 @@
-"""`curate compose`: raw queries x jailbreak templates of the user's, as prompts that remember their query and family.
+"""`curate compose`: raw queries x the user's jailbreak templates, as prompts with their query and family.
 
 We ship no jailbreaks: the templates in `curation/generate/templates/placeholders.yaml` are harmless wrappers that show the format.
 """
@@ -28,7 +28,7 @@ class ComposeRecipe(Recipe):
     where: str = "kind = 'harmful' and attack is null"
     """SQL condition over `prompts`: the raw queries."""
     limit: int | None = None
-    """At most this many raw queries, drawn by the seed."""
+    """Maximum number of raw queries, sampled by the seed."""
     seed: int = 0
 
 

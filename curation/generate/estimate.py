@@ -1,4 +1,4 @@
-"""`curate generate --dry-run`: what would be asked, and about how many tokens it would take."""
+"""`curate generate --dry-run`: estimates requests and tokens."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ def estimate(corpus_dir: Path, recipe: GenerateRecipe) -> dict[str, Any]:
     """Traces planned and missing, and tokens per strategy.
 
     Prompt tokens are UTF-8 bytes / 4; generated tokens are the corpus's mean for the strategy, else the published
-    mean, else the token limit. Nothing is loaded and nobody is asked.
+    mean, else the token limit. Loads and calls no model.
     """
     corpus = Store(corpus_dir)
     strategies = recipe.chosen()

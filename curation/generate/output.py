@@ -1,4 +1,4 @@
-"""What becomes of a model's replies: rows of traces and quarantine, written a part at a time, each planned trace once.
+"""Writes a model's replies as rows of traces and quarantine, a part at a time, each planned trace once.
 
 A quarantined reply keeps the planned trace's id as its own, so a rerun knows that it was answered. The surprise: the
 write locks are held only while a part is written, so that other commands work on while a model generates for hours; what
@@ -20,7 +20,7 @@ PART_SECONDS = 15.0
 WHY = {
     "truncated": "the model ran into its token limit; raise --max-new-tokens",
     "unclosed": "the think block is never closed",
-    "no_think": "the model wrote no think block; is it a reasoning model, or the strategy one for ordinary models?",
+    "no_think": "the model wrote no think block; use a reasoning model, or a strategy for ordinary models",
     "empty_answer": "nothing follows the reasoning",
 }
 
@@ -95,7 +95,7 @@ class Output:
             self.flush()
 
     def flush(self) -> None:
-        """Write what waits."""
+        """Write the buffer."""
         with self._corpus.writing("traces", "quarantine"):
             for table, rows in self._waiting.items():
                 if rows:
@@ -115,5 +115,5 @@ class Output:
 def _json(columns: Mapping[str, Any]) -> str:
     try:
         return canonical_json(dict(columns)).decode("utf-8")
-    except UnicodeEncodeError:  # a lone surrogate in what the model wrote
+    except UnicodeEncodeError:  # an unpaired surrogate in the model's text
         return ascii(dict(columns))

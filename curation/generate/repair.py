@@ -1,8 +1,8 @@
-"""`curate repair`: cut a risky trace before its first risky sentence and have the model go on from there, better told.
+"""`curate repair`: truncates a risky trace before its first risky sentence and regenerates the rest under a better instruction.
 
-Most of a rejected reasoning is fine until it turns; the prefix is kept, and the model continues it under the repair
-strategy's instruction. The new trace names its parent and shares its beginning; the parent stays as it was. A pattern
-without a place (nothing in the reasoning is aware of harm) is repaired from the start.
+Most rejected reasonings are fine up to some point; this prefix is kept, and the model continues it under the repair strategy's
+instruction. The new trace has the id of its parent and shares its beginning; the parent is unchanged. A pattern without a
+position (a reasoning that lacks safety awareness) is repaired from the start.
 """
 
 from collections.abc import Sequence
@@ -168,9 +168,7 @@ def _chosen(recipe: RepairRecipe) -> tuple[Strategy, str]:
         settings = settings.model_copy(update={"strategies": ["improved"]})
     chosen = settings.chosen()
     if len(chosen) != 1 or chosen[0].header.model != "reasoning":
-        raise RecipeError(
-            "repair goes on under one strategy for reasoning models; name one with --strategies"
-        )
+        raise RecipeError("repair needs exactly one strategy for reasoning models; set --strategies")
     if recipe.generate.engine is None:
         raise RecipeError("no model; name a folder or a hub name with --model")
     if recipe.generate.think != "as_is":
@@ -220,7 +218,7 @@ def _manifest(
 
 
 def _gain(corpus: Store, recipe: RepairRecipe, tally: StrategyTally, repaired: int) -> dict[str, Any]:
-    """Plain rejection against repair, on the same traces."""
+    """Compare rejection sampling with repair on the same traces."""
     row = select(
         connect(corpus),
         f"""select count(*) as traces, coalesce(count_if({recipe.accept}\n), 0)::int as accepted,

@@ -1,7 +1,6 @@
-"""`curate sample`: generate, judge and count in rounds until enough traces are accepted or the budget is spent.
+"""`curate sample`: rejection sampling in rounds of generation and annotation until enough traces are accepted or the budget is spent.
 
-Each round is as large as the yield so far makes necessary. Every state is in the corpus, so a rerun counts what is there
-and goes on; nothing is asked twice.
+The size of each round follows from the yield so far. All state is in the corpus, so a rerun resumes; nothing is generated twice.
 """
 
 import math
@@ -47,7 +46,7 @@ class SampleRecipe(Recipe):
     accept: str = "not risky"
     """SQL condition over `candidates`; a trace for which it is unknown is not accepted."""
     annotate: AnnotateRecipe = AnnotateRecipe(annotators=["rules"])
-    """Who judges each round. The corpus's other traces that they have not seen are judged too."""
+    """Annotators of each round. They also annotate all other traces that lack their annotations."""
     budget: int | None = Field(default=None, ge=1)
     """At most this many traces are generated for each strategy."""
     per_prompt: int = Field(default=1, ge=1)
@@ -141,7 +140,7 @@ def judge(corpus: Store, recipe: AnnotateRecipe, accept: str, fresh: int) -> set
     failed = annotate.run(corpus.root, recipe).counts.failed
     if fresh and sum(failed.values()) >= fresh:
         raise EngineError(
-            f"the annotators fail: {'; '.join(failed)}; what was generated is kept, run the same command again to go on"
+            f"the annotators failed: {'; '.join(failed)}; the generated traces are kept, repeat the command to resume"
         )
     rows = select(connect(corpus), f"select trace_id from candidates where ({accept}\n)")
     return set(rows["trace_id"].to_pylist())

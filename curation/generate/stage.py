@@ -1,6 +1,6 @@
 """`curate generate`: prompts x strategies x samples, each answered once and written as a trace.
 
-A trace's id is known before the model has answered, so a rerun asks only for what is missing. The strategy's instruction
+A trace's id is known before the model answers, so a rerun generates only the missing traces. The strategy's instruction
 goes to the model and nowhere else: the trace keeps the bare query.
 """
 
@@ -35,7 +35,7 @@ CHUNK = 1024
 
 
 class GenerateSampling(Sampling):
-    """Reasoning models are sampled, not greedy: at temperature 0 they fall into loops."""
+    """Reasoning models are sampled, since greedy decoding makes them loop."""
 
     temperature: float = Field(default=0.6, ge=0)
     top_p: float = Field(default=0.95, gt=0, le=1)
@@ -67,9 +67,7 @@ class GenerateRecipe(Recipe):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.samples > 1 and self.sampling.temperature == 0:
-            raise ValueError(
-                "samples > 1 at temperature 0 gives the same answer again; raise the temperature"
-            )
+            raise ValueError("samples > 1 at temperature 0 repeats the same answer; raise the temperature")
         return self
 
     def chosen(self) -> list[Strategy]:
@@ -177,7 +175,7 @@ def generate(
 
 
 def run(corpus_dir: Path, recipe: GenerateRecipe) -> Manifest:
-    """Generate what is missing, and say how all that was planned stands afterwards.
+    """Generate the missing traces, and report the state of all planned ones.
 
     Raises:
         RecipeError: if a strategy, a condition or the model's settings are wrong.

@@ -1,1 +1,1 @@
-"""Files and hub data sets into the corpus, each bad row set aside with its reason."""
+"""Ingests files and hub data sets into the corpus; invalid rows are quarantined with the reason."""

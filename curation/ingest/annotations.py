@@ -1,8 +1,8 @@
-"""Ingests annotations: other people's and other tools' verdicts on traces that the corpus has.
+"""Ingests annotations by other people and tools of traces in the corpus.
 
-A row names its trace by trace_id or by the source's own id, and its evidence by offsets or by the words themselves,
-which are then looked up in the trace. Nothing is overwritten: where the table has a verdict of the same annotator on
-the same trace and pattern, an equal one counts as kept and a different one is left out.
+A row refers to its trace by trace_id or by its id in the source, and to its evidence by offsets or by the quoted text, which is
+then located in the trace. Nothing is overwritten: if the table has an annotation with the same trace, pattern and annotator, an
+equal one counts as kept and a different one is filtered.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -37,7 +37,7 @@ Key = tuple[str, str, str]
 
 
 class ImportedResult(NamedTuple):
-    """A row and what became of it."""
+    """A row with its annotation or fault."""
 
     raw: RawRow
     annotation: Annotation | None
@@ -117,7 +117,7 @@ class TraceIndex:
 
 
 class StoredAnnotations:
-    """What annotators have said, as hashes; each annotator's annotations are read once, when it is first met."""
+    """Hashes of stored annotations; each annotator's are loaded once, at its first row."""
 
     def __init__(self, corpus: Store) -> None:
         self._corpus = corpus
@@ -125,7 +125,7 @@ class StoredAnnotations:
         self._met: set[str] = set()
 
     def meet(self, annotators: set[str]) -> None:
-        """Read what annotators that were not met before have said."""
+        """Load the annotations of new annotators."""
         new = annotators - self._met
         self._met |= new
         names = pa.array(sorted(new), pa.string())
@@ -136,7 +136,7 @@ class StoredAnnotations:
                 self.say(key, StoredResult(row["label"], row["score"], spans, row["rationale"]))
 
     def say(self, key: Key, said: StoredResult) -> Literal["new", "again", "otherwise"]:
-        """Whether this is new, was said before, or was said otherwise; it is said from now on, if it is new."""
+        """Whether an annotation is new, stored, or stored with other values; a new one is remembered."""
         number = hash(said) & (1 << 62) - 1
         known = self._stored_result.setdefault("\t".join(key), number)
         if known is None:
@@ -177,7 +177,7 @@ def read_verdicts(batch: Sequence[RawRow], index: TraceIndex) -> list[ImportedRe
 
 
 def read_verdict(raw: RawRow, index: TraceIndex, texts: dict[str, dict[str, str]]) -> Annotation:
-    """The annotation that a row holds.
+    """The annotation of a row.
 
     Raises:
         BadRow: unknown_trace, ambiguous_trace, unknown_pattern, bad_span, wrong_type, or the row's own fault.
@@ -219,7 +219,7 @@ def _span(span: Any, pattern: str, texts: dict[str, str]) -> dict[str, Any]:
     if "text" in span:
         at = texts[field].find(span["text"]) if isinstance(span["text"], str) and span["text"] else -1
         if at < 0:
-            raise BadRow("bad_span", f"the span's text does not stand in the {field}, word for word")
+            raise BadRow("bad_span", f"the span's text does not occur verbatim in the {field}")
         return {"field": field, "start": at, "end": at + len(span["text"])}
     start: Any = span.get("start")
     end: Any = span.get("end")
@@ -236,7 +236,7 @@ def _key(annotation: Annotation) -> Key:
 
 
 def _stored_result(annotation: Annotation) -> StoredResult:
-    """What the annotator said, as the table gives it back (its scores have 32 bits)."""
+    """The values as the table returns them (scores have 32 bits)."""
     score = None if annotation.score is None else pa.scalar(annotation.score, pa.float32()).as_py()
     spans = tuple((span.field, span.start, span.end) for span in annotation.spans)
     return StoredResult(annotation.label, score, spans, annotation.rationale)

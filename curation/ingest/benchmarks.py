@@ -1,6 +1,6 @@
-"""Which evaluation sets there are: `curation/ingest/benchmarks.yaml`, a file like it of the user's, or NAME=FILE:COLUMN.
+"""The registry of evaluation sets: `curation/ingest/benchmarks.yaml`, a user's file like it, or NAME=FILE:COLUMN.
 
-Nothing of an evaluation set is shipped; its file or hub name is, and where the prompt stands in a row.
+No evaluation set is shipped, only its file or hub name and the column of the prompt.
 """
 
 import re
@@ -21,7 +21,7 @@ NAME = re.compile(r"^[a-z0-9][a-z0-9._-]*$")
 
 
 class Entry(Recipe):
-    """Where one evaluation set is."""
+    """Location of one evaluation set."""
 
     file: str
     """A file, a folder saved by `datasets`, or hf:OWNER/NAME or hf:OWNER/NAME/CONFIG."""
@@ -30,7 +30,7 @@ class Entry(Recipe):
     split: str | None = None
     """The split of a hub set; all of them by default."""
     suite: Literal["safety", "overrefusal", "reasoning"] | None = None
-    """The suite of `sft score` that asks it."""
+    """Its suite in `sft score`."""
 
 
 class Registry(Recipe):
@@ -73,7 +73,7 @@ def load_registry(path: Path | None, against: Sequence[str], only: Sequence[str]
         if not NAME.match(name)
     ]
     wrong += [
-        f"--only {name}: not in the registry; there are {', '.join(sorted(entries))}"
+        f"--only {name}: not in the registry; choose from {', '.join(sorted(entries))}"
         for name in only
         if name not in entries
     ]
@@ -95,7 +95,7 @@ def read(registry: dict[str, Entry]) -> list[Benchmark]:
         except DataError as error:
             wrong.append(f"{name}: {error}")
     if wrong:
-        todo = "leave them out with --only, or name local files with --against NAME=FILE:COLUMN"
+        todo = "exclude them with --only, or name local files with --against NAME=FILE:COLUMN"
         raise DataError("\n".join([*wrong, todo]))
     return benchmarks
 

@@ -1,4 +1,4 @@
-"""Takes chats apart: one question, one response, perhaps a system message; anything longer is a fault.
+"""Splits chats into one question, one response and an optional system message; longer chats are faults.
 
 Three generations of keys name the same things (`from`/`value`, `role`/`content`; reasoning under `reasoning`,
 `reasoning_content` or `thinking`), and all are read.
@@ -63,7 +63,7 @@ def _check_shape(by_role: dict[str, list[dict[str, Any]]]) -> None:
     if len(by_role["user"]) > 1 or len(by_role["assistant"]) > 1 or len(by_role["system"]) > 1:
         turn_counts = ", ".join(f"{len(turns)} {role}" for role, turns in by_role.items() if turns)
         raise BadRow(
-            "multi_turn", f"only single questions with one response are read; found {turn_counts} messages"
+            "multi_turn", f"only single-turn conversations are supported; this one has {turn_counts} messages"
         )
     if not by_role["user"]:
         raise BadRow("missing_prompt", "the conversation has no user message")

@@ -42,7 +42,7 @@ PIECES = (
 )
 """Columns that make the prompt and its reference answer; any other field is one of the prompts table."""
 MAX_OBJECT = 256 * 2**20
-"""Largest file that is one JSON object, in bytes: it is held in memory whole."""
+"""Maximum size of a file that is one JSON object, in bytes: it is loaded completely."""
 SHOWN = 60
 """Characters of an unknown value that a message shows."""
 
@@ -59,7 +59,7 @@ class EvaluationSet(Recipe):
     """The jailbreak family of all its prompts."""
     values: dict[Literal["kind", "attack"], dict[str, dict[str, str | None]]] = Field(default_factory=dict)
     """Field -> column -> value or pattern in any case -> what the field becomes (null: nothing); the first column that is
-    there decides, and a value that no pattern fits sets the row aside."""
+    there decides, and a row with a value that no pattern matches is quarantined."""
     layout: Layout = "plain"
     rows: str | None = None
     """The key that holds the rows, in files that are one JSON object."""

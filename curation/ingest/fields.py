@@ -1,4 +1,4 @@
-"""From one row's fields to a line of the prompts and traces tables, or to the fault that sets the row aside.
+"""From one row's fields to a line of the prompts and traces tables, or to the fault for which the row is quarantined.
 
 Lines are plain tuples (their columns are in COLUMNS): building a model object per row would cost more than parsing
 the row's JSON does.
@@ -49,7 +49,7 @@ COLUMNS = {
 
 
 class BadRow(Exception):
-    """A row that cannot be used; carries its fault."""
+    """An invalid row, with its fault."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(detail)
@@ -57,13 +57,13 @@ class BadRow(Exception):
 
 
 class FieldPath(NamedTuple):
-    """What a row inherits from where it stands."""
+    """What a row inherits from its source."""
 
     file: str
     source: str
-    """Name of the data set, where the row gives none."""
+    """Default name of the data set."""
     kind: str | None
-    """Kind of the prompt, where the row gives none."""
+    """Default kind of the prompt."""
 
 
 class FieldLines(NamedTuple):

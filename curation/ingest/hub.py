@@ -18,7 +18,7 @@ def folder_sources(path: Path) -> list[Source]:
     """The splits of a folder that `datasets.save_to_disk` wrote.
 
     Raises:
-        DataError: if it is no such folder.
+        DataError: if it is not such a folder.
     """
     import datasets
 
@@ -48,8 +48,8 @@ def hub_sources(name: str) -> list[Source]:
         dataset = datasets.load_dataset(*_configured(name))
     except ConnectionError as error:
         raise DataError(
-            f"hf:{name}: the hub is out of reach ({error}); fetch the data where there is a network, "
-            "copy it here and name the local path instead"
+            f"hf:{name}: the hub cannot be reached ({error}); download the data on a machine with network access, "
+            "copy it here and name the local path"
         ) from error
     except Exception as error:  # the hub's and the library's errors share no base
         raise DataError(f"hf:{name}: cannot be loaded ({error}); check the name on the hub") from error

@@ -1,7 +1,7 @@
 """The tests of LiveCodeBench's problems, brought into one JSON object of inputs, outputs and the function's name.
 
-Hidden tests are published as base64 of zlib of a pickle. Nothing is unpickled here: the pickle of one text consists of that text
-and five harmless instructions, and one with any other instruction is refused.
+Hidden tests are published as base64 of zlib of a pickle. Nothing is unpickled here: the pickle of one string consists of that string
+and five harmless opcodes, and a pickle with any other opcode is rejected.
 """
 
 import base64
@@ -61,9 +61,9 @@ def _only_text(data: bytes) -> str:
     arguments = []
     for instruction, argument, _ in pickletools.genops(data):
         if instruction.name not in HARMLESS:
-            raise ValueError(f"a pickle with the instruction {instruction.name}")
+            raise ValueError(f"a pickle with the opcode {instruction.name}")
         if instruction.name in TEXT:
             arguments.append(argument)
     if len(arguments) != 1:
-        raise ValueError("a pickle of something other than one text")
+        raise ValueError("a pickle of something other than one string")
     return str(arguments[0])

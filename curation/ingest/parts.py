@@ -1,7 +1,6 @@
 """Collects lines for the prompts, traces and quarantine tables and writes them as parts in the background.
 
-Arrow and the disk let go of Python's lock, so one part is written while the next is read; never more than two parts are
-in memory. A part's prompts and quarantine are on disk before its traces are: a trace without its prompt cannot be seen.
+Arrow and disk writes release the GIL, so one part is written while the next is read; at most two parts are in memory. A part's prompts and quarantine are on disk before its traces are: a trace without its prompt cannot be seen.
 """
 
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -35,17 +34,17 @@ ORDER = ("prompts", "quarantine", "traces", "annotations")
 
 
 class RowState(NamedTuple):
-    """What became of a source row; kept if nothing else is said."""
+    """The state of a source row; kept by default."""
 
     raw: RawRow
     fault: Fault | None = None
     """Why it is quarantined."""
     filtered: str | None = None
-    """Why it is left out on purpose."""
+    """Why it is filtered."""
 
 
 class Seen:
-    """The ids that a table has, and where each came from."""
+    """The ids of a table and their sources."""
 
     def __init__(self, corpus: Store, table: str) -> None:
         self._places = KnownIds(corpus.root, memory.limit() // SHARE)
@@ -71,7 +70,7 @@ class PartWriter:
     """Writes what it is given into the corpus, a part at a time; use it in a `with` block.
 
     Raises (from any method):
-        CorpusError: if a part cannot be written. Parts that are on disk stay; running again goes on from there.
+        CorpusError: if a part cannot be written. Written parts are kept; a rerun resumes from there.
     """
 
     def __init__(self, corpus: Store, stage: str) -> None:
@@ -109,7 +108,7 @@ class PartWriter:
             self._thread.shutdown()
 
     def add(self, lines: FieldLines, file: str, line: int) -> bool:
-        """Take a good row's lines; False means that the same content is in the corpus from elsewhere."""
+        """Add a valid row's lines; False if the corpus has the same content from another source."""
         prompt, trace = lines
         if trace is None:
             state = self._prompts.meet(prompt[0], file, line)
@@ -124,13 +123,13 @@ class PartWriter:
         return state != "elsewhere"
 
     def annotate(self, annotation: Annotation) -> None:
-        """Take an annotation whose key the table does not have."""
+        """Add an annotation with a new key."""
         spans = [(span.field, span.start, span.end) for span in annotation.spans]
         values = annotation.model_copy(update={"spans": spans})
         self._append("annotations", tuple(getattr(values, name) for name in COLUMNS["annotations"]), 0)
 
     def set_aside(self, fault: Fault, text: str, file: str, line: int, source_id: str | None) -> None:
-        """Take a bad row, with as much of its text as the quarantine keeps."""
+        """Quarantine an invalid row, with its truncated text."""
         detail = fault.detail
         if len(text) > KEPT_TEXT:
             detail += f"; only the first {KEPT_TEXT} of its {len(text)} characters are kept here"
@@ -141,7 +140,7 @@ class PartWriter:
             self._append("quarantine", row, len(text))
 
     def drain(self) -> None:
-        """Write what was taken so far, and wait until it is on disk."""
+        """Write the buffer, and wait until it is on disk."""
         self._flush()
         self._wait()
 

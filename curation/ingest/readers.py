@@ -1,7 +1,7 @@
 """Streams of raw rows from JSONL, JSON arrays, CSV and Parquet, each with its line or row number.
 
-The container is recognised by content, not by the file's name; only CSV, which has no content of its own, needs .csv or .tsv. JSON rows that cannot be parsed come out as rows with a
-fault, so that one bad row does not stop the good ones.
+The container is detected by content, not by the file's name; only CSV, which has no signature, needs .csv or .tsv. JSON rows that
+cannot be parsed are yielded as rows with a fault, so that an invalid row does not stop the others.
 """
 
 import csv
@@ -21,7 +21,7 @@ from schemas.response import Fault
 BLOCK = 4 * 2**20
 """Bytes read at once."""
 MAX_ROW = 64 * 2**20
-"""A longer line is set aside instead of being held in memory whole."""
+"""A longer line is quarantined instead of being loaded completely."""
 PACKED = {
     b"\x1f\x8b": "gzip",
     b"PK\x03\x04": "zip",
@@ -38,7 +38,7 @@ def file_source(path: Path) -> Source:
 
     Raises:
         OSError: if it cannot be opened.
-        DataError: if it is empty, packed, or no container known here.
+        DataError: if it is empty, compressed, or not a supported container.
     """
     with path.open("rb") as file:
         return Source(path.name, (path,), _told(path, _reader(path, file)))
@@ -56,7 +56,7 @@ def _reader(path: Path, file: BinaryIO) -> Callable[[], Iterator[RawRow]]:
     start = file.read(BLOCK)
     for magic, packing in PACKED.items():
         if start.startswith(magic):
-            raise DataError(f"{path}: packed with {packing}; unpack it first")
+            raise DataError(f"{path}: compressed with {packing}; decompress it first")
     if start.startswith(WIDE):
         raise DataError(
             f"{path}: not UTF-8 but UTF-16; convert it first, such as with: iconv -f utf-16 -t utf-8"
@@ -133,9 +133,7 @@ def _header(path: Path, reader: "csv.DictReader[str]") -> Sequence[str]:
     try:
         names = reader.fieldnames or ()
     except csv.Error as error:
-        raise DataError(
-            f"{path}: its first line, the names of the columns, cannot be read ({error})"
-        ) from error
+        raise DataError(f"{path}: cannot read the column names in its first line ({error})") from error
     if twice := [name for name, times in Counter(names).items() if times > 1]:
         raise DataError(
             f"{path}: several columns are named {', '.join(map(repr, twice))}; give each a name of its own"
@@ -151,7 +149,7 @@ def _csv_fault(row: Any, names: int, taken: list[str]) -> Fault | None:
         )
         return Fault("malformed_csv", f"{row}{several}")
     if None in row or None in row.values():
-        return Fault("malformed_csv", f"has not as many values as the first line has names ({names})")
+        return Fault("malformed_csv", f"has another number of values than the header has columns ({names})")
     if any(not value.isprintable() and _surrogate(value) for value in row.values()):
         return Fault("invalid_utf8", "a value is not UTF-8")
     return None
@@ -225,7 +223,7 @@ def _json_fault(text: bytes, error: orjson.JSONDecodeError) -> Fault:
     try:
         json.dumps(json.loads(plain), ensure_ascii=False, allow_nan=False).encode("utf-8")
     except UnicodeEncodeError:
-        return Fault("lone_surrogate", "an escape such as \\ud800 without its other half is no character")
+        return Fault("lone_surrogate", "an escape such as \\ud800 is an unpaired surrogate")
     except (ValueError, RecursionError):
         pass
     return Fault("malformed_json", f"not JSON: {error.msg} at character {error.pos}")

@@ -1,4 +1,4 @@
-"""What a command-line argument is: a file, a folder saved by `datasets`, or a data set on the hub."""
+"""Opens the inputs named on the command line: files, folders saved by `datasets`, or data sets on the hub."""
 
 from pathlib import Path
 
@@ -8,13 +8,13 @@ from schemas.errors import DataError
 
 
 def open_sources(name: str) -> list[Source]:
-    """Find out what a command-line argument is and how to read it.
+    """Open an input.
 
     Args:
         name: a file, a folder saved by `datasets`, or `hf:NAME` of a data set on the hub.
 
     Raises:
-        DataError: if it is missing, unreadable, empty, packed, or no container known here.
+        DataError: if it is missing, unreadable, empty, compressed, or not a supported container.
     """
     if name.startswith("hf:"):
         from curation.ingest.hub import hub_sources

@@ -1,7 +1,7 @@
 """Ingest: prompts, traces and annotations from files into the corpus, every row accounted for.
 
-A run that was killed is finished by running it again: what the corpus has from the same line of the same file counts as
-kept, the same content from anywhere else as a duplicate. Files are told apart by their name without folders.
+An interrupted run is finished by repeating the command: content already in the corpus from the same line of the same file counts
+as kept, from anywhere else as a duplicate. Files are identified by their name without folders.
 """
 
 import gc
@@ -34,7 +34,7 @@ from schemas.response import Fault
 STAGE = "ingest"
 PROGRESS_ROWS = 256
 PEEK_ROWS = 50
-"""Rows whose columns decide the format."""
+"""Number of rows used to detect the format."""
 TABLES_WRITTEN = {
     "prompts": ("prompts", "quarantine"),
     "traces": ("prompts", "quarantine", "traces"),
@@ -48,9 +48,9 @@ class IngestRecipe(Recipe):
     format: str = "auto"
     """A name in FORMATS, or "auto"."""
     kind: PromptKind | None = None
-    """What the prompts are for, where a row does not say."""
+    """Default kind of the prompts."""
     map: dict[str, str] = Field(default_factory=dict)
-    """field -> column, for files of no known format."""
+    """field -> column, for files of an unknown format."""
     source: str | None = None
     """Name of the data set, where a row does not say; by default the file's name without its suffix."""
     set: str | None = None
@@ -99,15 +99,15 @@ class IngestRecipe(Recipe):
 def _faults(recipe: IngestRecipe) -> list[str]:
     faults = []
     if recipe.format != "auto" and recipe.format not in FORMATS:
-        faults.append(f"--format {recipe.format}: unknown; known: auto, {', '.join(FORMATS)}")
+        faults.append(f"--format {recipe.format}: unknown; choose from auto, {', '.join(FORMATS)}")
     if recipe.set is not None and recipe.set not in evaluation_sets.known():
-        faults.append(f"--set {recipe.set}: unknown; known: {', '.join(evaluation_sets.known())}")
+        faults.append(f"--set {recipe.set}: unknown; choose from {', '.join(evaluation_sets.known())}")
     if recipe.set and (recipe.map or recipe.format != "auto" or recipe.kind):
-        faults.append("--set says format and kind itself; leave --format, --map and --kind out")
+        faults.append("---set implies format and kind; omit --format, --map and --kind")
     if recipe.map and recipe.format != "auto":
-        faults.append("--map and --format: a map is a format of its own; give one of them")
+        faults.append("---map and --format exclude each other; use one of them")
     if unknown := [field for field in recipe.map if field not in MAPPABLE]:
-        faults.append(f"--map {', '.join(unknown)}: unknown field; known: {', '.join(MAPPABLE)}")
+        faults.append(f"--map {', '.join(unknown)}: unknown field; choose from {', '.join(MAPPABLE)}")
     if recipe.map and "prompt" not in recipe.map:
         faults.append("--map: no column is named for the prompt; add --map prompt=COLUMN")
     if len(set(recipe.map.values())) < len(recipe.map):
@@ -154,8 +154,8 @@ def choose_format(name: str, columns: Sequence[str], recipe: IngestRecipe) -> tu
     if detected := detect(columns):
         return detected, FORMATS[detected]
     raise DataError(
-        f"{name}: no known format has these columns: {listed}; name the columns, such as "
-        "--map prompt=COLUMN --map response=COLUMN (`curate formats` lists what is recognised)"
+        f"{name}: no supported format has these columns: {listed}; name the columns, such as "
+        "--map prompt=COLUMN --map response=COLUMN (`curate formats` lists the formats)"
     )
 
 

@@ -1,1 +1,1 @@
-"""From a corpus and a recipe to a training mix."""
+"""Building training mixes from a corpus and a recipe."""

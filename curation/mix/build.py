@@ -1,7 +1,7 @@
-"""`curate build-mix`: from a corpus and a recipe to a training mix, the same bytes each time.
+"""`curate build-mix`: builds a training mix from a corpus and a recipe, byte-identical every time.
 
-The order of work keeps long text out of the queries: decide on narrow columns which traces go in (`picking`), then fetch
-the text of the chosen few and write the folder (`folder`).
+Long texts are kept out of the queries: traces are selected on narrow columns (`picking`), then only the texts of the selected
+ones are read and written (`folder`).
 """
 
 from pathlib import Path
@@ -53,7 +53,7 @@ def run_all(corpus_dir: Path, points: Points, *, out: Path) -> list[Manifest]:
         except RecipeError as error:
             faults[name] = str(error)
     if faults:
-        done = f"{len(manifests)} of {len(points)} mixes were built in {out}; not these:\n"
+        done = f"{len(manifests)} of {len(points)} mixes were built in {out}; these failed:\n"
         raise RecipeError(done + "\n".join(f"{name}:\n{fault}" for name, fault in faults.items()))
     return manifests
 
@@ -98,7 +98,7 @@ def build(
 
 
 def decide(connection: Connection, recipe: MixRecipe, corpus: Store) -> dict[str, picking.PartTally]:
-    """Decide every trace's fate in the table `decisions`; returns each part's totals."""
+    """Decide the state of every trace in the table `decisions`; returns each part's counts."""
     picking.prepare(connection, recipe, corpus)
     tallies = {name: picking.pick(connection, name, recipe) for name in recipe.parts}
     picking.finish(connection, recipe)
@@ -129,13 +129,13 @@ def _rewritten(rows: Any, recipe: MixRecipe) -> Any:
 
 def _warn(tallies: dict[str, picking.PartTally], rows: int, validation: Any) -> None:
     if not rows:
-        raise RecipeError("every row fell to the validation split; lower validation")
+        raise RecipeError("all rows are in the validation split; lower validation")
     for name, tally in tallies.items():
         if tally.kept == 0:
             console.say(
-                f'warning: part "{name}" is empty: none of {tally.matched} matching traces could be taken'
+                f'warning: part "{name}" is empty: none of {tally.matched} matching traces can be used'
             )
         for shortage in tally.shortages:
             console.say(f'warning: part "{name}": {shortage}')
     if validation is not None and not validation.num_rows:
-        console.say("warning: the validation split is empty: no prompt family fell to it; raise validation")
+        console.say("warning: the validation split is empty: no prompt family is in it; raise validation")

@@ -1,4 +1,4 @@
-"""The dataset card of a mix: YAML metadata that the Hub reads, and a page that a person reads."""
+"""The dataset card of a mix: YAML metadata for the Hub, and a description."""
 
 from collections.abc import Iterator
 from importlib.resources import files
@@ -58,25 +58,25 @@ def source_lines(manifest: Manifest) -> Iterator[dict[str, Any]]:
 
 
 def limits(manifest: Manifest) -> Iterator[str]:
-    """What a user of the mix must know before believing it, as far as the manifest can tell."""
+    """Limitations of the mix, as far as the manifest shows them."""
     summary: Any = manifest.summary
     parts: Any = manifest.recipe.get("parts", {})
     annotators = summary.get("annotators", {})
     if not annotators:
-        yield "Nobody and nothing judged these traces: whether they show risky patterns is not known."
+        yield "These traces are not annotated: whether they show risky patterns is unknown."
     elif not any(name.startswith("human:") for name in annotators):
-        yield f"The verdicts are by programs alone ({', '.join(annotators)}); no person has reviewed them."
+        yield f"All labels are by machine annotators ({', '.join(annotators)}); no person has reviewed them."
     unknown = sorted({line["source"] for line in source_lines(manifest) if line["license"] == UNKNOWN})
     if unknown:
-        yield f"The licence of these sources is not stated: {', '.join(unknown)}. Find out before you pass the data on."
+        yield f"The licence of these sources is not stated: {', '.join(unknown)}. Check before you redistribute the data."
     if not str(summary["tokens_counted_by"]).startswith("tokenizer"):
-        yield "Token counts are estimates where no engine recorded them."
+        yield "Token counts are estimates if no engine recorded them."
     for name, tally in summary["parts"].items():
         if parts.get(name, {}).get("rewrite"):
-            yield f"The reasoning of part {name} was rewritten by rule ({Path(parts[name]['rewrite']).name}): no model wrote it so."
+            yield f"The reasoning of part {name} was rewritten by rule ({Path(parts[name]['rewrite']).name}) and is not a model's output."
         if tally["kept"] > tally.get("traces", tally["kept"]):
             yield f"Part {name} repeats traces: {tally['kept']} rows of {tally['traces']} traces."
-    yield "A risky pattern that no annotator saw may be there all the same."
+    yield "Risky patterns that no annotator detected may still be present."
 
 
 def _license(manifest: Manifest) -> str:

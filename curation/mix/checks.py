@@ -1,4 +1,4 @@
-"""What can be wrong with a recipe once a corpus is at hand: its SQL, its columns, its quotas. All faults at once."""
+"""Checks a recipe against a corpus: SQL, columns, quotas. Reports all faults at once."""
 
 from collections.abc import Iterator, Mapping
 
@@ -41,7 +41,7 @@ def wish_faults(
         faults += [lines.error(place, fault).replace(f"parts.{name}: ", "", 1) for fault in shortages]
     if not faults and not any(tally.kept for tally in tallies.values()):
         faults.append(
-            f"{lines.file}: the mix is empty: no trace of this corpus fits any part; see `curate status`"
+            f"{lines.file}: the mix is empty: no trace of this corpus matches any part; see `curate status`"
         )
     return faults
 

@@ -5,10 +5,10 @@
     MIX/data/train-00000-of-00001.parquet       one row per example, fields apart (`schemas.row.Row`)
     MIX/messages/train-...                      the same rows as chat `messages`, reasoning under `reasoning_content`
     MIX/prompt_completion/train-...             the same rows as `prompt` and `completion` message lists
-    MIX/train.jsonl                             the rows again, where the recipe asks for it
-    MIX/*/validation-...                        the validation split, where the recipe asks for one
+    MIX/train.jsonl                             the rows again, if the recipe requests it
+    MIX/*/validation-...                        the validation split, if the recipe requests one
 
-It is built beside its final place and moved there whole, so a killed build leaves the earlier mix or none.
+It is built next to its final path and renamed, so an interrupted build leaves the earlier mix or none.
 """
 
 import fcntl
@@ -64,13 +64,13 @@ def mix_id(rows: pa.Table) -> str:
 
 
 def check_target(out: Path) -> None:
-    """Refuse to replace anything that is not an earlier mix.
+    """Raise unless `out` is new, empty or an earlier mix.
 
     Raises:
-        CorpusError: if `out` holds other things or cannot be written.
+        CorpusError: if `out` is something else or cannot be written.
     """
     if out.is_dir() and any(out.iterdir()) and not (out / "manifest.json").is_file():
-        raise CorpusError(f"{out}: the folder holds other things; name a new folder with --out")
+        raise CorpusError(f"{out}: the folder is not empty and not a mix; set --out to a new folder")
     make_folder(out.parent)
 
 
@@ -151,7 +151,7 @@ def read_splits(mix: Path) -> dict[str, pa.Table]:
 
 
 def check_files(mix: Path, manifest: Manifest) -> None:
-    """Refuse a mix whose files are not those it was built with.
+    """Raise if a mix's files were changed after the build.
 
     Raises:
         DataError: naming the files.

@@ -1,8 +1,8 @@
-"""Lock files: build the same mix again later, or stop and say what changed.
+"""Lock files: rebuild the same mix later, or fail and say what changed.
 
-The parts of a corpus never change, so the names of the parts that were there are a snapshot: a locked build looks at those
-alone, however much the corpus has grown. Only if one is gone (or the code, the tokenizer, the benchmark registry changed) can
-the mix differ, and then nothing is left in its place.
+The parts of a corpus never change, so the names of its parts are a snapshot: a locked build reads only those, however much the
+corpus has grown. The mix can differ only if a part is missing (or the code, the tokenizer or the benchmark registry changed), and
+then nothing is written.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ from schemas.manifest import FORMAT_VERSION, InputFile, Manifest
 
 
 class Lock(BaseModel):
-    """Everything that decides a mix, and the mix that came of it."""
+    """All inputs of a mix, and the id of the result."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -83,7 +83,7 @@ def read(path: Path) -> Lock:
     """The lock in a file.
 
     Raises:
-        DataError: if it is none.
+        DataError: if it is not a lock file.
         CorpusError: if a newer version of this toolkit wrote it.
     """
     check_format_version(path)
@@ -96,7 +96,7 @@ def read(path: Path) -> Lock:
 
 
 def what_changed(locked: Lock, manifest: Manifest, recipe: MixRecipe, corpus: Store) -> list[str]:
-    """Why a locked build gave another mix, as far as can be told."""
+    """Why a locked build gave another mix, as far as the lock shows."""
     changes = _missing(locked, corpus)
     changes += [
         f"{name}: version {locked.versions.get(name)} then, {version} now"
@@ -173,5 +173,5 @@ def _changes(a: Any, b: Any, place: str = "") -> list[str]:
 def _changed(path: Path, changes: list[str]) -> RecipeError:
     lines = "\n".join(f"  {change}" for change in changes)
     return RecipeError(
-        f"{path}: the locked mix cannot be built again; delete the lock to build another. Changed:\n{lines}"
+        f"{path}: the locked mix cannot be rebuilt; delete the lock to build another. Changed:\n{lines}"
     )

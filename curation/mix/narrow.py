@@ -1,4 +1,4 @@
-"""The narrow table: one row per trace with everything a mix decides by, and none of the long text.
+"""The narrow table: one row per trace with every column that mixes select by, without long texts.
 
 It is kept beside the corpus's parts (`.index/`, under a name that hashes all it was made from), so the second mix of a
 corpus reads a few megabytes where the first read all the text. It may be deleted at any time.

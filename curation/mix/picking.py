@@ -1,6 +1,6 @@
-"""Which traces go into a mix: every trace of the corpus gets exactly one fate, on narrow columns only.
+"""Selects the traces of a mix: every trace of the corpus gets exactly one state, on narrow columns only.
 
-A draw is `order by md5(trace_id || seed)`: it depends on neither file order nor threads, and a smaller `take` is a
+Sampling is `order by md5(trace_id || seed)`: it depends on neither file order nor threads, and a smaller `take` is a
 subset of a larger one.
 """
 
@@ -19,20 +19,20 @@ MILLION = 1_000_000
 
 
 class PartTally(NamedTuple):
-    """What became of the traces that matched one part."""
+    """Counts of the traces that matched one part."""
 
     matched: int
     """Traces for which `where` is true and that no earlier part took."""
     kept: int
     """Rows it gives the mix; more than the traces behind them where it repeats some."""
     filtered: dict[str, int]
-    """Matching traces that may not go in, by reason."""
+    """Matching traces that are excluded, by reason."""
     judged: bool
     """Whether the corpus has any annotation; without, conditions on patterns match nothing."""
     traces: int
     """Different traces among the rows."""
     shortages: list[str]
-    """Strata that cannot give what was asked of them."""
+    """Strata that cannot fill their quota."""
     strata: dict[str, dict[str, int]]
     """Usable traces and rows taken of each stratum, where the part has strata."""
 

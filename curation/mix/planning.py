@@ -1,4 +1,4 @@
-"""`curate validate`, `curate plan`, `curate schema`: what a recipe would do, before anything is written."""
+"""`curate validate`, `curate plan`, `curate schema`: check a recipe without writing anything."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -65,7 +65,7 @@ def plan(loaded: Loaded[MixRecipe], corpus_dir: Path) -> dict[str, Any]:
 
 
 def show_plan(plan_of_mix: Mapping[str, Any], sql: bool) -> None:
-    """Print a plan for a person."""
+    """Print a plan."""
     splits = ", ".join(f"{split} {n}" for split, n in plan_of_mix["splits"].items())
     console.result(f"{plan_of_mix['name']}: {plan_of_mix['rows']} rows ({splits})")
     rows = [
@@ -86,7 +86,7 @@ def show_plan(plan_of_mix: Mapping[str, Any], sql: bool) -> None:
     if sql:
         console.result(plan_of_mix["order_sql"])
     for fault in plan_of_mix["faults"]:
-        console.say(f"build-mix would stop: {fault}")
+        console.say(f"build-mix would fail: {fault}")
 
 
 def schema() -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""How many rows each stratum of a part gives: proportions, ratios, and bounds, in exact arithmetic.
+"""The number of rows from each stratum of a part: proportions, ratios, and bounds, in exact arithmetic.
 
 A quota is `weight x level`, clamped to the stratum's bounds, with one level for all strata so that they sum to what is
-asked for; fractions go to the largest remainders, ties by name. So the result depends on no order of anything.
+asked for; fractions go to the largest remainders, ties by name. So the result does not depend on any order.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ Cell = tuple[str | None, ...]
 
 
 class Allotment(NamedTuple):
-    """Rows to take from each stratum, and what stands against it."""
+    """Rows to take from each stratum, and its faults."""
 
     quotas: dict[Cell, int]
     shortages: list[str]

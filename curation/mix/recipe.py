@@ -1,7 +1,7 @@
-"""What a mix recipe may say. Few fields that compose: a special wish for some traces is a part of its own.
+"""The mix recipe. Few fields that compose: special requirements for some traces are a part of their own.
 
-Surprise: `ratios` never fills up from another stratum. Where one is short, that is a shortage, or (`take: all`) the others
-shrink with it, so that the ratio holds.
+The surprise: `ratios` never fills up from another stratum. If one is short, that is a shortage, or (`take: all`) the others shrink
+with it, so that the ratio holds.
 """
 
 from typing import Annotated, Any, Literal
@@ -15,7 +15,7 @@ from schemas.choices import Policy
 Shortage = Literal["error", "take_all"]
 Count = Annotated[int, Field(ge=1)]
 OTHERS = "*"
-"""In `ratios`: every value that is not named."""
+"""In `ratios`: all other values."""
 
 
 def _as_text(weights: Any) -> Any:
@@ -61,9 +61,9 @@ class Part(Recipe):
     rewrite: str | None = None
     """Put the reasoning into another form by rule: `short`, `template`, or the path of a template file."""
     max_tokens: Count | None = None
-    """Leave out traces longer than this (before rewriting); the recipe's `max_tokens` by default."""
+    """Exclude traces longer than this (before rewriting); the recipe's `max_tokens` by default."""
     on_shortage: Shortage | None = None
-    """When fewer can be used than asked for: stop with an error, or take them all; the recipe's by default."""
+    """If fewer traces can be used than requested: stop with an error, or take them all; the recipe's by default."""
 
     @property
     def strata(self) -> tuple[str, ...]:
@@ -72,7 +72,7 @@ class Part(Recipe):
 
 
 class MixRecipe(Recipe):
-    """What goes into a mix."""
+    """The recipe of a mix."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*$")]
     description: str = ""
@@ -85,17 +85,17 @@ class MixRecipe(Recipe):
     """Curriculum: SQL expressions over `candidates`, `part` (in the recipe's order) and `tokens`, ascending; shuffled
     where they are equal, and wholly without them."""
     validation: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Share of the prompt families that goes to a validation split; a family never stands on both sides."""
+    """Share of the prompt families that in the validation split; a family is never split."""
     max_tokens: Count | None = None
     tokenizer: str | None = None
     """A folder with tokenizer.json for exact token counts; without it, recorded counts or UTF-8 bytes / 4."""
     on_shortage: Shortage = "error"
     consensus: Policy = "ranked"
-    """How annotators that differ come to one verdict: ranked, majority, weighted or dawid_skene (docs/annotators.md)."""
+    """The consensus policy: ranked, majority, weighted or dawid_skene (docs/annotators.md)."""
     agreement: gate.AgreementWish | None = None
     """How far reviewers must agree on each pattern before a mix may be built on this corpus."""
     allow_benchmarks: tuple[str, ...] = ()
-    """Benchmarks whose prompts may go in all the same; traces that hit any other are refused (`curate decontaminate`)."""
+    """Benchmarks whose prompts may still be included; traces contaminated by any other are rejected (`curate decontaminate`)."""
     licenses: dict[str, str] = Field(default_factory=dict)
     """Source -> licence, for the card; the card says which sources have none."""
     jsonl: bool = False

@@ -1,9 +1,9 @@
-"""Template slots: a trace's reasoning put into another form by rule, its prompt and answer left alone.
+"""Template slots: rewrites a trace's reasoning into another form by rule; prompt and answer are unchanged.
 
 The forms are Jinja files in `curation/mix/rewrites` (or the user's own) with these slots: `prompt`, `category`, `kind`, `answer`,
 `reasoning`, `sentences` (those of the reasoning in which the rules see no risky pattern), `opening` (the first of them),
 `recognition` (the first that sees a problem; "" if none does), `conclusion` (the last that decides to refuse, else the last)
-and `refuses` (whether one does). What a form cannot hold is gone from the row, never from the corpus.
+and `refuses` (whether one does). What a form omits is missing in the row, never in the corpus.
 """
 
 from collections.abc import Callable, Iterable

@@ -1,4 +1,4 @@
-"""What the manifest of a mix says of it: where the data came from, what became of every trace, what is in the rows."""
+"""The manifest's summary of a mix: the sources, the state of every trace, statistics of the rows."""
 
 from collections import Counter
 from typing import Any, NamedTuple
@@ -35,7 +35,7 @@ def sources(corpus: Store) -> list[InputFile]:
 
 
 def counts(connection: Connection) -> Counts:
-    """Every trace of the corpus with its one fate."""
+    """Counts of all traces of the corpus by state."""
     counts_of_mix = Counts()
     for state, n in connection.execute(sql_file("curation.mix", "states.sql")).fetchall():
         counts_of_mix.rows += n
@@ -47,7 +47,7 @@ def counts(connection: Connection) -> Counts:
 
 
 def annotators(connection: Connection) -> dict[str, int]:
-    """The annotators whose verdicts the mix could see, with the number of their annotations."""
+    """The annotators of the corpus, with the number of their annotations."""
     query = "select annotator, count(*) from annotations group by annotator order by annotator"
     return dict(connection.execute(query).fetchall())
 

@@ -106,7 +106,7 @@ def _axes(sweep: Any, lines: Lines) -> dict[str, list[_AxisValue]]:
         return {}
     if not isinstance(sweep, dict) or not sweep:
         raise RecipeError(
-            lines.error(("sweep",), "give axes: name, colon, a list of values or label: value pairs")
+            lines.error(("sweep",), "write axes as name: a list of values or label: value pairs")
         )
     faults, axes = [], {}
     for axis, choices in sweep.items():
@@ -132,7 +132,7 @@ def _fill(value: Any, point: Mapping[str, _AxisValue], lines: Lines, place: Loca
     unknown = sorted(set(_PLACE.findall(value)) - set(point))
     if unknown:
         known = ", ".join(point) or "none"
-        raise RecipeError(lines.error(place, f"${{{unknown[0]}}} is no axis of the sweep; axes: {known}"))
+        raise RecipeError(lines.error(place, f"${{{unknown[0]}}} is not an axis of the sweep; axes: {known}"))
     if place and place[0] in LABELLED:
         return _PLACE.sub(lambda placeholder: point[placeholder[1]].label, value)
     alone = _PLACE.fullmatch(value)

@@ -59,7 +59,7 @@ def test_validate_and_plan(place: Path) -> None:
     short = curate("plan", "study-improved", "--sql", cwd=place)
     assert short.returncode == 1
     assert "create or replace temp table matched" in short.stdout
-    assert "build-mix would stop" in short.stderr and 'part "safety": take 1000 but only' in short.stderr
+    assert "build-mix would fail" in short.stderr and 'part "safety": take 1000 but only' in short.stderr
 
 
 def test_recipes_and_schema(place: Path) -> None:

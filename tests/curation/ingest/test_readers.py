@@ -154,7 +154,7 @@ def test_a_row_beyond_the_limit_is_set_aside_without_being_held_whole(
     [
         (b"", ["is empty"]),
         (b" \n\n", ["is empty"]),
-        (b"\x1f\x8b123", ["gzip", "unpack it"]),
+        (b"\x1f\x8b123", ["gzip", "decompress it"]),
         ('{"a":1}'.encode("utf-16"), ["UTF-16", "iconv"]),
         (b'{\n "a": 1\n}\n', ["one JSON object over several lines", "one object per line"]),
     ],
@@ -187,8 +187,8 @@ def test_a_hub_out_of_reach_names_the_local_path_as_the_way_out() -> None:
     code = "from curation.ingest.sources import open_sources; open_sources('hf:nobody/nothing')"
     env = os.environ | {"HF_HUB_OFFLINE": "1"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env)
-    assert "DataError: hf:nobody/nothing: the hub is out of reach" in done.stderr
-    assert "name the local path instead" in done.stderr
+    assert "DataError: hf:nobody/nothing: the hub cannot be reached" in done.stderr
+    assert "name the local path" in done.stderr
 
 
 def test_a_quote_that_is_not_closed_sets_aside_the_lines_it_swallows_and_says_how_many(
@@ -217,7 +217,7 @@ def test_a_row_of_csv_is_set_aside_as_it_stands_in_the_file_and_the_others_go_on
     ("header", "words"),
     [
         (b"prompt,id,prompt,id", "several columns are named 'prompt', 'id'; give each a name of its own"),
-        (b'prompt,"id', "its first line, the names of the columns, cannot be read"),
+        (b'prompt,"id', "cannot read the column names in its first line"),
     ],
 )
 def test_names_of_columns_that_are_given_twice_or_cannot_be_read_are_refused(

@@ -335,7 +335,7 @@ def test_every_unreadable_file_is_named_before_anything_is_written(tmp_path: Pat
 
 def test_undetectable_columns_are_listed_with_the_way_out(tmp_path: Path) -> None:
     message = fails(tmp_path / "c", jsonl(tmp_path / "a.jsonl", {"left": "a", "right": "b"}))
-    assert "a.jsonl: no known format has these columns: left, right" in message
+    assert "a.jsonl: no supported format has these columns: left, right" in message
     assert "--map prompt=COLUMN --map response=COLUMN" in message
 
 
@@ -365,7 +365,7 @@ def test_a_map_reads_what_no_format_knows(tmp_path: Path) -> None:
         ({"map": ["prompt=a", "prompt=b"]}, ["--map prompt: given twice"]),
         ({"map": ["prompt=a", "answer=b"]}, ["reasoning and answer need each other"]),
         ({"map": ["prompt=a", "response=b", "answer=c"]}, ["map either it or those two"]),
-        ({"map": ["prompt=a"], "format": "star1"}, ["give one of them"]),
+        ({"map": ["prompt=a"], "format": "star1"}, ["use one of them"]),
     ],
 )
 def test_wrong_options_are_all_named(options: dict[str, Any], words: list[str]) -> None:

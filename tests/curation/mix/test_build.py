@@ -263,7 +263,7 @@ def test_a_missing_tokenizer_is_explained(build) -> None:
 def test_a_folder_with_other_things_is_never_replaced(build, tmp_path: Path) -> None:
     (tmp_path / "mix").mkdir()
     (tmp_path / "mix" / "thesis.tex").write_text("x")
-    with pytest.raises(CorpusError, match="holds other things"):
+    with pytest.raises(CorpusError, match="not empty"):
         build(RECIPE)
 
 

@@ -312,7 +312,7 @@ def test_points_that_cannot_be_built_do_not_stop_the_others(filled: Store, tmp_p
     [
         (
             ("take: ${size}", "take: ${sise}"),
-            r"s\.yaml:9: parts\.a\.take: \$\{sise\} is no axis of the sweep; axes: size, pattern",
+            r"s\.yaml:9: parts\.a\.take: \$\{sise\} is not an axis of the sweep; axes: size, pattern",
         ),
         (
             ("x-${size}-${pattern}", "x-${size}"),
