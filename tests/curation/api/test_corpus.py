@@ -34,7 +34,7 @@ def test_a_corpus_is_made_where_there_is_none_and_opened_where_there_is(tmp_path
 
 def test_a_folder_of_other_things_is_not_made_a_corpus(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(CorpusError, match="holds other things"):
+    with pytest.raises(CorpusError, match="not empty"):
         Corpus(tmp_path)
 
 
