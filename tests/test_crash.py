@@ -15,7 +15,7 @@ def states(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Before and after an undisturbed ingest."""
     before, after = tmp_path_factory.mktemp("before"), tmp_path_factory.mktemp("after")
     for folder in (before, after):
-        crash.write_rows(folder / "big.jsonl", 20_000)
+        crash.write_rows(folder / "big.jsonl", 8_000)
     crash.curate(after, *INGEST.command)
     return before, after
 

@@ -1,7 +1,6 @@
 """Tiny models with real chat templates, and mixes to train them on."""
 
 import json
-import os
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,6 @@ from schemas.manifest import Manifest
 from schemas.row import Row, row_id
 from schemas.tables import ROWS
 from sft.tiny import Family, make_model, make_tokenizer, own_family
-
-os.environ["OMP_NUM_THREADS"] = "1"  # threads that wait for each other make a tiny model ten times slower
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -1,7 +1,8 @@
 """The shipped heads under the real encoder."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
@@ -28,9 +29,22 @@ def trace(reasoning: str, answer: str = "Sorry, I won't help with that.", **fiel
     )
 
 
+class Remembering(Encoder):
+    """Encodes a text once, since both annotators read the same ones."""
+
+    known: ClassVar[dict[tuple[str, ...], Any]] = {}
+
+    def encode(self, texts: Sequence[Sequence[str]]) -> list[Any]:
+        new = [text for text in dict.fromkeys(map(tuple, texts)) if text not in self.known]
+        self.known.update(zip(new, super().encode(new), strict=True))
+        return [self.known[tuple(text)] for text in texts]
+
+
 @pytest.fixture(scope="module", params=["embedding", "ensemble"])
-def annotator(request: pytest.FixtureRequest) -> Iterator[Annotator]:
-    yield catalog.get(request.param)
+def annotator(request: pytest.FixtureRequest) -> Annotator:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("annotators.embedding.annotating.Encoder", Remembering)
+        return catalog.get(request.param)
 
 
 def verdicts(annotator: Annotator, *traces: Trace) -> list[Annotation]:
@@ -48,7 +62,7 @@ def test_gives_one_verdict_per_trace_and_pattern_in_order(annotator: Annotator) 
 
 
 def test_spans_are_whole_sentences_of_the_field(annotator: Annotator) -> None:
-    items = load("dev")[-20:]
+    items = load("dev")[:12]
     texts = {item.trace.trace_id: item.trace for item in items}
     found = [a for a in verdicts(annotator, *texts.values()) if a.label]
     assert found

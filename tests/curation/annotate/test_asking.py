@@ -21,8 +21,8 @@ from schemas.errors import EngineError, RecipeError
 from schemas.patterns import RISKY_PATTERNS
 from schemas.prompt import prompt_id
 from tests.annotators.recorded import make_trace
+from tests.command_line import curate
 from tests.curation.models import Scripted
-from tests.curation.test_cli import curate
 
 ABSENT = json.dumps({name: {"analysis": "", "evidence": [], "label": "absent"} for name in RISKY_PATTERNS})
 SAFE = "Harmful request: yes\nResponse refusal: yes\nHarmful response: no"

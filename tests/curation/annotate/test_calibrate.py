@@ -14,7 +14,7 @@ from curation.corpus.query import connect, select
 from curation.corpus.store import Store
 from schemas.errors import RecipeError
 from schemas.manifest import Manifest
-from tests.curation.test_cli import curate
+from tests.command_line import curate
 
 PATTERN = "weak_vacillation"
 

@@ -14,7 +14,7 @@ from curation.corpus.query import connect, select
 from curation.corpus.store import Store
 from schemas.errors import RecipeError
 from tests.annotators.recorded import Recorded, make_trace
-from tests.curation.test_cli import curate
+from tests.command_line import curate
 
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "annotators.md"
 

@@ -124,12 +124,12 @@ def test_an_annotator_that_leaves_traces_out_has_failed_on_them(
 def test_several_processes_give_the_same_table_as_one(
     corpus: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fill(corpus, 0, 1200)
+    fill(corpus, 0, 600)
     twin = Store.create(tmp_path / "twin")
-    fill(twin, 0, 1200)
+    fill(twin, 0, 600)
     annotate.run(corpus.root, RULES)
     monkeypatch.setattr(annotate, "PARALLEL_FROM", 0)
-    monkeypatch.setattr(annotate, "PART_TRACES", 500)
+    monkeypatch.setattr(annotate, "PART_TRACES", 250)
     annotate.run(twin.root, RULES)
     assert table(twin) == table(corpus)
 

@@ -1,13 +1,12 @@
 """The commands about mixes, as other programs call them."""
 
 import json
-import os
-import subprocess
-import sys
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
+
+from tests.command_line import curate
 
 SWEEP = "name: s${n}\nsweep: {n: [2, 4]}\nparts:\n  a:\n    where: kind = 'harmful'\n    take: ${n}\n"
 
@@ -23,16 +22,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "r.yaml").write_text(SWEEP.replace("sweep: {n: [2, 4]}\n", "").replace("${n}", "9"))
     assert curate("build-mix", "r.yaml", "--out", "mix", "--lock", "r.lock", cwd=folder).returncode == 0
     return folder
-
-
-def curate(*arguments: str, cwd: Path, answer: str = "") -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "curation.cli", *arguments]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(Path(__file__).resolve().parents[3]),
-        "HF_HUB_OFFLINE": "1",
-    }
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, input=answer)
 
 
 def test_a_sweep_is_built_and_told_as_a_list(place: Path) -> None:
@@ -92,7 +81,8 @@ def test_diff_why_report_and_export(place: Path) -> None:
     )
 
 
-def test_push_asks_and_a_no_sends_nothing(place: Path) -> None:
+def test_push_asks_and_a_no_sends_nothing(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     done = curate("push", "mix", "me/x", "--redact", "masked", cwd=place, answer="n\n")
     assert done.returncode == 1 and done.stdout.strip() == ""
     assert "Publish 9 rows to the private dataset me/x" in done.stderr and "nothing was sent" in done.stderr
