@@ -1,7 +1,7 @@
-"""The agreement gate: a mix may demand that people agree on a pattern before it trusts their labels.
+"""The agreement gate: a mix can require a minimum agreement of people on a pattern before it uses their labels.
 
-Agreement is Krippendorff's alpha over the traces that two or more people judged. Where all of them always said the same,
-alpha is undefined and the gate stays shut: reviews of traces that do show the pattern are missing then.
+Agreement is Krippendorff's alpha over the traces that two or more people judged. If all labels are equal, alpha is undefined and the
+gate fails: reviews of traces with the other label are missing.
 """
 
 from collections.abc import Sequence
@@ -20,14 +20,14 @@ PatternName = Literal[
 
 
 class AgreementWish(Recipe):
-    """How far people must agree, for each pattern."""
+    """Minimum agreement for each pattern."""
 
     alpha_min: Annotated[float, Field(ge=-1, le=1)] = 0.67
-    """The least alpha; Krippendorff calls 0.667 the lowest that allows tentative conclusions."""
+    """Minimum alpha; Krippendorff calls 0.667 the lowest that allows tentative conclusions."""
     n_min: Annotated[int, Field(ge=1)] = 50
-    """The least number of traces judged by two or more people."""
+    """Minimum number of traces labelled by two or more people."""
     patterns: Annotated[tuple[PatternName, ...], Field(min_length=1)] = RISKY_PATTERNS  # type: ignore[assignment]
-    """The patterns it is demanded of; all five by default."""
+    """The patterns it applies to; all five by default."""
 
 
 def check(connection: Connection, wish: AgreementWish) -> list[str]:
@@ -38,7 +38,7 @@ def check(connection: Connection, wish: AgreementWish) -> list[str]:
 
 
 def agreements(connection: Connection, patterns: Sequence[str] = RISKY_PATTERNS) -> dict[str, Agreement]:
-    """How far people agree on each pattern in this corpus."""
+    """Agreement of people on each pattern in this corpus."""
     names = "(" + ", ".join(quoted(pattern) for pattern in patterns) + ")"
     rows = connection.execute(
         sql_file("curation.review", "reviewer_labels.sql").format(patterns=names)
@@ -60,7 +60,7 @@ def _fault(pattern: str, agreement: Agreement, wish: AgreementWish) -> str | Non
         )
     if agreement.alpha is None:
         return (
-            f"{pattern}: alpha is undefined, since all {agreement.units} traces were given one and the same label; "
+            f"{pattern}: alpha is undefined, since all {agreement.units} traces have the same label; "
             "have traces of both kinds reviewed"
         )
     if agreement.alpha < wish.alpha_min:

@@ -1,7 +1,7 @@
-"""The reviews that a corpus holds: every version of every response that was ever seen, and the annotations they make.
+"""The reviews of a corpus: every version of every pulled response, and the annotations derived from them.
 
-Annotations are always worked out from the whole `reviews` table, not from what has just arrived: a run that was killed
-between the two tables is put right by the next one.
+Annotations are always derived from the whole `reviews` table, not from the new rows: a run interrupted between the two tables
+is repaired by the next one.
 """
 
 from collections.abc import Sequence
@@ -48,7 +48,7 @@ def latest(corpus: Store, round: str) -> dict[tuple[str, str], Review]:
 
 
 def quarantine(corpus: Store, stage: str, source: str, faults: Sequence[tuple[int, str, str]]) -> None:
-    """Set bad reviews aside: (line or position, reason, detail) each."""
+    """Quarantine invalid reviews: (line or position, reason, detail) each."""
     rows = [
         {
             "quarantine_id": content_id([stage, source, line, detail]), "stage": stage, "source_file": source,

@@ -1,7 +1,7 @@
-"""`curate review pull`: bring reviewers' responses home as annotations by `human:<user>`.
+"""`curate review pull`: imports reviewers' responses as annotations by `human:<user>`.
 
-Every version of a response that a pull has seen stays in the `reviews` table, drafts and discarded ones too; only
-submitted ones speak in the annotations.
+Every pulled version of a response is kept in the `reviews` table, including drafts and discarded ones; only submitted ones become
+annotations.
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
-"""`curate review push`: show a round to its reviewers.
+"""`curate review push`: sends a round to its reviewers.
 
-The server is asked what it has and gets what it lacks, so a push that was killed goes on where it stopped, and pushing
-again sends new suggestions without touching an answer.
+Only records that the server lacks are sent, so an interrupted push resumes, and pushing again updates suggestions without changing
+responses.
 """
 
 from collections.abc import Iterator, Sequence

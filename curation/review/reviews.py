@@ -1,7 +1,6 @@
-"""A person's review of a trace, and the annotations it makes. Nothing here touches disk or network.
+"""A person's review of a trace, and the annotations derived from it. Nothing here touches disk or network.
 
-The ticked patterns are the verdict: each becomes true, the other four false, and marks are evidence of the ticked
-ones only. A review that is edited makes a new version of its author's annotations (`human:alice@2`); one that is taken back
+Ticked patterns become true labels, the other four false, and marks are evidence of the ticked ones only. A review that is edited makes a new version of its author's annotations (`human:alice@2`); one that is taken back
 (discarded or put back to draft) makes a version that abstains.
 """
 

@@ -1,7 +1,7 @@
-"""A review round: which traces people look at, how many people each, and which of them without suggestions.
+"""A review round: its traces, the number of reviewers per trace, and the traces shown without suggestions.
 
-A round is decided once and kept in the corpus before anything leaves it. Pushing it again shows the same traces, however
-the queue has moved on since; for other traces start another round.
+A round is chosen once and stored in the corpus before it is pushed. Pushing it again sends the same traces, even if the queue has
+changed; for other traces start another round.
 """
 
 from pathlib import Path
@@ -22,7 +22,7 @@ TEXT_BATCH = 100
 
 
 class RoundRecipe(Recipe):
-    """How a round is made up."""
+    """The recipe of a round."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
     """Also the name of its workspace and dataset."""
@@ -31,11 +31,11 @@ class RoundRecipe(Recipe):
     where: str | None = None
     """An SQL condition over `candidates` that its traces must meet."""
     audit: Annotated[float, Field(ge=0, le=1)] = 0.2
-    """Share drawn at random from traces nobody doubts; more where too few are doubtful."""
+    """Share sampled from undisputed traces; more if too few are disputed or uncertain."""
     overlap: Annotated[int, Field(ge=1)] = 2
     """How many people review each trace."""
     blind: Annotated[float, Field(ge=0, le=1)] = 0.1
-    """Share shown without suggestions, to measure how far suggestions sway people."""
+    """Share shown without suggestions, to measure their influence on people."""
     seed: int = 42
 
 
@@ -156,7 +156,7 @@ def _settings(path: Path) -> dict[str, Any]:
 
 def _path(corpus: Store, name: str) -> Path:
     if name != Path(name).name or name.startswith("."):
-        raise CorpusError(f"{name!r} is no name for a review round; use letters, digits, - and _")
+        raise CorpusError(f"{name!r} is not a valid name for a review round; use letters, digits, - and _")
     return corpus.root / "rounds" / f"{name}.json"
 
 

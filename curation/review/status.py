@@ -1,7 +1,7 @@
-"""`curate review status`: how far a round is, how well people agree, and how much suggestions sway them.
+"""`curate review status`: progress of a round, agreement between people, and the influence of suggestions.
 
-Everything is worked out from what was pulled; `curate review pull` first for the newest. Anchoring is read off by
-comparing how often people agree with the machine's labels where they saw them and where they did not.
+It is computed from pulled reviews; run `curate review pull` first. Anchoring is estimated by comparing how often people agree
+with the machine's labels if these were shown and if they were not.
 """
 
 from collections import Counter
@@ -41,7 +41,7 @@ class Progress(NamedTuple):
 
 
 class PatternStatus(NamedTuple):
-    """How people judge one pattern."""
+    """People's labels of one pattern."""
 
     pattern: str
     true: int
@@ -55,7 +55,7 @@ class PatternStatus(NamedTuple):
 
 
 class Status(NamedTuple):
-    """Where a round stands."""
+    """The status of a round."""
 
     round: str
     traces: int

@@ -116,5 +116,5 @@ def test_an_unknown_round_names_those_there_are(judged: Store) -> None:
 
 @pytest.mark.parametrize("name", ["../other", ".hidden", "a/b"])
 def test_a_name_cannot_lead_out_of_the_corpus(judged: Store, name: str) -> None:
-    with pytest.raises(CorpusError, match="no name for a review round"):
+    with pytest.raises(CorpusError, match="not a valid name for a review round"):
         rounds.open_round(judged, name)
