@@ -63,4 +63,4 @@ def sql(
     from curation.corpus.store import Store
 
     rows = select(connect(Store(corpus), policy=consensus), query)
-    answer(rows.to_pylist(), json, lambda found: console.show_rows(rows.column_names, found))
+    answer(rows.to_pylist(), json, lambda shown: console.show_rows(rows.column_names, shown))

@@ -66,7 +66,7 @@ def strategies(
     if name:
         console.result(stage.source(name))
         return
-    answer(stage.listed(), json, lambda found: console.show_rows(list(found[0]), found))
+    answer(stage.listed(), json, lambda shown: console.show_rows(list(shown[0]), shown))
 
 
 @app.command(rich_help_panel=PANEL)

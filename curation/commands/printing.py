@@ -31,8 +31,8 @@ def report(manifest: "Manifest", json: bool, show: "Callable[[Manifest], None] |
         )
 
 
-def answer(found: T, json: bool, show: Callable[[T], None]) -> None:
+def answer(value: T, json: bool, show: Callable[[T], None]) -> None:
     """Print what a command read: as JSON, or for a person."""
     from curation import console
 
-    console.json_result(found) if json else show(found)
+    console.json_result(value) if json else show(value)
