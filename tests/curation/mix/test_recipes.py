@@ -287,7 +287,7 @@ parts:
 def test_a_sweep_makes_one_folder_for_each_point(filled: Store, tmp_path: Path) -> None:
     (tmp_path / "s.yaml").write_text(SWEEP)
     points = load_points(tmp_path / "s.yaml")
-    manifests = mix.run_all(points, filled.root, tmp_path / "out")
+    manifests = mix.run_all(filled.root, points, out=tmp_path / "out")
     assert [path.name for path in sorted((tmp_path / "out").iterdir())] == [
         "x-3-any",
         "x-3-weak",
@@ -303,7 +303,7 @@ def test_points_that_cannot_be_built_do_not_stop_the_others(filled: Store, tmp_p
     with pytest.raises(
         RecipeError, match=r"2 of 4 mixes were built[\s\S]*x-999-weak:\n.*s\.yaml:7: part \"a\""
     ):
-        mix.run_all(load_points(tmp_path / "s.yaml"), filled.root, tmp_path / "out")
+        mix.run_all(filled.root, load_points(tmp_path / "s.yaml"), out=tmp_path / "out")
     assert len(list((tmp_path / "out").glob("x-3-*"))) == 2
 
 
