@@ -73,7 +73,7 @@ def test_diff_why_report_and_export(place: Path) -> None:
     assert curate("report", "mix", "--out", "report.html", cwd=place).stdout.strip() == "report.html"
     assert (
         curate("export", "mix", "--format", "alpaca", "--out", "a.jsonl", cwd=place).stderr
-        == "export: 9 rows in a.jsonl\n"
+        == "export: 9 rows written to a.jsonl\n"
     )
     assert (
         curate("export", "mix", "--format", "hf", "--redact", "ids", "--out", "ids", cwd=place).stdout
