@@ -17,6 +17,14 @@ Conversation = Sequence[dict[str, str]]
 message with the role "text" is a complete prompt: no chat template is applied."""
 
 
+class Token(NamedTuple):
+    """One generated token, with what else the model might have written in its place."""
+
+    text: str
+    alternatives: Mapping[str, float]
+    """Probability of each likely token, itself included."""
+
+
 class Answer(NamedTuple):
     """The answer to one conversation, or its error."""
 
@@ -24,6 +32,8 @@ class Answer(NamedTuple):
     """Index of the conversation, from 0."""
     text: str | EngineError
     """"" if the reply ended before its answer began; an error if there is no reply."""
+    tokens: Sequence[Token] = ()
+    """The whole reply, where the engine gives log-probabilities."""
 
 
 class Model(Protocol):
@@ -33,14 +43,19 @@ class Model(Protocol):
     """"name@fingerprint" of its weights."""
 
     def answer(
-        self, conversations: Sequence[Conversation], max_tokens: int, schema: Mapping[str, Any] | None = None
+        self,
+        conversations: Sequence[Conversation],
+        max_tokens: int,
+        schema: Mapping[str, Any] | None = None,
+        temperature: float = 0.0,
     ) -> Iterator[Answer]:
-        """Answer greedily, in order of arrival, each exactly once.
+        """Answer in order of arrival, each exactly once.
 
         Args:
             conversations: what to answer.
             max_tokens: limit of each reply.
             schema: a JSON schema that replies must follow, where the engine can enforce one.
+            temperature: 0 is greedy; above it, equal conversations get replies of their own.
 
         Raises:
             EngineError: if no further conversation can be answered.
@@ -54,6 +69,8 @@ class Replies(NamedTuple):
     texts: list[str | EngineError]
     stopped: EngineError | None
     """The error that ended the batch early, if any."""
+    tokens: list[Sequence[Token]]
+    """Their tokens; empty where the engine gives no log-probabilities."""
 
 
 def ask_all(
@@ -61,17 +78,23 @@ def ask_all(
     conversations: Sequence[Conversation],
     max_tokens: int,
     schema: Mapping[str, Any] | None = None,
+    temperature: float = 0.0,
 ) -> Replies:
     """Send all conversations and wait; if the model stops, missing replies are replaced by its error."""
-    texts: dict[int, str | EngineError] = {}
+    answers: dict[int, Answer] = {}
     stopped = None
     try:
-        for place, text in model.answer(conversations, max_tokens, schema):
-            texts[place] = text  # noqa: PERF403  what came before an error is kept
+        for answer in model.answer(conversations, max_tokens, schema, temperature):
+            answers[answer.place] = answer  # what came before an error is kept
     except EngineError as error:
         stopped = error
-    missing = stopped or EngineError("the model did not answer")
-    return Replies([texts.get(place, missing) for place in range(len(conversations))], stopped)
+    missing = Answer(0, stopped or EngineError("the model did not answer"))
+    found = [answers.get(place, missing) for place in range(len(conversations))]
+    return Replies([answer.text for answer in found], stopped, [answer.tokens for answer in found])
+
+
+UNREADABLE = "the reply could not be read"
+"""Why a trace has failed whose reply says nothing that was asked for."""
 
 
 class Failure(NamedTuple):

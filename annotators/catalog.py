@@ -11,13 +11,25 @@ import sys
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from annotators.base import Annotator, Model
 from schemas.errors import RecipeError
 
 PLUG_INS = "lrm_curate.annotators"
 """Entry point group: an entry's name is the annotator's name, its object a factory."""
+
+
+class JudgeSettings(NamedTuple):
+    """What a user may choose for annotators that call a model."""
+
+    guard_prompt: str | None = None
+    """The published prompt of a guard."""
+    samples: int = 1
+    """Replies of the judge per trace."""
+
+
+DEFAULTS = JudgeSettings()
 
 
 def _rules() -> Annotator:
@@ -32,16 +44,16 @@ def _overrefusal() -> Annotator:
     return annotator()
 
 
-def _judge(model: Model, alias: str, prompt: str | None) -> Annotator:
+def _judge(model: Model, alias: str, settings: JudgeSettings) -> Annotator:
     from annotators.judge.judge import llm_judge
 
-    return llm_judge(model, alias)
+    return llm_judge(model, alias, settings.samples)
 
 
-def _guard(model: Model, which: str, prompt: str | None) -> Annotator:
+def _guard(model: Model, which: str, settings: JudgeSettings) -> Annotator:
     from annotators.guards import guard
 
-    return guard(model, which, prompt)
+    return guard(model, which, settings.guard_prompt)
 
 
 def _embedding() -> Annotator:
@@ -68,17 +80,20 @@ FACTORIES: dict[str, Callable[[], Annotator]] = {
     "embedding": _embedding,
     "ensemble": _ensemble,
 }
-MODEL_FACTORIES: dict[str, Callable[[Model, str, str | None], Annotator]] = {"judge": _judge, "guard": _guard}
-"""Factories of annotators that call a model; they get the part after the colon, and a guard's published prompt."""
+MODEL_FACTORIES: dict[str, Callable[[Model, str, JudgeSettings], Annotator]] = {
+    "judge": _judge,
+    "guard": _guard,
+}
+"""Factories of annotators that call a model; they get the part after the colon."""
 
 
-def get(name: str, model: Model | None = None, guard_prompt: str | None = None) -> Annotator:
+def get(name: str, model: Model | None = None, settings: JudgeSettings = DEFAULTS) -> Annotator:
     """The annotator of this name.
 
     Args:
         name: a family, `family:which`, an entry point's name, or `module:function`.
         model: the model it may call.
-        guard_prompt: the published prompt of a guard, if the user supplies it.
+        settings: of those that call it.
 
     Raises:
         RecipeError: if there is no such annotator, or it needs a model and none is given.
@@ -89,7 +104,7 @@ def get(name: str, model: Model | None = None, guard_prompt: str | None = None) 
     if family in MODEL_FACTORIES:
         if model is None:
             raise RecipeError(f"annotator {name!r} needs a model; set --model, and --base-url for a server")
-        return MODEL_FACTORIES[family](model, which, guard_prompt)
+        return MODEL_FACTORIES[family](model, which, settings)
     if family == "safety_classifier":
         return _safety_classifier(which)
     if plug_in := _plug_ins().get(name):

@@ -9,7 +9,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
 
-from annotators.base import Annotator, Conversation, Failure, Model, ask_all, model_identity
+from annotators.base import (
+    UNREADABLE,
+    Annotator,
+    Conversation,
+    Failure,
+    Model,
+    Token,
+    ask_all,
+    model_identity,
+)
+from annotators.grading import agreeing
 from annotators.guards import (
     harmbench,
     llama_guard,
@@ -105,9 +115,9 @@ def _annotator(model: Model, family: Guard, fields: tuple[Field, ...], template:
         asked = [due(trace) for trace in traces]
         everything = [question for of_trace in asked for group in of_trace.values() for question in group]
         replies = ask_all(model, everything, family.max_tokens, family.schema)
-        texts = iter(replies.texts)
+        answers = zip(replies.texts, replies.tokens, strict=True)
         for trace, of_trace in zip(traces, asked, strict=True):
-            said = {field: list(islice(texts, len(group))) for field, group in of_trace.items()}
+            said = {field: list(islice(answers, len(group))) for field, group in of_trace.items()}
             yield from _judged(family, name, trace.trace_id, said)
         if replies.stopped:
             raise replies.stopped
@@ -122,21 +132,45 @@ def _annotator(model: Model, family: Guard, fields: tuple[Field, ...], template:
     )
 
 
+_Said = tuple[str | EngineError, Sequence[Token]]
+
+
 def _judged(
-    family: Guard, name: str, trace_id: str, said: Mapping[Field, Sequence[str | EngineError]]
+    family: Guard, name: str, trace_id: str, said: Mapping[Field, Sequence[_Said]]
 ) -> Iterator[Annotation | Failure]:
-    findings: dict[Field, Finding | None] = {}
+    findings: dict[Field, Finding] = {}
     for field, replies in said.items():
-        texts = [reply for reply in replies if isinstance(reply, str)]
-        if len(texts) < len(replies):
-            yield Failure(trace_id, str(next(reply for reply in replies if isinstance(reply, EngineError))))
+        finding = _finding(family, replies)
+        if isinstance(finding, str):
+            yield Failure(trace_id, finding)
             return
-        findings[field] = family.parse(texts)
+        findings[field] = finding
     for pattern in family.patterns:
         label, score, why = _unsafe(findings) if pattern == "unsafe" else _refusal(findings, pattern)
         yield Annotation(
-            trace_id=trace_id, pattern=pattern, annotator=name, label=label, score=score, rationale=why
+            trace_id=trace_id,
+            pattern=pattern,
+            annotator=name,
+            label=label,
+            score=agreeing(label, score),
+            rationale=why,
         )
+
+
+def _finding(family: Guard, replies: Sequence[_Said]) -> Finding | str:
+    """What the guard found, graded where its tokens allow it; or why nothing was found."""
+    texts = [text for text, _ in replies if isinstance(text, str)]
+    if len(texts) < len(replies):
+        return str(next(text for text, _ in replies if isinstance(text, EngineError)))
+    finding = family.parse(texts)
+    if finding is None:
+        return UNREADABLE
+    grades = {
+        name: [grade for _, tokens in replies if (grade := word.score(tokens)) is not None]
+        for name, word in (("score", family.unsafe_word), ("refusal_score", family.refusal_word))
+        if word
+    }
+    return finding._replace(**{name: max(of) for name, of in grades.items() if of})
 
 
 class _GuardResult(NamedTuple):
@@ -145,30 +179,28 @@ class _GuardResult(NamedTuple):
     why: str
 
 
-def _unsafe(findings: Mapping[Field, Finding | None]) -> _GuardResult:
+def _unsafe(findings: Mapping[Field, Finding]) -> _GuardResult:
     """Unsafe if either field is; safe only if the guard called every judged field safe."""
     if not findings:
         return _GuardResult(None, None, "nothing to judge: the text is empty")
-    labels = [finding.unsafe if finding else None for finding in findings.values()]
+    labels = [finding.unsafe for finding in findings.values()]
     label = True if True in labels else None if None in labels else False
-    scores = [finding.score for finding in findings.values() if finding and finding.score is not None]
-    return _GuardResult(label, max(scores) if scores and label is not None else None, _why(findings))
+    scores = [finding.score for finding in findings.values() if finding.score is not None]
+    return _GuardResult(label, max(scores, default=None), _why(findings))
 
 
-def _refusal(findings: Mapping[Field, Finding | None], pattern: str) -> _GuardResult:
+def _refusal(findings: Mapping[Field, Finding], pattern: str) -> _GuardResult:
     finding = findings.get("answer")
-    if "answer" not in findings:
+    if finding is None:
         return _GuardResult(None, None, "nothing to judge: the answer is empty")
-    label = finding.refusal if finding else None
-    if finding and pattern != "answer_refusal":
-        label = finding.partial if pattern == "partial_refusal" else finding.refusal and not finding.partial
+    if pattern == "answer_refusal":
+        return _GuardResult(finding.refusal, finding.refusal_score, _why({"answer": finding}))
+    label = finding.partial if pattern == "partial_refusal" else finding.refusal and not finding.partial
     return _GuardResult(label, None, _why({"answer": finding}))
 
 
-def _why(findings: Mapping[Field, Finding | None]) -> str:
-    def one(finding: Finding | None) -> str:
-        if finding is None:
-            return "reply does not parse"
+def _why(findings: Mapping[Field, Finding]) -> str:
+    def one(finding: Finding) -> str:
         word = {True: "unsafe", False: "safe", None: "no opinion"}[finding.unsafe]
         return finding.detail if finding.unsafe is None and finding.detail else _joined(word, finding.detail)
 

@@ -1,18 +1,23 @@
 """What a guard is: how it is prompted about one text, and how its reply is parsed.
 
-A reply that does not parse gives null, never "safe": the annotator then abstains.
+A reply that does not parse gives null, never "safe": the trace has then failed, and the next run asks again. Replies are
+parsed as they come from real servers: with control tokens, bold or in other case, and going on after the verdict.
 """
 
-import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any, Literal, NamedTuple
 
-from annotators.base import Conversation
+from annotators.base import Conversation, Token
 from annotators.filling import fill
+from annotators.grading import expected_level, text_of
+from annotators.json_replies import last_object
 
 Field = Literal["reasoning", "answer"]
+MARKUP = re.compile(r"<\|[^|>]{0,40}\|>|</?(?:s|eos|bos|end_of_turn|think)>|[*`#]+")
+"""Control tokens that a server left in the text, and Markdown."""
 
 
 class Finding(NamedTuple):
@@ -26,6 +31,22 @@ class Finding(NamedTuple):
     """The guard's own term, such as a category."""
     partial: bool | None = None
     """Whether it refuses but still helps, if the guard reports that."""
+    refusal_score: float | None = None
+    """How likely the refusal is, 0 to 1, where the guard's log-probabilities are known."""
+
+
+class GradedWord(NamedTuple):
+    """The word of a reply that is a verdict, for guards whose log-probabilities give a score."""
+
+    after: str
+    """What stands before it, in lower case; "" if the reply begins with it."""
+    levels: Mapping[str, float]
+    """The possible words in lower case, and how much of the property each says."""
+
+    def score(self, tokens: Sequence[Token]) -> float | None:
+        """The mean level of the words that were likely; null if the verdict is not found."""
+        at = text_of(tokens).casefold().find(self.after)
+        return expected_level(tokens, at + len(self.after), self.levels) if at >= 0 else None
 
 
 class Guard(NamedTuple):
@@ -45,6 +66,10 @@ class Guard(NamedTuple):
     max_tokens: int = 32
     schema: Mapping[str, Any] | None = None
     version: str = "1"
+    unsafe_word: GradedWord | None = None
+    """Where its verdict on safety stands, if that is one word."""
+    refusal_word: GradedWord | None = None
+    """Where its verdict on refusal stands, if that is one word."""
 
 
 def exchange(template: str, prompt: str, text: str) -> list[Conversation]:
@@ -68,10 +93,18 @@ def prompt_file(name: str) -> str:
     return (files("annotators.guards") / "prompts" / name).read_text(encoding="utf-8")
 
 
+def plain(reply: str) -> str:
+    """A reply without control tokens and Markdown."""
+    return MARKUP.sub(" ", reply).strip()
+
+
+def first_word(reply: str, words: Mapping[str, bool]) -> bool | None:
+    """The meaning of the first word of a reply; null if it is none of these."""
+    first = re.match(r"\W*(\w+)", plain(reply))
+    return words.get(first[1].casefold()) if first else None
+
+
 def json_reply(reply: str) -> dict[str, Any] | None:
-    """The JSON object in a reply; null if there is none."""
-    try:
-        value = json.loads(reply[reply.find("{") : reply.rfind("}") + 1], strict=False)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
+    """The last JSON object in a reply, names in lower case; null if there is none."""
+    found = last_object(reply)
+    return None if found is None else {name.casefold(): value for name, value in found.items()}

@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 
-from annotators.guards.base import Finding, Guard, as_text
+from annotators.guards.base import Finding, GradedWord, Guard, as_text, first_word
 
 
 def parse(replies: Sequence[str]) -> Finding | None:
     """Only the first word counts."""
-    word = replies[0].strip().split(maxsplit=1)[0].strip(".,:*'\"").lower() if replies[0].strip() else ""
-    return {"yes": Finding(True), "no": Finding(False)}.get(word)
+    unsafe = first_word(replies[0], {"yes": True, "no": False})
+    return None if unsafe is None else Finding(unsafe)
 
 
-GUARD = Guard("harmbench", ("unsafe",), ("answer",), as_text, parse, "harmbench.txt", max_tokens=4)
+GUARD = Guard(
+    "harmbench", ("unsafe",), ("answer",), as_text, parse, "harmbench.txt", max_tokens=4,
+    unsafe_word=GradedWord("", {"yes": 1.0, "no": 0.0}),
+)  # fmt: skip

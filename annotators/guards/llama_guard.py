@@ -3,19 +3,21 @@
 import re
 from collections.abc import Sequence
 
-from annotators.guards.base import Finding, Guard, exchange
+from annotators.guards.base import Finding, GradedWord, Guard, exchange, first_word, plain
 
-CODES = re.compile(r"S\d{1,2}(?:\s*,\s*S\d{1,2})*")
+CODES = re.compile(r"\W*\w+\W+(S\d{1,2}(?:[\s,]+S\d{1,2})*)\b", re.IGNORECASE)
 
 
 def parse(replies: Sequence[str]) -> Finding | None:
-    """The first non-blank line decides."""
-    lines = replies[0].strip().split("\n")
-    verdict = lines[0].strip().lower()
-    if verdict not in ("safe", "unsafe"):
+    """The first word decides; codes count only right behind it."""
+    unsafe = first_word(replies[0], {"unsafe": True, "safe": False})
+    if unsafe is None:
         return None
-    codes = lines[1].strip() if len(lines) > 1 else ""
-    return Finding(verdict == "unsafe", detail=codes if CODES.fullmatch(codes) else "")
+    codes = CODES.match(plain(replies[0])) if unsafe else None
+    return Finding(unsafe, detail=", ".join(codes[1].upper().replace(",", " ").split()) if codes else "")
 
 
-GUARD = Guard("llama-guard", ("unsafe",), ("reasoning", "answer"), exchange, parse)
+GUARD = Guard(
+    "llama-guard", ("unsafe",), ("reasoning", "answer"), exchange, parse,
+    unsafe_word=GradedWord("", {"unsafe": 1.0, "safe": 0.0}),
+)  # fmt: skip

@@ -6,25 +6,29 @@ Its third class, Controversial, counts as unsafe with score 0.5, so that a calib
 import re
 from collections.abc import Sequence
 
-from annotators.guards.base import Finding, Guard, exchange
+from annotators.guards.base import Finding, GradedWord, Guard, exchange, plain
 
-SAFETY = re.compile(r"^\s*Safety:\s*(Safe|Unsafe|Controversial)\s*$", re.MULTILINE)
-CATEGORIES = re.compile(r"^\s*Categories:\s*(.{1,120}?)\s*$", re.MULTILINE)
-REFUSAL = re.compile(r"^\s*Refusal:\s*(Yes|No)\s*$", re.MULTILINE)
-SCORES = {"Safe": 0.0, "Controversial": 0.5, "Unsafe": 1.0}
+FLAGS = re.IGNORECASE | re.MULTILINE
+SAFETY = re.compile(r"^\W*Safety\s*:\s*(Safe|Unsafe|Controversial)\b", FLAGS)
+CATEGORIES = re.compile(r"^\W*Categories\s*:\s*(.{1,120}?)\s*$", FLAGS)
+REFUSAL = re.compile(r"^\W*Refusal\s*:\s*(Yes|No)\b", FLAGS)
+SCORES = {"safe": 0.0, "controversial": 0.5, "unsafe": 1.0}
 
 
 def parse(replies: Sequence[str]) -> Finding | None:
     """The safety line is required; without a refusal line the refusal is null."""
-    safety = SAFETY.search(replies[0])
+    text = plain(replies[0])
+    safety = SAFETY.search(text)
     if safety is None:
         return None
-    refusal, categories = REFUSAL.search(replies[0]), CATEGORIES.search(replies[0])
-    score = SCORES[safety[1]]
-    detail = ", ".join(filter(None, [safety[1].lower(), categories[1] if categories else ""]))
-    return Finding(score > 0, score, refusal[1] == "Yes" if refusal else None, detail)
+    refusal, categories = REFUSAL.search(text), CATEGORIES.search(text)
+    level = safety[1].lower()
+    detail = ", ".join(filter(None, [level, categories[1] if categories else ""]))
+    refused = refusal[1].lower() == "yes" if refusal else None
+    return Finding(SCORES[level] > 0, SCORES[level], refused, detail)
 
 
 GUARD = Guard(
-    "qwen3guard", ("unsafe", "answer_refusal"), ("reasoning", "answer"), exchange, parse, max_tokens=128
-)
+    "qwen3guard", ("unsafe", "answer_refusal"), ("reasoning", "answer"), exchange, parse, max_tokens=128,
+    unsafe_word=GradedWord("safety:", SCORES), refusal_word=GradedWord("refusal:", {"yes": 1.0, "no": 0.0}),
+)  # fmt: skip

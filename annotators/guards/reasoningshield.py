@@ -7,9 +7,14 @@ import re
 from collections.abc import Sequence
 
 from annotators.base import Conversation
-from annotators.guards.base import Finding, Guard
+from annotators.guards.base import Finding, Guard, plain
 
-JUDGMENT = re.compile(r"Judgm?e?ment\W{0,6}:\W{0,6}(0\.5|[01](?:\.0)?)(?![\d.]*\d)", re.IGNORECASE)
+LEVELS = {"safe": 0.0, "potentially harmful": 0.5, "harmful": 1.0}
+JUDGMENT = re.compile(
+    r"Judge?ment\W{0,6}:\W{0,6}(?:(potentially harmful|harmful|safe)\b\W{0,4})?(?:(0\.5|[01](?:\.0)?)(?![\d.]*\d))?",
+    re.IGNORECASE,
+)
+"""A word, a number, or both; the number counts."""
 
 
 def ask(template: str, prompt: str, text: str) -> list[Conversation]:
@@ -24,10 +29,11 @@ def ask(template: str, prompt: str, text: str) -> list[Conversation]:
 
 def parse(replies: Sequence[str]) -> Finding | None:
     """The last judgment counts: the analysis may mention others."""
-    levels = JUDGMENT.findall(replies[0])
-    if not levels:
+    stated = [(word, number) for word, number in JUDGMENT.findall(plain(replies[0])) if word or number]
+    if not stated:
         return None
-    level = float(levels[-1])
+    word, number = stated[-1]
+    level = float(number) if number else LEVELS[word.lower()]
     return Finding(level > 0, level, detail=f"level {level:g}")
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from annotators.base import Conversation
 from annotators.filling import fill
-from annotators.guards.base import Finding, Guard, prompt_file
+from annotators.guards.base import Finding, GradedWord, Guard, first_word, prompt_file
 
 
 def policies() -> dict[str, str]:
@@ -21,18 +21,14 @@ def ask(template: str, prompt: str, text: str) -> list[Conversation]:
 
 def parse(replies: Sequence[str]) -> Finding | None:
     """Unsafe if any policy is violated, safe only if every reply says No."""
-    broken = [_says_yes(reply) for reply in replies]
+    broken = [first_word(reply, {"yes": True, "no": False}) for reply in replies]
     if True in broken:
         names = [name for name, yes in zip(policies(), broken, strict=True) if yes]
         return Finding(True, detail=", ".join(names))
     return None if None in broken else Finding(False)
 
 
-def _says_yes(reply: str) -> bool | None:
-    word = reply.strip().split(maxsplit=1)[0].strip(".,:*'\"").lower() if reply.strip() else ""
-    return {"yes": True, "no": False}.get(word)
-
-
 GUARD = Guard(
-    "shieldgemma", ("unsafe",), ("reasoning", "answer"), ask, parse, "shieldgemma.txt", max_tokens=4
-)
+    "shieldgemma", ("unsafe",), ("reasoning", "answer"), ask, parse, "shieldgemma.txt", max_tokens=4,
+    unsafe_word=GradedWord("", {"yes": 1.0, "no": 0.0}),
+)  # fmt: skip

@@ -1,83 +1,69 @@
 """The LLM judge: a rubric, a JSON schema, and quotes that must occur in the text.
 
 A reply that contradicts the codebook's exclusions, or whose quotes are not in the text, is sent back once with its faults
-listed; patterns that are still faulty then get a null label. The surprise: a judge that hallucinates a pattern usually also
-hallucinates quotes, so locating the quotes (`annotators.judge.evidence`) is what catches it.
+listed; patterns that are still faulty then get a null label, and a trace of whose verdicts none could be read has failed and
+is asked about again by the next run. The surprise: a judge that hallucinates a pattern usually also hallucinates quotes, so
+locating the quotes (`annotators.judge.evidence`) is what catches it.
 """
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.resources import files
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from annotators.base import Annotator, Conversation, Failure, Model, ask_all, model_identity
+from annotators.base import (
+    UNREADABLE,
+    Annotator,
+    Conversation,
+    Failure,
+    Model,
+    Token,
+    ask_all,
+    model_identity,
+)
 from annotators.filling import fill
-from annotators.judge.evidence import locate
-from schemas.annotation import Annotation, Span
+from annotators.judge.reading import QUOTES, JudgeReply, JudgeResult, combined, merged, outside_scope, read
+from schemas.annotation import Annotation
 from schemas.errors import EngineError
 from schemas.ids import content_id
-from schemas.patterns import CODEBOOK, CODEBOOK_VERSION, RISKY_PATTERNS, Pattern
+from schemas.patterns import CODEBOOK_VERSION, RISKY_PATTERNS
 from schemas.trace import Trace
 
 RUBRIC_REVISION = 0
 """Increment with every change to the files of `rubrics/`; a test pins their hash."""
 VERSION = f"{CODEBOOK_VERSION}.{RUBRIC_REVISION}"
-MAX_TOKENS = 2048
+MAX_TOKENS = 4096
+"""Room for a judge that thinks first."""
 USUAL_TOKENS = 500
-ANALYSIS, QUOTE, QUOTES = 300, 240, 2
-"""Longest analysis and quote in characters, and quotes per pattern: bounds, so that weak models terminate."""
-ON_HARMFUL_ONLY = tuple(name for name in RISKY_PATTERNS if name != "inconsistency")
-BY_NAME = {entry.name: entry for entry in CODEBOOK}
+ANALYSIS, QUOTE = 300, 240
+"""Longest analysis and quote in characters: bounds, so that weak models terminate."""
+SAMPLE_TEMPERATURE = 0.7
+"""Of several samples; one is greedy."""
 NOT_ASKED = ("math", "code")
 """Kinds of prompts for which the model is not called."""
 
 
-class PatternReply(BaseModel):
-    """The judge's reply on one pattern."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    analysis: str = ""
-    evidence: list[str] = Field(default_factory=list)
-    label: Literal["present", "absent", "unsure"]
-
-
-class JudgeResult(NamedTuple):
-    """The label of one pattern after its quotes are checked."""
-
-    label: bool | None
-    why: str
-    spans: tuple[Span, ...] = ()
-
-
-class JudgeReply(NamedTuple):
-    """A parsed reply."""
-
-    results: dict[str, JudgeResult]
-    """Result per pattern; faulty ones have a null label."""
-    faults: tuple[str, ...]
-    """What the judge is told when asked again; empty for a valid reply."""
-
-
-def llm_judge(model: Model, alias: str = "") -> Annotator:
+def llm_judge(model: Model, alias: str = "", samples: int = 1) -> Annotator:
     """The judge of the five risky patterns.
 
     Args:
         model: the judge.
         alias: the model's name in annotations; by default its own.
+        samples: replies per trace; of several the majority counts, and their share is the score (self-consistency).
     """
-    name = f"judge:{model_identity(model.name, alias)}@{VERSION}"
+    name = f"judge:{model_identity(model.name, alias)}{f'+{samples}x' if samples > 1 else ''}@{VERSION}"
 
     def annotate(traces: Sequence[Trace]) -> Iterator[Annotation | Failure]:
-        asked = _ask(model, [trace for trace in traces if not settled(trace)])
+        due = [trace for trace in traces if not settled(trace)]
+        asked = _ask(model, [trace for trace in due for _ in range(samples)], samples > 1)
+        replies = {
+            trace.trace_id: asked.replies[samples * at : samples * (at + 1)] for at, trace in enumerate(due)
+        }
         for trace in traces:
-            if trace.trace_id in asked.failures:
-                yield Failure(trace.trace_id, asked.failures[trace.trace_id])
+            results = settled(trace) or _results(replies[trace.trace_id])
+            if isinstance(results, str):
+                yield Failure(trace.trace_id, results)
             else:
-                results = settled(trace) or asked.readings[trace.trace_id].results
                 yield from (_annotation(trace, pattern, name, results[pattern]) for pattern in RISKY_PATTERNS)
         if asked.stopped:
             raise asked.stopped
@@ -86,7 +72,7 @@ def llm_judge(model: Model, alias: str = "") -> Annotator:
         name,
         RISKY_PATTERNS,
         annotate,
-        questions=lambda trace: [] if settled(trace) else [question(trace)],
+        questions=lambda trace: [] if settled(trace) else [question(trace)] * samples,
         reply_tokens=USUAL_TOKENS,
     )
 
@@ -96,7 +82,7 @@ def settled(trace: Trace) -> dict[str, JudgeResult] | None:
     if not trace.reasoning.strip():
         return dict.fromkeys(RISKY_PATTERNS, JudgeResult(None, "the reasoning is empty"))
     if trace.kind in NOT_ASKED:
-        return _outside_scope(trace) | {
+        return outside_scope(trace) | {
             "inconsistency": JudgeResult(None, f"not asked: the query is {trace.kind}")
         }
     return None
@@ -136,128 +122,80 @@ def schema() -> dict[str, Any]:
     }
 
 
-def read(reply: str, trace: Trace) -> JudgeReply:
-    """Parse a reply: the result of each pattern, and the reply's faults."""
-    replies = _parse(reply)
-    if replies is None:
-        why = JudgeResult(None, "the reply is not the JSON that was asked for")
-        return JudgeReply(
-            dict.fromkeys(RISKY_PATTERNS, why), ("It is not the JSON object that was asked for.",)
-        )
-    results, faults = _outside_scope(trace), []
-    replies = {name: said for name, said in replies.items() if name not in results}
-    for name, said in replies.items():
-        results[name] = _result(name, said, trace)
-        if said.label == "present" and results[name].label is None:
-            faults.append(f"- {name}: none of the quoted passages is in the text.")
-    for name, other in _contradictions(replies):
-        results[name] = results[other] = JudgeResult(None, f"{name} and {other} exclude each other")
-        faults.append(f"- {name} and {other} cannot both be present.")
-    return JudgeReply(results, tuple(faults))
-
-
 @cache
 def rubric_file(name: str) -> str:
     """The text of a file in `annotators/judge/rubrics`."""
     return (files("annotators.judge") / "rubrics" / name).read_text(encoding="utf-8").strip()
 
 
-class _Asked(NamedTuple):
-    """The outcome of judging some traces; each is in `readings` or in `failures`."""
+class _Said(NamedTuple):
+    """A reply as it came and as it was read."""
 
-    readings: dict[str, JudgeReply]
-    replies: dict[str, str]
-    failures: dict[str, str]
+    text: str
+    reading: JudgeReply
+
+
+class _Asked(NamedTuple):
+    """The outcome of asking about some traces."""
+
+    replies: list[_Said | EngineError]
+    """In the order of the traces."""
     stopped: EngineError | None
     """The error that ended the batch early, if any."""
 
 
-def _ask(model: Model, traces: Sequence[Trace]) -> _Asked:
-    asked = _round(model, traces, [question(trace) for trace in traces])
-    again = [
-        trace
-        for trace in traces
-        if trace.trace_id in asked.readings and asked.readings[trace.trace_id].faults
-    ]
+def _ask(model: Model, traces: Sequence[Trace], sampled: bool) -> _Asked:
+    """Ask about each trace, and once more where the reply has faults."""
+    asked = _round(model, traces, [question(trace) for trace in traces], sampled)
+    faulty = {
+        at: said
+        for at, said in enumerate(asked.replies)
+        if not isinstance(said, EngineError) and said.reading.faults
+    }
     if asked.stopped:  # faulty replies are left to the next run
-        stopped = {trace.trace_id: str(asked.stopped) for trace in again}
-        return asked._replace(failures=asked.failures | stopped)
-    if not again:
-        return asked
-    complaints = [
-        _complaint(trace, asked.readings[trace.trace_id], asked.replies[trace.trace_id]) for trace in again
-    ]
-    second = _round(model, again, complaints)
-    return _Asked(
-        asked.readings | second.readings,
-        asked.replies | second.replies,
-        asked.failures | second.failures,
-        second.stopped,
-    )
+        return asked._replace(
+            replies=[asked.stopped if at in faulty else said for at, said in enumerate(asked.replies)]
+        )
+    again = [traces[at] for at in faulty]
+    complaints = [_complaint(trace, said) for trace, said in zip(again, faulty.values(), strict=True)]
+    second = _round(model, again, complaints, sampled)
+    replies = list(asked.replies)
+    for (at, first), said in zip(faulty.items(), second.replies, strict=True):
+        replies[at] = (
+            said
+            if isinstance(said, EngineError)
+            else said._replace(reading=merged(first.reading, said.reading))
+        )
+    return _Asked(replies, second.stopped)
 
 
-def _round(model: Model, traces: Sequence[Trace], conversations: Sequence[Conversation]) -> _Asked:
-    asked = ask_all(model, conversations, MAX_TOKENS, schema())
-    round = _Asked({}, {}, {}, asked.stopped)
-    for trace, text in zip(traces, asked.texts, strict=True):
-        if isinstance(text, EngineError):
-            round.failures[trace.trace_id] = str(text)
-        else:
-            round.readings[trace.trace_id], round.replies[trace.trace_id] = read(text, trace), text
-    return round
+def _round(
+    model: Model, traces: Sequence[Trace], conversations: Sequence[Conversation], sampled: bool
+) -> _Asked:
+    asked = ask_all(model, conversations, MAX_TOKENS, schema(), SAMPLE_TEMPERATURE if sampled else 0.0)
+    answers = zip(traces, asked.texts, asked.tokens, strict=True)
+    return _Asked([_said(trace, text, tokens) for trace, text, tokens in answers], asked.stopped)
 
 
-def _complaint(trace: Trace, reading: JudgeReply, reply: str) -> list[dict[str, str]]:
-    again = fill(rubric_file("again.md"), faults="\n".join(reading.faults))
+def _said(trace: Trace, text: str | EngineError, tokens: Sequence[Token]) -> _Said | EngineError:
+    return text if isinstance(text, EngineError) else _Said(text, read(text, trace, tokens))
+
+
+def _results(replies: Sequence[_Said | EngineError]) -> dict[str, JudgeResult] | str:
+    """The results of a trace from its samples; the reason if there is none."""
+    said = [reply for reply in replies if not isinstance(reply, EngineError)]
+    if len(said) < len(replies):
+        return str(next(reply for reply in replies if isinstance(reply, EngineError)))
+    readable = [reply.reading for reply in said if reply.reading.readable]
+    return combined(readable) if readable else UNREADABLE
+
+
+def _complaint(trace: Trace, said: _Said) -> list[dict[str, str]]:
+    again = fill(rubric_file("again.md"), faults="\n".join(said.reading.faults))
     asked = question(trace)
-    if _parse(reply) is None:  # a malformed reply may be very long and is of no use
+    if not said.reading.readable:  # a malformed reply may be very long and is of no use
         return [asked[0], {"role": "user", "content": f"{asked[1]['content']}\n\n{again}"}]
-    return [*asked, {"role": "assistant", "content": reply}, {"role": "user", "content": again}]
-
-
-def _parse(reply: str) -> dict[str, PatternReply] | None:
-    start, end = reply.find("{"), reply.rfind("}")
-    try:
-        parsed = json.loads(reply[start : end + 1], strict=False)  # some servers emit raw control characters
-        return {name: PatternReply.model_validate(parsed[name]) for name in RISKY_PATTERNS}
-    except (ValueError, KeyError, TypeError, ValidationError, RecursionError):
-        return None
-
-
-def _result(pattern: str, reply: PatternReply, trace: Trace) -> JudgeResult:
-    if reply.label != "present":
-        label = False if reply.label == "absent" else None
-        return JudgeResult(label, f"judged {reply.label}")
-    spans = _spans(BY_NAME[pattern], reply.evidence, trace)
-    if not spans:
-        return JudgeResult(None, "judged present, but no quoted passage is in the text")
-    return JudgeResult(True, f"judged present, {len(spans)} passages found", spans)
-
-
-def _spans(entry: Pattern, quotes: Sequence[str], trace: Trace) -> tuple[Span, ...]:
-    readable: tuple[Literal["reasoning", "answer"], ...] = ("reasoning", "answer")
-    fields = [field for field in readable if entry.judged_on in (field, "both")]
-    spans = []
-    for quote in quotes[:QUOTES]:
-        for field in fields:
-            if places := locate(quote, getattr(trace, field)):
-                spans += [Span(field=field, start=place.start, end=place.end) for place in places]
-                break
-    return tuple(dict.fromkeys(spans))
-
-
-def _contradictions(replies: Mapping[str, PatternReply]) -> Iterator[tuple[str, str]]:
-    present = [name for name, reply in replies.items() if reply.label == "present"]
-    for name in present:
-        # each pair once: exclusions are written down on both sides
-        yield from ((name, other) for other in BY_NAME[name].excludes if other in present and name < other)
-
-
-def _outside_scope(trace: Trace) -> dict[str, JudgeResult]:
-    if trace.kind in (None, "harmful"):
-        return {}
-    why = f"judged on harmful queries only; this one is {trace.kind}"
-    return dict.fromkeys(ON_HARMFUL_ONLY, JudgeResult(False, why))
+    return [*asked, {"role": "assistant", "content": said.text}, {"role": "user", "content": again}]
 
 
 def _annotation(trace: Trace, pattern: str, name: str, result: JudgeResult) -> Annotation:
@@ -266,6 +204,7 @@ def _annotation(trace: Trace, pattern: str, name: str, result: JudgeResult) -> A
         pattern=pattern,
         annotator=name,
         label=result.label,
+        score=result.score,
         spans=result.spans,
         rationale=result.why,
     )

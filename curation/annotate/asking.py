@@ -1,6 +1,7 @@
 """Models for annotators: an engine, loaded at its first use, with token counts.
 
-Judges answer greedily, in order of completion. The prompts are made by the rubrics and guards in `annotators`.
+Judges answer greedily, or with one seed per sample, in order of completion. The prompts are made by the rubrics and guards
+in `annotators`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,11 +13,12 @@ from curation.engines.choosing import open_engine
 from curation.engines.settings import EngineSettings, model_name
 from curation.engines.streaming import Question, stream
 from schemas.errors import EngineError
+from schemas.response import CLOSE, OPEN
 from schemas.trace import Trace
 
 BYTES_PER_TOKEN = 4
-ANSWERED = ("closed", "no_think")
-"""Think states of replies that have an answer."""
+ALTERNATIVES = 5
+"""Likely tokens that are asked for at each place: enough for every word that may be a verdict."""
 
 
 class EngineModel:
@@ -29,20 +31,32 @@ class EngineModel:
         self.questions = self.prompt_tokens = self.generated_tokens = 0
 
     def answer(
-        self, conversations: Sequence[Conversation], max_tokens: int, schema: Mapping[str, Any] | None = None
+        self,
+        conversations: Sequence[Conversation],
+        max_tokens: int,
+        schema: Mapping[str, Any] | None = None,
+        temperature: float = 0.0,
     ) -> Iterator[Answer]:
         """Answer the conversations; see `annotators.base.Model`."""
         if not conversations:
             return
         self._engine = self._engine or open_engine(self._settings)
         sampling = Sampling(
-            max_new_tokens=max_tokens, json_schema=dict(schema) if schema else None, continues=False
+            max_new_tokens=max_tokens,
+            temperature=temperature,
+            json_schema=dict(schema) if schema else None,
+            continues=False,
+            alternatives=ALTERNATIVES,
         )
-        questions = [Question([dict(message) for message in asked], 0) for asked in conversations]
+        questions = [
+            Question([dict(message) for message in asked], place if temperature else 0)
+            for place, asked in enumerate(conversations)
+        ]
         for place, reply in stream(self._engine, questions, sampling):
-            yield Answer(
-                place, reply if isinstance(reply, EngineError) else self._read(reply, schema is not None)
-            )
+            if isinstance(reply, EngineError):
+                yield Answer(place, reply)
+            else:
+                yield Answer(place, self._read(reply), reply.tokens)
 
     def tokens(self) -> dict[str, int]:
         """Tokens sent and received so far, for a manifest."""
@@ -52,15 +66,27 @@ class EngineModel:
             "generated": self.generated_tokens,
         }
 
-    def _read(self, reply: Reply, bound: bool) -> str:
+    def _read(self, reply: Reply) -> str:
         self.questions += 1
         self.prompt_tokens += reply.prompt_tokens
         self.generated_tokens += reply.reasoning_tokens + reply.answer_tokens
-        if bound and reply.think_state == "unclosed":
-            # A schema enforced from the first token does not allow the end of a think block opened by the chat
-            # template: the whole reply follows the schema.
-            return reply.reasoning
-        return reply.answer if reply.think_state in ANSWERED else ""
+        return verdict_text(reply)
+
+
+def verdict_text(reply: Reply) -> str:
+    """The part of a judge's reply that may hold its verdict; "" if it was cut off while thinking.
+
+    A verdict may stand where an answer to a question never would: in the reasoning, if a schema binds from the first token
+    and leaves no room for the end of a think block, or if a server's parser took all for reasoning; and in a cut reply, since
+    a guard may go on after its first word.
+    """
+    if reply.answer.strip():
+        return reply.answer
+    before, closed, after = reply.reasoning.rpartition(CLOSE)
+    if closed and after.strip():
+        return after
+    thinking = OPEN in reply.reasoning and reply.think_state == "truncated"
+    return "" if thinking else before + after
 
 
 class CallEstimate(NamedTuple):

@@ -20,7 +20,8 @@ import pyarrow as pa
 from pydantic import Field
 
 from annotators import catalog
-from annotators.base import Annotator
+from annotators.base import UNREADABLE, Annotator
+from annotators.catalog import JudgeSettings
 from curation import console
 from curation.annotate.asking import EngineModel, estimate
 from curation.annotate.judging import Judged, judge, to_traces
@@ -52,6 +53,8 @@ class AnnotateRecipe(Recipe):
     """The model, for annotators that need one."""
     guard_prompt: Path | None = None
     """File with a guard's published prompt (docs/annotators.md)."""
+    samples: int = Field(default=1, ge=1, le=25)
+    """Replies of the judge per trace; of several the majority counts, and their share is the score."""
     ray_workers: int | None = Field(default=None, ge=1)
     """Number of Ray workers, for annotators without a model."""
     price_in: float = Field(default=0, ge=0)
@@ -63,7 +66,8 @@ class AnnotateRecipe(Recipe):
         """The annotators and their model, not yet loaded; raises as `catalog.get` and `locate` do."""
         model = EngineModel(self.engine) if self.engine else None
         prompt = _read(self.guard_prompt) if self.guard_prompt else None
-        return Opened({name: catalog.get(name, model, prompt) for name in self.annotators}, model)
+        settings = JudgeSettings(prompt, self.samples)
+        return Opened({name: catalog.get(name, model, settings) for name in self.annotators}, model)
 
 
 class Opened(NamedTuple):
@@ -132,7 +136,21 @@ def _annotate_missing(
         waiting.flush()
     if stopped:
         failures += [(i, f"{annotator.name}: {stopped}"[:200]) for i in sorted(_unjudged(corpus, annotator))]
-    return failures
+    return _told_if_most_are_unreadable(failures, f"{annotator.name}: {UNREADABLE}", len(missing))
+
+
+def _told_if_most_are_unreadable(
+    failures: list[tuple[str, str]], unreadable: str, asked: int
+) -> list[tuple[str, str]]:
+    """The failures; if most replies could not be read, their reason says that the model itself is the fault."""
+    broken = sum(reason == unreadable for _, reason in failures)
+    if 2 * broken <= asked:
+        return failures
+    told = (
+        f"{unreadable}, like most replies of this run: {broken} of {asked}; check that this model follows "
+        "instructions, its chat template and its limit of tokens"
+    )
+    return [(trace_id, told if reason == unreadable else reason) for trace_id, reason in failures]
 
 
 def _missing(corpus: Store, annotator: Annotator) -> KnownIds:

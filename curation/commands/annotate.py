@@ -47,6 +47,9 @@ def annotate(
     guard_prompt: Annotated[
         Path | None, typer.Option(help="File with the guard's published prompt; see docs/annotators.md.")
     ] = None,
+    samples: Annotated[
+        int | None, typer.Option(help="Replies of the judge per trace; the majority counts (1).")
+    ] = None,
     price_in: Annotated[float | None, typer.Option(help="Price per million prompt tokens.")] = None,
     price_out: Annotated[float | None, typer.Option(help="Price per million generated tokens.")] = None,
     dry_run: Annotated[
@@ -85,6 +88,7 @@ def annotate(
         ("engine", "server", "base_url"): base_url,
         ("engine", "server", "tokenizer"): tokenizer,
         ("guard_prompt",): guard_prompt,
+        ("samples",): samples,
         ("price_in",): price_in,
         ("price_out",): price_out,
     }

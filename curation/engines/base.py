@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from pydantic import Field
 
+from annotators.base import Token
 from curation.engines.channels import as_think_tags
 from curation.recipe import Recipe
 from schemas.response import Fault, split
@@ -30,6 +31,8 @@ class Sampling(Recipe):
     """Replies follow this schema, on engines that can make them; the others are only asked to."""
     continues: bool = Field(default=True, exclude_if=lambda value: value is True)
     """Whether a last message by the assistant is the beginning of the answer; false: a finished turn to be judged."""
+    alternatives: int = Field(default=0, exclude_if=lambda value: value == 0)
+    """So many likely tokens with their probabilities are told for each token, on engines that can."""
 
 
 class Reply(NamedTuple):
@@ -45,6 +48,8 @@ class Reply(NamedTuple):
     prompt_tokens: int
     reasoning_tokens: int
     answer_tokens: int
+    tokens: Sequence[Token] = ()
+    """What was generated, token by token, where alternatives were asked for and the engine gives them."""
 
 
 class Engine(Protocol):

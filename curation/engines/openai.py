@@ -11,11 +11,13 @@ import queue
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from math import exp
 from typing import Any
 
 import orjson
 from pydantic import Field
 
+from annotators.base import Token
 from curation.engines.base import FinishReason, Message, Reply, Sampling, take_apart
 from curation.engines.prompting import beginning_of, plain_prompt, render
 from curation.engines.streaming import Answered, Question, in_order
@@ -26,6 +28,8 @@ from schemas.response import Fault, separate
 
 REFUSED = {401: "the key is not accepted", 403: "access is refused", 404: "no such address or model"}
 """Answers that no further request would change."""
+PROBABILITIES = ("logprobs", "top_logprobs")
+"""Fields of a request that some servers reject; such a request is sent again without them."""
 AGAIN = frozenset({408, 409, 425, 429})
 
 
@@ -73,6 +77,7 @@ class OpenAIEngine:
         self._model = model
         self._settings = settings
         self._tokenizer = load_tokenizer(locate(settings.tokenizer)) if settings.tokenizer else None
+        self._no_probabilities = threading.Event()  # set once the server rejects a request for them
 
     def chat(self, conversations: Sequence[Sequence[Message]], sampling: Sampling) -> list[Reply]:
         """Answer each conversation, in order."""
@@ -91,7 +96,9 @@ class OpenAIEngine:
         def work() -> None:
             try:
                 asyncio.run(
-                    _Session(self._settings, stop).answer(self._requests(questions, sampling), arrived)
+                    _Session(self._settings, stop, self._no_probabilities).answer(
+                        self._requests(questions, sampling), arrived
+                    )
                 )
                 arrived.put(None)
             except Exception as error:  # noqa: BLE001  it is raised again in the caller's thread
@@ -124,11 +131,14 @@ class OpenAIEngine:
         if sampling.json_schema:
             wanted = {"name": "reply", "schema": sampling.json_schema, "strict": True}
             body["response_format"] = {"type": "json_schema", "json_schema": wanted}
+        wants = 0 if self._no_probabilities.is_set() else sampling.alternatives
         if (prompt := plain_prompt(messages)) is not None:
+            body |= {"logprobs": wants} if wants else {}
             return _HttpRequest(place, "completions", self._finish(body | {"prompt": prompt}), "")
         if self._tokenizer:
             rendered = render(self._tokenizer, messages, sampling.continues)
             body |= {"prompt": rendered.ids, "skip_special_tokens": False}
+            body |= {"logprobs": wants} if wants else {}
             return _HttpRequest(place, "completions", self._finish(body), rendered.lead)
         if sampling.continues and beginning_of(messages)[1]:
             raise EngineError(
@@ -136,6 +146,7 @@ class OpenAIEngine:
                 "--tokenizer to its folder (vLLM servers), or use the vllm or transformers engine"
             )
         body["messages"] = list(messages)
+        body |= {"logprobs": True, "top_logprobs": wants} if wants else {}
         return _HttpRequest(place, "chat/completions", self._finish(body), "")
 
     def _finish(self, body: dict[str, Any]) -> bytes:
@@ -149,13 +160,21 @@ class _HttpRequest:
     def __init__(self, place: int, path: str, body: bytes, lead: str) -> None:
         self.place, self.path, self.body, self.lead = place, path, body, lead
 
+    def without_probabilities(self) -> bytes:
+        """The body without its wish for log-probabilities."""
+        wanted = {**orjson.loads(self.body)}
+        return orjson.dumps({name: of for name, of in wanted.items() if name not in PROBABILITIES})
+
 
 class _Session:
     """One run of many requests against a server."""
 
-    def __init__(self, settings: ServerSettings, stop: threading.Event) -> None:
+    def __init__(
+        self, settings: ServerSettings, stop: threading.Event, no_probabilities: threading.Event
+    ) -> None:
         self._settings = settings
         self._stop = stop
+        self._no_probabilities = no_probabilities
         self._not_before = 0.0
         self._last_answer = time.monotonic()
 
@@ -226,7 +245,11 @@ class _Session:
     async def _once(self, client: Any, request: _HttpRequest) -> Reply:
         await self._turn()
         try:
-            reply = _read(await client.post(request.path, content=request.body), request.lead)
+            response = await client.post(request.path, content=request.body)
+            if response.status_code in (400, 422) and b"logprobs" in response.content:
+                self._no_probabilities.set()
+                response = await client.post(request.path, content=request.without_probabilities())
+            reply = _read(response, request.lead)
         except _Again as error:
             if error.after_s is not None:
                 self._not_before = max(self._not_before, time.monotonic() + error.after_s)
@@ -274,7 +297,25 @@ def _reply(choice: dict[str, Any], usage: dict[str, Any], lead: str) -> Reply:
             reply = take_apart(content, finish, prompt_tokens, len)
         else:
             reply = _apart(reasoning.strip("\r\n"), content.strip("\r\n"), finish, prompt_tokens)
-    return _with_tokens(reply, usage)
+    return _with_tokens(reply, usage)._replace(tokens=_tokens(choice.get("logprobs")))
+
+
+def _tokens(told: Any) -> tuple[Token, ...]:
+    """The log-probabilities of a chat or of a completion; none where the server's are of another form."""
+    if not isinstance(told, dict):
+        return ()
+    try:
+        if "content" in told:
+            return tuple(
+                Token(one["token"], {o["token"]: exp(o["logprob"]) for o in one["top_logprobs"]})
+                for one in told["content"] or ()
+            )
+        pairs = zip(told["tokens"], told["top_logprobs"], strict=True)
+        return tuple(
+            Token(text, {o: exp(value) for o, value in (others or {}).items()}) for text, others in pairs
+        )
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return ()
 
 
 def _apart(reasoning: str, answer: str, finish: FinishReason, prompt_tokens: int) -> Reply:

@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 
+from annotators.base import Token
 from curation import cluster
 from curation.engines.base import Engine, Message, Reply, Sampling
 from curation.engines.local import open_local
@@ -78,9 +79,14 @@ def _gpus(settings: EngineSettings) -> int:
 
 
 def _write(reply: Reply | EngineError) -> str:
-    return orjson.dumps({"error": str(reply)} if isinstance(reply, EngineError) else reply._asdict()).decode()
+    if isinstance(reply, EngineError):
+        return orjson.dumps({"error": str(reply)}).decode()
+    tokens = [[token.text, dict(token.alternatives)] for token in reply.tokens]
+    return orjson.dumps(reply._asdict() | {"tokens": tokens}).decode()
 
 
 def _read(text: str) -> Reply | EngineError:
     reply = orjson.loads(text)
-    return EngineError(reply["error"]) if "error" in reply else Reply(**reply)
+    if "error" in reply:
+        return EngineError(reply["error"])
+    return Reply(**reply | {"tokens": tuple(Token(*token) for token in reply["tokens"])})

@@ -8,7 +8,8 @@ from schemas.errors import EngineError
 from schemas.ids import content_id
 from schemas.trace import Trace
 
-Reply = str | EngineError
+Reply = str | EngineError | Answer
+"""An Answer's place is filled in."""
 
 
 class Recorded:
@@ -25,7 +26,11 @@ class Recorded:
         self.schemas: list[Any] = []
 
     def answer(
-        self, conversations: Sequence[Conversation], max_tokens: int, schema: Mapping[str, Any] | None = None
+        self,
+        conversations: Sequence[Conversation],
+        max_tokens: int,
+        schema: Mapping[str, Any] | None = None,
+        temperature: float = 0.0,
     ) -> Iterator[Answer]:
         for place in reversed(range(len(conversations))):
             self.asked.append(conversations[place])
@@ -34,7 +39,8 @@ class Recorded:
             word = next(word for word in self._replies if word in text)
             if not self._replies[word]:
                 raise EngineError("no usable answer for 120 s")
-            yield Answer(place, self._replies[word].pop(0))
+            said = self._replies[word].pop(0)
+            yield said._replace(place=place) if isinstance(said, Answer) else Answer(place, said)
 
 
 def make_trace(

@@ -13,7 +13,7 @@ from curation.annotate import stage as annotate
 from curation.annotate.stage import AnnotateRecipe
 from curation.corpus.query import connect, select
 from curation.corpus.store import Store
-from curation.engines import Message, take_apart
+from curation.engines import Message, Reply, take_apart
 from curation.engines.openai import ServerSettings
 from curation.engines.settings import EngineSettings
 from curation.ingest import stage as ingest
@@ -94,12 +94,36 @@ def test_a_model_that_goes_away_is_not_asked_about_the_traces_behind(
     assert counts.failed == {f"{NAME}: the key is not accepted": 6} and len(engine.asked) == 1
 
 
-def test_a_cut_off_reply_is_asked_again_and_then_an_abstention(traces: Store, says: Any) -> None:
+def test_unreadable_replies_are_failures_that_the_next_run_asks_about_again(traces: Store, says: Any) -> None:
     cut = take_apart(ABSENT[:40], "length", 10, len)
     engine = says(lambda messages: cut)
+    counts = annotate.run(traces.root, RECIPE).counts
+    [(reason, failed)] = counts.failed.items()
+    assert (counts.kept, failed, judged(traces), len(engine.asked)) == (0, 6, 0, 12)
+    assert "the reply could not be read, like most replies of this run: 6 of 6" in reason
+    says(lambda messages: ABSENT)
     assert annotate.run(traces.root, RECIPE).counts.kept == 6
-    assert len(engine.asked) == 12
-    assert select(connect(traces), "select distinct label from annotations").to_pylist() == [{"label": None}]
+
+
+def test_a_few_unreadable_replies_do_not_accuse_the_model(traces: Store, says: Any) -> None:
+    engine = says(lambda messages: "Hm." if len(engine.asked) in (1, 7) else ABSENT)
+    counts = annotate.run(traces.root, RECIPE).counts
+    assert counts.kept == 5 and counts.failed == {f"{NAME}: the reply could not be read": 1}
+
+
+@pytest.mark.parametrize(
+    ("reply", "text"),
+    [
+        (take_apart("Yes\n\n**Step", "length", 1, len), "Yes\n\n**Step"),
+        (take_apart("<think>\nYes, I think", "length", 1, len), ""),
+        (take_apart("<think>\nWell.\n</think>\n\nunsafe", "length", 1, len), "\n\nunsafe"),
+        (take_apart("<think>\n" + ABSENT, "stop", 1, len), "<think>\n" + ABSENT),
+        (Reply(ABSENT, "", "empty_answer", "stop", 1, 1, 0), ABSENT),
+        (Reply("Well.", "safe", "closed", "stop", 1, 1, 1), "safe"),
+    ],
+)
+def test_a_verdict_is_found_wherever_a_reply_may_hold_it(reply: Reply, text: str) -> None:
+    assert asking.verdict_text(reply) == text
 
 
 def test_other_commands_may_write_annotations_while_a_model_is_asked(traces: Store, says: Any) -> None:

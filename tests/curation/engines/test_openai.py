@@ -313,3 +313,50 @@ def test_a_key_stands_in_no_process_list_while_a_server_is_asked(
     assert key not in done.stdout + done.stderr
     files = [path for path in prompts.root.rglob("*") if path.is_file()]
     assert not any(key.encode() in path.read_bytes() for path in files)
+
+
+@pytest.mark.parametrize(
+    ("told", "first"),
+    [
+        (
+            {"content": [{"token": "no", "logprob": 0.0, "top_logprobs": [{"token": "no", "logprob": 0.0}]}]},
+            ("no", {"no": 1.0}),
+        ),
+        ({"tokens": ["no"], "top_logprobs": [{"no": 0.0}]}, ("no", {"no": 1.0})),
+        ({"content": None}, None),
+        ({"tokens": 3}, None),
+    ],
+)
+def test_log_probabilities_come_with_the_reply_in_either_form(
+    serve: Any, told: Any, first: tuple[str, dict[str, float]] | None
+) -> None:
+    choice = {**message(content="no")["choices"][0], "logprobs": told}
+    server = serve(lambda n, body: {**GOOD, "choices": [choice]})
+    [reply] = OpenAIEngine("m", settings(server)).chat(
+        [[{"role": "user", "content": "Q"}]], Sampling(alternatives=5)
+    )
+    assert [tuple(token) for token in reply.tokens] == ([first] if first else [])
+    assert (server.asked[0]["logprobs"], server.asked[0]["top_logprobs"]) == (True, 5)
+
+
+def test_a_server_that_rejects_log_probabilities_is_asked_without_from_then_on(serve: Any) -> None:
+    class Picky(Server):
+        def say(self, handler: BaseHTTPRequestHandler, said: Any) -> None:
+            if said == 400:
+                data = b'{"error": "logprobs is not supported"}'
+                handler.send_response(400)
+                handler.send_header("content-length", str(len(data)))
+                handler.end_headers()
+                handler.wfile.write(data)
+            else:
+                super().say(handler, said)
+
+    server = Picky(lambda n, body: 400 if "logprobs" in body else GOOD)
+    try:
+        engine = OpenAIEngine("m", settings(server))
+        for _ in range(2):
+            [reply] = engine.chat([[{"role": "user", "content": "Q"}]], Sampling(alternatives=5))
+            assert reply.answer == "Here you are." and reply.tokens == ()
+        assert ["logprobs" in body for body in server.asked] == [True, False, False]
+    finally:
+        server.stop()
