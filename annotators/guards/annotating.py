@@ -30,7 +30,7 @@ from annotators.guards import (
     wildguard,
     xstest,
 )
-from annotators.guards.base import Field, Finding, Guard, prompt_file
+from annotators.guards.base import Field, Finding, GradedWord, Guard, prompt_file
 from schemas.annotation import Annotation
 from schemas.errors import EngineError, RecipeError
 from schemas.ids import content_id
@@ -165,12 +165,16 @@ def _finding(family: Guard, replies: Sequence[_Said]) -> Finding | str:
     finding = family.parse(texts)
     if finding is None:
         return UNREADABLE
-    grades = {
-        name: [grade for _, tokens in replies if (grade := word.score(tokens)) is not None]
-        for name, word in (("score", family.unsafe_word), ("refusal_score", family.refusal_word))
-        if word
-    }
-    return finding._replace(**{name: max(of) for name, of in grades.items() if of})
+    score = _graded(family.unsafe_word, replies)
+    if score is not None:
+        finding = finding._replace(score=score)
+    return finding._replace(refusal_score=_graded(family.refusal_word, replies))
+
+
+def _graded(word: GradedWord | None, replies: Sequence[_Said]) -> float | None:
+    """The highest score of several replies; null where their log-probabilities do not tell."""
+    scores = [score for _, tokens in replies if word and (score := word.score(tokens)) is not None]
+    return max(scores, default=None)
 
 
 class _GuardResult(NamedTuple):
