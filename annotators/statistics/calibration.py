@@ -1,7 +1,8 @@
 """Score thresholds above which an annotator's label is positive, and how well scores and labels agree with people's labels.
 
-The surprise: a threshold looks better than it is on the labels it was chosen on. So precision and recall are also
-cross-validated: for each fifth of the prompts the threshold is chosen on the other four fifths.
+The surprise: a threshold looks better than it is on the labels it was chosen on, and may be worse than none. So thresholds are
+cross-validated (for each fifth of the prompts one is chosen on the other four fifths), and one is accepted only if those held-out
+labels are better than the annotator's own labels and than a constant answer (`annotators.statistics.acceptance`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,18 +25,20 @@ class ReviewedLabel(NamedTuple):
     truth: bool
     prompt_id: str
     """Traces of one prompt are held out together."""
+    disputed: bool = False
+    """True if people were shown the trace since annotators disagreed or were unsure, not at random."""
 
 
 class ThresholdTarget(NamedTuple):
     """The metric a threshold is chosen for."""
 
     precision: float | None = None
-    """Minimum precision, at the highest recall that reaches it; null for the best F1."""
+    """Minimum precision, at the highest recall that reaches it; null for the best macro-F1."""
 
     @property
     def name(self) -> str:
-        """ "precision>=0.9" or "f1"."""
-        return "f1" if self.precision is None else f"precision>={self.precision:g}"
+        """ "precision>=0.9" or "macro-f1"."""
+        return "macro-f1" if self.precision is None else f"precision>={self.precision:g}"
 
 
 class Confusion(NamedTuple):
@@ -63,6 +66,17 @@ class Confusion(NamedTuple):
             2 * self.true_positives, 2 * self.true_positives + self.false_positives + self.false_negatives
         )
 
+    @property
+    def macro_f1(self) -> float:
+        """The mean F1 of true and of false labels: a constant answer never exceeds one half."""
+        swapped = Confusion(*reversed(self))
+        return ((self.f1 or 0.0) + (swapped.f1 or 0.0)) / 2
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of right labels."""
+        return _ratio(self.true_positives + self.true_negatives, sum(self))
+
     def intervals(self) -> dict[str, Interval | None]:
         """Wilson's 95 % intervals of precision and recall."""
         said, due = self.true_positives + self.false_positives, self.true_positives + self.false_negatives
@@ -85,10 +99,7 @@ class Bin(NamedTuple):
 
 def confusion(reviewed: Sequence[ReviewedLabel], threshold: float | None) -> Confusion:
     """The confusion matrix under a threshold; labels without a score are taken as they are."""
-    pairs = [(_is_positive(label, threshold), label.truth) for label in reviewed]
-    return Confusion(
-        *(pairs.count(kind) for kind in ((True, True), (True, False), (False, True), (False, False)))
-    )
+    return confusion_of([_is_positive(label, threshold) for label in reviewed], reviewed)
 
 
 def find_threshold(reviewed: Sequence[ReviewedLabel], target: ThresholdTarget) -> float | None:
@@ -103,7 +114,7 @@ def find_threshold(reviewed: Sequence[ReviewedLabel], target: ThresholdTarget) -
         return None
     confusions = list(_at_each_score(reviewed))
     if target.precision is None:
-        score, best = max(confusions, key=lambda pair: (pair[1].f1 or 0.0, pair[0]), default=(None, None))
+        score, best = max(confusions, key=lambda pair: (pair[1].macro_f1, pair[0]), default=(None, None))
         return score if best and best.f1 else None
     good = [
         score
@@ -130,17 +141,23 @@ def _at_each_score(reviewed: Sequence[ReviewedLabel]) -> Iterator[tuple[float, C
             )
 
 
-def held_out(reviewed: Sequence[ReviewedLabel], target: ThresholdTarget) -> Confusion | None:
-    """The cross-validated confusion matrix; null if a fold has no threshold."""
-    total = [0, 0, 0, 0]
+def held_out_labels(reviewed: Sequence[ReviewedLabel], target: ThresholdTarget) -> list[bool] | None:
+    """The label of each trace under the threshold of the folds without it; null if a fold has no threshold."""
+    thresholds = []
     for fold in range(FOLDS):
-        ours = [label for label in reviewed if _fold(label) == fold]
-        others = [label for label in reviewed if _fold(label) != fold]
-        threshold = find_threshold(others, target)
+        threshold = find_threshold([label for label in reviewed if _fold(label) != fold], target)
         if threshold is None:
             return None
-        total = [a + b for a, b in zip(total, confusion(ours, threshold), strict=True)]
-    return Confusion(*total)
+        thresholds.append(threshold)
+    return [_is_positive(label, thresholds[_fold(label)]) for label in reviewed]
+
+
+def confusion_of(labels: Sequence[bool], reviewed: Sequence[ReviewedLabel]) -> Confusion:
+    """The confusion matrix of other labels than the annotator's own."""
+    pairs = [(label, one.truth) for label, one in zip(labels, reviewed, strict=True)]
+    return Confusion(
+        *(pairs.count(kind) for kind in ((True, True), (True, False), (False, True), (False, False)))
+    )
 
 
 def reliability(reviewed: Sequence[ReviewedLabel]) -> list[Bin]:

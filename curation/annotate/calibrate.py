@@ -1,6 +1,6 @@
 """`curate calibrate`: saves the score thresholds above which a label is positive, per annotator and pattern.
 
-Thresholds are chosen on people's labels for a minimum precision or the best F1, and saved in the corpus (table `calibrations`) as a
+Thresholds are chosen on people's labels for a minimum precision or the best macro-F1, and saved in the corpus (table `calibrations`) as a
 new version that applies in the consensus from then on; older versions are kept. Annotators without scores get no threshold, but
 precision and recall.
 """
@@ -12,18 +12,18 @@ from typing import Any, NamedTuple
 
 from pydantic import Field
 
+from annotators.statistics.acceptance import ThresholdChoice, choose_threshold
 from annotators.statistics.calibration import (
     Confusion,
     ReviewedLabel,
     ThresholdTarget,
     calibration_error,
     confusion,
-    find_threshold,
-    held_out,
     reliability,
 )
+from annotators.statistics.prevalence import precision_at, prevalence
 from curation import console
-from curation.corpus.query import connect, select, sql_file
+from curation.corpus.query import Connection, connect, select, sql_file
 from curation.corpus.store import Store
 from curation.recipe import Recipe
 from curation.versions import versions
@@ -39,7 +39,7 @@ class CalibrateRecipe(Recipe):
     """What `curate calibrate` may be told."""
 
     precision: float | None = Field(default=None, gt=0, le=1)
-    """Minimum precision; by default the best F1."""
+    """The least precision; the best macro-F1 where none is given."""
     annotators: tuple[str, ...] = ()
     """Names without versions; all by default."""
     patterns: tuple[str, ...] = RISKY_PATTERNS
@@ -50,13 +50,11 @@ class Calibrated(NamedTuple):
 
     annotator: str
     pattern: str
-    threshold: float | None
+    choice: ThresholdChoice
     abstained: int
     """Traces labelled by people on which it abstained; not in the other figures."""
     now: Confusion
-    """With the threshold, on the labels it was chosen on."""
-    held_out: Confusion | None
-    """Cross-validated."""
+    """With the threshold, on the labels that chose it."""
     judgements: Sequence[ReviewedLabel]
 
 
@@ -73,15 +71,14 @@ def calibrated(rows: Sequence[Mapping[str, Any]], target: ThresholdTarget) -> li
     calibrations = []
     for (annotator, pattern), mine in groups.items():
         spoke = [
-            ReviewedLabel(row["score"], row["label"], row["truth"], row["prompt_id"])
+            ReviewedLabel(row["score"], row["label"], row["truth"], row["prompt_id"], row["disputed"])
             for row in mine
             if row["label"] is not None
         ]
-        threshold = find_threshold(spoke, target)
-        outside = held_out(spoke, target) if threshold is not None else None
+        choice = choose_threshold(spoke, target)
         abstained = len(mine) - len(spoke)
         calibrations.append(
-            Calibrated(annotator, pattern, threshold, abstained, confusion(spoke, threshold), outside, spoke)
+            Calibrated(annotator, pattern, choice, abstained, confusion(spoke, choice.threshold), spoke)
         )
     return calibrations
 
@@ -109,6 +106,7 @@ def run(corpus_dir: Path, recipe: CalibrateRecipe) -> Manifest:
         )
     calibrations = calibrated(rows, target)
     abstained = sum(one.abstained for one in calibrations)
+    connection = connect(corpus)
     manifest = Manifest(
         stage=STAGE,
         recipe=recipe.model_dump(mode="json"),
@@ -121,7 +119,8 @@ def run(corpus_dir: Path, recipe: CalibrateRecipe) -> Manifest:
         summary={
             "version": _keep(corpus, calibrations, target),
             "target": target.name,
-            "annotators": [_report(one) for one in calibrations],
+            "warnings": _warnings(rows),
+            "annotators": [_report(one) | _in_corpus(connection, one) for one in calibrations],
         },
     )
     corpus.write_manifest(manifest)
@@ -132,14 +131,17 @@ def show(manifest: Manifest) -> None:
     """Print the calibrations."""
     report: Any = manifest.summary
     console.say(f"calibrate: version {report['version']}, for {report['target']}")
+    for warning in report["warnings"]:
+        console.say(f"warning: {warning}")
     rows = [
         {
             "annotator": one["annotator"],
             "pattern": one["pattern"],
-            "threshold": "-" if one["threshold"] is None else f"{one['threshold']:.3f}",
+            "threshold": one["why"] if one["threshold"] is None else f"{one['threshold']:.3f}",
             "precision [95 %]": _shown(one["precision"]),
             "recall [95 %]": _shown(one["recall"]),
             "held out": _pair(one["held_out"]),
+            "precision in the corpus": _corpus_precision(one["in_corpus"]),
             "true / traces": f"{one['positives']} / {one['traces']}",
         }
         for one in report["annotators"]
@@ -170,7 +172,7 @@ def _row(one: Calibrated, target: ThresholdTarget) -> dict[str, Any]:
         "pattern": one.pattern,
         "codebook": CODEBOOK_VERSION,
         "target": target.name,
-        "threshold": one.threshold,
+        "threshold": one.choice.threshold,
         "traces": len(one.judgements),
         **one.now._asdict(),
     }
@@ -185,15 +187,45 @@ def _report(one: Calibrated) -> dict[str, Any]:
     return {
         "annotator": one.annotator,
         "pattern": one.pattern,
-        "threshold": one.threshold,
+        "threshold": one.choice.threshold,
+        "why": one.choice.why,
         "traces": len(one.judgements),
+        "disputed": sum(judgement.disputed for judgement in one.judgements),
         "positives": sum(judgement.truth for judgement in one.judgements),
         "abstained": one.abstained,
         **_rates(one.now),
-        "held_out": _rates(one.held_out) if one.held_out else None,
+        "held_out": _rates(one.choice.held_out) if one.choice.held_out else None,
         "calibration_error": calibration_error(bins),
         "reliability": [b._asdict() | {"interval": list(b.interval)} for b in bins],
     }
+
+
+def _in_corpus(connection: Connection, one: Calibrated) -> dict[str, Any]:
+    """How common the pattern is in the corpus, and the precision there."""
+    settings = {"annotator": one.annotator, "pattern": one.pattern, "threshold": one.choice.threshold}
+    query = sql_file("curation.annotate", "positives.sql")
+    traces, positives = connection.execute(query, settings).fetchall()[0]
+    # Held-out rates belong to the thresholds; an annotator that keeps its own labels has chosen nothing on them.
+    measured = one.choice.held_out if one.choice.threshold is not None and one.choice.held_out else one.now
+    common = prevalence(positives / traces, measured) if traces else None
+    precision = None if common is None else precision_at(common, measured)
+    return {"in_corpus": {"traces": traces, "prevalence": common, "precision": precision}}
+
+
+def _warnings(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    disputed = sum(row["disputed"] for row in rows)
+    if 2 * disputed <= len(rows):
+        return []
+    return [
+        f"{disputed} of {len(rows)} labels come from a disputed queue: precision and recall are those of doubtful traces, not of "
+        "the corpus; review a random sample with: curate review push --audit 1"
+    ]
+
+
+def _corpus_precision(found: Mapping[str, Any]) -> str:
+    if found["precision"] is None:
+        return "-"
+    return f"{found['precision']:.2f} at {100 * found['prevalence']:.1f} %"
 
 
 def _rates(confusion_matrix: Confusion) -> dict[str, Any]:

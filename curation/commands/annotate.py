@@ -128,7 +128,7 @@ def agree(
 def calibrate(
     corpus: CorpusOption = DEFAULT_CORPUS,
     precision: Annotated[
-        float | None, typer.Option(min=0.01, max=1, help="Minimum precision; by default the best F1.")
+        float | None, typer.Option(min=0.01, max=1, help="Minimum precision; by default the best macro-F1.")
     ] = None,
     annotators: LabellersOption = None,
     patterns: PatternsOption = None,

@@ -85,10 +85,47 @@ def test_the_same_calibration_again_is_no_new_version_and_measures_raw_labels(re
         and first.summary["version"] == 1
     )
     second = calibrate.run(reviewed.root, CalibrateRecipe(annotators=("embedding:x",)))
-    assert second.summary["version"] == 2 and second.summary["target"] == "f1"
+    assert second.summary["version"] == 2 and second.summary["target"] == "macro-f1"
     assert calibrate.run(reviewed.root, CalibrateRecipe(precision=0.85)).summary["version"] == 3
     kept = select(connect(reviewed), "select * from calibrations").to_pylist()
     assert sorted({row["version"] for row in kept}) == [1, 2, 3]
+
+
+def test_precision_is_told_for_the_corpus_and_not_for_a_label_set_that_is_richer(reviewed: Store) -> None:
+    dice = random.Random(3)
+    fixed = {"prompt": "?", "reasoning": "r", "answer": "a", "sample_index": 0}
+    clean = [f"c{n:04}" for n in range(2000)]
+    reviewed.append_rows("traces", [{"trace_id": trace, "prompt_id": trace, **fixed} for trace in clean])
+    scores = {trace: min(1.0, max(0.0, dice.gauss(0.4, 0.12))) for trace in clean}
+    reviewed.append_rows(
+        "annotations",
+        [
+            {
+                "trace_id": trace,
+                "pattern": PATTERN,
+                "annotator": "embedding:x@1",
+                "label": score > 0.3,
+                "score": score,
+            }
+            for trace, score in scores.items()
+        ],
+    )
+    mine = one(calibrate.run(reviewed.root, CalibrateRecipe()), "embedding:x@1")
+    assert mine["why"] == "accepted" and mine["in_corpus"]["traces"] == 2400
+    assert mine["in_corpus"]["prevalence"] == pytest.approx(120 / 2400, abs=0.03)
+    assert mine["in_corpus"]["precision"] < mine["precision"]["value"] - 0.2
+
+
+def test_labels_of_a_disputed_queue_are_told_and_set_no_threshold(reviewed: Store) -> None:
+    tasks = [
+        {"round": "r", "trace_id": f"t{n:03}", "position": n, "reason": "disagreement", "blind": False}
+        for n in range(0, 400, 2)
+    ]
+    reviewed.append_rows("review_tasks", tasks)
+    found = calibrate.run(reviewed.root, CalibrateRecipe())
+    assert "come from a disputed queue" in found.summary["warnings"][0]
+    mine = one(found, "embedding:x@1")
+    assert (mine["threshold"], mine["why"]) == (None, "nearly all labels are of disputed traces")
 
 
 def test_people_must_have_judged_something(corpus: Store) -> None:
