@@ -39,7 +39,7 @@ class CalibrateRecipe(Recipe):
     """What `curate calibrate` may be told."""
 
     precision: float | None = Field(default=None, gt=0, le=1)
-    """The least precision; the best macro-F1 where none is given."""
+    """Minimum precision; by default the best macro-F1."""
     annotators: tuple[str, ...] = ()
     """Names without versions; all by default."""
     patterns: tuple[str, ...] = RISKY_PATTERNS

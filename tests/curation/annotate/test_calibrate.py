@@ -156,7 +156,7 @@ def test_people_may_be_taken_together(reviewed: Store) -> None:
 @pytest.mark.parametrize(
     ("recipe", "message"),
     [
-        (AgreeRecipe(annotators=("people", "rules")), "no label by rules"),
+        (AgreeRecipe(annotators=("people", "rules")), "no labels by rules"),
         (AgreeRecipe(annotators=("people",), patterns=(PATTERN,)), "agreement needs two annotators"),
         (AgreeRecipe(patterns=("vagueness",)), "unknown pattern vagueness"),
     ],
