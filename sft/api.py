@@ -1,16 +1,16 @@
 """The Python API of training and scoring: a few lines around the stages, as the commands are. `import sft`."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
 from schemas import showing
+from schemas.choices import ScoredThink, Suite, check_choice
 from schemas.errors import DataError, RecipeError
 
 if TYPE_CHECKING:
     from curation import Corpus, Mix
-    from schemas.choices import ScoredThink, Suite
     from sft.comparison.stage import Comparison
     from sft.proof.check import Proof
     from sft.scoring.scores import Scores
@@ -131,13 +131,13 @@ def train(config: "File | TrainConfig") -> Run:
 def score(
     model: "Run | File",
     corpus: "Corpus | File",
-    suite: "Suite | Literal['all']" = "all",
+    suite: Literal[Suite, "all"] = "all",
     *,
     max_new_tokens: int = 4096,
     temperature: float = 0,
     top_p: float = 1,
     samples: int = 1,
-    think: "ScoredThink" = "as_is",
+    think: ScoredThink = "as_is",
     annotators: Sequence[str] = ("rules", "overrefusal"),
     engine: str = "auto",
     base_url: str | None = None,
@@ -171,13 +171,11 @@ def score(
     from curation.engines import Sampling
     from curation.engines.settings import EngineSettings
     from curation.recipe import from_arguments
-    from schemas.choices import ScoredThink
     from sft.scoring import stage
     from sft.scoring.asking import Asking
-    from sft.scoring.suites import SUITES
 
-    _among("suite", suite, [*SUITES, "all"])
-    _among("think", think, get_args(ScoredThink))
+    check_choice("suite", suite, Literal[Suite, "all"])
+    check_choice("think", think, ScoredThink)
     if samples > 1 and temperature == 0:
         raise RecipeError("samples: at temperature 0 they are all the same; set temperature=0.6")
     how = {"max_new_tokens": max_new_tokens, "temperature": temperature, "top_p": top_p}
@@ -207,8 +205,3 @@ def compare(
     from sft.comparison import stage
 
     return stage.compare(stage.load([Path(model) for model in models], names), base)
-
-
-def _among(name: str, value: str, known: Collection[str]) -> None:
-    if value not in known:
-        raise RecipeError(f"{name}: unknown {value!r}; there are {', '.join(known)}")

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from curation.api.mix import Mix
 from curation.api.results import QueryResult
 from schemas import showing
+from schemas.choices import Policy, check_choice
 from schemas.errors import RecipeError
 
 if TYPE_CHECKING:
     from curation.corpus.status import Contents
-    from schemas.choices import Policy
     from schemas.manifest import Manifest
 
 File = str | PathLike[str]
@@ -219,7 +219,7 @@ class Corpus:
 
         return status.read(self.folder)
 
-    def sql(self, query: str, consensus: "Policy" = "ranked") -> QueryResult:
+    def sql(self, query: str, consensus: Policy = "ranked") -> QueryResult:
         """The rows of one SELECT over prompts, traces, annotations, quarantine, verdicts and candidates.
 
         Args:
@@ -232,9 +232,10 @@ class Corpus:
         from curation.corpus.query import connect, select
         from curation.corpus.store import Store
 
+        check_choice("consensus", consensus, Policy)
         return QueryResult(select(connect(Store(self.folder), policy=consensus), query))
 
-    def candidates(self, where: str = "true", consensus: "Policy" = "ranked") -> QueryResult:
+    def candidates(self, where: str = "true", consensus: Policy = "ranked") -> QueryResult:
         """One row per trace with everything that a mix may filter on.
 
         Args:
@@ -247,6 +248,7 @@ class Corpus:
         from curation.corpus.query import check_condition, connect, select
         from curation.corpus.store import Store
 
+        check_choice("consensus", consensus, Policy)
         connection = connect(Store(self.folder), policy=consensus)
         check_condition(connection, where)
         return QueryResult(select(connection, f"select * from candidates where ({where}\n)"))
