@@ -23,8 +23,9 @@ from hypothesis import strategies as st
 from annotators.guards import FAMILIES
 from annotators.judge.judge import read
 from annotators.rules import annotator
-from curation.corpus.query import check_condition, check_order, connect, select
+from curation.corpus.query import connect
 from curation.corpus.store import Store
+from curation.corpus.untrusted import check_condition, check_order, select_untrusted
 from curation.ingest.stage import IngestRecipe, run
 from curation.mix.recipe import MixRecipe
 from curation.recipe import parse_recipe
@@ -188,7 +189,7 @@ def mix_sql(folder: Path) -> Callable[[str], None]:
     before = sorted(path.name for path in folder.rglob("*"))
 
     def read_condition(condition: str) -> None:
-        for check in (check_condition, check_order, select):
+        for check in (check_condition, check_order, select_untrusted):
             try:
                 check(connection, condition)
             except RecipeError:

@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 import orjson
 
-from curation.corpus.query import check_condition, connect, select, sql_file
+from curation.corpus.query import connect, select, sql_file
 from curation.corpus.store import Store, write_file
+from curation.corpus.untrusted import check_condition
 from schemas.choices import Teacher
 from schemas.errors import DataError, RecipeError
 from schemas.manifest import Counts

@@ -59,8 +59,9 @@ def sql(
     Example: curate sql "select pattern, count(*) from verdicts where label group by all"
     """
     from curation import console
-    from curation.corpus.query import connect, select
+    from curation.corpus.query import connect
     from curation.corpus.store import Store
+    from curation.corpus.untrusted import select_untrusted
 
-    rows = select(connect(Store(corpus), policy=consensus), query)
+    rows = select_untrusted(connect(Store(corpus), policy=consensus), query)
     answer(rows.to_pylist(), json, lambda shown: console.show_rows(rows.column_names, shown))

@@ -1,8 +1,9 @@
 """The only user of DuckDB: SQL over a corpus's parts, in memory, safe for untrusted queries.
 
 Tables `prompts`, `traces`, `annotations`, `quarantine`; views `verdicts` (consensus, see sql/verdicts.sql) and
-`candidates` (one row per trace with every column a mix can filter on). The connection reads only files of the corpus, its
-configuration is locked, and `select` rejects every statement that is not a SELECT.
+`candidates` (one row per trace with every column a mix can filter on). The connection can open no file but parts of the
+corpus, read-only (`curation.corpus.part_files`), and its configuration is locked. Untrusted SQL goes through
+`curation.corpus.untrusted` first.
 """
 
 import os
@@ -10,6 +11,7 @@ import re
 import secrets
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from annotators.statistics.consensus import (
     without_people,
 )
 from curation.corpus import candidates, memory
+from curation.corpus.part_files import SCHEME, PartFiles, address
 from curation.corpus.store import Store, gone
 from schemas.choices import Policy
 from schemas.errors import CorpusError, RecipeError
@@ -54,9 +57,10 @@ def connect(
     connection = _bounded(memory_limit or memory.megabytes(memory.limit()))
     connection.execute(f"set threads = {threads or len(os.sched_getaffinity(0))}")
     connection.execute("set preserve_insertion_order = false")
+    _close_off(connection, corpus.root)
     for table, schema in TABLES.items():
         seen = corpus.parts(table, None if parts is None else parts.get(table, ()))
-        _define_table(connection, seen, table, schema)
+        _define_table(connection, [address(corpus.root, part) for part in seen], table, schema)
     connection.execute(sql_file("curation.corpus", "clusters.sql"))
     weights = _define_verdicts(connection, policy)
     pattern_annotators = [
@@ -66,11 +70,26 @@ def connect(
     connection.execute(
         sql_file("curation.corpus", "candidates.sql", **candidates.pieces(pattern_annotators, weights))
     )
-    root = str(corpus.root.resolve())
-    connection.execute(f"set allowed_directories = [{quoted(root + os.sep)}]")
+    return connection
+
+
+def _close_off(connection: Connection, root: Path) -> None:
+    """Let a connection open the parts of one corpus, read-only, and nothing else; for good."""
+    connection.register_filesystem(PartFiles(root))
+    connection.execute(f"set allowed_directories = [{quoted(SCHEME)}]")
+    connection.execute("set python_enable_replacements = false")  # names of Python variables are no tables
     connection.execute("set enable_external_access = false")
     connection.execute("set lock_configuration = true")
-    return connection
+
+
+@contextmanager
+def read_only(connection: Connection) -> Iterator[None]:
+    """A transaction in which the engine refuses to change any table, also those in memory."""
+    connection.execute("begin transaction read only")
+    try:
+        yield
+    finally:
+        connection.execute("rollback")
 
 
 def _bounded(memory_limit: str) -> Connection:
@@ -126,19 +145,21 @@ def _combination(row: dict[str, Any]) -> LabelCombination:
     return LabelCombination({name: label for name, label in row.items() if label is not None}, truth, traces)
 
 
-def select(connection: Connection, query: str) -> pa.Table:
-    """Run one SELECT and return its rows.
+def select(connection: Connection, query: str, values: Mapping[str, Any] | None = None) -> pa.Table:
+    """Run a query and return its rows.
+
+    Args:
+        connection: of the corpus.
+        query: trusted SQL; untrusted text in it has passed `curation.corpus.untrusted`.
+        values: parameters of the query.
 
     Raises:
-        RecipeError: if the query is not exactly one SELECT, or DuckDB rejects it; says where in the query.
+        RecipeError: if DuckDB rejects the query; says where.
     """
     try:
-        statements = connection.extract_statements(_sound(query))
-        if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-            raise RecipeError("only one SELECT statement is allowed here; the corpus is read-only")
-        return connection.sql(query).to_arrow_table()
+        return connection.sql(query, params=dict(values) if values else None).to_arrow_table()
     except duckdb.Error as error:
-        raise trouble(error) or RecipeError(_explain(error)) from error
+        raise trouble(error) or RecipeError(rejected(str(error))) from error
 
 
 def trouble(error: Exception) -> CorpusError | None:
@@ -147,71 +168,12 @@ def trouble(error: Exception) -> CorpusError | None:
         now = os.environ.get(memory.VARIABLE, memory.DEFAULT)
         return CorpusError(
             f"this query needs more than {memory.VARIABLE}={now}; raise it, or free disk space "
-            f"in {tempfile.gettempdir()}, where DuckDB spills ({_explain(error).splitlines()[0]})"
+            f"in {tempfile.gettempdir()}, where DuckDB spills ({rejected(str(error)).splitlines()[0]})"
         )
     if isinstance(error, duckdb.IOException):
         missing = re.search(r"(?:pattern|open file) \"(.+?)\"", str(error))
-        return CorpusError(gone(missing[1]) if missing else _explain(error))
+        return CorpusError(gone(missing[1]) if missing else rejected(str(error)))
     return None
-
-
-def check_condition(connection: Connection, condition: str) -> None:
-    """Check that `condition` is one boolean SQL expression over `candidates`.
-
-    Raises:
-        RecipeError: with DuckDB's explanation.
-    """
-    try:
-        duckdb.SQLExpression(
-            _sound(condition)
-        )  # a single expression cannot escape from the parentheses below
-    except duckdb.Error as error:
-        raise RecipeError(_explain(error)) from error
-    # The newline keeps a trailing `--` comment from hiding the parenthesis.
-    select(connection, f"select trace_id from candidates where ({condition}\n) limit 0")
-
-
-def check_order(connection: Connection, expression: str) -> None:
-    """Check that `expression` is one SQL expression over `candidates`, `part` and `tokens`.
-
-    Raises:
-        RecipeError: with DuckDB's explanation.
-    """
-    try:
-        duckdb.SQLExpression(_sound(expression))
-    except duckdb.Error as error:
-        raise RecipeError(_explain(error)) from error
-    rows = "(select *, ''::varchar as part, 0 as tokens from candidates)"
-    select(connection, f"select ({expression}\n) from {rows} limit 0")
-
-
-def _sound(sql: str) -> str:
-    try:
-        sql.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise RecipeError(
-            f"unpaired surrogate at character {error.start + 1} of the SQL; retype it"
-        ) from error
-    return sql
-
-
-def prompts_where(
-    connection: Connection, condition: str, limit: int | None, seed: int
-) -> list[dict[str, Any]]:
-    """The prompts that meet a condition over `prompts`, in the order of their files (sql/generate_prompts.sql).
-
-    Raises:
-        RecipeError: if it is not one boolean SQL expression.
-    """
-    try:
-        duckdb.SQLExpression(_sound(condition))
-        query = connection.sql(
-            sql_file("curation.corpus", "generate_prompts.sql", where=condition),
-            params={"seed": str(seed), "limit": limit or 2**62},
-        )
-        return list(query.to_arrow_table().to_pylist())
-    except duckdb.Error as error:
-        raise RecipeError(f"where: {_explain(error)}") from error
 
 
 def risky_spans(connection: Connection) -> list[dict[str, Any]]:
@@ -231,11 +193,13 @@ def benchmark_keys(texts: Sequence[str]) -> list[str]:
 
 
 def sql_file(package: str, name: str, **pieces: str) -> str:
-    """The text of a file in the `sql` folder of a package, with each `{piece}` replaced by trusted SQL."""
+    """The text of a file in the `sql` folder of a package, with each `{piece}` replaced by trusted SQL.
+
+    The file is filled in one pass: a placeholder inside a piece stays as it is.
+    """
     text = (files(package) / "sql" / name).read_text(encoding="utf-8")
-    for piece, sql in pieces.items():
-        text = text.replace("{" + piece + "}", sql)
-    return text
+    lines = (line for line in text.splitlines() if not line.startswith("--"))  # a comment may name a piece
+    return re.sub(r"\{([a-z_]+)\}", lambda found: pieces[found[1]], "\n".join(lines))
 
 
 def quoted(text: str) -> str:
@@ -248,11 +212,11 @@ def identifier(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _define_table(connection: Connection, parts: Sequence[Path], table: str, schema: pa.Schema) -> None:
+def _define_table(connection: Connection, parts: Sequence[str], table: str, schema: pa.Schema) -> None:
     if not parts:
         _define_empty(connection, table, schema)
         return
-    names = ", ".join(quoted(str(part.resolve())) for part in parts)
+    names = ", ".join(map(quoted, parts))
     rows = f"select * from read_parquet([{names}], union_by_name = true)"
     if not set(schema.names) <= set(connection.sql(rows).columns):  # written by an older version
         _define_empty(connection, f"{table}_columns", schema)
@@ -302,6 +266,7 @@ def _weights(connection: Connection, policy: Policy) -> dict[str, ConsensusWeigh
     return {pattern: weights for pattern, weights in by_pattern.items() if weights}
 
 
-def _explain(error: duckdb.Error) -> str:
-    text = re.sub(r"\s*LINE \d+:.*", "", str(error), flags=re.DOTALL)
+def rejected(message: str) -> str:
+    """What DuckDB says is wrong with a query, without the lines that quote it."""
+    text = re.sub(r"\s*LINE \d+:.*", "", message, flags=re.DOTALL)
     return re.sub(r"^(\w+ Error): ", "", text).strip()

@@ -8,8 +8,9 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
-from curation.corpus.query import connect, prompts_where
+from curation.corpus.query import connect
 from curation.corpus.store import Store, hash_files
+from curation.corpus.untrusted import prompts_where
 from curation.recipe import Recipe, load_yaml
 from schemas.errors import RecipeError
 from schemas.ids import canonical_json

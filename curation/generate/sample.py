@@ -13,8 +13,9 @@ from pydantic import Field
 from curation import console
 from curation.annotate import stage as annotate
 from curation.annotate.stage import AnnotateRecipe
-from curation.corpus.query import check_condition, connect, select
+from curation.corpus.query import connect, select
 from curation.corpus.store import Store
+from curation.corpus.untrusted import check_condition
 from curation.engines import Engine
 from curation.generate.output import GenerationTask
 from curation.generate.stage import (

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
-from curation.corpus.query import connect, prompts_where
+from curation.corpus.query import connect
 from curation.corpus.store import Store
+from curation.corpus.untrusted import prompts_where
 from curation.engines import Engine, Message, Reply, Sampling
 from curation.engines.choosing import open_engine
 from curation.engines.settings import EngineSettings, model_name

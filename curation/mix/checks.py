@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
-from curation.corpus.query import Connection, check_condition, check_order
+from curation.corpus.query import Connection
+from curation.corpus.untrusted import check_condition, check_order
 from curation.mix.picking import PartTally
 from curation.mix.recipe import MixRecipe, Part
 from curation.mix.rewriting import rewriter

@@ -11,14 +11,17 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from curation.corpus.part_files import address
 from curation.corpus.query import Connection, quoted, select, sql_file
-from curation.corpus.store import Store, make_folder
+from curation.corpus.store import Store, make_folder, write_tables
 from curation.mix.tokens import ESTIMATE
 from schemas.errors import CorpusError, RecipeError
 from schemas.ids import content_id
 from schemas.tables import TABLES
 
 FOLDER = ".index"
+WRITTEN_AT_ONCE = 65536
+"""Rows."""
 KEPT = 3
 """Older indexes than this many are deleted; another process may still read one of these."""
 
@@ -78,21 +81,15 @@ def _source(connection: Connection, corpus: Store, query: str, registry: bytes) 
         except CorpusError:
             connection.execute(f"create temp table narrow_rows as {query}")
             return "narrow_rows"
-    return f"read_parquet({quoted(str(path.resolve()))})"
+    return f"read_parquet({quoted(address(corpus.root, path))})"
 
 
 def _write(connection: Connection, query: str, path: Path) -> None:
     make_folder(path.parent)
     if not os.access(path.parent, os.W_OK):
         raise CorpusError(f"{path.parent}: cannot be written")
-    temporary = path.parent / f".tmp-{os.getpid()}-{path.name}"
-    try:
-        connection.execute(
-            f"copy ({query}) to {quoted(str(temporary.resolve()))} (format parquet, compression zstd)"
-        )
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    rows = connection.sql(query).to_arrow_reader(WRITTEN_AT_ONCE)
+    write_tables(path, rows.schema, (pa.Table.from_batches([batch]) for batch in rows))
     # Never the one just written: after the clock was set back, it would be the oldest.
     others = [index for index in path.parent.glob("candidates-*.parquet") if index != path]
     for old in sorted(others, key=lambda index: index.stat().st_mtime)[: -(KEPT - 1)]:

@@ -40,9 +40,7 @@ def check(connection: Connection, wish: AgreementWish) -> list[str]:
 def agreements(connection: Connection, patterns: Sequence[str] = RISKY_PATTERNS) -> dict[str, Agreement]:
     """Agreement of people on each pattern in this corpus."""
     names = "(" + ", ".join(quoted(pattern) for pattern in patterns) + ")"
-    rows = connection.execute(
-        sql_file("curation.review", "reviewer_labels.sql").format(patterns=names)
-    ).fetchall()
+    rows = connection.execute(sql_file("curation.review", "reviewer_labels.sql", patterns=names)).fetchall()
     return {
         wanted: agreement(
             by_unit((trace_id, label) for trace_id, pattern, _, label, _ in rows if pattern == wanted)

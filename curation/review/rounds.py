@@ -9,8 +9,9 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field
 
-from curation.corpus.query import Connection, check_condition, connect, quoted, sql_file
+from curation.corpus.query import Connection, connect, quoted, sql_file
 from curation.corpus.store import Store, write_file
+from curation.corpus.untrusted import check_condition
 from curation.recipe import Recipe
 from schemas.errors import CorpusError, RecipeError
 from schemas.ids import canonical_json, content_id
@@ -69,9 +70,7 @@ def choose(connection: Connection, recipe: RoundRecipe) -> list[ReviewTask]:
         "margin": LOW_MARGIN,
         "seed": f"{recipe.seed}",
     }
-    query = sql_file("curation.review", "queue.sql").format(
-        patterns=_names(RISKY_PATTERNS), condition=condition
-    )
+    query = sql_file("curation.review", "queue.sql", patterns=_names(RISKY_PATTERNS), condition=condition)
     rows = connection.execute(query, settings).fetchall()
     if not rows:
         raise RecipeError(
@@ -143,7 +142,7 @@ def round_names(corpus: Store) -> list[str]:
 
 def records(connection: Connection, name: str) -> Any:
     """What a round shows, as Arrow batches of `sql/records.sql`."""
-    query = sql_file("curation.review", "records.sql").format(patterns=_names(RISKY_PATTERNS))
+    query = sql_file("curation.review", "records.sql", patterns=_names(RISKY_PATTERNS))
     return connection.sql(query, params={"round": name}).to_arrow_reader(TEXT_BATCH)
 
 

@@ -85,8 +85,8 @@ def read(corpus_dir: Path, round: str) -> Status:
     """
     corpus = Store(corpus_dir)
     found = rounds.open_round(corpus, round)
-    query = sql_file("curation.review", "reviewer_labels.sql").format(
-        patterns="(" + ", ".join(map(quoted, RISKY_PATTERNS)) + ")"
+    query = sql_file(
+        "curation.review", "reviewer_labels.sql", patterns="(" + ", ".join(map(quoted, RISKY_PATTERNS)) + ")"
     )
     labels = [Label(*row) for row in connect(corpus).execute(query).fetchall()]
     return status(found, [review for review in ledger.load(corpus) if review.round == round], labels)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from curation.corpus.query import connect, quoted, select, sql_file
+from curation.corpus.query import connect, select, sql_file
 from curation.corpus.store import Store, write_file
 from curation.mix.folder import read_manifest
 from curation.page import percent, render
@@ -172,7 +172,7 @@ def _losses(run: Path) -> list[tuple[int, float]]:
 def _generations(evaluation: Store, model: str) -> list[dict[str, Any]]:
     shown: dict[str, list[dict[str, Any]]] = {}
     for row in select(
-        connect(evaluation), sql_file("sft.comparison", "generations.sql").replace("{model}", quoted(model))
+        connect(evaluation), sql_file("sft.comparison", "generations.sql"), {"model": model}
     ).to_pylist():
         of_kind = shown.setdefault(row["kind"], [])
         if len(of_kind) < SAMPLES:

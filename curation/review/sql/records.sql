@@ -6,14 +6,14 @@ with tasks as (
 machine_labels as (
     select
         trace_id,
-        list({{'pattern': pattern, 'label': label, 'score': score, 'provenance': provenance}} order by pattern) as verdicts
+        list({'pattern': pattern, 'label': label, 'score': score, 'provenance': provenance} order by pattern) as verdicts
     from verdicts_from(1)
     semi join tasks using (trace_id)
     where pattern in {patterns}
     group by trace_id
 ),
 evidence as (
-    select trace_id, list({{'pattern': pattern, 'score': score, 'spans': spans}} order by pattern, annotator) as evidence
+    select trace_id, list({'pattern': pattern, 'score': score, 'spans': spans} order by pattern, annotator) as evidence
     from current_annotations
     semi join tasks using (trace_id)
     where rank > 0 and label and len(spans) > 0 and pattern in {patterns}
