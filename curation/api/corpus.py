@@ -229,11 +229,12 @@ class Corpus:
         Raises:
             RecipeError: if it is not one SELECT, or DuckDB rejects it; or the consensus is unknown.
         """
-        from curation.corpus.query import connect, select
+        from curation.corpus.query import connect
         from curation.corpus.store import Store
+        from curation.corpus.untrusted import select_untrusted
 
         check_choice("consensus", consensus, Policy)
-        return QueryResult(select(connect(Store(self.folder), policy=consensus), query))
+        return QueryResult(select_untrusted(connect(Store(self.folder), policy=consensus), query))
 
     def candidates(self, where: str = "true", consensus: Policy = "ranked") -> QueryResult:
         """One row per trace with everything that a mix may filter on.
@@ -245,8 +246,9 @@ class Corpus:
         Raises:
             RecipeError: if the condition is not one boolean expression over `candidates`.
         """
-        from curation.corpus.query import check_condition, connect, select
+        from curation.corpus.query import connect, select
         from curation.corpus.store import Store
+        from curation.corpus.untrusted import check_condition
 
         check_choice("consensus", consensus, Policy)
         connection = connect(Store(self.folder), policy=consensus)

@@ -4,7 +4,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from curation.corpus.query import connect, read_only, sql_file
+from curation.corpus.query import connect, read_only, select, sql_file
 from curation.corpus.store import Store
 from curation.corpus.untrusted import LONGEST, check_condition, check_order, prompts_where, select_untrusted
 from schemas import RecipeError
@@ -194,7 +194,10 @@ def test_a_condition_that_is_more_than_a_condition_is_rejected(corpus: Store, co
 )
 def test_conditions_that_people_write_are_allowed(corpus: Store, condition: str) -> None:
     fill(corpus, ("rules@1", True))
-    check_condition(connect(corpus), condition)
+    connection = connect(corpus)
+    check_condition(connection, condition)
+    found = select(connection, f"select count(*) as n from candidates where ({condition}\n)")
+    assert found.num_rows == 1
 
 
 @pytest.mark.parametrize(
