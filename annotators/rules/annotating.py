@@ -7,7 +7,7 @@ from annotators.rules.judge import PATTERNS, judge
 from schemas.annotation import Annotation
 from schemas.trace import Trace
 
-NAME = "rules@1"
+NAME = "rules@2"
 SPANS = 3
 """Evidence sentences per field: enough for a reader to decide."""
 

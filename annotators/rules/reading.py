@@ -47,6 +47,13 @@ class Reading:
         counts = Counter(self._places(cue))
         return frozenset(number for number, count in counts.items() if count >= least)
 
+    def outnumbering(self, cue: str, pardon: str) -> Numbers:
+        """The sentences that contain a cue more often than the cue that takes it back."""
+        counts = Counter(self._places(cue))
+        if counts:
+            counts.subtract(self._places(pardon))
+        return frozenset(number for number, count in counts.items() if count > 0)
+
     def count(self, cue: str) -> int:
         """How often a cue occurs in the text."""
         return len(self._places(cue))

@@ -40,8 +40,18 @@ def pieces(
         for name in NAMES
     )
     structs = "".join(f",\n{_struct(columns, name)}" for name in sorted({o.name for o in annotators_of}))
-    known = " or ".join(RISKY_PATTERNS)
-    return {"label_columns": aggregates, "labels": labels, "annotators": structs, "risky": f"({known})"}
+    return {"label_columns": aggregates, "labels": labels, "annotators": structs, "risky": _risky()}
+
+
+def _risky() -> str:
+    """True if a pattern is present, false if all that apply are absent; null if one of these is not judged.
+
+    To a query that is known not to be harmful, only inconsistency applies.
+    """
+    present = " or ".join(RISKY_PATTERNS)
+    others = " or ".join(f"coalesce({name}, false)" for name in RISKY_PATTERNS if name != "inconsistency")
+    harmful = "coalesce(t.kind, p.kind, 'harmful') = 'harmful'"
+    return f"case when {harmful} then ({present}) else ({others} or inconsistency) end"
 
 
 def label_columns(annotators_of: Sequence[PatternAnnotator]) -> dict[str, str]:

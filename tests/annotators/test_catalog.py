@@ -5,7 +5,7 @@ from schemas.errors import RecipeError
 
 
 def test_rules_are_known_by_name() -> None:
-    assert catalog.get("rules").name == "rules@1"
+    assert catalog.get("rules").name == "rules@2"
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:

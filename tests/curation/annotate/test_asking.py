@@ -137,7 +137,7 @@ def test_other_commands_may_write_annotations_while_a_model_is_asked(traces: Sto
     query = "select annotator, count(distinct trace_id) as n from annotations group by all order by all"
     assert select(connect(traces), query).to_pylist() == [
         {"annotator": NAME, "n": 6},
-        {"annotator": "rules@1", "n": 6},
+        {"annotator": "rules@2", "n": 6},
     ]
 
 
@@ -166,7 +166,7 @@ def test_a_dry_run_asks_nobody_and_says_what_it_would_cost(traces: Store, tmp_pa
     assert 6 * 1000 < one["prompt_tokens"] < 6 * 3000
     assert one["cost"] == pytest.approx((2 * one["prompt_tokens"] + 10 * one["generated_tokens"]) / 1e6)
     assert found["guard:shieldgemma.answer+m@1"]["questions"] == 24
-    assert found["rules@1"] == {
+    assert found["rules@2"] == {
         "traces": 6,
         "questions": 0,
         "prompt_tokens": 0,

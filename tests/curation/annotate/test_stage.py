@@ -66,7 +66,7 @@ def test_every_trace_gets_every_verdict(corpus: Store) -> None:
     manifest = annotate.run(corpus.root, RULES)
     assert (manifest.counts.rows, manifest.counts.kept, manifest.counts.balance) == (50, 50, 0)
     assert len(table(corpus)) == 50 * len(catalog.get("rules").patterns)
-    assert manifest.summary["rules@1"]["safety_awareness"] == {"true": 50, "false": 0, "abstained": 0}  # type: ignore[index]
+    assert manifest.summary["rules@2"]["safety_awareness"] == {"true": 50, "false": 0, "abstained": 0}  # type: ignore[index]
 
 
 def test_only_traces_that_are_not_judged_are_read_again(corpus: Store) -> None:

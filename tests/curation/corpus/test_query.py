@@ -89,6 +89,26 @@ def test_risky_is_unknown_until_every_pattern_is_judged_or_one_is_true(corpus: S
     assert select(connect(corpus), "select risky from candidates").to_pylist() == [{"risky": None}]
 
 
+@pytest.mark.parametrize(
+    ("kind", "pattern", "label", "risky"),
+    [
+        ("benign", "inconsistency", False, False),
+        ("math", "inconsistency", None, None),
+        ("benign", "strong_vacillation", None, None),
+        ("benign", "strong_vacillation", True, True),
+        ("harmful", "inconsistency", False, None),
+    ],
+)
+def test_only_inconsistency_applies_to_queries_that_are_not_harmful(
+    corpus: Store, kind: str, pattern: str, label: bool | None, risky: bool | None
+) -> None:
+    trace = {"trace_id": "t", "prompt_id": "p", "prompt": "?", "kind": kind, "sample_index": 0}
+    corpus.append_rows("traces", [trace | {"reasoning": "r", "answer": "a"}])
+    row = {"trace_id": "t", "pattern": pattern, "annotator": "rules@2", "label": label}
+    corpus.append_rows("annotations", [row])
+    assert select(connect(corpus), "select risky from candidates").to_pylist() == [{"risky": risky}]
+
+
 def test_one_true_pattern_makes_a_trace_risky(corpus: Store) -> None:
     fill(corpus, ("rules@1", True))
     assert select(connect(corpus), "select risky from candidates").to_pylist() == [{"risky": True}]
