@@ -12,10 +12,10 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from curation.reading import read_text
 from schemas.errors import RecipeError, UsageError
 
 Location = tuple[str | int, ...]
-MAX_BYTES = 1_000_000
 MAX_DEPTH = 20
 
 
@@ -69,7 +69,7 @@ def load_merged(path: Path) -> tuple[Any, Lines]:
     return _load_extended(path, ())
 
 
-def parse_recipe(path: Path, text: bytes, model: type[R]) -> Loaded[R]:
+def parse_recipe(path: Path, text: str, model: type[R]) -> Loaded[R]:
     """Check a recipe that is a part of the file at `path`; raises as `load_recipe` does."""
     return check_recipe(*_parse(path, text), model)
 
@@ -121,13 +121,7 @@ def load_yaml(path: Path) -> tuple[Any, Lines]:
     Raises:
         RecipeError: if the file is missing, too large, not UTF-8, not YAML, repeats a key or uses anchors.
     """
-    try:
-        text = path.read_bytes()
-    except OSError as error:
-        raise RecipeError(f"{path}: cannot be read ({error.strerror}); check the path") from error
-    if len(text) > MAX_BYTES:
-        raise RecipeError(f"{path}: larger than {MAX_BYTES} bytes; not a recipe?")
-    return _parse(path, text)
+    return _parse(path, read_text(path))
 
 
 def check_recipe(data: Any, lines: Lines, model: type[R]) -> Loaded[R]:
@@ -138,7 +132,7 @@ def check_recipe(data: Any, lines: Lines, model: type[R]) -> Loaded[R]:
         raise RecipeError("\n".join(lines.error(*fault) for fault in _faults(error, model))) from error
 
 
-def _parse(path: Path, text: bytes) -> tuple[Any, Lines]:
+def _parse(path: Path, text: str) -> tuple[Any, Lines]:
     try:
         _refuse_bombs(path, text)
         loader = yaml.SafeLoader(text)
@@ -181,7 +175,7 @@ def _merge(base: Any, over: Any) -> Any:
     return merged
 
 
-def _refuse_bombs(path: Path, text: bytes) -> None:
+def _refuse_bombs(path: Path, text: str) -> None:
     """Reject anchors and excessive nesting before parsing the whole file (PyYAML is quadratic in depth)."""
     depth = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):

@@ -7,11 +7,11 @@ annotator with a model may take hours, so it locks only while a part is written.
 
 import multiprocessing
 import os
-import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,13 +26,14 @@ from curation import console
 from curation.annotate.asking import EngineModel, estimate
 from curation.annotate.judging import Judged, judge, to_traces
 from curation.corpus import memory
+from curation.corpus.buffer import PartBuffer
 from curation.corpus.known_ids import KnownIds
 from curation.corpus.query import Connection, connect, select, sql_file
 from curation.corpus.store import Store
 from curation.engines.settings import EngineSettings
+from curation.reading import read_text
 from curation.recipe import Recipe
 from curation.versions import versions
-from schemas.errors import RecipeError
 from schemas.manifest import Counts, Manifest
 from schemas.trace import Trace
 
@@ -65,7 +66,7 @@ class AnnotateRecipe(Recipe):
     def open(self) -> "Opened":
         """The annotators and their model, not yet loaded; raises as `catalog.get` and `locate` do."""
         model = EngineModel(self.engine) if self.engine else None
-        prompt = _read(self.guard_prompt) if self.guard_prompt else None
+        prompt = read_text(self.guard_prompt, "check --guard-prompt") if self.guard_prompt else None
         settings = JudgeSettings(prompt, self.samples)
         return Opened({name: catalog.get(name, model, settings) for name in self.annotators}, model)
 
@@ -121,19 +122,18 @@ def _annotate_missing(
     missing = _missing(corpus, annotator)
     failures: list[tuple[str, str]] = []
     stopped = None
-    waiting = _Waiting(corpus, annotator)
-    try:
-        with console.progress(f"annotate {annotator.name}", total=len(missing), unit="traces") as advance:
-            for judged in _spread(
-                name, annotator, _batches(corpus, annotator, missing), len(missing), ray_workers
-            ):
-                failures += judged.failures
-                waiting.add(judged)
-                advance(judged.traces)
-                if stopped := judged.stopped:
-                    break
-    finally:
-        waiting.flush()
+    with (
+        PartBuffer[pa.Table](partial(_write, corpus, annotator), PART_TRACES, PART_SECONDS) as buffer,
+        console.progress(f"annotate {annotator.name}", total=len(missing), unit="traces") as advance,
+    ):
+        for judged in _spread(
+            name, annotator, _batches(corpus, annotator, missing), len(missing), ray_workers
+        ):
+            failures += judged.failures
+            buffer.add(judged.annotations, judged.traces)
+            advance(judged.traces)
+            if stopped := judged.stopped:
+                break
     if stopped:
         failures += [(i, f"{annotator.name}: {stopped}"[:200]) for i in sorted(_unjudged(corpus, annotator))]
     return _told_if_most_are_unreadable(failures, f"{annotator.name}: {UNREADABLE}", len(missing))
@@ -201,39 +201,16 @@ def _rows(connection: Connection, file: str, annotator: Annotator) -> pa.Table:
     ).to_arrow_table()
 
 
-class _Waiting:
-    """A buffer of annotations to be written as one part."""
-
-    def __init__(self, corpus: Store, annotator: Annotator) -> None:
-        self._corpus = corpus
-        self._annotator = annotator
-        self._clear()
-
-    def add(self, judged: Judged) -> None:
-        self._tables.append(judged.annotations)
-        self._traces += judged.traces
-        if self._traces >= PART_TRACES or time.monotonic() - self._since > PART_SECONDS:
-            self.flush()
-
-    def flush(self) -> None:
-        if self._tables:
-            self._write(pa.concat_tables(self._tables))
-        self._clear()
-
-    def _write(self, rows: pa.Table) -> None:
-        if not self._annotator.questions:  # the lock is held already
-            self._corpus.append("annotations", rows)
-            return
-        with self._corpus.writing("annotations"):
-            # Another process may have annotated some of these traces meanwhile.
-            missing = _missing(self._corpus, self._annotator)
-            ours = pa.array([trace_id in missing for trace_id in rows["trace_id"].to_pylist()], pa.bool_())
-            self._corpus.append("annotations", rows.filter(ours))
-
-    def _clear(self) -> None:
-        self._tables: list[pa.Table] = []
-        self._traces = 0
-        self._since = time.monotonic()
+def _write(corpus: Store, annotator: Annotator, tables: list[pa.Table]) -> None:
+    rows = pa.concat_tables(tables)
+    if not annotator.questions:  # the lock is held already
+        corpus.append("annotations", rows)
+        return
+    with corpus.writing("annotations"):
+        # Another process may have annotated some of these traces meanwhile.
+        missing = _missing(corpus, annotator)
+        ours = pa.array([trace_id in missing for trace_id in rows["trace_id"].to_pylist()], pa.bool_())
+        corpus.append("annotations", rows.filter(ours))
 
 
 def _spread(
@@ -307,13 +284,6 @@ def _spent(recipe: AnnotateRecipe, opened: Opened) -> dict[str, Any]:
 
 def _cost(recipe: AnnotateRecipe, prompt: int, generated: int) -> float:
     return round((prompt * recipe.price_in + generated * recipe.price_out) / 1e6, 6)
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: cannot be read as UTF-8 text ({error}); check --guard-prompt") from error
 
 
 def _totals(connection: Connection, annotator: Annotator) -> dict[str, dict[str, int]]:

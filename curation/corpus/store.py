@@ -19,7 +19,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from schemas.errors import CorpusError, DataError
+from schemas.errors import CorpusError
 from schemas.ids import canonical_json, content_id
 from schemas.manifest import FORMAT_VERSION, Manifest
 from schemas.tables import KEYS, TABLES
@@ -268,25 +268,6 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise disk_error(path, error) from error
-
-
-def hash_files(paths: Sequence[Path]) -> str:
-    """BLAKE2b (128 bits, hex) of the bytes of some files, one after the other.
-
-    Raises:
-        DataError: if one cannot be read.
-    """
-    digest = hashlib.blake2b(digest_size=16)
-    for path in paths:
-        try:
-            with path.open("rb") as file:
-                while block := file.read(2**20):
-                    digest.update(block)
-        except OSError as error:
-            raise DataError(
-                f"{path}: cannot be read ({error.strerror}); put it right and try again"
-            ) from error
-    return digest.hexdigest()
 
 
 def disk_error(path: Path, error: OSError) -> CorpusError:

@@ -4,12 +4,12 @@ A model's name in the corpus is `name@fingerprint`, the fingerprint being a hash
 template: a model trained again under the same name is another model.
 """
 
-import hashlib
 import json
 import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from curation.reading import hash_files
 from schemas.errors import EngineError, MissingExtraError
 from schemas.ids import content_id
 
@@ -93,7 +93,7 @@ def load_model(weights: Weights, dtype: str, **how: Any) -> Any:
 def fingerprint(weights: Weights) -> str:
     """12 hex digits over everything that decides what the model says, its adapter's base included."""
     files = sorted({path for pattern in DECIDING_FILES for path in weights.folder.glob(pattern)})
-    parts = [[path.name, _hash(path)] for path in files]
+    parts = [[path.name, hash_files([path])] for path in files]
     if weights.adapter_base:
         parts.append(["base", fingerprint(locate(weights.adapter_base))])
     return content_id(parts)[:12]
@@ -139,11 +139,6 @@ def _transformers() -> Any:
     logs: Any = transformers.utils.logging
     logs.disable_progress_bar()  # one bar of ours instead of one per step of theirs
     return transformers
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def _first_line(error: Exception) -> str:

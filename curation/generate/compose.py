@@ -8,9 +8,9 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
-from curation.corpus.query import connect
-from curation.corpus.store import Store, hash_files
+from curation.corpus.store import Store
 from curation.corpus.untrusted import prompts_where
+from curation.reading import hash_files, read_text
 from curation.recipe import Recipe, load_yaml
 from schemas.errors import RecipeError
 from schemas.ids import canonical_json
@@ -108,19 +108,18 @@ def _composed(prompt: Mapping[str, Any], family: str, template: str) -> dict[str
 
 
 def _folder(path: Path) -> dict[str, str]:
+    return {file.stem: read_text(file).strip("\n") for file in _files(path)}
+
+
+def _files(path: Path) -> list[Path]:
     try:
-        texts = {
-            file.stem: file.read_text(encoding="utf-8") for file in sorted(path.iterdir()) if file.is_file()
-        }
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(
-            f"{path}: cannot be read as UTF-8 text files ({error}); check the folder"
-        ) from error
-    return {family: text.strip("\n") for family, text in texts.items()}
+        return sorted(file for file in path.iterdir() if file.is_file())
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be read ({error.strerror}); check the folder") from error
 
 
 def _inputs(path: Path | None) -> list[InputFile]:
     if path is None:
         return []
-    paths = sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
+    paths = _files(path) if path.is_dir() else [path]
     return [InputFile(name=file.name, blake2b=hash_files([file])) for file in paths]

@@ -5,11 +5,11 @@ write locks are held only while a part is written, so that other commands work o
 another process has written in the meantime is left out.
 """
 
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from curation.corpus.buffer import PartBuffer
 from curation.corpus.store import Store
 from curation.engines import Message, Reply
 from schemas.ids import canonical_json
@@ -76,10 +76,9 @@ class Output:
 
     def __init__(self, corpus: Store) -> None:
         self._corpus = corpus
-        self._waiting: dict[str, list[dict[str, Any]]] = {"traces": [], "quarantine": []}
+        self._buffer = PartBuffer[Outcome](self._write, PART_ROWS, PART_SECONDS)
         self._parts: dict[str, list[Path]] = {}
         self._keys: dict[str, set[str]] = {}
-        self._since = time.monotonic()
 
     def __enter__(self) -> "Output":
         return self
@@ -89,21 +88,18 @@ class Output:
 
     def add(self, outcome: Outcome) -> None:
         """Take one outcome."""
-        self._waiting[outcome.table].append(outcome.row)
-        rows = sum(len(rows) for rows in self._waiting.values())
-        if rows >= PART_ROWS or time.monotonic() - self._since > PART_SECONDS:
-            self.flush()
+        self._buffer.add(outcome)
 
     def flush(self) -> None:
-        """Write the buffer."""
+        """Write what waits."""
+        self._buffer.flush()
+
+    def _write(self, outcomes: list[Outcome]) -> None:
         with self._corpus.writing("traces", "quarantine"):
-            for table, rows in self._waiting.items():
-                if rows:
-                    key = {"traces": "trace_id", "quarantine": "quarantine_id"}[table]
+            for table, key in {"traces": "trace_id", "quarantine": "quarantine_id"}.items():
+                if rows := [outcome.row for outcome in outcomes if outcome.table == table]:
                     have = self._known(table)
                     self._corpus.append_rows(table, [row for row in rows if row[key] not in have])
-        self._waiting = {"traces": [], "quarantine": []}
-        self._since = time.monotonic()
 
     def _known(self, table: str) -> set[str]:
         parts = self._corpus.parts(table)

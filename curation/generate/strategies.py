@@ -9,13 +9,13 @@ import re
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from pydantic import Field
 
 from curation.engines import Message
+from curation.reading import read_text
 from curation.recipe import Recipe, parse_recipe
 from schemas.choices import PromptKind
 from schemas.errors import RecipeError
@@ -24,7 +24,6 @@ from schemas.ids import content_id
 NAMES = ("default", "realsafe", "improved", "short", "template", "nocot")
 QUERY = "{query}"
 THINKING = ("zero", "less", "more")
-MAX_BYTES = 1_000_000
 _FRONT_MATTER = re.compile(r"\A---\n(.*?\n)---\n(.*)\Z", re.DOTALL)
 
 
@@ -111,7 +110,7 @@ def choose(names: Sequence[str], own: Sequence[Path] = ()) -> list[Strategy]:
 def shipped(name: str) -> Strategy:
     """A strategy of this package."""
     file = files("curation.generate") / "strategies" / f"{name}.md"
-    return _parse(Path(f"{name}.md"), _text(file))
+    return _parse(Path(f"{name}.md"), read_text(file))
 
 
 def source(name: str) -> str:
@@ -122,7 +121,7 @@ def source(name: str) -> str:
     """
     if name not in NAMES:
         raise RecipeError(f"unknown strategy {name!r}; shipped: {', '.join(NAMES)}")
-    return _text(files("curation.generate") / "strategies" / f"{name}.md").rstrip("\n")
+    return read_text(files("curation.generate") / "strategies" / f"{name}.md").rstrip("\n")
 
 
 def listed() -> list[dict[str, str]]:
@@ -141,7 +140,7 @@ def read(path: Path) -> Strategy:
     Raises:
         RecipeError: if the file is missing or wrong; names every fault.
     """
-    return _parse(path, _text(path))
+    return _parse(path, read_text(path))
 
 
 @cache
@@ -151,18 +150,6 @@ def thinking(mode: str) -> str:
     return text.rstrip("\n") if mode == "more" else text
 
 
-def _text(file: Path | Traversable) -> str:
-    try:
-        data = file.read_bytes()
-        if len(data) > MAX_BYTES:
-            raise RecipeError(f"{file}: larger than {MAX_BYTES} bytes; is this a strategy?")
-        return data.decode("utf-8").replace("\r\n", "\n")
-    except OSError as error:
-        raise RecipeError(f"{file}: cannot be read ({error.strerror}); check the path") from error
-    except UnicodeDecodeError as error:
-        raise RecipeError(f"{file}: not UTF-8 text; save it as UTF-8") from error
-
-
 def _parse(path: Path, text: str) -> Strategy:
     front_matter = _FRONT_MATTER.match(text)
     if not front_matter:
@@ -170,7 +157,7 @@ def _parse(path: Path, text: str) -> Strategy:
             f"{path}:1: no front matter; begin with a line ---, fields such as version: 1, and a line ---"
         )
     # The opening line of the front matter stays, so that line numbers in errors are those of the file.
-    header = parse_recipe(path, f"---\n{front_matter[1]}".encode(), Header).recipe
+    header = parse_recipe(path, f"---\n{front_matter[1]}", Header).recipe
     body = front_matter[2].strip("\n")
     if bool(body.strip()) != (header.instruction != "none" or header.model == "none"):
         raise RecipeError(

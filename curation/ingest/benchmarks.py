@@ -11,8 +11,8 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
-from curation.corpus.store import hash_files
 from curation.ingest.sources import open_sources
+from curation.reading import hash_files
 from curation.recipe import Recipe, load_recipe
 from schemas.errors import DataError, RecipeError
 from schemas.manifest import InputFile

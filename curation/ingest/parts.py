@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 import pyarrow as pa
 
 from curation.corpus import memory
+from curation.corpus.buffer import PartBuffer
 from curation.corpus.known_ids import KnownIds
 from curation.corpus.store import Store
 from curation.ingest.fields import COLUMNS, FieldLines
@@ -80,8 +81,7 @@ class PartWriter:
         for batch in corpus.scan("quarantine", KEYS["quarantine"], batch_rows=8192):
             for key in batch.column(0).to_pylist():
                 self._quarantine.setdefault(key, 0)
-        self._lines: dict[str, list[tuple[Any, ...]]] = {table: [] for table in ORDER}
-        self._size = 0
+        self._buffer = PartBuffer[tuple[str, tuple[Any, ...]]](self._write, PART_SIZE)
         self._thread = ThreadPoolExecutor(max_workers=1)
         self._pending: Future[None] | None = None
         self.new = dict.fromkeys(ORDER, 0)
@@ -141,21 +141,19 @@ class PartWriter:
 
     def drain(self) -> None:
         """Write the buffer, and wait until it is on disk."""
-        self._flush()
+        self._buffer.flush()
         self._wait()
 
     def _append(self, table: str, line: tuple[Any, ...], size: int) -> None:
-        self._lines[table].append(line)
-        self._size += size + LINE_SIZE
-        if self._size > PART_SIZE:
-            self._flush()
+        self._buffer.add((table, line), size + LINE_SIZE)
 
-    def _flush(self) -> None:
+    def _write(self, part: list[tuple[str, tuple[Any, ...]]]) -> None:
         self._wait()
-        full, self._lines, self._size = self._lines, {table: [] for table in ORDER}, 0
-        for table, lines in full.items():
-            self.new[table] += len(lines)
-        self._pending = self._thread.submit(write_lines, self._corpus, full)
+        lines: dict[str, list[tuple[Any, ...]]] = {table: [] for table in ORDER}
+        for table, line in part:
+            lines[table].append(line)
+            self.new[table] += 1
+        self._pending = self._thread.submit(write_lines, self._corpus, lines)
 
     def _wait(self) -> None:
         if self._pending:

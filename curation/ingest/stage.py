@@ -16,7 +16,7 @@ import orjson
 from pydantic import Field, model_validator
 
 from curation import console
-from curation.corpus.store import Store, hash_files
+from curation.corpus.store import Store
 from curation.ingest import evaluation_sets
 from curation.ingest.annotations import ingest_annotations
 from curation.ingest.fields import BadRow, FieldPath, prompt_line, trace_line
@@ -24,6 +24,7 @@ from curation.ingest.formats import FORMATS, MAPPABLE, Format, detect, mapped, s
 from curation.ingest.parts import PartWriter
 from curation.ingest.rows import RawRow, Source
 from curation.ingest.sources import open_sources
+from curation.reading import hash_files
 from curation.recipe import Recipe, from_options
 from curation.versions import versions
 from schemas.choices import PromptKind

@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 from curation.corpus.query import Connection, quoted, sql_file
 from curation.corpus.store import check_format_version, disk_error, make_folder, write_file, write_parquet
 from curation.mix.card import card
+from curation.reading import hash_files
 from schemas.errors import CorpusError, DataError
 from schemas.ids import canonical_json
 from schemas.manifest import Manifest
@@ -110,7 +111,9 @@ def _build(
         write_file(building / "train.jsonl", b"".join(lines))
     write_file(building / "README.md", card(manifest).encode())
     hashes = {
-        str(path.relative_to(building)): _hash(path) for path in sorted(building.rglob("*")) if path.is_file()
+        str(path.relative_to(building)): hash_files([path])
+        for path in sorted(building.rglob("*"))
+        if path.is_file()
     }
     complete = manifest.model_copy(update={"outputs": hashes})
     write_file(building / "manifest.json", complete.model_dump_json(indent=2).encode() + b"\n")
@@ -159,7 +162,7 @@ def check_files(mix: Path, manifest: Manifest) -> None:
     changed = [
         name
         for name, known in manifest.outputs.items()
-        if not (mix / name).is_file() or _hash(mix / name) != known
+        if not (mix / name).is_file() or hash_files([mix / name]) != known
     ]
     if changed:
         raise DataError(f"{mix}: changed since it was built: {', '.join(changed)}; build the mix again")
@@ -182,8 +185,3 @@ def _user(row: dict[str, Any]) -> dict[str, str | None]:
 
 def _assistant(row: dict[str, Any]) -> dict[str, str | None]:
     return {"role": "assistant", "content": row["answer"], "reasoning_content": row["reasoning"]}
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, lambda: hashlib.blake2b(digest_size=16)).hexdigest()

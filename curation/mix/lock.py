@@ -5,7 +5,6 @@ corpus has grown. The mix can differ only if a part is missing (or the code, the
 then nothing is written.
 """
 
-import hashlib
 import shutil
 from importlib.resources import files
 from pathlib import Path
@@ -18,6 +17,7 @@ from curation.mix import folder
 from curation.mix.build import build
 from curation.mix.recipe import MixRecipe
 from curation.mix.summary import Snapshot, snapshot
+from curation.reading import hash_files
 from curation.recipe import Loaded
 from schemas.errors import DataError, RecipeError
 from schemas.manifest import FORMAT_VERSION, InputFile, Manifest
@@ -128,9 +128,7 @@ def hashes(recipe: MixRecipe) -> dict[str, str]:
     for part in recipe.parts.values():
         if part.rewrite and Path(part.rewrite).is_file():
             paths[Path(part.rewrite).name] = Path(part.rewrite)
-    return {
-        name: hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest() for name, path in paths.items()
-    }
+    return {name: hash_files([path]) for name, path in paths.items()}
 
 
 def _lock(manifest: Manifest, recipe: MixRecipe, now: Snapshot) -> Lock:

@@ -11,6 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from curation.reading import read_text
 from schemas.annotation import Annotation
 from schemas.errors import RecipeError
 from schemas.patterns import RISKY_PATTERNS
@@ -81,14 +82,9 @@ def _template(form: str) -> "Template":
 
     shipped = shipped_forms()
     path = Path(str(files("curation.mix") / "rewrites" / f"{form}.jinja")) if form in shipped else Path(form)
-    try:
-        text = path.read_bytes()[: MAX_BYTES + 1].decode("utf-8")
-    except (OSError, UnicodeDecodeError):
-        raise RecipeError(
-            f"no form {form!r}; shipped: {', '.join(shipped)}; or the path of a UTF-8 template file"
-        ) from None
-    if len(text) > MAX_BYTES:
-        raise RecipeError(f"{path}: larger than {MAX_BYTES} bytes; is this a template?")
+    if not path.is_file():
+        raise RecipeError(f"no form {form!r}; shipped: {', '.join(shipped)}; or the path of a template file")
+    text = read_text(path, most=MAX_BYTES)
     try:
         environment = SandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
         return environment.from_string(text)

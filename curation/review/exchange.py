@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from curation import console
 from curation.corpus.query import connect
 from curation.corpus.store import Store, write_file
+from curation.reading import read_text
 from curation.review import ledger, reviews, rounds
 from curation.review.reviews import SUBMITTED, Mark, Review, reviewer_name
 from curation.review.rounds import RoundRecipe
@@ -181,13 +182,10 @@ def _export_line(row: dict[str, Any], given: list[Review]) -> dict[str, Any]:
 
 
 def _lines(file: Path) -> Iterator[tuple[int, str]]:
-    try:
-        with file.open(encoding="utf-8") as handle:
-            for number, line in enumerate(handle, start=1):
-                if line.strip():
-                    yield number, line
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{file}: cannot be read ({error}); give a JSONL file in UTF-8") from error
+    text = read_text(file, "give a JSONL file", most=None, kind=DataError)
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            yield number, line
 
 
 def _reason(error: ValueError) -> str:

@@ -19,8 +19,9 @@ from typing import Any
 
 from curation import console
 from curation.annotate import decisions
-from curation.corpus.store import disk_error, hash_files, make_folder, write_file
+from curation.corpus.store import disk_error, make_folder, write_file
 from curation.engines.weights import Weights, fingerprint, load_tokenizer, locate
+from curation.reading import hash_files
 from curation.recipe import load_recipe
 from curation.versions import versions
 from schemas.errors import CorpusError, MissingExtraError, RecipeError

@@ -1,0 +1,60 @@
+"""How files that a user names are read: their hash, and their text in UTF-8; an error names the file and what to do."""
+
+import hashlib
+from collections.abc import Sequence
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from schemas.errors import CurateError, DataError, RecipeError
+
+MAX_BYTES = 1_000_000
+"""Largest recipe, template or strategy."""
+
+
+def read_text(
+    file: Path | Traversable,
+    advice: str = "check the path",
+    most: int | None = MAX_BYTES,
+    kind: type[CurateError] = RecipeError,
+) -> str:
+    """The text of a UTF-8 file, with line feeds only and without a byte-order mark.
+
+    Args:
+        file: the file.
+        advice: what to do about a file that cannot be read.
+        most: bytes it may have; any number if null.
+        kind: the error to raise.
+
+    Raises:
+        CurateError: of that kind, if it is missing, too large, or not UTF-8.
+    """
+    try:
+        with file.open("rb") as handle:
+            data = handle.read(-1 if most is None else most + 1)
+    except OSError as error:
+        raise kind(f"{file}: cannot be read ({error.strerror}); {advice}") from error
+    if most is not None and len(data) > most:
+        raise kind(f"{file}: larger than {most:,} bytes; is this the right file?")
+    try:
+        return data.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise kind(f"{file}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
+
+
+def hash_files(paths: Sequence[Path]) -> str:
+    """BLAKE2b (128 bits, hex) of the bytes of some files, one after the other.
+
+    Raises:
+        DataError: if one cannot be read.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for path in paths:
+        try:
+            with path.open("rb") as file:
+                while block := file.read(2**20):
+                    digest.update(block)
+        except OSError as error:
+            raise DataError(
+                f"{path}: cannot be read ({error.strerror}); put it right and try again"
+            ) from error
+    return digest.hexdigest()
