@@ -118,7 +118,7 @@ def test_an_annotator_that_leaves_traces_out_has_failed_on_them(
     monkeypatch.setitem(catalog.FACTORIES, "silent", lambda: silent)
     counts = annotate.run(corpus.root, AnnotateRecipe(annotators=["silent"])).counts
     assert (counts.kept, sum(counts.failed.values())) == (0, 4)
-    assert "gave 0 annotations" in next(iter(counts.failed))
+    assert "returned 0 annotations" in next(iter(counts.failed))
 
 
 def test_several_processes_give_the_same_table_as_one(
