@@ -142,7 +142,7 @@ def test_an_unknown_annotator_names_the_known_ones_and_writes_nothing(corpus: St
 
 
 def test_a_missing_corpus_says_how_to_make_one(tmp_path: Path) -> None:
-    with pytest.raises(CorpusError, match="not a corpus; make one with: curate ingest"):
+    with pytest.raises(CorpusError, match="not a corpus; create one with: curate ingest"):
         annotate.run(tmp_path / "nowhere", RULES)
 
 

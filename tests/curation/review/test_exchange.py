@@ -95,8 +95,8 @@ def test_what_was_imported_comes_out_again_and_goes_into_another_corpus(
     corpus, out = exported
     exchange.run(
         corpus.root,
-        "r",
-        write(tmp_path / "in.jsonl", review(comment="why", updated_at="2026-01-01T10:00:00Z")),
+        round="r",
+        file=write(tmp_path / "in.jsonl", review(comment="why", updated_at="2026-01-01T10:00:00Z")),
     )
     exchange.export(corpus.root, ROUND, out)
     (given,) = next(row for row in lines(out) if row["trace_id"] == "t0")["reviews"]
@@ -134,7 +134,7 @@ def test_a_bad_line_is_set_aside_with_its_place_and_reason_and_the_good_go_on(
 def test_a_file_that_is_no_text_and_a_round_that_is_not_there_are_told(exported, tmp_path: Path) -> None:
     corpus, _ = exported
     (tmp_path / "in.bin").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(DataError, match="JSONL file in UTF-8"):
+    with pytest.raises(DataError, match=r"in\.bin: byte 0 is not UTF-8"):
         exchange.run(corpus.root, round="r", file=tmp_path / "in.bin")
     with pytest.raises(CorpusError, match='no review round "s"'):
         exchange.run(corpus.root, round="s", file=tmp_path / "in.bin")
