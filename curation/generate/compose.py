@@ -8,6 +8,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
+from curation.corpus.query import connect
 from curation.corpus.store import Store
 from curation.corpus.untrusted import prompts_where
 from curation.reading import hash_files, read_text
