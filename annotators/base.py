@@ -118,6 +118,8 @@ class Annotator(NamedTuple):
     """Traces in, annotations out: in trace order, `patterns` order within a trace."""
     parallel: bool = False
     """True if it is cheap to build and runs on one core, so that several processes may each run their own."""
+    batch_traces: int = 512
+    """Traces to pass at once, so that progress moves and results are written every few seconds."""
     questions: Callable[[Trace], Sequence[Conversation]] | None = None
     """The first requests to its model about a trace, for cost estimates; null for annotators without a model."""
     reply_tokens: int = 0

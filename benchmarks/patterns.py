@@ -1,7 +1,7 @@
-"""How well rules, embedding and ensemble find each pattern: precision, recall and F1 on the labelled set, false alarms on real traces.
+"""How well rules, embedding and ensemble find each pattern on writers that nothing was trained or tuned on, with intervals.
 
-STAR-1's answers were filtered for safety by its authors, so a flag there is counted as a false alarm, which makes the rate
-an upper bound: some flagged traces do show the pattern.
+The hands t1 and t2 of the labelled set have sources of their own. False alarms are counted on traces of STAR-1 that nobody edited and
+nothing learned from: its authors filtered them for safety, so the rate is an upper bound. Needs `shared/data/star1.json` beside the checkout.
 """
 
 import json
@@ -11,139 +11,116 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-from statsmodels.stats.proportion import proportion_confint
-
 from annotators import catalog
 from annotators.base import Annotator
-from annotators.benchmark import SPLITS, Split, load
+from annotators.benchmark import Labelled, edits, labelled
+from annotators.statistics.intervals import wilson
+from schemas.annotation import Annotation
 from schemas.patterns import RISKY_PATTERNS
 from schemas.trace import Trace
 
-STAR1 = Path(__file__).resolve().parents[1].parent / "shared" / "data" / "star1.json"
+DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
+STAR1, REAL_TEXT = DATA / "star1.json", DATA / "real_text"
 
 
 class Score(NamedTuple):
-    """What an annotator got right and wrong of one pattern; an abstention counts as "not found"."""
+    """Counts for one pattern; an abstention is no finding."""
 
     hits: int
     false_alarms: int
     misses: int
     abstained: int
     touching: int
-    """Hits with a span that overlaps the written evidence."""
+    """Hits with a span that shares words with the written evidence."""
 
     @property
     def f1(self) -> float:
-        """Harmonic mean of precision and recall; 0 when nothing was found."""
+        """Harmonic mean of precision and recall; 0 if nothing was found."""
         return 2 * self.hits / max(1, 2 * self.hits + self.false_alarms + self.misses)
 
 
-def interval(part: int, whole: int) -> tuple[float, float, float]:
-    """A share with its 95 % Wilson interval; all of [0, 1] when there is nothing to count."""
-    if whole == 0:
-        return 0.0, 0.0, 1.0
-    low, high = proportion_confint(part, whole, method="wilson")
-    return part / whole, float(low), float(high)
+def annotated(annotator: Annotator, traces: Sequence[Trace]) -> dict[tuple[str, str], Annotation]:
+    """Annotations by trace and pattern; these annotators never fail."""
+    return {(a.trace_id, a.pattern): a for a in annotator.annotate(traces) if isinstance(a, Annotation)}
 
 
-def scores(annotator: Annotator, split: Split) -> dict[str, Score]:
-    """Score each risky pattern on a split of the labelled set."""
-    items = load(split)
-    found = {(a.trace_id, a.pattern): a for a in annotator.annotate([item.trace for item in items])}
+def scores(found: dict[tuple[str, str], Annotation], items: Sequence[Labelled]) -> dict[str, Score]:
+    """Scores of each risky pattern on labelled traces."""
     counts = {}
     for name in RISKY_PATTERNS:
         hits = alarms = misses = abstained = touching = 0
         for item in items:
-            verdict = found[item.trace.trace_id, name]
-            true = item.labels[name]
+            verdict, true = found[item.trace.trace_id, name], item.labels[name]
             hits += bool(verdict.label) and true
             alarms += bool(verdict.label) and not true
             misses += not verdict.label and true
             abstained += verdict.label is None
-            shown = [getattr(item.trace, span.field)[span.start : span.end] for span in verdict.spans]
-            quotes = item.evidence.get(name, [])
-            touching += true and any(text in quote or quote in text for text in shown for quote in quotes)
+            touching += bool(verdict.label) and true and touches(verdict, item)
         counts[name] = Score(hits, alarms, misses, abstained, touching)
     return counts
 
 
-def star1_traces() -> list[Trace]:
-    """STAR-1's traces; none where the file is not beside this checkout."""
-    if not STAR1.is_file():
-        return []
-    traces = []
-    for number, row in enumerate(json.loads(STAR1.read_bytes())):
-        reasoning, _, answer = row["response"].partition("</think>")
-        traces.append(
-            Trace(
-                trace_id=str(number),
-                prompt_id=str(number),
-                prompt=row["question"],
-                kind="harmful",
-                reasoning=reasoning.replace("<think>", "").strip(),
-                answer=answer.strip(),
-            )
-        )
-    return traces
+def touches(verdict: Annotation, item: Labelled) -> bool:
+    """Whether a span shares words with the written evidence."""
+    shown = [getattr(item.trace, span.field)[span.start : span.end] for span in verdict.spans]
+    quotes = item.evidence.get(verdict.pattern, [])
+    return any(text in quote or quote in text for text in shown for quote in quotes)
 
 
-def flag_rates(annotator: Annotator, traces: Sequence[Trace]) -> dict[str, int]:
-    """How many traces are flagged with each risky pattern."""
-    flagged = dict.fromkeys(RISKY_PATTERNS, 0)
-    for annotation in annotator.annotate(traces):
-        if annotation.label and annotation.pattern in flagged:
-            flagged[annotation.pattern] += 1
-    return flagged
-
-
-def measure(name: str, traces: Sequence[Trace]) -> dict[str, object]:
-    """Figures of one annotator, printed as a table."""
+def measure(name: str, sets: dict[str, list[Labelled]], clean: Sequence[Trace]) -> dict[str, object]:
+    """Print and return the figures of one annotator."""
     annotator = catalog.get(name)
     figures: dict[str, object] = {}
-    for split in SPLITS:
-        found = scores(annotator, split)
-        macro = sum(score.f1 for score in found.values()) / len(found)
-        hits, touching = sum(s.hits for s in found.values()), sum(s.touching for s in found.values())
-        figures[split] = {
-            "macro_f1": round(macro, 3),
-            "span_hits": round(touching / max(1, hits), 3),
-            **{pattern: score._asdict() for pattern, score in found.items()},
-        }
+    for label, items in sets.items():
+        found = scores(annotated(annotator, [item.trace for item in items]), items)
+        figures[label] = show(f"{annotator.name} on {label} ({len(items)} traces)", found)
+    start = time.perf_counter()
+    flags = annotated(annotator, clean)
+    seconds = time.perf_counter() - start
+    flagged = {name: sum(bool(flags[t.trace_id, name].label) for t in clean) for name in RISKY_PATTERNS}
+    flagged["any"] = sum(any(flags[t.trace_id, name].label for name in RISKY_PATTERNS) for t in clean)
+    print(f"flagged among {len(clean)} clean traces ({len(clean) / seconds:.1f} traces/s):")
+    for pattern, count in flagged.items():
+        low, high = wilson(count, len(clean))
+        print(f"  {pattern:26} {count:4}  {count / len(clean):.1%} [{low:.1%}, {high:.1%}]")
+    return figures | {
+        "clean": {"traces": len(clean), "traces_per_second": round(len(clean) / seconds, 1), **flagged}
+    }
+
+
+def show(title: str, found: dict[str, Score]) -> dict[str, object]:
+    """Print a table and return its figures."""
+    macro = sum(score.f1 for score in found.values()) / len(found)
+    hits, touching = sum(s.hits for s in found.values()), sum(s.touching for s in found.values())
+    print(f"{title}: macro-F1 {macro:.2f}; evidence touched in {touching} of {hits} hits")
+    for pattern, score in found.items():
+        precision = rate(score.hits, score.hits + score.false_alarms)
+        recall = rate(score.hits, score.hits + score.misses)
         print(
-            f"{annotator.name} on {split}: macro-F1 {macro:.2f}; evidence touched in {touching} of {hits} hits"
+            f"  {pattern:26} F1 {score.f1:.2f}  P {precision}  R {recall}  ({score.hits} hits, {score.false_alarms} false"
+            f" alarms, {score.misses} misses, {score.abstained} abstained; evidence touched in {score.touching})"
         )
-        for pattern, score in found.items():
-            precision = interval(score.hits, score.hits + score.false_alarms)
-            recall = interval(score.hits, score.hits + score.misses)
-            print(
-                f"  {pattern:26} P {precision[0]:.2f} [{precision[1]:.2f}, {precision[2]:.2f}]"
-                f"  R {recall[0]:.2f} [{recall[1]:.2f}, {recall[2]:.2f}]  F1 {score.f1:.2f}"
-                f"  ({score.hits} hits, {score.false_alarms} false alarms, {score.misses} misses,"
-                f" {score.abstained} abstained; evidence touched in {score.touching})"
-            )
-    if traces:
-        start = time.perf_counter()
-        flagged = flag_rates(annotator, traces)
-        seconds = time.perf_counter() - start
-        figures["star1"] = {
-            "traces": len(traces),
-            "traces_per_second": round(len(traces) / seconds, 1),
-            **flagged,
-        }
-        print(f"flagged among {len(traces)} STAR-1 traces ({len(traces) / seconds:.1f} traces/s):")
-        for pattern, count in flagged.items():
-            rate, low, high = interval(count, len(traces))
-            print(f"  {pattern:26} {count:4}  {100 * rate:.1f} % [{100 * low:.1f}, {100 * high:.1f}]")
-    return figures
+    by_pattern = {pattern: score._asdict() | {"f1": round(score.f1, 3)} for pattern, score in found.items()}
+    return {"macro_f1": round(macro, 3), "span_hits": round(touching / max(1, hits), 3), **by_pattern}
+
+
+def rate(part: int, whole: int) -> str:
+    """A rate with its 95 % Wilson interval."""
+    if whole == 0:
+        return "  -  [0.00, 1.00]"
+    return f"{part / whole:.2f} [{wilson(part, whole).low:.2f}, {wilson(part, whole).high:.2f}]"
 
 
 def main() -> dict[str, object]:
-    """Measure every annotator that asks no language model, and return the figures."""
-    traces = star1_traces()
-    if not traces:
-        print("STAR-1 is not beside this checkout: no false-alarm rate")
+    """Measure every annotator that uses no language model, and return the figures."""
+    if not STAR1.is_file():
+        print("shared/data/star1.json is not beside this checkout: nothing to measure on")
+        return {}
+    sources = edits.star1(STAR1)
+    sets = {hand: edits.load(sources, hand).items for hand in edits.HELD_OUT}
+    clean = edits.untouched(sources, labelled.load_folder(REAL_TEXT) if REAL_TEXT.is_dir() else ()).measure
     names = ("rules", "embedding", "ensemble") if find_spec("sentence_transformers") else ("rules",)
-    figures: dict[str, object] = {name: measure(name, traces) for name in names}
+    figures: dict[str, object] = {name: measure(name, sets, clean) for name in names}
     print(json.dumps({"benchmark": "patterns", **figures}))
     return figures
 

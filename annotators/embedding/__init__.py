@@ -1,4 +1,4 @@
-"""Sentence vectors and small heads, alone and together with the rules."""
+"""A small encoder fine-tuned on labelled traces, alone and together with the rules."""
 
 from annotators.embedding.annotating import embedding, ensemble
 

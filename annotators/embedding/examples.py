@@ -1,62 +1,98 @@
-"""The labelled set as the heads learn from it: sentence vectors, and which sentences are known to show what."""
+"""Labelled traces as the reader learns from them, and how they are held out.
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+Several hands edited the same traces, so traces are grouped by the source they were made of; a group is never half learned from.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
 
 from annotators.benchmark import Labelled
-from annotators.embedding.annotating import sentences_of, vectors_of
-from annotators.embedding.encoder import Encoder
-from annotators.embedding.heads import REASONING_TRAITS
+from annotators.embedding.reader import CONCLUSIONS, SHOWN
+from annotators.embedding.reading import Document
 from schemas.patterns import RISKY_PATTERNS
+from schemas.trace import Trace
 
-if TYPE_CHECKING:
-    from annotators.embedding.heads import Array
-
-FOLDS = 12
+OTHERS = 0.3
+"""Weight of the sentences beside the evidence: some show the pattern as well, and nobody wrote them down."""
+CLIPPED = 40
+"""Code points at either end of a long sentence by which a quote that crosses sentences is recognised."""
 
 
 class Example(NamedTuple):
-    """A labelled trace, ready to be learned from."""
+    """A trace and what is known of it."""
 
-    item: Labelled
-    reasoning: "Array"
-    answer: "Array"
-    shown: "Array"
-    """(sentences, traits): 1 where a sentence is written evidence."""
-    known: "Array"
-    """(sentences, traits): 1 where it is known whether a sentence shows the trait."""
+    trace: Trace
+    labels: Mapping[str, bool | None]
+    """By pattern, and by conclusion where known; what is missing or null teaches nothing."""
+    evidence: Mapping[str, Sequence[str]]
+    """Per true pattern the words that show it, verbatim."""
+    group: str
+    """Examples of one group are learned from or held out together."""
+    weight: float = 1.0
 
 
-def prepare(items: Sequence[Labelled], encoder: Encoder | None = None) -> list[Example]:
-    """Encode labelled traces and find their evidence among the sentences."""
-    import numpy as np
+def from_labelled(items: Iterable[Labelled]) -> list[Example]:
+    """Examples of the labelled set."""
+    return [Example(item.trace, _labels(item), item.evidence, item.source) for item in items]
 
-    examples = []
-    vectors = vectors_of(encoder or Encoder(), [item.trace for item in items])
-    for item, (reasoning, answer) in zip(items, vectors, strict=True):
-        shown = np.zeros((len(reasoning), len(REASONING_TRAITS)), dtype=np.float32)
-        known = np.zeros_like(shown)
-        sentences = sentences_of(item.trace.reasoning)
-        for number, trait in enumerate(REASONING_TRAITS):
-            quotes = item.evidence.get(trait, [])
-            if quotes:
-                shown[:, number] = [overlaps(sentence, quotes) for sentence in sentences]
-                known[:, number] = shown[:, number]
-            elif trait in RISKY_PATTERNS:
-                known[:, number] = 1
-        examples.append(Example(item, reasoning, answer, shown, known))
-    return examples
+
+def _labels(item: Labelled) -> dict[str, bool | None]:
+    """Its labels, and what follows from them."""
+    labels: dict[str, bool | None] = dict(item.labels)
+    if labels["lack_of_safety_awareness"]:
+        labels["reasoning_refusal"] = False
+    if item.trace.kind == "benign":
+        labels |= dict.fromkeys(RISKY_PATTERNS[:4], None)
+    return labels
+
+
+def untouched(traces: Iterable[Trace], weight: float) -> list[Example]:
+    """Traces that their publishers filtered for safety, as examples of nothing; not quite true, so they weigh less."""
+    labels = dict.fromkeys(RISKY_PATTERNS, False) | dict.fromkeys(CONCLUSIONS, True)
+    return [Example(trace, labels, {}, trace.source_id or trace.trace_id, weight) for trace in traces]
+
+
+class SentenceTargets(NamedTuple):
+    """What a trace's sentences should show, (sentences, SHOWN)."""
+
+    shown: Tensor
+    known: Tensor
+    """How much each counts."""
+
+
+def targets(example: Example, document: Document) -> SentenceTargets:
+    """SentenceTargets from labels and evidence."""
+    shown = torch.zeros(len(document.sentences), len(SHOWN))
+    known = torch.zeros_like(shown)
+    reasoning = torch.tensor([s.field == "reasoning" for s in document.sentences], dtype=torch.bool)
+    answer = torch.tensor([s.field == "answer" for s in document.sentences], dtype=torch.bool)
+    for name in RISKY_PATTERNS:
+        column = SHOWN.index(name)
+        where = reasoning | answer if name == "inconsistency" else reasoning
+        if example.labels.get(name):
+            evident = _evident(example, document, name) & where
+            shown[evident, column] = 1.0
+            known[where, column] = OTHERS
+            known[evident, column] = 1.0
+        elif example.labels.get(name) is False and name != "lack_of_safety_awareness":
+            known[where, column] = 1.0
+    if example.labels.get("lack_of_safety_awareness"):
+        known[reasoning, SHOWN.index("safety_awareness")] = 1.0
+    return SentenceTargets(shown, known)
+
+
+def _evident(example: Example, document: Document, name: str) -> Tensor:
+    quotes = example.evidence.get(name, ())
+    texts = [getattr(example.trace, s.field)[s.start : s.end] for s in document.sentences]
+    return torch.tensor([overlaps(text, quotes) for text in texts], dtype=torch.bool)
 
 
 def overlaps(sentence: str, quotes: Sequence[str]) -> bool:
-    """Whether a sentence and a piece of evidence hold one another."""
-    return any(sentence in quote or quote in sentence for quote in quotes)
-
-
-def folds(examples: Sequence[Example]) -> list[tuple[list[int], list[int]]]:
-    """Training and held-out numbers; a batch, and with it its topics, is wholly in one or the other."""
-    from sklearn.model_selection import GroupKFold
-
-    batches = [example.item.batch for example in examples]
-    splitter = GroupKFold(min(FOLDS, len(set(batches))))
-    return [(list(a), list(b)) for a, b in splitter.split(batches, groups=batches)]
+    """Whether a sentence and a piece of evidence share their words."""
+    ends = (sentence[:CLIPPED], sentence[-CLIPPED:]) if len(sentence) > CLIPPED else ()
+    return any(
+        sentence in quote or quote in sentence or any(end in quote for end in ends) for quote in quotes
+    )

@@ -1,147 +1,238 @@
-"""Fits the heads on the labelled set, and the decisions above them; `curate train-annotator` runs it."""
+"""The whole way to an annotator: learn without some hands, calibrate and measure on these, then learn from everything.
 
-from collections.abc import Sequence
+`curate train-annotator` makes the shipped one so.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import NamedTuple
 
-from annotators.benchmark import load
-from annotators.embedding.deciding import cross_validated, decisions
-from annotators.embedding.encoder import LAYERS, MODEL
-from annotators.embedding.examples import Example, folds, prepare
-from annotators.embedding.heads import (
-    ANSWER_TRAITS,
-    REASONING_TRAITS,
-    THIRDS,
-    WHOLE_TRAITS,
+from annotators.benchmark import edits, labelled
+from annotators.embedding.annotating import annotations, rule_signs
+from annotators.embedding.examples import Example, from_labelled, overlaps, untouched
+from annotators.embedding.learning import Advance, Schedule, fit, steps
+from annotators.embedding.model import (
+    KINDS,
     Card,
-    Heads,
-    Scored,
-    save,
-    scored,
-    whole,
+    Decision,
+    HeldOutScore,
+    Kind,
+    Read,
+    TrainedReader,
+    read_all,
 )
-from schemas.patterns import CODEBOOK_VERSION
+from annotators.embedding.reader import Reader
+from schemas.annotation import Annotation
+from schemas.patterns import RISKY_PATTERNS
+from schemas.trace import Trace
 
-if TYPE_CHECKING:
-    from annotators.embedding.heads import Array
+NAME = "4"
+COMMAND = "curate train-annotator --star1 star1.json --real-text real_text"
+CALIBRATION_HANDS = ("n7", "n8")
+"""Held out for the decisions, together with the test split."""
+UNTOUCHED = 0.6
+"""What a trace of STAR-1 that nobody edited weighs against a labelled one."""
+FALSE_ALARMS = 0.01
+"""Share of untouched traces that a threshold may flag with one pattern."""
+AFTERWARDS = Schedule(still=0, tuned=2)
+"""How a reader that is calibrated goes on to learn from what it was calibrated on."""
+FEWEST = 5
+"""True labels below which a pattern keeps its logits as they are."""
 
-NAME = "3"
-COMMAND = "curate train-annotator"
-DECAY = 0.01
-STEPS = 100
-STRENGTH = 0.003
-"""Inverse of the regularisation of the whole: thousands of numbers, hundreds of traces."""
-HEAVIEST = 8.0
-"""A rare trait weighs at most so much more than its absence."""
+
+class Lessons(NamedTuple):
+    """What is learned from, and what was held back."""
+
+    learn: list[Example]
+    calibrate: list[Example]
+    """Of hands that share no source with `learn`."""
+    clean: list[Example]
+    """Untouched traces that are never learned from."""
+    skipped: dict[str, int]
+    """Rows of the labelled set that could not be put together, by reason."""
 
 
-def train(folder: Path, examples: Sequence[Example] | None = None) -> Card:
-    """Fit everything on the dev split and write it to a folder."""
-    examples = examples or prepare(load("dev"))
-    unseen = out_of_fold(examples)
+def gather(star1: Path | None, real_text: Path | None) -> Lessons:
+    """All labelled rows but those of the hands that are only measured on, and untouched traces of STAR-1.
+
+    Args:
+        star1: STAR-1's file; without it only rows that were written anew can be used.
+        real_text: a folder of further rows in full.
+
+    Raises:
+        DataError: if a file cannot be read.
+    """
+    sources = edits.star1(star1) if star1 else {}
+    further = labelled.load_folder(real_text) if real_text else []
+    loaded = edits.load(sources, *(hand for hand in edits.hands() if hand not in edits.HELD_OUT))
+    held = [*labelled.load("test"), *(item for item in loaded.items if item.batch in CALIBRATION_HANDS)]
+    rest = [*labelled.load("dev"), *(item for item in loaded.items if item.batch not in CALIBRATION_HANDS)]
+    clean = edits.untouched(sources, further)
+    learn = [*from_labelled([*rest, *further]), *untouched(clean.learn, UNTOUCHED)]
+    away = {item.source for item in held}
+    return Lessons(
+        learn=[example for example in learn if example.group not in away],
+        calibrate=[*from_labelled(held), *(example for example in learn if example.group in away)],
+        clean=untouched(clean.measure, UNTOUCHED),
+        skipped=loaded.skipped,
+    )
+
+
+def train(
+    lessons: Lessons,
+    schedule: Schedule | None = None,
+    base: Path | None = None,
+    advance: Advance = int,
+    command: str = COMMAND,
+) -> TrainedReader:
+    """A model that has learned from everything, with decisions and figures from one that had not.
+
+    Args:
+        lessons: what to learn from.
+        schedule: how long, each time.
+        base: a folder with an encoder; None for MiniLM's first layers.
+        advance: told after every step; `length` says how many there are.
+        command: what the card says reproduces it.
+
+    Raises:
+        MissingExtraError: if the extra `models` is not installed.
+        EngineError: if the encoder cannot be loaded.
+    """
+    apart = fit(lessons.learn, schedule, base, advance=advance)
+    everything = [*lessons.learn, *lessons.calibrate]
     card = Card(
         name=NAME,
-        command=COMMAND,
-        encoder=MODEL,
-        layers=list(LAYERS),
-        codebook=CODEBOOK_VERSION,
-        traces=len(examples),
-        topics=len({example.item.topic for example in examples}),
-        decisions={kind: decisions(kind, examples, unseen) for kind in ("embedding", "ensemble")},
-        cross_validated={kind: cross_validated(kind, examples, unseen) for kind in ("embedding", "ensemble")},
+        command=command,
+        encoder=str(base) if base else None,
+        examples=len(everything),
+        groups=len({example.group for example in everything}),
+        **calibrated(lessons, apart)._asdict(),
     )
-    save(folder, fit(examples), card)
-    return card
+    return TrainedReader(fit(everything, AFTERWARDS, init=apart, advance=advance), card)
 
 
-def out_of_fold(examples: Sequence[Example]) -> list[Scored]:
-    """Each trace under heads that have not seen its batch."""
-    found: dict[int, Scored] = {}
-    for seen, unseen in folds(examples):
-        heads = fit([examples[number] for number in seen])
-        for number in unseen:
-            found[number] = scored(heads, examples[number].reasoning, examples[number].answer)
-    return [found[number] for number in range(len(examples))]
+def length(lessons: Lessons, schedule: Schedule) -> int:
+    """How many steps `train` takes."""
+    return steps(lessons.learn, schedule) + steps([*lessons.learn, *lessons.calibrate], AFTERWARDS)
 
 
-def fit(examples: Sequence[Example]) -> Heads:
-    """The heads for both fields."""
-    import numpy as np
+class HeldOutResult(NamedTuple):
+    """Decisions, and how good they are; see `Card`."""
 
-    truth = np.array([[e.item.labels[trait] for trait in REASONING_TRAITS] for e in examples])
-    reasoning = _fit(
-        [e.reasoning for e in examples], truth, [e.shown for e in examples], [e.known for e in examples]
+    decisions: dict[str, dict[str, Decision]]
+    held_out: dict[str, dict[str, HeldOutScore]]
+    false_alarms: dict[str, float]
+
+
+class HeldOutTrace(NamedTuple):
+    """A held-out trace."""
+
+    example: Example
+    read: Read
+    rules: dict[str, float]
+
+
+def calibrated(lessons: Lessons, reader: Reader) -> HeldOutResult:
+    """Decisions of a reader that learned from `lessons.learn` alone, and its figures on the rest."""
+    held = [*lessons.calibrate, *lessons.clean]
+    reads = read_all(reader, [example.trace for example in held])
+    seen = [
+        HeldOutTrace(e, read, rule_signs(e.trace)) for e, read in zip(held, reads, strict=True) if read.logits
+    ]
+    clean = [s for s in seen if s.example.weight == UNTOUCHED]
+    decisions: dict[str, dict[str, Decision]] = {
+        kind: {name: _decision(kind, name, seen, clean) for name in RISKY_PATTERNS} for kind in KINDS
+    }
+    verdicts = {
+        kind: [
+            {a.pattern: a for a in annotations(kind, decisions[kind], s.example.trace, s.read)} for s in seen
+        ]
+        for kind in KINDS
+    }
+    return HeldOutResult(
+        decisions,
+        {kind: {p: quality(p, seen, verdicts[kind]) for p in RISKY_PATTERNS} for kind in KINDS},
+        {kind: _flagged(seen, verdicts[kind]) for kind in KINDS},
     )
-    refused = np.array([[e.item.labels[trait] for trait in ANSWER_TRAITS] for e in examples])
-    nothing = [np.zeros((len(e.answer), len(ANSWER_TRAITS)), dtype=np.float32) for e in examples]
-    return Heads(
-        reasoning, _fit([e.answer for e in examples], refused, nothing, nothing), _fit_whole(examples)
-    )
 
 
-def _fit_whole(examples: Sequence[Example]) -> "tuple[Array, Array]":
-    """A strongly regularised logistic regression per trait, on the field that the trait is about; inconsistency is about both."""
-    import numpy as np
+def _decision(kind: Kind, name: str, seen: Sequence[HeldOutTrace], clean: Sequence[HeldOutTrace]) -> Decision:
+    """Platt's calibration on held-out rows, shifted so that one half is the best threshold."""
     from sklearn.linear_model import LogisticRegression
 
-    every = np.array([whole(e.reasoning, e.answer) for e in examples])
-    answer = every.shape[1] // (THIRDS + 1) * THIRDS
-    weight = np.zeros((every.shape[1], len(WHOLE_TRAITS)), dtype=np.float32)
-    bias = np.zeros(len(WHOLE_TRAITS), dtype=np.float32)
-    fields = {"inconsistency": slice(None), "answer_refusal": slice(answer, None)}
-    for number, name in enumerate(WHOLE_TRAITS):
-        field = fields.get(name, slice(0, answer))
-        x = every[:, field]
-        mean, scale = x.mean(0), x.std(0) + 1e-3
-        truth = [e.item.labels[name] for e in examples]
-        model = LogisticRegression(C=STRENGTH, class_weight="balanced", max_iter=300)
-        model.fit((x - mean) / scale, truth)
-        weight[field, number] = model.coef_[0] / scale
-        bias[number] = model.intercept_[0] - mean @ weight[field, number]
-    return weight, bias
+    rows = [s for s in seen if s.example.weight == 1 and s.example.labels.get(name) is not None]
+    labels = [bool(s.example.labels[name]) for s in rows]
+    if sum(labels) < FEWEST:
+        return Decision(slope=1.0, shift=0.0)
+    inputs = [[s.read.logits[name], s.rules[name] * (kind == "ensemble")] for s in rows]
+    model = LogisticRegression(C=100.0).fit(inputs, labels)
+    slope, rules = model.coef_[0].tolist()
+    decision = Decision(slope=max(slope, 0.05), rules=max(rules, 0.0), shift=float(model.intercept_[0]))
+
+    def likely(s: HeldOutTrace) -> float:
+        return decision.probability(s.read.logits[name], s.rules[name])
+
+    flagged = sorted(map(likely, clean), reverse=True)
+    least = flagged[int(len(flagged) * FALSE_ALARMS)] if flagged else 0.0
+    threshold = max(best_threshold(list(map(likely, rows))), least + 1e-3)
+    return decision.model_copy(update={"shift": decision.shift - math.log(threshold / (1 - threshold))})
 
 
-def _fit(
-    vectors: "Sequence[Array]", truth: "Array", shown: "Sequence[Array]", known: "Sequence[Array]"
-) -> "tuple[Array, Array]":
-    """One linear head: sentences against the written evidence where there is some, pooled sentences against the label."""
-    import numpy as np
-    import torch
-    from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
+def best_threshold(likely: Sequence[float]) -> float:
+    """The threshold with the best expected F1 if these probabilities hold, halfway between two of them.
 
-    every = np.concatenate(vectors)
-    mean, scale = every.mean(0), every.std(0) + 1e-3
-    x = torch.tensor((every - mean) / scale)
-    owner = torch.tensor(np.repeat(np.arange(len(vectors)), [len(v) for v in vectors]))
-    s, k, y = (
-        torch.tensor(np.concatenate(shown)),
-        torch.tensor(np.concatenate(known)),
-        torch.tensor(truth).float(),
+    Expected, not counted: with a few dozen true labels the best count is luck.
+    """
+    ordered = sorted(likely, reverse=True)
+    hits, best, threshold = 0.0, -1.0, 0.5
+    for found, (one, following) in enumerate(pairwise([*ordered, 0.0]), 1):
+        hits += one
+        if 2 * hits / (found + sum(ordered)) > best:
+            best, threshold = 2 * hits / (found + sum(ordered)), (one + following) / 2
+    return threshold
+
+
+def quality(
+    name: str, seen: Sequence[HeldOutTrace], verdicts: Sequence[Mapping[str, Annotation]]
+) -> HeldOutScore:
+    """How well a pattern is found on held-out traces."""
+    from sklearn.metrics import roc_auc_score
+
+    rows = [
+        (s.example, verdict[name], label)
+        for s, verdict in zip(seen, verdicts, strict=True)
+        if (label := s.example.labels.get(name)) is not None and verdict[name].label is not None
+    ]
+    truth = [label for _, _, label in rows]
+    found = sum(bool(verdict.label) for _, verdict, _ in rows)
+    hits = [(example, verdict) for example, verdict, label in rows if label and verdict.label]
+    touched = sum(
+        touches(verdict, example.trace, example.evidence.get(name, ())) for example, verdict in hits
     )
-    by_sentence, by_trace = k * _balance(s, k), _balance(y, torch.ones_like(y))
-    weight = torch.zeros(x.shape[1], y.shape[1], requires_grad=True)
-    bias = torch.zeros(y.shape[1], requires_grad=True)
-    descent = torch.optim.LBFGS([weight, bias], max_iter=STEPS, line_search_fn="strong_wolfe")
-
-    def loss() -> torch.Tensor:
-        descent.zero_grad()
-        z = x @ weight + bias
-        pooled = torch.zeros_like(y).index_add(0, owner, torch.exp(z.clamp(-20, 20))).add(1e-9).log()
-        total = cross_entropy(pooled, y, weight=by_trace / by_trace.sum() * y.shape[1], reduction="sum")
-        total = total + DECAY * (weight**2).sum()
-        if by_sentence.sum() > 0:
-            total = total + cross_entropy(
-                z, s, weight=by_sentence / by_sentence.sum() * y.shape[1], reduction="sum"
-            )
-        total.backward()  # type: ignore[no-untyped-call]
-        return total
-
-    descent.step(loss)  # type: ignore[no-untyped-call]
-    w = weight.detach().numpy() / scale[:, None]
-    return w.astype(np.float32), (bias.detach().numpy() - mean @ w).astype(np.float32)
+    both = 0 < sum(truth) < len(truth)
+    return HeldOutScore(
+        traces=len(rows),
+        true=sum(truth),
+        precision=len(hits) / max(1, found),
+        recall=len(hits) / max(1, sum(truth)),
+        f1=2 * len(hits) / max(1, found + sum(truth)),
+        span_hits=touched / max(1, len(hits)),
+        auc=float(roc_auc_score(truth, [verdict.score for _, verdict, _ in rows])) if both else 0.5,
+    )
 
 
-def _balance(truth: Any, known: Any) -> Any:
-    """Weights that make a rare trait count, within reason."""
-    rarity = (((1 - truth) * known).sum(0) / ((truth * known).sum(0) + 1)).clip(0.2, HEAVIEST)
-    return 1 + (rarity - 1) * truth
+def _flagged(seen: Sequence[HeldOutTrace], verdicts: Sequence[Mapping[str, Annotation]]) -> float:
+    """Share of untouched traces that are flagged with any pattern."""
+    flags = [
+        any(a.label for a in verdict.values())
+        for s, verdict in zip(seen, verdicts, strict=True)
+        if s.example.weight == UNTOUCHED
+    ]
+    return sum(flags) / max(1, len(flags))
+
+
+def touches(annotation: Annotation, trace: Trace, quotes: Sequence[str]) -> bool:
+    """Whether a verdict's spans and the written evidence share words."""
+    return any(overlaps(getattr(trace, s.field)[s.start : s.end], quotes) for s in annotation.spans)

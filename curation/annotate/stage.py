@@ -39,7 +39,7 @@ from schemas.trace import Trace
 
 BATCH_TRACES = 512
 PART_TRACES = 8192
-PART_SECONDS = 20.0
+PART_SECONDS = 10.0
 """A part is written when either is reached: many small parts are slow to open, large ones lose more on an interruption."""
 PARALLEL_FROM = 20_000
 """Minimum traces for a second process to pay off."""
@@ -172,7 +172,7 @@ def _batches(corpus: Store, annotator: Annotator, missing: KnownIds) -> Iterator
     if not missing:
         return
     wrapped = _wrapped_queries(corpus) if annotator.plain_query else {}
-    for batch in corpus.scan("traces", tuple(Trace.model_fields), BATCH_TRACES):
+    for batch in corpus.scan("traces", tuple(Trace.model_fields), min(BATCH_TRACES, annotator.batch_traces)):
         wanted = [trace_id in missing for trace_id in batch["trace_id"].to_pylist()]
         if any(wanted):
             yield _unwrapped(batch.filter(pa.array(wanted)), wrapped)

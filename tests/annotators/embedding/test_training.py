@@ -1,0 +1,131 @@
+"""Learning on a handful of traces: that it runs, learns, keeps what it should, and can be opened again."""
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("sentence_transformers", reason="the extra `models` is not installed")
+
+import torch
+
+from annotators.benchmark import load
+from annotators.embedding import embedding
+from annotators.embedding.examples import Example, from_labelled, overlaps, targets
+from annotators.embedding.learning import Schedule, fit, steps
+from annotators.embedding.model import Card, Decision, TrainedReader, open_model, read_all
+from annotators.embedding.reader import SHOWN, Reader
+from annotators.embedding.reading import read
+from annotators.embedding.training import best_threshold, gather
+from annotators.embedding.vectors import SentenceVectors
+from schemas.errors import DataError, EngineError
+from schemas.patterns import RISKY_PATTERNS
+
+
+@pytest.fixture(scope="module")
+def examples() -> list[Example]:
+    return from_labelled(load("dev")[:16])
+
+
+@pytest.fixture(scope="module")
+def taught(examples: list[Example]) -> Reader:
+    told: list[int] = []
+    reader = fit(examples, Schedule(still=6, tuned=1), advance=told.append)
+    assert sum(told) == steps(examples, Schedule(still=6, tuned=1))
+    return reader
+
+
+def test_learning_brings_the_verdicts_closer_to_the_labels(examples: list[Example], taught: Reader) -> None:
+    def loss(reader: Reader) -> float:
+        reads = list(read_all(reader, [example.trace for example in examples]))
+        pairs = [
+            (r.logits[n], e.labels[n]) for e, r in zip(examples, reads, strict=True) for n in RISKY_PATTERNS
+        ]
+        known = [(logit, float(label)) for logit, label in pairs if label is not None]
+        logits, truth = (torch.tensor(column) for column in zip(*known, strict=True))
+        return float(torch.nn.functional.binary_cross_entropy_with_logits(logits, truth))
+
+    torch.manual_seed(0)
+    fresh = Reader(SentenceVectors()).eval()
+    assert loss(taught) < loss(fresh)
+
+
+def test_a_model_survives_saving(examples: list[Example], taught: Reader, tmp_path: Path) -> None:
+    decisions = {"embedding": {name: Decision(slope=1.0, shift=0.0) for name in RISKY_PATTERNS}}
+    card = Card(
+        name="9",
+        command="",
+        encoder=None,
+        examples=16,
+        groups=1,
+        decisions=decisions,
+        held_out={},
+        false_alarms={},
+    )
+    TrainedReader(taught, card).save(tmp_path)
+    again = open_model(tmp_path)
+    assert again.card == card
+    traces = [example.trace for example in examples]
+    for a, b in zip(read_all(taught, traces), again.read(traces), strict=True):
+        assert max(abs(a.logits[name] - b.logits[name]) for name in RISKY_PATTERNS) < 0.1
+    assert embedding(tmp_path).name == "embedding@9"
+
+
+def test_a_folder_without_an_annotator_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="train-annotator"):
+        open_model(tmp_path)
+
+
+def test_an_encoder_that_is_none_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="no encoder"):
+        SentenceVectors(tmp_path)
+
+
+def test_any_encoder_may_be_taught(examples: list[Example], tmp_path: Path) -> None:
+    from transformers import BertConfig, BertModel
+
+    from annotators.embedding.encoder import load as load_minilm
+
+    load_minilm()[1].save_pretrained(tmp_path)
+    config = BertConfig(vocab_size=30522, hidden_size=32, num_hidden_layers=2, num_attention_heads=2)
+    BertModel(config).save_pretrained(tmp_path)
+    reader = fit(examples[:4], Schedule(still=1, tuned=1), base=tmp_path)
+    assert len(list(read_all(reader, [examples[0].trace]))) == 1
+
+
+def test_evidence_becomes_the_sentences_to_show() -> None:
+    item = next(item for item in load("dev") if item.labels["strong_vacillation"])
+    (example,) = from_labelled([item])
+    (document,) = read([item.trace], SentenceVectors().tokenizer)
+    found = targets(example, document)
+    column = SHOWN.index("strong_vacillation")
+    shown = [s for s, row in zip(document.sentences, found.shown, strict=True) if row[column]]
+    assert shown
+    assert all(
+        overlaps(item.trace.reasoning[s.start : s.end], item.evidence["strong_vacillation"]) for s in shown
+    )
+
+
+def test_a_label_that_is_not_known_teaches_nothing() -> None:
+    item = next(item for item in load("dev") if item.trace.kind == "benign")
+    (example,) = from_labelled([item])
+    (document,) = read([item.trace], SentenceVectors().tokenizer)
+    known = targets(example, document).known
+    assert not known[:, [SHOWN.index(name) for name in RISKY_PATTERNS[:4]]].any()
+
+
+def test_a_threshold_lies_between_probabilities_where_the_expected_f1_is_best() -> None:
+    assert best_threshold([0.9, 0.9, 0.1, 0.05]) == pytest.approx(0.5)
+    assert best_threshold([0.6, 0.5, 0.3, 0.0]) == pytest.approx(0.4)
+
+
+def test_sources_held_out_for_calibration_are_not_learned_from(shared_data: Path) -> None:
+    lessons = gather(shared_data / "star1.json", shared_data / "real_text")
+    learned = {example.group for example in lessons.learn}
+    assert not learned & {example.group for example in [*lessons.calibrate, *lessons.clean]}
+    assert not lessons.skipped
+
+
+def test_without_star1_only_rows_written_anew_are_used() -> None:
+    lessons = gather(None, None)
+    assert sum(lessons.skipped.values()) > 100
+    assert len(lessons.learn) > 371 and not lessons.clean
