@@ -111,15 +111,13 @@ def get(name: str, model: Model | None = None, settings: JudgeSettings = DEFAULT
         return _build(name, plug_in.load(), model)
     if which:
         return _build(name, _function(name, family, which), model)
-    known = sorted(
-        {
-            *FACTORIES,
-            "safety_classifier:FOLDER",
-            *(f"{family}:NAME" for family in MODEL_FACTORIES),
-            *_plug_ins(),
-        }
-    )
-    raise RecipeError(f"unknown annotator {name!r}; available: {', '.join(known)}, or module:function")
+    raise RecipeError(f"unknown annotator {name!r}; available: {', '.join(names())}, or module:function")
+
+
+def names() -> list[str]:
+    """Every annotator that has a name; families that need a variant come with one in capitals."""
+    families = (f"{family}:NAME" for family in MODEL_FACTORIES)
+    return sorted({*FACTORIES, "judge", "safety_classifier:FOLDER", *families, *_plug_ins()})
 
 
 def _plug_ins() -> dict[str, EntryPoint]:

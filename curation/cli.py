@@ -6,11 +6,12 @@ Stages are imported inside their command, so `curate --help` answers without loa
 import typer
 
 from curation.commands import annotate, corpus, generate, ingest, mix, overlap, review, train
-from curation.commands.running import run_app, version_option
+from curation.commands.running import Program, run_app, version_option
 
 app = typer.Typer(
     name="curate",
     help="Curate supervised data for large reasoning models: ingest, annotate, review, build mixes.",
+    cls=Program,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",

@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 LINE_SECONDS = 60.0
-"""Where stderr is no terminal, progress is a line so often."""
+"""Interval between progress lines if stderr is not a terminal."""
 
 
 class Advance(Protocol):
-    """Tells a progress bar that `n` more units are done, and what else is to be said of them."""
+    """Advances progress by `n` units, and sets a note to show with it."""
 
     def __call__(self, n: int = 1, note: str = "") -> None: ...
 
 
 class ProgressState:
-    """How far some work is, in words."""
+    """Progress as text."""
 
     def __init__(self, description: str, total: int | None, unit: str) -> None:
         self._description, self._total, self._unit = description, total, unit
@@ -35,7 +35,7 @@ class ProgressState:
         self.done = 0
 
     def advance(self, n: int = 1, note: str = "") -> None:
-        """Count `n` more units; a note stands at the end of the line until there is another."""
+        """Count `n` more units; a note is shown at the end of the line until the next one."""
         self.done += n
         self._note = note or self._note
 
@@ -51,13 +51,13 @@ class ProgressState:
         return ", ".join([*pieces, *filter(None, [self._note])])
 
     def line(self) -> str:
-        """The numbers, and what they are of."""
+        """The numbers after the description."""
         return f"{self._description}: {self.numbers()}"
 
 
 @contextmanager
 def progress(description: str, total: int | None = None, unit: str = "rows") -> Iterator[Advance]:
-    """Show count, rate and time left on stderr while the block runs: a bar on a terminal, elsewhere a line every minute."""
+    """Show count, rate and time left on stderr while the block runs: a bar on a terminal, otherwise a line every minute."""
     state = ProgressState(description, total, unit)
     with _bar(description, total, state) if sys.stderr.isatty() else _lines(state):
         yield state.advance
@@ -84,11 +84,11 @@ def _bar(description: str, total: int | None, state: ProgressState) -> Iterator[
 def _lines(state: ProgressState) -> Iterator[None]:
     finished = threading.Event()
 
-    def speak() -> None:
+    def report() -> None:
         while not finished.wait(LINE_SECONDS):
             say(state.line())
 
-    thread = threading.Thread(target=speak, daemon=True)
+    thread = threading.Thread(target=report, daemon=True)
     thread.start()
     try:
         yield

@@ -16,13 +16,14 @@ from curation.commands.options import (
     listed,
 )
 from curation.commands.printing import answer, report
-from curation.commands.running import run_app, version_option
+from curation.commands.running import Program, run_app, version_option
 from schemas.choices import Device, SavedDtype, ScoredThink, Sharding, Suite, TableFormat
 from schemas.errors import RecipeError
 
 app = typer.Typer(
     name="sft",
     help="Train on a mix and measure its effect: check, run, score, compare.",
+    cls=Program,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",

@@ -18,6 +18,7 @@ from curation.commands.options import (
     RevisionOption,
     TokenizerOption,
     UrlOption,
+    check_annotators,
     listed,
 )
 from curation.commands.printing import answer, report
@@ -35,6 +36,7 @@ def annotate(
         typer.Option(
             "--annotators",
             "--annotator",
+            callback=check_annotators,
             help="Comma-separated: rules (the default), embedding, ensemble, judge, guard:FAMILY, a plug-in's name, or module:function.",
         ),
     ] = None,
@@ -134,7 +136,7 @@ def calibrate(
     patterns: PatternsOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Measure annotators on people's labels and keep the scores from which their word counts as a yes.
+    """Measure annotators on people's labels, and save the score thresholds above which a verdict is positive.
 
     Example: curate calibrate --precision 0.9
     """

@@ -9,7 +9,7 @@ from curation.commands.printing import answer, report
 from schemas.choices import Policy
 
 app = typer.Typer()
-PANEL = "Look at and keep a corpus"
+PANEL = "Inspect and compact a corpus"
 
 
 @app.command(rich_help_panel=PANEL)

@@ -3,7 +3,7 @@
 Every setting can be in a recipe file; the options are the ones used most, and they override the file.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,6 +32,7 @@ from curation.commands.options import (
     UrlOption,
     among,
     listed,
+    strategy_names,
 )
 from curation.commands.printing import answer, report
 from schemas.choices import EngineKind, Think
@@ -40,18 +41,12 @@ app = typer.Typer()
 PANEL = "Generate"
 
 
-def _strategy_names() -> Collection[str]:
-    from curation.generate.strategies import NAMES
-
-    return NAMES
-
-
 @app.command(rich_help_panel=PANEL)
 def strategies(
     name: Annotated[
         str | None,
         typer.Argument(
-            help="Print this strategy, as a template for your own.", callback=among(_strategy_names)
+            help="Print this strategy, as a template for your own.", callback=among(strategy_names)
         ),
     ] = None,
     json: JsonOption = False,

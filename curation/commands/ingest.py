@@ -10,7 +10,7 @@ from curation.commands.printing import report
 from schemas.choices import PromptKind
 
 app = typer.Typer()
-PANEL = "Read in"
+PANEL = "Read"
 
 
 def _format_names() -> Collection[str]:

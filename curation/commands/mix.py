@@ -20,7 +20,7 @@ from schemas.choices import ChatTemplate, ExportFormat
 
 app = typer.Typer()
 PANEL = "Build and explain mixes"
-RELEASE = "Give a mix away"
+RELEASE = "Export and publish"
 
 
 @app.command(rich_help_panel=PANEL)
@@ -54,7 +54,7 @@ def schema() -> None:
 def validate(recipe: MixRecipeArgument, corpus: CorpusOption = DEFAULT_CORPUS) -> None:
     """Check a recipe and every point of its sweep; reports all faults at once, each with file and line.
 
-    Where there is a corpus, its SQL and columns are checked too.
+    If there is a corpus, SQL and columns are checked too.
 
     Example: curate validate my-mix.yaml
     """
@@ -171,7 +171,7 @@ def diff(
 ) -> None:
     """Compare two mixes: every row that was added, removed, moved or relabelled, with the reason.
 
-    Reasons are sharper where the corpus is at hand.
+    Reasons are more specific if the corpus is available.
 
     Example: curate diff mixes/default mixes/improved
     """

@@ -34,6 +34,21 @@ def listed(value: str | None) -> list[str] | None:
     return None if value is None else [name.strip() for name in value.split(",") if name.strip()]
 
 
+def check_annotators(value: str | None) -> str | None:
+    """Check the names of annotators as `among` does; `family:variant` and `module:function` are left to the catalog."""
+    from annotators import catalog
+
+    among(lambda: [*catalog.names(), *(name for name in listed(value) or () if ":" in name)])(value)
+    return value
+
+
+def strategy_names() -> Collection[str]:
+    """The shipped strategies."""
+    from curation.generate.strategies import NAMES
+
+    return NAMES
+
+
 def _patterns() -> Collection[str]:
     from schemas.patterns import CODEBOOK
 
@@ -63,7 +78,10 @@ TokenizerOption = Annotated[str | None, typer.Option(help="Tokenizer folder of t
 
 # Generating and judging.
 RecipeArgument = Annotated[Path | None, typer.Argument(help="A recipe file; options override it.")]
-StrategiesOption = Annotated[str | None, typer.Option(help="Comma-separated; see `curate strategies`.")]
+StrategiesOption = Annotated[
+    str | None,
+    typer.Option(help="Comma-separated; see `curate strategies`.", callback=among(strategy_names)),
+]
 FilesOption = Annotated[list[Path] | None, typer.Option(help="Your own strategy file; repeatable.")]
 TemperatureOption = Annotated[float | None, typer.Option(help="0 is greedy; 0.6 by default.")]
 TopPOption = Annotated[float | None, typer.Option(help="0.95 by default.")]
@@ -76,7 +94,10 @@ LimitOption = Annotated[int | None, typer.Option(help="Maximum number of prompts
 AcceptOption = Annotated[
     str | None, typer.Option(help='SQL condition over `candidates`; "not risky" by default.')
 ]
-JudgesOption = Annotated[str | None, typer.Option("--annotators", help="Comma-separated; rules by default.")]
+JudgesOption = Annotated[
+    str | None,
+    typer.Option("--annotators", help="Comma-separated; rules by default.", callback=check_annotators),
+]
 LabellersOption = Annotated[
     str | None,
     typer.Option(

@@ -4,9 +4,10 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from schemas import __version__
 from schemas.errors import CurateError, UsageError
@@ -27,6 +28,18 @@ def run_app(application: typer.Typer) -> None:
             raise
         print(f"error: {named}", file=sys.stderr)  # noqa: T201
         sys.exit(1)
+
+
+class Program(TyperGroup):
+    """A command line that says what is wrong with an option without the words that pydantic puts in front."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            error.message = error.message.removeprefix("Value error, ")
+            raise
 
 
 def version_option(program: str) -> Callable[..., None]:

@@ -14,7 +14,7 @@ from pydantic import Field
 from curation.ingest.sources import open_sources
 from curation.reading import hash_files
 from curation.recipe import Recipe, load_recipe
-from schemas.errors import DataError, RecipeError
+from schemas.errors import DataError, RecipeError, UsageError
 from schemas.manifest import InputFile
 
 NAME = re.compile(r"^[a-z0-9][a-z0-9._-]*$")
@@ -59,6 +59,7 @@ def load_registry(path: Path | None, against: Sequence[str], only: Sequence[str]
 
     Raises:
         RecipeError: naming every fault.
+        UsageError: for a name to keep that is not there.
     """
     entries: dict[str, Entry] = {}
     if path:
@@ -72,13 +73,11 @@ def load_registry(path: Path | None, against: Sequence[str], only: Sequence[str]
         for name in entries
         if not NAME.match(name)
     ]
-    wrong += [
-        f"--only {name}: not in the registry; choose from {', '.join(sorted(entries))}"
-        for name in only
-        if name not in entries
-    ]
     if wrong:
         raise RecipeError("\n".join(wrong))
+    for name in only:
+        if name not in entries:
+            raise UsageError(f"only: {name!r} is not one of {', '.join(map(repr, sorted(entries)))}.")
     return {name: entry for name, entry in entries.items() if not only or name in only}
 
 

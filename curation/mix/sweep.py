@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from curation.mix.recipe import MixRecipe
 from curation.recipe import Lines, Loaded, Location, check_recipe, load_merged
-from schemas.errors import RecipeError
+from schemas.errors import RecipeError, UsageError
 
 MAX_POINTS = 1000
 LABELLED = ("name", "description")
@@ -71,7 +71,7 @@ def find_points(name: str) -> Points:
     """The recipes meant by a name: a file, a shipped file, or one point of a shipped file.
 
     Raises:
-        RecipeError: if there is none; lists the shipped names.
+        UsageError: if there is none; lists the shipped names.
     """
     if Path(name).is_file():
         return load_points(Path(name))
@@ -83,7 +83,7 @@ def find_points(name: str) -> Points:
         if name in points:
             return {name: points[name]}
     known = "\n  ".join([*shipped, *shipped_recipes()])
-    raise RecipeError(f"{name}: no such file, and no shipped recipe of that name; shipped:\n  {known}")
+    raise UsageError(f"{name}: no such file, and no shipped recipe of that name; shipped:\n  {known}")
 
 
 def shipped_recipes() -> dict[str, str]:

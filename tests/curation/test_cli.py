@@ -67,6 +67,29 @@ def test_an_expected_error_exits_1_without_a_traceback(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "choices"),
+    [
+        (
+            ["export", "mix", "--out", "x", "--redact", "some"],
+            "'some' is not one of 'full', 'masked', 'ids'.",
+        ),
+        (["annotate", "--annotators", "rules,nope"], "'nope' is not one of 'embedding', "),
+        (["sample", "--annotators", "nope"], "'nope' is not one of 'embedding', "),
+        (["generate", "--strategies", "nope"], "'nope' is not one of 'default', 'realsafe', "),
+        (["decontaminate", "--only", "nope"], "'nope' is not one of 'advbench', "),
+        (["build-mix", "nope", "--out", "x"], "no shipped recipe of that name; shipped: ablation"),
+    ],
+)
+def test_a_bad_choice_exits_2_and_lists_the_choices(
+    tmp_path: Path, arguments: list[str], choices: str
+) -> None:
+    done = curate(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    said = " ".join(done.stderr.replace("│", " ").split())
+    assert choices in said and "Value error" not in said
+
+
 def test_a_usage_error_exits_2(tmp_path: Path) -> None:
     assert curate("ingest", cwd=tmp_path).returncode == 2
     assert curate("frobnicate", cwd=tmp_path).returncode == 2
@@ -84,7 +107,7 @@ def test_an_unknown_annotator_lists_the_known_ones(tmp_path: Path) -> None:
     (tmp_path / "mine.jsonl").write_text(json.dumps(ROWS[0]) + "\n")
     curate("ingest", "mine.jsonl", cwd=tmp_path)
     done = curate("annotate", "--annotators", "oracle", cwd=tmp_path)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "oracle" in done.stderr and "rules" in done.stderr
 
 
