@@ -228,7 +228,7 @@ def test_faults_of_the_registry_are_named(tmp_path: Path) -> None:
         )
     with pytest.raises(RecipeError, match="NAME=FILE:COLUMN"):
         load_registry(None, ["quiz"], [])
-    with pytest.raises(RecipeError, match="not in the registry"):
+    with pytest.raises(RecipeError, match="is not one of"):
         load_registry(None, ["quiz=a:b"], ["other"])
     with pytest.raises(RecipeError, match="small letters"):
         load_registry(None, ["../x=a:b"], [])
