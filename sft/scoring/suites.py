@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.choices import PromptKind, Suite
 from schemas.patterns import RISKY_PATTERNS
-from sft.scoring.letters import chosen_letter, is_letter
+from sft.scoring.letters import chosen_letter, reference_letter
 from sft.scoring.mathematics import equal, final_answer
 from sft.scoring.programs.code import ProgramResult
 from sft.scoring.statistics import clustered, pass_at_k
@@ -123,9 +123,10 @@ def _correct(reply: JudgedReply) -> bool | None:
         return reply.program.correct if reply.program else None
     if reply.reference_answer is None:
         return None
-    if is_letter(reply.reference_answer):
+    wanted = reference_letter(reply.reference_answer)
+    if wanted is not None:
         letter = chosen_letter(reply.answer)
-        return None if letter is None else letter == reply.reference_answer.strip()
+        return None if letter is None else letter == wanted
     answer = final_answer(reply.answer)
     return None if answer is None else equal(answer, reply.reference_answer)
 

@@ -12,8 +12,6 @@ from schemas.errors import DataError
 from schemas.prompt import prompt_id
 from sft.scoring import stage
 from sft.scoring.asking import Asking, ask
-from sft.scoring.letters import chosen_letter
-from sft.scoring.mathematics import equal, final_answer
 from sft.scoring.suites import MEASURES, JudgedReply, outcomes, score
 
 
@@ -114,85 +112,11 @@ def test_says_which_prompts_are_missing(corpus: Store) -> None:
         stage.load_prompts(corpus, "safety")
 
 
-@pytest.mark.parametrize(
-    ("answer", "reference"),
-    [
-        ("So it is \\boxed{12}. Not 13.", "12"),
-        ("\\boxed{\\frac{1}{2}}", "0.5"),
-        ("There are 3 boxes with 5 eggs, so 15 eggs.", "15"),
-        ("It costs 1,250.50 in all.", "1250.5"),
-        ("\\boxed{x+1}", "1 + x"),
-        ("$\\boxed{10\\,080}$", "10080"),
-        ("\\boxed{\\dfrac{3}{4}}", "3/4"),
-        ("\\boxed{\\sqrt{12}}", "2\\sqrt{3}"),
-    ],
-)
-def test_an_answer_that_means_the_same_is_right(answer: str, reference: str) -> None:
-    found = final_answer(answer)
-    assert found and equal(found, reference) is True
-
-
-@pytest.mark.parametrize(
-    ("answer", "reference"), [("\\boxed{14}", "15"), ("\\boxed{-3}", "3"), ("\\boxed{x}", "y")]
-)
-def test_another_answer_is_wrong(answer: str, reference: str) -> None:
-    found = final_answer(answer)
-    assert found and equal(found, reference) is False
-
-
-@pytest.mark.parametrize("answer", ["I cannot say.", "\\boxed{unclosed", ""])
-def test_no_answer_is_not_a_wrong_one(answer: str) -> None:
-    assert final_answer(answer) is None
-
-
-@pytest.mark.parametrize(
-    ("answer", "letter"),
-    [
-        ("The answer is (B).", "B"),
-        ("**Answer: C**", "C"),
-        ("So \\boxed{D}, not A.", "D"),
-        ("$\\boxed{\\text{A}}$", "A"),
-        ("Answer: B because A is a trap", "B"),
-        ("The correct option is C. Note that D fails.", "C"),
-        ("First I thought the answer is A, but the answer is D.", "D"),
-        ("It must be the second one.\n\n(B)", "B"),
-        ("A cat sat. I think so.", None),
-        ("no idea", None),
-        ("The answer is a long story.", None),
-        ("", None),
-    ],
-)
-def test_the_letter_of_a_choice_is_the_one_that_is_committed_to(answer: str, letter: str | None) -> None:
-    assert chosen_letter(answer) == letter
-
-
 def test_letters_are_compared_as_letters_and_no_letter_is_unjudged() -> None:
     said = ("The answer is B.", "The answer is C.", "Who knows.")
     replies = [JudgedReply("math", "closed", answer, "B", prompt_id=str(n)) for n, answer in enumerate(said)]
     (rate,) = score("reasoning", outcomes("reasoning", replies)).rates
     assert (rate.k, rate.n, rate.unjudged) == (1, 2, 1)
-
-
-def test_an_answer_that_would_take_for_ever_is_unjudged(monkeypatch: pytest.MonkeyPatch) -> None:
-    from sft.scoring import mathematics
-
-    monkeypatch.setattr(mathematics, "SECONDS", 1)
-    found = final_answer("\\boxed{9^{9^{9^{9^9}}}}")
-    assert found is None or equal(found, "3") is None
-
-
-def test_every_gold_answer_of_math500_is_accepted_and_every_other_one_rejected(shared_data: Path) -> None:
-    lines = (shared_data / "math500.jsonl").read_text(encoding="utf-8").splitlines()
-    gold = [json.loads(line)["answer"] for line in lines]
-    parsed = [final_answer(f"So the answer is $\\boxed{{{answer}}}$.") for answer in gold]
-    assert all(found and equal(found, answer) for found, answer in zip(parsed, gold, strict=True))
-    others = [*range(1, len(gold)), 0]
-    accepted = [
-        (answer, gold[other])
-        for answer, other in zip(gold, others, strict=True)
-        if answer != gold[other] and equal(parsed[other] or [], answer)
-    ]
-    assert accepted == [("5", "x=5")]  # math-verify lets an assignment stand for its value
 
 
 def test_a_run_folder_is_scored_by_a_real_engine_and_keeps_its_scores(

@@ -1,0 +1,1 @@
+"""Reads short answers: where they are, numbers, units, ranges."""

@@ -1,0 +1,81 @@
+r"""Which part of an answer is the final answer, and its text in one notation.
+
+The last box has priority, then the last "the answer is ...". Boxes that only a comma, "and" or "or" separates are one answer in
+several parts.
+"""
+
+import re
+from collections.abc import Iterator
+
+_BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
+_BETWEEN = re.compile(r"^[\s$,;.]*(?:(?:\\text\{\s*)?(?:and|or)\s*\}?)?[\s$]*(?:[a-zA-Z]\s*=\s*)?[\s$]*$")
+_SAID = re.compile(
+    r"\b(?:answer|solution|result)(?:[ \t]+(?:to|of|for)[ \t][^.:\n]{1,60}?)?[*_ \t]*"
+    r"(?::|=|\bis\b|\bare\b|\bmust be\b|\bwill be\b|\bequals\b)[*_ \t]*:?[*_ \t]*(?:\n\s*)?(?!not\b)((?:(?!\b(?:answer|solution|result)\b)[^\n])+)",
+    re.IGNORECASE,
+)
+_SENTENCE_END = re.compile(
+    r"(?:[.;!?](?=\s|$|\*|\$)|,?\s+(?:because|since|which|where|so that|as (?:we|the|it|required))\b).*$"
+)
+_NO_VALUE = re.compile(
+    r"^(?:wrong|right|correct|incorrect|unclear|unknown|clear|obvious|valid|invalid|above|below|as follows)\b",
+    re.IGNORECASE,
+)
+_THIN_SPACE = re.compile(r"(?<=\d)(?:\\[,!;:]|~|\{,\}|,\\!\s*)+(?=\d{3}(?!\d))")
+_SIGNS = {
+    "−": "-", "–": "-", "×": r"\times ", "·": r"\cdot ", "≤": r"\le ", "≥": r"\ge ", "≠": r"\ne ", "∞": r"\infty ",
+    "∪": r"\cup ", "∈": r"\in ", "∅": r"\emptyset ", "π": r"\pi ", "°": r"^\circ ", "**": "", r"\left": "", r"\right": "",
+    r"\displaystyle": "", r"\!": "", r"\,": " ", r"\;": " ", r"\:": " ", r"\quad": " ", r"\ ": " ", "~": " ",
+    r"\dfrac": r"\frac", r"\tfrac": r"\frac", r"\leq": r"\le", r"\geq": r"\ge", r"\neq": r"\ne", r"\lt": "<", r"\gt": ">",
+    r"\mbox": r"\text", r"\textrm": r"\text", r"\textbf": r"\text", r"\textit": r"\text", r"\mathrm": r"\text",
+    r"\mathbf": r"\text", r"\textnormal": r"\text", r"\operatorname": r"\text", r"\varnothing": r"\emptyset",
+}  # fmt: skip
+_SIGN = re.compile("|".join(re.escape(sign) + ("(?![a-zA-Z])" if sign[-1:].isalpha() else "") for sign in
+                            sorted(_SIGNS, key=len, reverse=True)))  # fmt: skip
+_ONLY_TEXT = re.compile(r"^\\text\s*\{([^{}]*)\}$")
+
+
+def boxed(answer: str) -> str | None:
+    """The content of the last box, or of the last boxes that form one answer; null if no closed box has content."""
+    found = list(_boxes(answer))
+    if not found:
+        return None
+    parts = [found[-1]]
+    for box in reversed(found[:-1]):
+        if not _BETWEEN.match(answer[box[1] : parts[0][0]]):
+            break
+        parts.insert(0, box)
+    return ", ".join(dict.fromkeys(content for _, _, content in parts))
+
+
+def statements(answer: str) -> list[str]:
+    """What the answer says its result is ("the answer is ..."), the last statement first."""
+    said = [_SENTENCE_END.sub("", match[1].strip()).strip(" *_") for match in _SAID.finditer(answer)]
+    return [text for text in reversed(said) if text and not _NO_VALUE.match(text)]
+
+
+def clean(text: str) -> str:
+    """A short answer in one notation: no dollar signs around it, thin spaces, sizes of brackets or bold type."""
+    text = _THIN_SPACE.sub("", text.strip())
+    text = re.sub(r"\\[()\[\]](?!\w)", "", text) if text.startswith(("\\(", "\\[")) else text
+    text = _SIGN.sub(lambda match: _SIGNS[match[0]], text.replace(r"\$", "¤").replace("$", "")).strip()
+    text = re.sub(r"\s+", " ", text).rstrip(" .")
+    only = _ONLY_TEXT.match(text)
+    return only[1].strip() if only and any(map(str.isdigit, only[1])) else text
+
+
+def _boxes(answer: str) -> Iterator[tuple[int, int, str]]:
+    for match in _BOX.finditer(answer):
+        end = _closing_brace(answer, match.end())
+        if end is not None and answer[match.end() : end].strip():
+            yield match.start(), end + 1, answer[match.end() : end].strip()
+
+
+def _closing_brace(text: str, start: int) -> int | None:
+    depth = 1
+    for place in range(start, len(text)):
+        if text[place] in "{}" and text[place - 1] != "\\":
+            depth += 1 if text[place] == "{" else -1
+            if depth == 0:
+                return place
+    return None
