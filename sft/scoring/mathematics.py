@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from schemas.errors import MissingExtraError
 from sft.scoring.answers import ranges, units
 from sft.scoring.answers.final_text import boxed, clean, statements
-from sft.scoring.answers.numbers import Verdict, compare_bases, compare_numbers
+from sft.scoring.answers.numbers import Verdict, compare_bases, compare_numbers, number
 
 SECONDS = 5
 """Time limit per answer; "9^9^9^9" would never end."""
@@ -99,11 +99,11 @@ def _compare_words(answer: str, gold: str) -> Verdict | None:
 def _compare_amounts(answer: str, gold: str) -> Verdict | None:
     mine, wanted = units.amount(_value(answer)), units.amount(_value(gold))
     if mine and wanted:
-        verdict = units.compare_units(mine.unit, wanted.unit)
-        if verdict == "different":
-            return verdict
+        units_are = units.compare_units(mine.unit, wanted.unit)
+        if units_are == "different":
+            return units_are
         same = _compare_magnitudes(mine, wanted)
-        return same if verdict == "same" or same == "different" else "unclear"
+        return same if units_are == "same" or same == "different" else "unclear"
     if mine is None and wanted is None:
         return None
     found, plain = (mine, _value(gold)) if mine else (wanted, _value(answer))
@@ -119,7 +119,7 @@ def _compare_amounts(answer: str, gold: str) -> Verdict | None:
 
 
 def _compare_magnitudes(mine: units.Amount, wanted: units.Amount) -> Verdict:
-    numbers = [units.number(one.magnitude) for one in (mine, wanted)]
+    numbers = [number(one.magnitude) for one in (mine, wanted)]
     if numbers[0] is not None and numbers[1] is not None:
         if mine.unit.size == wanted.unit.size:
             return compare_numbers(mine.magnitude, wanted.magnitude) or "unclear"

@@ -24,7 +24,9 @@ _BASED = re.compile(
 )
 _BASE_NAMES = {
     name: base
-    for base, name in enumerate(["two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"], start=2)
+    for base, name in enumerate(
+        ["two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"], start=2
+    )
 } | {"binary": 2, "octal": 8, "hexadecimal": 16, "sixteen": 16}
 
 

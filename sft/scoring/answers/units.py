@@ -41,7 +41,41 @@ _UNITS = rf"(?:{_UNIT}(?:\s*(?:/|\\cdot|\*)?\s*{_UNIT})*)"
 _AMOUNT = re.compile(rf"^(?P<magnitude>.*?[\d)}}\]a-z])(?P<space>\s*)(?P<unit>{_UNITS})$", re.DOTALL)
 _PAIR = re.compile(rf"(\d[\d.,]*)\s*({_UNIT})\s*(?:,|and|\\text\s*\{{\s*and\s*\}})?\s*")
 _NO_UNITS = frozenset(
-    ["or", "and", "if", "for", "where", "in", "is", "base", "to", "times", "over", "pi", "mod", "no", "not", "such", "that", "when", "with", "sin", "cos", "tan", "cot", "sec", "csc", "log", "ln", "sqrt", "frac", "by", "the", "of", "to"]
+    [
+        "or",
+        "and",
+        "if",
+        "for",
+        "where",
+        "in",
+        "is",
+        "base",
+        "to",
+        "times",
+        "over",
+        "pi",
+        "mod",
+        "no",
+        "not",
+        "such",
+        "that",
+        "when",
+        "with",
+        "sin",
+        "cos",
+        "tan",
+        "cot",
+        "sec",
+        "csc",
+        "log",
+        "ln",
+        "sqrt",
+        "frac",
+        "by",
+        "the",
+        "of",
+        "to",
+    ]
 )
 _FACTOR = re.compile(
     rf"(/|per\b)?\s*(square|sq|cubic|cu)?\.?\s*({_WORD})(?:\s*(squared|cubed)|\s*\^\s*\{{?\s*(-?\d)\s*\}}?)?"
