@@ -8,7 +8,7 @@ annotator with a model may take hours, so it locks only while a part is written.
 import multiprocessing
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -21,9 +21,13 @@ from pydantic import Field
 
 from annotators import catalog
 from annotators.base import UNREADABLE, Annotator
+from annotators.cascade import Band
+from annotators.cascade import cascade as cascade_annotator
 from annotators.catalog import JudgeSettings
 from curation import console
+from curation.annotate import cascade
 from curation.annotate.asking import EngineModel, estimate
+from curation.annotate.cascade import CascadeSettings
 from curation.annotate.judging import Judged, judge, to_traces
 from curation.corpus import memory
 from curation.corpus.buffer import PartBuffer
@@ -41,6 +45,8 @@ BATCH_TRACES = 512
 PART_TRACES = 8192
 PART_SECONDS = 10.0
 """A part is written when either is reached: many small parts are slow to open, large ones lose more on an interruption."""
+MISSING_SAMPLE = 0.2
+"""A cascade is not fitted if a larger share of its sample could not be judged."""
 PARALLEL_FROM = 20_000
 """Minimum traces for a second process to pay off."""
 
@@ -56,6 +62,8 @@ class AnnotateRecipe(Recipe):
     """File with a guard's published prompt (docs/annotators.md)."""
     samples: int = Field(default=1, ge=1, le=25)
     """Replies of the judge per trace; of several the majority counts, and their share is the score."""
+    cascade: CascadeSettings = CascadeSettings()
+    """How an annotator "cascade" or "cascade:NAME" decides which traces the judge is asked about."""
     ray_workers: int | None = Field(default=None, ge=1)
     """Number of Ray workers, for annotators without a model."""
     price_in: float = Field(default=0, ge=0)
@@ -68,14 +76,17 @@ class AnnotateRecipe(Recipe):
         model = EngineModel(self.engine) if self.engine else None
         prompt = read_text(self.guard_prompt, "check --guard-prompt") if self.guard_prompt else None
         settings = JudgeSettings(prompt, self.samples)
-        return Opened({name: catalog.get(name, model, settings) for name in self.annotators}, model)
+        plain = [name for name in self.annotators if not _is_cascade(name)]
+        return Opened({name: catalog.get(name, model, settings) for name in plain}, model, settings)
 
 
 class Opened(NamedTuple):
     """Opened annotators."""
 
     annotators: dict[str, Annotator]
+    """Without cascades, which are fitted first."""
     model: EngineModel | None
+    settings: JudgeSettings
 
 
 def run(corpus_dir: Path, recipe: AnnotateRecipe) -> Manifest:
@@ -89,12 +100,16 @@ def run(corpus_dir: Path, recipe: AnnotateRecipe) -> Manifest:
     corpus = Store(corpus_dir)
     opened = recipe.open()
     failed: dict[str, str] = {}
-    for name, annotator in opened.annotators.items():
-        with _turn(corpus, annotator):
-            for trace_id, reason in _annotate_missing(corpus, name, annotator, recipe.ray_workers):
-                failed.setdefault(trace_id, reason)
+    for name in recipe.annotators:
+        if _is_cascade(name):
+            failures = _run_cascade(corpus, name, recipe, opened)
+        else:
+            failures = _annotate(corpus, name, opened.annotators[name], recipe.ray_workers)
+        for trace_id, reason in failures:
+            failed.setdefault(trace_id, reason)
     manifest = _manifest(corpus, recipe, opened, failed)
     corpus.write_manifest(manifest)
+    _say_cascades(manifest)
     return manifest
 
 
@@ -102,7 +117,11 @@ def estimates(corpus_dir: Path, recipe: AnnotateRecipe) -> dict[str, Any]:
     """Estimate requests, tokens and cost of `run`; loads and calls no model."""
     corpus = Store(corpus_dir)
     by_annotator = {}
-    for annotator in recipe.open().annotators.values():
+    opened = recipe.open()
+    cascades = [
+        _estimated_cascade(corpus, name, recipe, opened) for name in recipe.annotators if _is_cascade(name)
+    ]
+    for annotator in (*opened.annotators.values(), *cascades):
         missing = _missing(corpus, annotator)
         traces = (trace for batch in _batches(corpus, annotator, missing) for trace in to_traces(batch))
         wanted = estimate(annotator, traces)
@@ -112,14 +131,76 @@ def estimates(corpus_dir: Path, recipe: AnnotateRecipe) -> dict[str, Any]:
     return by_annotator
 
 
+def _is_cascade(name: str) -> bool:
+    return name.partition(":")[0] == cascade.FAMILY
+
+
+def _run_cascade(corpus: Store, name: str, recipe: AnnotateRecipe, opened: Opened) -> list[tuple[str, str]]:
+    """Fit a cascade where it is not yet, then annotate with it; too few labels of the sample are failures."""
+    parts = _cascade_parts(name, recipe, opened)
+    bands = cascade.fitted(corpus, parts.title, recipe.cascade)
+    if bands is None:
+        sample = cascade.sample_ids(connect(corpus), recipe.cascade.sample)
+        failures = _annotate(corpus, recipe.cascade.first, parts.first, None, sample)
+        failures += _annotate(corpus, name, parts.judge, None, sample)
+        if len(failures) > MISSING_SAMPLE * len(sample):
+            return failures
+        bands = cascade.fit(
+            corpus, connect(corpus), parts.title, recipe.cascade, parts.first.name, parts.judge.name
+        )
+    opened.annotators[name] = parts.together(bands, recipe.cascade.audit)
+    return _annotate(corpus, name, opened.annotators[name], None)
+
+
+class _CascadeParts(NamedTuple):
+    """The two annotators of a cascade."""
+
+    title: str
+    """"cascade:JUDGE+FIRST", without a version."""
+    first: Annotator
+    judge: Annotator
+
+    def together(self, bands: tuple[dict[str, Band], int], audit: float) -> Annotator:
+        return cascade_annotator(f"{self.title}@{bands[1]}", self.first, self.judge, bands[0], audit)
+
+
+def _cascade_parts(name: str, recipe: AnnotateRecipe, opened: Opened) -> _CascadeParts:
+    first = catalog.get(recipe.cascade.first)
+    judge = catalog.get(f"judge{name.removeprefix(cascade.FAMILY)}", opened.model, opened.settings)
+    names = [one.name.partition("@")[0].replace(":", "-") for one in (judge, first)]
+    return _CascadeParts(f"{cascade.FAMILY}:{names[0].removeprefix('judge-')}+{names[1]}", first, judge)
+
+
+def _estimated_cascade(corpus: Store, name: str, recipe: AnnotateRecipe, opened: Opened) -> Annotator:
+    """The cascade, or its judge if its bands are not fitted yet: what judging everything would cost is then the limit."""
+    parts = _cascade_parts(name, recipe, opened)
+    bands = cascade.fitted(corpus, parts.title, recipe.cascade)
+    return parts.judge if bands is None else parts.together(bands, recipe.cascade.audit)
+
+
+def _annotate(
+    corpus: Store,
+    name: str,
+    annotator: Annotator,
+    ray_workers: int | None,
+    only: Collection[str] | None = None,
+) -> list[tuple[str, str]]:
+    with _turn(corpus, annotator):
+        return _annotate_missing(corpus, name, annotator, ray_workers, only)
+
+
 def _turn(corpus: Store, annotator: Annotator) -> AbstractContextManager[None]:
     return nullcontext() if annotator.questions else corpus.writing("annotations")
 
 
 def _annotate_missing(
-    corpus: Store, name: str, annotator: Annotator, ray_workers: int | None
+    corpus: Store,
+    name: str,
+    annotator: Annotator,
+    ray_workers: int | None,
+    only: Collection[str] | None = None,
 ) -> list[tuple[str, str]]:
-    missing = _missing(corpus, annotator)
+    missing = _missing(corpus, annotator, only)
     failures: list[tuple[str, str]] = []
     stopped = None
     with (
@@ -135,7 +216,9 @@ def _annotate_missing(
             if stopped := judged.stopped:
                 break
     if stopped:
-        failures += [(i, f"{annotator.name}: {stopped}"[:200]) for i in sorted(_unjudged(corpus, annotator))]
+        failures += [
+            (i, f"{annotator.name}: {stopped}"[:200]) for i in sorted(_unjudged(corpus, annotator, only))
+        ]
     return _told_if_most_are_unreadable(failures, f"{annotator.name}: {UNREADABLE}", len(missing))
 
 
@@ -153,19 +236,19 @@ def _told_if_most_are_unreadable(
     return [(trace_id, told if reason == unreadable else reason) for trace_id, reason in failures]
 
 
-def _missing(corpus: Store, annotator: Annotator) -> KnownIds:
+def _missing(corpus: Store, annotator: Annotator, only: Collection[str] | None = None) -> KnownIds:
     known = KnownIds(corpus.root, memory.limit() // 8)
-    for trace_id in _unjudged(corpus, annotator):
+    for trace_id in _unjudged(corpus, annotator, only):
         known.setdefault(trace_id, 0)
     return known
 
 
-def _unjudged(corpus: Store, annotator: Annotator) -> Iterator[str]:
+def _unjudged(corpus: Store, annotator: Annotator, only: Collection[str] | None = None) -> Iterator[str]:
     query = connect(corpus).sql(
         sql_file("curation.annotate", "unjudged.sql"), params={"annotator": annotator.name}
     )
     for batch in query.to_arrow_reader(8192):
-        yield from batch.column(0).to_pylist()
+        yield from (i for i in batch.column(0).to_pylist() if only is None or i in only)
 
 
 def _batches(corpus: Store, annotator: Annotator, missing: KnownIds) -> Iterator[pa.RecordBatch]:
@@ -261,8 +344,29 @@ def _manifest(corpus: Store, recipe: AnnotateRecipe, opened: Opened, failed: dic
         recipe=settings,
         versions=versions("lrm-curate", "google-re2"),
         counts=counts,
-        summary={a.name: _totals(connection, a) for a in opened.annotators.values()} | _spent(recipe, opened),
+        summary={a.name: _totals(connection, a) for a in opened.annotators.values()}
+        | _cascades(connection, opened)
+        | _spent(recipe, opened),
     )
+
+
+def _cascades(connection: Connection, opened: Opened) -> dict[str, Any]:
+    """What each cascade saved, and on its audit sample its agreement with judging everything."""
+    found = {
+        a.name: cascade.report(connection, a.name) for n, a in opened.annotators.items() if _is_cascade(n)
+    }
+    return {"cascades": found} if found else {}
+
+
+def _say_cascades(manifest: Manifest) -> None:
+    told: Any = manifest.summary.get("cascades", {})
+    for name, one in told.items():
+        saved = "-" if one["saved"] is None else f"{100 * one['saved']:.0f} %"
+        agreed = [share for share in one["agreement"].values() if share is not None]
+        audit = f"; agreement on {one['audited']} audited traces {min(agreed):.2f} at least" if agreed else ""
+        console.say(
+            f"{name}: judge asked about {one['asked']} of {one['traces']} traces, {saved} saved{audit}"
+        )
 
 
 def _settings(recipe: AnnotateRecipe, opened: Opened) -> dict[str, Any]:

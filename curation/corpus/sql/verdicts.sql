@@ -13,6 +13,7 @@ from (
         least({lowest}, case split_part(name, ':', 1)
             when 'human' then 0
             when 'judge' then 1
+            when 'cascade' then 1
             when 'guard' then 1
             when 'rules' then 3
             else 2
