@@ -4,7 +4,7 @@
 invalid and never becomes a Trace.
 """
 
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -56,7 +56,8 @@ class Trace(BaseModel):
     """The chain of thought, without think tags; "" if thinking was disabled."""
     answer: str
     """The text after the reasoning."""
-    finish_reason: Literal["stop", "length", "abort"] | None = None
+    finish_reason: str | None = None
+    """Why it ended, in the word of the API; always one that means a whole response. Null if nobody says."""
     prompt_tokens: int | None = None
     reasoning_tokens: int | None = None
     answer_tokens: int | None = None

@@ -1,5 +1,5 @@
 """Inference engines and their common protocol."""
 
-from curation.engines.base import Engine, FinishReason, Message, Reply, Sampling, take_apart
+from curation.engines.base import Engine, Message, Reply, Sampling, take_apart
 
-__all__ = ["Engine", "FinishReason", "Message", "Reply", "Sampling", "take_apart"]
+__all__ = ["Engine", "Message", "Reply", "Sampling", "take_apart"]

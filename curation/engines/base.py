@@ -4,18 +4,16 @@ Replies are split into reasoning and answer here, once (`take_apart`); no later 
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from pydantic import Field
 
 from annotators.base import Token
-from curation.engines.channels import as_think_tags
 from curation.recipe import Recipe
-from schemas.response import Fault, split
+from schemas.response import Reading, read
 
 Message = dict[str, str]
 """`{"role": ..., "content": ...}`"""
-FinishReason = Literal["stop", "length"]
 
 
 class Sampling(Recipe):
@@ -43,8 +41,9 @@ class Reply(NamedTuple):
     answer: str
     """"" when the reply never got as far as an answer."""
     think_state: str
-    """"closed" for a well-formed reply, else the splitter's reason: truncated, unclosed, no_think, several and so on."""
-    finish_reason: FinishReason
+    """"closed" for a well-formed reply, else the reason of its fault: truncated, cut, unclosed, no_think, several and so on."""
+    finish_reason: str
+    """Why it ended, in the engine's or the server's own word."""
     prompt_tokens: int
     reasoning_tokens: int
     answer_tokens: int
@@ -70,24 +69,22 @@ class Engine(Protocol):
         ...
 
 
-def take_apart(
-    text: str, finish_reason: FinishReason, prompt_tokens: int, count: Callable[[str], int]
-) -> Reply:
+def take_apart(text: str, finish_reason: str, prompt_tokens: int, count: Callable[[str], int]) -> Reply:
     """Make a reply of the text a model wrote.
 
     Args:
-        text: the assistant's whole turn, think tags or channels included, without the end-of-turn token: what the prompt began
-            (an opening think tag, a prefix), then what was generated.
-        finish_reason: "length" when the token limit cut the text off.
+        text: the assistant's whole turn in any markup: what the prompt began (an opening think tag, a prefix), then what was
+            generated.
+        finish_reason: why it ended; only words that are known to mean a whole reply make one.
         prompt_tokens: length of the prompt.
         count: counts the tokens of a text.
     """
-    text = as_think_tags(text)
-    parts = split(text, finish_reason)
-    if not isinstance(parts, Fault):
-        reasoning, answer, state = parts.reasoning, parts.answer, "closed"
-    elif parts.reason == "no_think":
-        reasoning, answer, state = "", text, parts.reason
-    else:
-        reasoning, answer, state = text, "", parts.reason
-    return Reply(reasoning, answer, state, finish_reason, prompt_tokens, count(reasoning), count(answer))
+    return reply_of(read(text, finish_reason), finish_reason, prompt_tokens, count)
+
+
+def reply_of(reading: Reading, finish_reason: str, prompt_tokens: int, count: Callable[[str], int]) -> Reply:
+    """Make a reply of a response that has been read; arguments as of `take_apart`."""
+    reasoning, answer, _ = reading
+    return Reply(
+        reasoning, answer, reading.state, finish_reason, prompt_tokens, count(reasoning), count(answer)
+    )

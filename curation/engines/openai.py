@@ -11,26 +11,25 @@ import queue
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from math import exp
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from annotators.base import Token
-from curation.engines.base import FinishReason, Message, Reply, Sampling, take_apart
+from curation import console
+from curation.engines.base import Message, Reply, Sampling
 from curation.engines.prompting import beginning_of, plain_prompt, render
+from curation.engines.replies import Again, HttpAnswer, RequestRejected, Unusable, read_answer
 from curation.engines.streaming import Answered, Question, in_order
 from curation.engines.weights import load_tokenizer, locate
 from curation.recipe import Recipe
 from schemas.errors import EngineError
-from schemas.response import Fault, separate
 
-REFUSED = {401: "the key is not accepted", 403: "access is refused", 404: "no such address or model"}
-"""Answers that no further request would change."""
 PROBABILITIES = ("logprobs", "top_logprobs")
 """Fields of a request that some servers reject; such a request is sent again without them."""
-AGAIN = frozenset({408, 409, 425, 429})
+LONGEST_BODY = 64 * 2**20
+"""Bytes of one answer; a server that sends more does not end."""
 
 
 class ServerSettings(Recipe):
@@ -46,27 +45,21 @@ class ServerSettings(Recipe):
     """Requests at once."""
     requests_per_minute: int | None = Field(default=None, ge=1)
     timeout_s: float = Field(default=600, gt=0)
-    """For one request."""
+    """For one request, from its first byte to the last of its answer."""
     patience_s: float = Field(default=120, ge=0)
     """For how long a request is tried again before it counts as failed."""
     extra_body: dict[str, Any] = Field(default_factory=dict)
     """Further fields of every request; a null removes a field, such as `temperature: null`."""
 
-
-class _RequestRejected(Exception):
-    """The server rejects all requests, or has stopped answering."""
-
-
-class _Unusable(Exception):
-    """A request that the server rejects."""
-
-
-class _Again(Exception):
-    """Worth another try."""
-
-    def __init__(self, reason: str, after_s: float | None = None) -> None:
-        super().__init__(reason)
-        self.after_s = after_s
+    @field_validator("base_url")
+    @classmethod
+    def _has_scheme(cls, value: str) -> str:
+        url = urlsplit(value)
+        if url.scheme not in ("http", "https") or not url.hostname:
+            raise ValueError(
+                f"{value}: no address of a server; write it whole, such as http://localhost:8000/v1"
+            )
+        return value
 
 
 class OpenAIEngine:
@@ -108,7 +101,7 @@ class OpenAIEngine:
         thread.start()
         try:
             while (item := arrived.get()) is not None:
-                if isinstance(item, _RequestRejected):
+                if isinstance(item, RequestRejected):
                     raise EngineError(f"{self._settings.base_url}: {item}")
                 if isinstance(item, Exception):
                     raise item
@@ -176,6 +169,7 @@ class _Session:
         self._stop = stop
         self._no_probabilities = no_probabilities
         self._not_before = 0.0
+        self._said: set[str] = set()
         self._last_answer = time.monotonic()
 
     async def answer(self, requests: Iterator[_HttpRequest], arrived: "queue.SimpleQueue[Any]") -> None:
@@ -214,7 +208,7 @@ class _Session:
         for request in requests:
             try:
                 arrived.put(Answered(request.place, await self._try(client, request)))
-            except _Unusable as error:
+            except Unusable as error:
                 arrived.put(Answered(request.place, EngineError(str(error))))
 
     async def _try(self, client: Any, request: _HttpRequest) -> Reply:
@@ -224,7 +218,7 @@ class _Session:
 
         began = time.monotonic()
         attempts = AsyncRetrying(
-            retry=retry_if_exception_type((_Again, httpx.TransportError)),
+            retry=retry_if_exception_type((Again, httpx.TransportError)),
             wait=growing(multiplier=1.0, min=0.25, max=30.0),
             stop=stop_after_delay(self._settings.patience_s),
             sleep=asyncio.sleep,
@@ -236,26 +230,48 @@ class _Session:
             reason = str(fault) or type(fault).__name__
         waited = time.monotonic() - began
         if self._last_answer < began:  # nobody has been answered in all that time
-            raise _RequestRejected(
+            raise RequestRejected(
                 f"no usable answer for {waited:.0f} s (last: {reason}); start the server again and "
                 "run the same command: it goes on where it stopped"
             )
-        raise _Unusable(f"no usable answer in {waited:.0f} s (last: {reason})")
+        raise Unusable(f"no usable answer in {waited:.0f} s (last: {reason})")
 
     async def _once(self, client: Any, request: _HttpRequest) -> Reply:
         await self._turn()
         try:
-            response = await client.post(request.path, content=request.body)
-            if response.status_code in (400, 422) and b"logprobs" in response.content:
+            answer = await self._post(client, request.path, request.body)
+            if answer.status in (400, 422) and b"logprobs" in answer.content:
                 self._no_probabilities.set()
-                response = await client.post(request.path, content=request.without_probabilities())
-            reply = _read(response, request.lead)
-        except _Again as error:
+                answer = await self._post(client, request.path, request.without_probabilities())
+            reply = read_answer(answer, request.lead, self._note)
+        except Again as error:
             if error.after_s is not None:
                 self._not_before = max(self._not_before, time.monotonic() + error.after_s)
             raise
         self._last_answer = time.monotonic()
         return reply
+
+    async def _post(self, client: Any, path: str, body: bytes) -> HttpAnswer:
+        """Send a request; its whole answer is bounded in time and size."""
+        content = bytearray()
+        try:
+            async with (
+                asyncio.timeout(self._settings.timeout_s),
+                client.stream("POST", path, content=body) as response,
+            ):
+                async for chunk in response.aiter_bytes():
+                    content += chunk
+                    if len(content) > LONGEST_BODY:
+                        raise Unusable(f"an answer of more than {LONGEST_BODY} bytes")
+        except TimeoutError:
+            raise Again(f"no whole answer within {self._settings.timeout_s:g} s") from None
+        return HttpAnswer(response.status_code, response.headers, bytes(content))
+
+    def _note(self, text: str) -> None:
+        """Say a thing once."""
+        if text not in self._said:
+            self._said.add(text)
+            console.say(f"{self._settings.base_url}: {text}")
 
     async def _turn(self) -> None:
         """Wait for this request's turn under the rate limit and any pause the server asked for."""
@@ -265,80 +281,3 @@ class _Session:
             self._not_before = due + 60 / per_minute
         if due > now:
             await asyncio.sleep(due - now)
-
-
-def _read(response: Any, lead: str) -> Reply:
-    if response.status_code in REFUSED:
-        raise _RequestRejected(
-            f"{REFUSED[response.status_code]} ({response.status_code}: {response.text[:200]})"
-        )
-    if response.status_code in AGAIN or response.status_code >= 500:
-        raise _Again(f"status {response.status_code}", _retry_after(response))
-    if response.status_code != 200:
-        raise _Unusable(f"the server rejects the request ({response.status_code}: {response.text[:200]})")
-    try:
-        body = orjson.loads(response.content)
-        choice, usage = body["choices"][0], body.get("usage") or {}
-        return _reply(choice, usage, lead)
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
-        raise _Again(f"an answer that is not of the OpenAI protocol ({type(error).__name__})") from error
-
-
-def _reply(choice: dict[str, Any], usage: dict[str, Any], lead: str) -> Reply:
-    finish: FinishReason = "length" if choice["finish_reason"] == "length" else "stop"
-    prompt_tokens = int(usage.get("prompt_tokens") or 0)
-    if "text" in choice:
-        reply = take_apart(lead + choice["text"], finish, prompt_tokens, len)
-    else:
-        message = choice["message"]
-        reasoning = message.get("reasoning") or message.get("reasoning_content")
-        content = message.get("content") or ""
-        if reasoning is None:
-            reply = take_apart(content, finish, prompt_tokens, len)
-        else:
-            reply = _apart(reasoning.strip("\r\n"), content.strip("\r\n"), finish, prompt_tokens)
-    return _with_tokens(reply, usage)._replace(tokens=_tokens(choice.get("logprobs")))
-
-
-def _tokens(told: Any) -> tuple[Token, ...]:
-    """The log-probabilities of a chat or of a completion; none where the server's are of another form."""
-    if not isinstance(told, dict):
-        return ()
-    try:
-        if "content" in told:
-            return tuple(
-                Token(one["token"], {o["token"]: exp(o["logprob"]) for o in one["top_logprobs"]})
-                for one in told["content"] or ()
-            )
-        pairs = zip(told["tokens"], told["top_logprobs"], strict=True)
-        return tuple(
-            Token(text, {o: exp(value) for o, value in (others or {}).items()}) for text, others in pairs
-        )
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return ()
-
-
-def _apart(reasoning: str, answer: str, finish: FinishReason, prompt_tokens: int) -> Reply:
-    parts = separate(reasoning, answer, finish)
-    state = parts.reason if isinstance(parts, Fault) else "closed"
-    return Reply(reasoning, answer, state, finish, prompt_tokens, len(reasoning), len(answer))
-
-
-def _with_tokens(reply: Reply, usage: dict[str, Any]) -> Reply:
-    """Put the server's token counts in: reasoning apart where it says so, else shared out by length of text."""
-    total = int(usage.get("completion_tokens") or 0)
-    told = (usage.get("completion_tokens_details") or {}).get("reasoning_tokens")
-    characters = reply.reasoning_tokens + reply.answer_tokens
-    reasoning = (
-        told if told is not None else round(total * reply.reasoning_tokens / characters) if characters else 0
-    )
-    return reply._replace(
-        reasoning_tokens=min(int(reasoning), total), answer_tokens=total - min(int(reasoning), total)
-    )
-
-
-def _retry_after(response: Any) -> float | None:
-    try:
-        return min(float(response.headers["retry-after"]), 120.0)
-    except (KeyError, ValueError):
-        return None

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from curation import console
-from curation.engines.base import FinishReason, Message, Reply, Sampling, take_apart
+from curation.engines.base import Message, Reply, Sampling, take_apart
 from curation.engines.prompting import Rendered, render
 from curation.engines.weights import fingerprint, load_model, load_tokenizer, locate
 from schemas.ids import content_id
@@ -86,7 +86,7 @@ class TransformersEngine:
         text = self._tokenizer.decode(
             ids[:end], skip_special_tokens=False, clean_up_tokenization_spaces=False
         )
-        finish: FinishReason = "length" if end is None else "stop"
+        finish = "length" if end is None else "stop"
         return take_apart(prompt.lead + text, finish, len(prompt.ids), self._count)
 
     def _count(self, text: str) -> int:

@@ -13,7 +13,7 @@ from math import exp
 from typing import Any
 
 from annotators.base import Token
-from curation.engines.base import FinishReason, Message, Reply, Sampling, take_apart
+from curation.engines.base import Message, Reply, Sampling, take_apart
 from curation.engines.prompting import Rendered, render
 from curation.engines.reaper import take_along
 from curation.engines.streaming import Answered, Question, in_order
@@ -153,7 +153,7 @@ class VllmEngine:
 
     def _reply(self, prompt: Rendered, output: Any) -> Reply:
         ids = list(output.token_ids)
-        finish: FinishReason = "stop" if output.finish_reason == "stop" else "length"
+        finish = str(output.finish_reason)
         if finish == "stop" and ids:
             ids.pop()  # the end-of-turn token
         # Special tokens stay in the text: some tokenizers mark the think tags as special.

@@ -19,10 +19,19 @@ PART_SECONDS = 15.0
 """A part is written when either is reached; a kill loses at most that much."""
 WHY = {
     "truncated": "the model ran into its token limit; raise --max-new-tokens",
+    "cut": "the reply is not known to be whole: its finish reason is none that means so",
+    "blocked": "a filter behind the model stopped the reply",
     "unclosed": "the think block is never closed",
     "no_think": "the model wrote no think block; use a reasoning model, or a strategy for ordinary models",
+    "unknown_markup": "what looks like a reasoning is in a markup that is not known; see the families in docs/data-format.md",
+    "two_reasonings": "two fields have different reasonings; both are kept here",
+    "hidden_reasoning": "a part of the reasoning is encrypted",
+    "tool_call": "the reply ends in a call of a tool, which is no answer",
     "empty_answer": "nothing follows the reasoning",
+    "lone_surrogate": "the reply has half a surrogate or bytes that are not UTF-8",
 }
+
+OTHERWISE = "the reply is not one reasoning followed by one answer"
 
 
 class GenerationTask(NamedTuple):
@@ -65,7 +74,7 @@ def outcome(task: GenerationTask, reply: Reply, stage: str) -> Outcome:
         "source_line": task.columns["source_line"] or 0,
         "source_id": task.columns["source_id"],
         "reason": reply.think_state,
-        "detail": WHY.get(reply.think_state, "the reply is not one reasoning followed by one answer"),
+        "detail": f"{WHY.get(reply.think_state, OTHERWISE)} (finish reason: {reply.finish_reason[:40]})",
         "row": _json(columns),
     }
     return Outcome("quarantine", row, reply.think_state)

@@ -1,18 +1,18 @@
 """Splits chats into one question, one response and an optional system message; longer chats are faults.
 
-Three generations of keys name the same things (`from`/`value`, `role`/`content`; reasoning under `reasoning`,
-`reasoning_content` or `thinking`), and all are read.
+The response's message is handed on whole (`schemas.response.messages` reads it); it may be missing, where columns beside the chat
+have the response.
 """
 
 from typing import Any
 
 from curation.ingest.fields import BadRow
+from schemas.response.messages import WrongPart, parts_of
 
 ROLES = {
     "system": "system", "developer": "system", "user": "user", "human": "user",
     "assistant": "assistant", "gpt": "assistant", "model": "assistant", "bot": "assistant",
 }  # fmt: skip
-REASONING_KEYS = ("reasoning", "reasoning_content", "thinking")
 
 
 def unfold_messages(fields: dict[str, Any]) -> None:
@@ -49,14 +49,10 @@ def _unfold(fields: dict[str, Any], turns: Any) -> None:
         by_role[_role(turn)].append(turn)
     _check_shape(by_role)
     for system in by_role["system"]:
-        fields["system"] = _content(system)
-    fields["prompt"] = _content(by_role["user"][0])
-    response = by_role["assistant"][0]
-    reasoning = next((response[key] for key in REASONING_KEYS if response.get(key) is not None), None)
-    if reasoning is None:
-        fields["response"] = _content(response)
-    else:
-        fields["reasoning"], fields["answer"] = reasoning, _content(response)
+        fields["system"] = _text(system)
+    fields["prompt"] = _text(by_role["user"][0])
+    for response in by_role["assistant"]:  # else it stands in columns beside the chat
+        fields["message"] = response
 
 
 def _check_shape(by_role: dict[str, list[dict[str, Any]]]) -> None:
@@ -67,8 +63,6 @@ def _check_shape(by_role: dict[str, list[dict[str, Any]]]) -> None:
         )
     if not by_role["user"]:
         raise BadRow("missing_prompt", "the conversation has no user message")
-    if not by_role["assistant"]:
-        raise BadRow("missing_response", "the conversation has no assistant message")
 
 
 def _role(turn: Any) -> str:
@@ -78,13 +72,9 @@ def _role(turn: Any) -> str:
     return ROLES[role]
 
 
-def _content(turn: dict[str, Any]) -> Any:
-    content = turn.get("content", turn.get("value"))
-    if not isinstance(content, list):
-        return content
-    pieces = [
-        piece["text"] for piece in content if isinstance(piece, dict) and isinstance(piece.get("text"), str)
-    ]
-    if len(pieces) < len(content):
-        raise BadRow("wrong_type", "a message has parts that are not text")
-    return "".join(pieces)
+def _text(turn: dict[str, Any]) -> str:
+    """The text of a turn that is not the response."""
+    try:
+        return parts_of(turn).content
+    except WrongPart as error:
+        raise BadRow("wrong_type", str(error)) from error

@@ -12,6 +12,8 @@ import orjson
 from schemas.ids import canonical_json
 from schemas.prompt import KINDS, prompt_id
 from schemas.response import Fault, Split, separate, split
+from schemas.response.finish import finish_word
+from schemas.response.messages import READ, WrongPart, read_message
 from schemas.trace import ingested_trace_id
 
 TEXTS = frozenset(
@@ -22,7 +24,6 @@ INTEGERS = frozenset({"prompt_tokens", "reasoning_tokens", "answer_tokens", "sam
 META = TEXTS | INTEGERS
 """Fields that any format's rows may carry beside prompt and response."""
 PROMPT_ONLY = ("category", "attack", "reference_answer")
-FINISH_REASONS = (None, "stop", "length", "abort")
 INT32 = 2**31
 TRACE_FIELDS = (
     "prompt", "kind", "strategy", "strategy_version", "model", "system", "prompt_tokens", "reasoning_tokens",
@@ -93,12 +94,14 @@ def trace_line(fields: dict[str, Any], extra: dict[str, Any], place: FieldPath, 
     Raises:
         BadRow: missing_prompt, missing_response, wrong_type, nul_character, or a reason of `schemas.response`.
     """
+    message: dict[str, Any] | None = fields.pop("message", None)
+    finish_reason = finish_word({"finish_reason": fields.pop("finish_reason", None)}, message or {}, extra)
     _clean(fields)
     prompt = _prompt(fields)
     get = fields.get
-    if (finish_reason := get("finish_reason")) not in FINISH_REASONS:
-        extra["finish_reason"], finish_reason = finish_reason, None
-    reasoning, answer = _response(fields, finish_reason)
+    reasoning, answer = _response(fields, message, finish_reason)
+    if beside := {name: message[name] for name in message if name not in READ} if message else None:
+        extra["message"] = beside
     for name in PROMPT_ONLY:  # the prompts table keeps the first row's; this row's own stay with the trace
         if name in fields:
             extra[name] = fields[name]
@@ -180,8 +183,11 @@ def _prompt(fields: dict[str, Any]) -> str:
     return str(prompt)
 
 
-def _response(fields: dict[str, Any], finish_reason: str | None) -> Split:
-    if "response" in fields:
+def _response(fields: dict[str, Any], message: dict[str, Any] | None, finish_reason: str | None) -> Split:
+    result: Split | Fault
+    if message is not None:
+        result = _of_message(message, finish_reason)
+    elif "response" in fields:
         result = split(fields["response"], finish_reason)
     elif "reasoning" in fields and "answer" in fields:
         result = separate(fields["reasoning"], fields["answer"], finish_reason)
@@ -191,6 +197,16 @@ def _response(fields: dict[str, Any], finish_reason: str | None) -> Split:
     if isinstance(result, Fault):
         raise BadRow(*result)
     return result
+
+
+def _of_message(message: dict[str, Any], finish_reason: str | None) -> Split | Fault:
+    try:
+        found = read_message(message, finish_reason)
+    except WrongPart as error:
+        raise BadRow("wrong_type", str(error)) from error
+    if "\0" in found.reasoning or "\0" in found.answer:
+        raise BadRow("nul_character", "the response has a NUL character, which no text should have")
+    return found.fault or Split(found.reasoning, found.answer)
 
 
 def _json(extra: dict[str, Any]) -> str | None:

@@ -10,11 +10,14 @@ from typing import Any, Literal, NamedTuple
 from curation.ingest import conversations
 from curation.ingest.fields import META, BadRow
 from schemas.choices import PromptKind
+from schemas.response.messages import filled
 
 TRACE_TEXT = ("prompt", "response", "reasoning", "answer")
 MAPPABLE = (*TRACE_TEXT, "id", *sorted(META - {"id"}))
 """What may stand on the left of `--map field=column`."""
 ID_ONLY = {"id": "source_id"}
+REASONING_COLUMNS = ("reasoning", "reasoning_content", "thinking")
+RESPONSE_COLUMNS = ("response", "answer")
 
 
 class Format(NamedTuple):
@@ -33,6 +36,8 @@ class Format(NamedTuple):
     """Turns structured columns into fields, in place."""
     kind: PromptKind | None = None
     """The kind of its prompts where neither the row nor the user says one."""
+    beside: bool = True
+    """Whether reasoning, and the response to a chat that has none, may stand in columns of usual names."""
 
 
 class Fields(NamedTuple):
@@ -62,7 +67,26 @@ def sort_out(form: Format, row: Any) -> Fields:
             fields[field] = value
     if form.unfold:
         form.unfold(fields)
+    if form.beside and form.makes == "traces":
+        _take_beside(fields, extra)
     return Fields(fields, extra)
+
+
+def _take_beside(fields: dict[str, Any], extra: dict[str, Any]) -> None:
+    """Take a response and its reasoning from columns that no format names, and make a message of both."""
+    names = [name for name in REASONING_COLUMNS if filled(extra.get(name))]
+    if not names and fields.keys() & {"message", "response", "answer"}:
+        return
+    message = fields.get("message")
+    if message is None:
+        column = next((name for name in RESPONSE_COLUMNS if filled(fields.get(name, extra.get(name)))), None)
+        if column is None:
+            return
+        message = {"content": fields.pop(column) if column in fields else extra.pop(column)}
+        if "reasoning" in fields:
+            message["reasoning"] = fields.pop("reasoning")
+    taken = {name: extra.pop(name) for name in names if not filled(message.get(name))}
+    fields["message"] = message | taken
 
 
 def detect(columns: Collection[str]) -> str | None:
@@ -89,6 +113,7 @@ def mapped(columns: Mapping[str, str]) -> Format:
         takes=META - targets - ({"id"} if "source_id" in targets else set()) | set(rename),
         makes="traces" if has_trace else "prompts",
         rename=(ID_ONLY if "id" not in rename else {}) | {c: f for c, f in rename.items() if c != f},
+        beside=False,
     )
 
 
@@ -144,7 +169,7 @@ FORMATS: dict[str, Format] = {
         kind="harmful",
     ),
     "messages": Format(
-        help="TRL messages: reasoning inline or under reasoning, reasoning_content or thinking",
+        help="chats: messages of any API, reasoning inline, in a field or in parts; response and reasoning also in columns beside",
         columns=_needs("messages"),
         takes=_takes("messages"),
         unfold=conversations.unfold_messages,

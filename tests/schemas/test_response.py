@@ -68,7 +68,7 @@ def test_reads_the_open_thoughts_markers() -> None:
     ("text", "expected"),
     [
         ("Just an answer.", "no_think"),
-        ("", "no_think"),
+        ("", "empty_answer"),
         ("<think>\nand on and on", "unclosed"),
         ("<think>a</think>b<think>c</think>d", "several"),
         ("<think>a<think>b</think>c", "several"),

@@ -14,9 +14,9 @@ BETWEEN = "<|end|><|start|>assistant"
     [
         (HARMONY.before + "Two." + HARMONY.between + "It is 4.", "stop", ("Two.", "It is 4.", "closed")),
         (HARMONY.bare + "It is 4.", "stop", ("", "It is 4.", "no_think")),
-        (ANALYSIS + "Two and", "stop", ("<think>\nTwo and", "", "unclosed")),
-        (ANALYSIS + "Two." + BETWEEN + FINAL + "It", "length", ("<think>\nTwo.\n</think>\n\nIt", "", "truncated")),
-        (ANALYSIS + "Two." + BETWEEN + FINAL, "stop", ("<think>\nTwo.\n</think>\n\n", "", "empty_answer")),
+        (ANALYSIS + "Two and", "stop", ("Two and", "", "unclosed")),
+        (ANALYSIS + "Two." + BETWEEN + FINAL + "It", "length", ("Two.", "It", "truncated")),
+        (ANALYSIS + "Two." + BETWEEN + FINAL, "stop", ("Two.", "", "empty_answer")),
     ],
 )  # fmt: skip
 def test_a_turn_in_channels_is_taken_apart(text: str, finish: str, parts: tuple[str, str, str]) -> None:

@@ -146,11 +146,6 @@ def test_prompt_files_become_prompts(
         ("queries", {"query": "raw", "final_query": ASK}, '{"query":"raw"}'),
         ("problems", {"problem": ASK, "solution": "s", "answer": "4"}, '{"solution":"s"}'),
         ("traces", {"prompt": ASK, "reasoning": "", "answer": SAY, "category": "c"}, '{"category":"c"}'),
-        (
-            "traces",
-            {"prompt": ASK, "reasoning": "", "answer": SAY, "finish_reason": "eos"},
-            '{"finish_reason":"eos"}',
-        ),
         ("traces", {"prompt": ASK, "reasoning": "", "answer": SAY, "id": 1, "source_id": "b"}, '{"id":1}'),
     ],
 )

@@ -1,0 +1,267 @@
+"""Splits a model's output into reasoning and answer, or says why it cannot be split.
+
+The surprise is what counts as valid: R1 output often has only `</think>`, because the chat template already wrote the
+opening tag. Tags inside code blocks are no exception: chat templates and servers split at the first `</think>` wherever
+it is, so a trace that quotes the tag would be split at the wrong place at training time.
+"""
+
+import re
+from typing import NamedTuple
+
+from schemas.response.channels import Channels, read_channels
+from schemas.response.fault import Fault, Split
+from schemas.response.finish import finish_fault
+from schemas.response.loops import LOOP_LENGTH, loop_length
+from schemas.response.markups import CLOSE, FAMILIES, OPEN, first_mark, patterns
+
+BREAKS = "\r\n"
+TAIL_REACH = 200
+"""Code points at the end of a turn that may hold its end-of-turn tokens."""
+
+
+class Reading(NamedTuple):
+    """All there is in a response, whatever its state."""
+
+    reasoning: str
+    """"" if there is none; the whole text where no boundary can be told."""
+    answer: str
+    """"" if there is none."""
+    fault: Fault | None
+    """Null for a reasoning followed by an answer."""
+
+    @property
+    def state(self) -> str:
+        """ "closed", or the fault's reason."""
+        return self.fault.reason if self.fault else "closed"
+
+
+def split(text: str, finish_reason: str | None = None) -> Split | Fault:
+    """Split a response into reasoning and answer.
+
+    Args:
+        text: everything the model wrote, with or without the opening think tag, in any known markup.
+        finish_reason: why generation ended, in the words of any API; null if nobody says.
+
+    Returns:
+        The two fields, without tags and without the line breaks around the tags; or the fault: truncated, blocked or cut (see
+        `finish_fault`), no_think, unknown_markup, unclosed, text_before_think, several, empty_answer, tool_call, loop.
+    """
+    found = read(text, finish_reason)
+    return found.fault or Split(found.reasoning, found.answer)
+
+
+def read(text: str, finish_reason: str | None = None) -> Reading:
+    """Read a response; as `split`, but with what there is of it when it has a fault."""
+    found = _checked(_parted(text))
+    if fault := finish_fault(finish_reason):
+        return found._replace(fault=fault)
+    return found
+
+
+def separate(reasoning: str, answer: str, finish_reason: str | None = None) -> Split | Fault:
+    """Check reasoning and answer that are already separate.
+
+    A reasoning that stands in its own tags loses them. An answer that still has its reasoning inside is split, if the separate
+    reasoning is empty or the same.
+
+    Returns:
+        The two fields (a reasoning of nothing but white space becomes ""), or the fault, as of `split`, and
+        two_reasonings for a reasoning inside the answer that differs.
+    """
+    found = read_separate(reasoning, answer, finish_reason)
+    return found.fault or Split(found.reasoning, found.answer)
+
+
+def read_separate(reasoning: str, answer: str, finish_reason: str | None = None) -> Reading:
+    """As `separate`, but with what there is when it has a fault."""
+    found = _checked(_joined(reasoning, answer))
+    if fault := finish_fault(finish_reason):
+        return found._replace(fault=fault)
+    return found
+
+
+def _joined(reasoning: str, answer: str) -> Reading:
+    reasoning = _without_tags(reasoning)
+    inside = _parted(answer)
+    if inside.state == "no_think":
+        return Reading(reasoning, inside.answer, None)
+    if not reasoning or reasoning.isspace():
+        return inside._replace(reasoning=inside.reasoning or reasoning)
+    if inside.state == "closed":
+        if reasoning.split() == inside.reasoning.split() or not inside.reasoning.strip():
+            return Reading(reasoning, inside.answer, None)
+        if not inside.answer.strip():
+            return Reading(reasoning, answer, _several("answer"))
+        return Reading(
+            reasoning,
+            answer,
+            Fault("two_reasonings", "the answer holds a reasoning of its own, and another one"),
+        )
+    if _has_think_tag(answer) or patterns().start.match(_bare(answer)):
+        return Reading(reasoning, answer, _several("answer"))
+    if inside.state == "unknown_markup" and not patterns().unknown_heading.match(_bare(answer)):
+        return Reading(reasoning, answer, inside.fault)
+    return Reading(reasoning, _bare(answer), None)
+
+
+def _without_tags(reasoning: str) -> str:
+    """A separate reasoning without the tags that it may stand in."""
+    text = reasoning.strip()
+    start = patterns().start.match(text)
+    if start is None:
+        return reasoning
+    marks = list(patterns().of_family[_number(start)].finditer(text))
+    last = marks[-1]
+    if len(marks) == 2 and last["o"] is None and last.end() == len(text):
+        return text[start.end() : last.start()].strip(BREAKS)
+    return reasoning
+
+
+def _parted(text: str) -> Reading:
+    """A response in parts, by the markup at its beginning or else by the first mark anywhere."""
+    text = _bare(text)
+    if channels := read_channels(text):
+        return _of_channels(channels)
+    if start := patterns().start.match(text):
+        number = _number(start)
+        marks = list(patterns().of_family[number].finditer(text, start.end()))
+        return _between(text, start.end(), marks, FAMILIES[number].name)
+    tag, heading = patterns().unknown_tag.match(text), patterns().unknown_heading.match(text)
+    first = first_mark(text)
+    if first and first.lastgroup:
+        if first.lastgroup.startswith("c"):
+            marks = list(patterns().of_family[_number(first)].finditer(text))
+            return _between(text, 0, marks, FAMILIES[_number(first)].name)
+        return _behind_text(text, first)
+    if tag or heading or first:
+        return Reading(
+            text, "", Fault("unknown_markup", "what looks like a reasoning is in a markup that is not known")
+        )
+    if not text or text.isspace():
+        return Reading("", text, _empty())
+    return Reading(
+        "",
+        _unwrapped(text),
+        Fault("no_think", f"neither {OPEN} nor {CLOSE} nor any other known mark is in the text"),
+    )
+
+
+def _bare(text: str) -> str:
+    """A turn without role tokens before it and end-of-turn tokens behind it."""
+    lead = patterns().lead.match(text)
+    begin = lead.end() if lead else 0
+    if not text[:begin].strip():  # white space alone is the text's own, unless a mark follows
+        begin = begin if patterns().start.match(text, begin) or text.startswith("<|", begin) else 0
+    reach = max(begin, len(text) - TAIL_REACH)
+    tail = patterns().tail.search(text, reach)
+    return text[begin : tail.start() if tail else len(text)]
+
+
+def _number(match: "re.Match[str]") -> int:
+    return int((match.lastgroup or "")[1:])
+
+
+def _between(text: str, begin: int, marks: "list[re.Match[str]]", name: str) -> Reading:
+    """A response whose reasoning starts at `begin`; `marks` are those of its family from there on."""
+    while marks and marks[0]["o"] and not text[begin : marks[0].start()].strip():
+        begin = marks.pop(0).end()  # the template opened it, and the model once more
+    closing = next((n for n, mark in enumerate(marks) if mark["o"] is None), None)
+    if closing is None:
+        return Reading(
+            text[begin:].strip(BREAKS),
+            "",
+            Fault("unclosed", f"the reasoning is never closed ({name}); the text ends inside"),
+        )
+    end, behind = marks[closing].start(), marks[closing].end()
+    others = marks[:closing] + marks[closing + 1 :]
+    while others and closing == 0 and others[0]["o"] is None and not text[behind : others[0].start()].strip():
+        behind = others.pop(0).end()
+    reasoning, answer = text[begin:end].strip(BREAKS), text[behind:].strip(BREAKS)
+    if others:
+        where = "reasoning" if closing else "answer"
+        return Reading(text, "", Fault("several", f"the {where} contains another think tag"))
+    return Reading(reasoning, _unwrapped(answer), None)
+
+
+def _behind_text(text: str, first: "re.Match[str]") -> Reading:
+    marks = patterns().of_family[_number(first)].finditer(text, first.end())
+    if all(mark["o"] for mark in marks):
+        name = FAMILIES[_number(first)].name
+        return Reading(
+            text, "", Fault("unclosed", f"a reasoning is never closed ({name}); the text ends inside")
+        )
+    return Reading(
+        text, "", Fault("text_before_think", f"{first.start()} characters come before the reasoning")
+    )
+
+
+def _of_channels(channels: Channels) -> Reading:
+    thoughts, answer, calls = channels
+    if calls:
+        return Reading("\n\n".join(thoughts[:-1]), "", _tool_call())
+    if answer is None:
+        return Reading(
+            "\n\n".join(thoughts),
+            "",
+            Fault("unclosed", "the channel final is never reached; the text ends inside the reasoning"),
+        )
+    if not thoughts:
+        return Reading(
+            "", answer, Fault("no_think", "the turn has no channel but final") if answer.strip() else _empty()
+        )
+    if len(thoughts) > 1:
+        return Reading(
+            "\n\n".join(thoughts), "", Fault("several", "the turn has several messages before its answer")
+        )
+    return Reading(thoughts[0].strip(BREAKS), answer.strip(BREAKS), None)
+
+
+def _unwrapped(answer: str) -> str:
+    """An answer without the answer tag around it."""
+    if "<" not in answer:
+        return answer
+    for wrapped, tag in zip(patterns().wrapped, patterns().answer_tag, strict=True):
+        if (found := wrapped.match(answer)) and not tag.search(found["answer"]):
+            return found["answer"].strip(BREAKS)
+        marks = list(tag.finditer(answer))
+        if len(marks) == 1 and marks[0]["end"] and not answer[marks[0].end() :].strip():
+            return answer[: marks[0].start()].strip(BREAKS)
+    return answer
+
+
+def _checked(found: Reading) -> Reading:
+    """The reading with the fault that its texts have; a reasoning of nothing but white space becomes ""."""
+    reasoning, answer, fault = found
+    if fault:
+        return found
+    fault = _field_faults(reasoning, answer)
+    return Reading("" if reasoning.isspace() else reasoning, answer, fault)
+
+
+def _field_faults(reasoning: str, answer: str) -> Fault | None:
+    if not answer or answer.isspace():
+        return _empty()
+    for name, text in (("reasoning", reasoning), ("answer", answer)):
+        if _has_think_tag(text) or patterns().start.match(text.lstrip()):
+            return _several(name)
+        if len(text) >= LOOP_LENGTH and (unit := loop_length(text)):
+            return Fault("loop", f"the {name} repeats the same {unit} characters over and over")
+    if patterns().call.match(answer) or patterns().call_end.search(answer, max(0, len(answer) - 100)):
+        return _tool_call()
+    return None
+
+
+def _has_think_tag(text: str) -> bool:
+    return "think>" in text and (OPEN in text or CLOSE in text)
+
+
+def _several(name: str) -> Fault:
+    return Fault("several", f"the {name} contains another think tag")
+
+
+def _empty() -> Fault:
+    return Fault("empty_answer", "nothing follows the reasoning")
+
+
+def _tool_call() -> Fault:
+    return Fault("tool_call", "the turn ends in a call of a tool, which is no answer")
