@@ -16,7 +16,7 @@ from curation.engines.base import Reply, reply_of
 from schemas.response.fault import Fault
 from schemas.response.finish import finish_word
 from schemas.response.messages import WrongPart, read_message
-from schemas.response.splitting import Reading, read
+from schemas.response.splitting import ReadResponse, read
 
 REFUSED = {401: "the key is not accepted", 403: "access is refused", 404: "no such address or model"}
 """Answers that no further request would change."""
@@ -145,18 +145,18 @@ def _reply(choice: dict[str, Any], lead: str) -> Reply:
     reading = _reading(choice, lead, finish)
     if _broken(reading.reasoning + reading.answer):
         fault = Fault("lone_surrogate", "the reply has half a surrogate or bytes that are not UTF-8")
-        reading = Reading(_escaped(reading.reasoning), _escaped(reading.answer), fault)
+        reading = ReadResponse(_escaped(reading.reasoning), _escaped(reading.answer), fault)
     return reply_of(reading, finish, 0, len)
 
 
-def _reading(choice: dict[str, Any], lead: str, finish: str) -> Reading:
+def _reading(choice: dict[str, Any], lead: str, finish: str) -> ReadResponse:
     message = choice.get("message")
     if "text" in choice and not isinstance(message, dict):
         return read(lead + str(choice["text"] or ""), finish)
     try:
         found = read_message(message if isinstance(message, dict) else {}, finish)
     except WrongPart as error:
-        return Reading("", "", Fault("wrong_type", str(error)))
+        return ReadResponse("", "", Fault("wrong_type", str(error)))
     return found._replace(reasoning=found.reasoning.strip("\r\n"), answer=found.answer.strip("\r\n"))
 
 

@@ -20,8 +20,12 @@ from schemas.response import Fault
 
 BLOCK = 4 * 2**20
 """Bytes read at once."""
+NESTED_BATCH = 32
+"""Rows of a Parquet file read at once where columns are nested: texts inside them are copied out of their dictionaries."""
 MAX_ROW = 64 * 2**20
 """A longer line is quarantined instead of being loaded completely."""
+LARGE, DIGITS = 2.0**63, 19
+"""From here on a whole number may not fit into 64 bits."""
 PACKED = {
     b"\x1f\x8b": "gzip",
     b"PK\x03\x04": "zip",
@@ -45,11 +49,40 @@ def file_source(path: Path) -> Source:
 
 
 def parse(text: bytes, line: int) -> RawRow:
-    """A row from its JSON, or the fault that its JSON has."""
+    """A row from its JSON, or the fault that its JSON has.
+
+    NaN and infinities are read as null, as Python writes them; whole numbers beyond 64 bits as text, with all their digits.
+    """
     try:
-        return RawRow(line, orjson.loads(text), text)
+        row = orjson.loads(text)
     except orjson.JSONDecodeError as error:
+        if b"NaN" in text or b"Infinity" in text:
+            try:
+                return RawRow(line, _python_json(text), text)
+            except (ValueError, RecursionError):
+                pass
         return RawRow(line, None, text, _json_fault(text, error))
+    return RawRow(line, _python_json(text) if _has_large_float(row) else row, text)
+
+
+def _python_json(text: bytes) -> Any:
+    plain = text.decode("utf-8")
+    row = json.loads(plain, parse_int=_whole_number, parse_constant=lambda _: None)
+    json.dumps(row, ensure_ascii=False).encode("utf-8")  # half surrogates are no characters
+    return row
+
+
+def _whole_number(digits: str) -> int | str:
+    return int(digits) if len(digits) < DIGITS else digits
+
+
+def _has_large_float(value: Any) -> bool:
+    """Whether a number may have lost digits: orjson reads whole numbers beyond 64 bits as floats."""
+    if type(value) is float:
+        return abs(value) >= LARGE
+    if type(value) is dict:
+        return any(_has_large_float(entry) for entry in value.values() if type(entry) is not str)
+    return type(value) is list and any(_has_large_float(entry) for entry in value if type(entry) is not str)
 
 
 def _reader(path: Path, file: BinaryIO) -> Callable[[], Iterator[RawRow]]:
@@ -95,13 +128,9 @@ def _told(path: Path, rows: Callable[[], Iterator[RawRow]]) -> Callable[[], Iter
 
 def jsonl_rows(path: Path) -> Iterator[RawRow]:
     """Rows of a file with one JSON object a line; a broken line is a row with its fault."""
-    loads = orjson.loads
     for line, text in _lines(path):
-        try:
-            yield RawRow(line, loads(text), text)
-        except orjson.JSONDecodeError as error:
-            if text and not text.isspace():
-                yield RawRow(line, None, text, _json_fault(text, error))
+        if text and not text.isspace():
+            yield parse(text, line)
 
 
 def _csv_rows(path: Path, separator: str) -> Iterator[RawRow]:
@@ -201,16 +230,53 @@ def array_rows(path: Path) -> Iterator[RawRow]:
 
 
 def _parquet_rows(path: Path) -> Iterator[RawRow]:
+    """Rows of a Parquet file, a row group at a time; a damaged one is a fault in the place of its rows.
+
+    Texts stay in their dictionaries, so that a long one that many rows share is held once.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path) as file:
-            yield from batch_rows(file.iter_batches(batch_size=BATCH_ROWS))
+        schema = pq.read_schema(path)
+        texts = [
+            field.name
+            for field in schema
+            if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)
+        ]
+        nested = any(pa.types.is_nested(field.type) for field in schema)
+        with pq.ParquetFile(path, read_dictionary=texts) as file:
+            before = 0
+            for group in range(file.num_row_groups):
+                rows = file.metadata.row_group(group).num_rows
+                yield from _group_rows(file, group, before, rows, NESTED_BATCH if nested else BATCH_ROWS)
+                before += rows
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path}: a damaged Parquet file ({error}); fetch it again") from error
+
+
+def _group_rows(file: Any, group: int, before: int, rows: int, batch_size: int) -> Iterator[RawRow]:
+    import pyarrow as pa
+
+    read = 0
+    try:
+        for raw in batch_rows(file.iter_batches(batch_size=batch_size, row_groups=[group])):
+            read = raw.line
+            raw = raw._replace(line=before + raw.line)
+            yield _too_long(raw) if raw.fault is None else raw
+    except (pa.ArrowException, OSError) as error:
+        lost = f"rows {before + read + 1} to {before + rows} (row group {group}) cannot be read: {str(error)[:200]}"
+        yield RawRow(before + read + 1, None, None, Fault("damaged_rows", lost))
+
+
+def _too_long(raw: RawRow) -> RawRow:
+    """A row as it is, or without its values and with a fault where they are too long."""
+    size = sum(len(value) for value in raw.row.values() if isinstance(value, str | bytes))
+    if size <= MAX_ROW:
+        return raw
+    return RawRow(raw.line, None, None, Fault("too_long", f"the row is longer than {MAX_ROW} characters"))
 
 
 def _json_fault(text: bytes, error: orjson.JSONDecodeError) -> Fault:

@@ -219,8 +219,11 @@ def _sources(name: str, recipe: IngestRecipe) -> list[Source]:
 
 
 def _plan(source: Source, recipe: IngestRecipe) -> IngestPlan:
-    peeked = list(islice(source.rows(), PEEK_ROWS))
-    columns = list(dict.fromkeys(name for raw in peeked if isinstance(raw.row, dict) for name in raw.row))
+    columns: list[str] = []
+    peeked = 0
+    for raw in islice(source.rows(), PEEK_ROWS):  # only names are kept: rows may be long
+        peeked += 1
+        columns += [name for name in raw.row if name not in columns] if isinstance(raw.row, dict) else []
     if not peeked:
         raise DataError(f"{source.name}: no rows; name a file with rows")
     if not columns:
@@ -302,11 +305,15 @@ def _no_cycle_search() -> Iterator[None]:
 
 def _advancing(rows: Iterable[RawRow], counts: Counts, advance: console.Advance) -> Iterator[RawRow]:
     """Pass rows on, counting them."""
-    stream = iter(rows)
-    while batch := list(islice(stream, PROGRESS_ROWS)):
-        yield from batch
-        counts.rows += len(batch)
-        advance(len(batch))
+    waiting = 0
+    for raw in rows:
+        yield raw
+        counts.rows += 1
+        waiting += 1
+        if waiting == PROGRESS_ROWS:
+            advance(waiting)
+            waiting = 0
+    advance(waiting)
 
 
 def _text(raw: RawRow) -> str:

@@ -7,14 +7,14 @@ the words by which APIs say why a generation ended.
 from schemas.response.fault import Fault, Split
 from schemas.response.loops import LOOP_PERIOD, loop_length
 from schemas.response.markups import CLOSE, OPEN
-from schemas.response.splitting import Reading, read, separate, split
+from schemas.response.splitting import ReadResponse, read, separate, split
 
 __all__ = [
     "CLOSE",
     "LOOP_PERIOD",
     "OPEN",
     "Fault",
-    "Reading",
+    "ReadResponse",
     "Split",
     "loop_length",
     "read",

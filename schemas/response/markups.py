@@ -12,7 +12,7 @@ BAR = "[|｜]"
 OPEN, CLOSE = "<think>", "</think>"
 
 
-class Family(NamedTuple):
+class MarkupFamily(NamedTuple):
     """One way to mark reasoning."""
 
     name: str
@@ -33,8 +33,8 @@ def _tag(names: str) -> tuple[str, str]:
     return rf"<\s*(?:{names})(?:\s[^<>]{{0,200}})?>", rf"<\s*/\s*(?:{names})\s*>"
 
 
-def _family(name: str, names: str, example: str, models: str) -> Family:
-    return Family(name, *_tag(names), example, models)
+def _family(name: str, names: str, example: str, models: str) -> MarkupFamily:
+    return MarkupFamily(name, *_tag(names), example, models)
 
 
 FAMILIES = (
@@ -43,38 +43,38 @@ FAMILIES = (
     _family("thought", "thought", "<thought>\nR\n</thought>\n\nA", "EXAONE Deep, Marco-o1, Gemini by its OpenAI address"),
     _family("reasoning", "reasoning|reason", "<reasoning>\nR\n</reasoning>\n<answer>\nA\n</answer>", "GRPO recipes"),
     _family("seed", "seed:think", "<seed:think>R</seed:think>A", "Seed-OSS"),
-    Family("brackets", r"\[\s*THINK\s*\]", r"\[\s*/\s*THINK\s*\]", "[THINK]R[/THINK]A", "Magistral, Ministral"),
-    Family("kimi", "◁think▷", "◁/think▷", "◁think▷R◁/think▷A", "Kimi-VL"),
-    Family(
+    MarkupFamily("brackets", r"\[\s*THINK\s*\]", r"\[\s*/\s*THINK\s*\]", "[THINK]R[/THINK]A", "Magistral, Ministral"),
+    MarkupFamily("kimi", "◁think▷", "◁/think▷", "◁think▷R◁/think▷A", "Kimi-VL"),
+    MarkupFamily(
         "open-thoughts", r"<\|begin_of_thought\|>", r"<\|end_of_thought\|>",
         "<|begin_of_thought|>\n\nR\n\n<|end_of_thought|>\n\n<|begin_of_solution|>\n\nA\n\n<|end_of_solution|>", "OpenThoughts, Sky-T1",
     ),
-    Family(
+    MarkupFamily(
         "cohere", r"<\|START_THINKING\|>", r"<\|END_THINKING\|>",
         "<|START_THINKING|>R<|END_THINKING|><|START_RESPONSE|>A<|END_RESPONSE|>", "Command A Reasoning",
     ),
-    Family("apertus", r"<\|inner_prefix\|>", r"<\|inner_suffix\|>", "<|inner_prefix|>R<|inner_suffix|>A", "Apertus"),
-    Family("gemma", r"<\|channel>\s*(?:thought|analysis)\b", r"<channel\|>", "<|channel>thought\nR<channel|>A", "Gemma 4"),
-    Family(
+    MarkupFamily("apertus", r"<\|inner_prefix\|>", r"<\|inner_suffix\|>", "<|inner_prefix|>R<|inner_suffix|>A", "Apertus"),
+    MarkupFamily("gemma", r"<\|channel>\s*(?:thought|analysis)\b", r"<channel\|>", "<|channel>thought\nR<channel|>A", "Gemma 4"),
+    MarkupFamily(
         "solar", rf"<{BAR}think(?:ing)?{BAR}>",
         rf"(?:<{BAR}(?:/|end_|end_of_)think(?:ing)?{BAR}>|<\|end\|>(?=\s*<\|begin\|>\s*assistant))\s*(?:<\|begin\|>\s*assistant)?\s*(?:<\|content\|>)?",
         "<|think|>R<|end|><|begin|>assistant<|content|>A<|end|>", "Solar-Open",
     ),
-    Family(
+    MarkupFamily(
         "s1", r"<\|im_start\|>\s*think\b", r"(?:<\|im_end\|>\s*)?<\|im_start\|>\s*answer\b",
         "<|im_start|>think\nR\n<|im_start|>answer\nA", "s1",
     ),
-    Family(
+    MarkupFamily(
         "harmony", r"<\|channel\|>analysis<\|message\|>",
         r"(?:<\|end\|>)?\s*<\|start\|>assistant<\|channel\|>final<\|message\|>|(?<=[.!?)\"'”’\s])assistantfinal(?=[A-Z])",
         "<|channel|>analysis<|message|>R<|end|><|start|>assistant<|channel|>final<|message|>A<|return|>",
         "gpt-oss; also as `analysisRassistantfinalA`, without its special tokens",
     ),
-    Family(
+    MarkupFamily(
         "granite", r"Here(?:'s| is) my thought process:", r"Here(?:'s| is) my response:",
         "Here is my thought process:\nR\nHere is my response:\nA", "Granite 3.2", alone=False,
     ),
-    Family(
+    MarkupFamily(
         "ollama", r"Thinking\.\.\.[ \t]*\n", r"\.\.\.done thinking\.",
         "Thinking...\nR\n...done thinking.\n\nA", "text copied from Ollama's command line", alone=False,
     ),

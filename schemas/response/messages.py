@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from schemas.response.fault import Fault
-from schemas.response.splitting import Reading, read, read_separate
+from schemas.response.splitting import ReadResponse, read, read_separate
 
 REASONING_KEYS = (
     "reasoning", "reasoning_content", "thinking", "reasoning_details", "thinking_blocks", "reasoning_text", "thought",
@@ -48,7 +48,7 @@ DEPTH = 4
 """Lists inside parts that are followed."""
 
 
-class Message(NamedTuple):
+class MessageParts(NamedTuple):
     """What a message says."""
 
     reasonings: tuple[str, ...]
@@ -63,7 +63,7 @@ class Message(NamedTuple):
     """Whether a part of the reasoning is encrypted."""
 
 
-class _Parts(NamedTuple):
+class _MessageTexts(NamedTuple):
     thoughts: list[str]
     texts: list[str]
     refusals: list[str]
@@ -74,7 +74,7 @@ class WrongPart(ValueError):
     """A message holds what is neither text, reasoning nor a call."""
 
 
-def read_message(message: Mapping[str, Any], finish_reason: str | None = None) -> Reading:
+def read_message(message: Mapping[str, Any], finish_reason: str | None = None) -> ReadResponse:
     """Read an assistant's message into reasoning and answer.
 
     Returns:
@@ -86,17 +86,17 @@ def read_message(message: Mapping[str, Any], finish_reason: str | None = None) -
     found = parts_of(message)
     joined = "\n\n".join(found.reasonings)
     if found.calls:
-        return Reading(
+        return ReadResponse(
             joined, found.content, Fault("tool_call", "the turn ends in a call of a tool, which is no answer")
         )
     if len(found.reasonings) > 1:
-        return Reading(
+        return ReadResponse(
             joined,
             found.content,
             Fault("two_reasonings", "two fields have different reasonings; both are kept here"),
         )
     if found.hidden:
-        return Reading(
+        return ReadResponse(
             joined, found.content, Fault("hidden_reasoning", "a part of the reasoning is encrypted")
         )
     answer = found.content if found.content.strip() else found.refusal
@@ -107,7 +107,7 @@ def read_message(message: Mapping[str, Any], finish_reason: str | None = None) -
     return read(answer, finish_reason)
 
 
-def parts_of(message: Mapping[str, Any]) -> Message:
+def parts_of(message: Mapping[str, Any]) -> MessageParts:
     """What a message says; raises as `read_message` does."""
     content = _parts(next((message[key] for key in CONTENT_KEYS if filled(message.get(key))), None))
     reasonings = ["\n\n".join(content.thoughts)] if content.thoughts else []
@@ -118,7 +118,7 @@ def parts_of(message: Mapping[str, Any]) -> Message:
             flags |= parts.flags - {"call"}
             reasonings.append("\n\n".join([*parts.thoughts, *parts.texts]))
     refusal = _parts(message.get("refusal"))
-    return Message(
+    return MessageParts(
         reasonings=tuple(_different(reasonings)),
         content="".join(content.texts),
         refusal="".join([*refusal.texts, *content.refusals]),
@@ -139,8 +139,8 @@ def _different(reasonings: Iterable[str]) -> list[str]:
     return list(reversed(by_words.values()))
 
 
-def _parts(content: Any) -> _Parts:
-    parts = _Parts([], [], [], set())
+def _parts(content: Any) -> _MessageTexts:
+    parts = _MessageTexts([], [], [], set())
     for kind, text in _walk(content, DEPTH):
         if kind == "thought":
             parts.thoughts.append(text)

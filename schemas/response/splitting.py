@@ -19,7 +19,7 @@ TAIL_REACH = 200
 """Code points at the end of a turn that may hold its end-of-turn tokens."""
 
 
-class Reading(NamedTuple):
+class ReadResponse(NamedTuple):
     """All there is in a response, whatever its state."""
 
     reasoning: str
@@ -50,7 +50,7 @@ def split(text: str, finish_reason: str | None = None) -> Split | Fault:
     return found.fault or Split(found.reasoning, found.answer)
 
 
-def read(text: str, finish_reason: str | None = None) -> Reading:
+def read(text: str, finish_reason: str | None = None) -> ReadResponse:
     """Read a response; as `split`, but with what there is of it when it has a fault."""
     found = _checked(_parted(text))
     if fault := finish_fault(finish_reason):
@@ -72,7 +72,7 @@ def separate(reasoning: str, answer: str, finish_reason: str | None = None) -> S
     return found.fault or Split(found.reasoning, found.answer)
 
 
-def read_separate(reasoning: str, answer: str, finish_reason: str | None = None) -> Reading:
+def read_separate(reasoning: str, answer: str, finish_reason: str | None = None) -> ReadResponse:
     """As `separate`, but with what there is when it has a fault."""
     found = _checked(_joined(reasoning, answer))
     if fault := finish_fault(finish_reason):
@@ -80,28 +80,28 @@ def read_separate(reasoning: str, answer: str, finish_reason: str | None = None)
     return found
 
 
-def _joined(reasoning: str, answer: str) -> Reading:
+def _joined(reasoning: str, answer: str) -> ReadResponse:
     reasoning = _without_tags(reasoning)
     inside = _parted(answer)
     if inside.state == "no_think":
-        return Reading(reasoning, inside.answer, None)
+        return ReadResponse(reasoning, inside.answer, None)
     if not reasoning or reasoning.isspace():
         return inside._replace(reasoning=inside.reasoning or reasoning)
     if inside.state == "closed":
         if reasoning.split() == inside.reasoning.split() or not inside.reasoning.strip():
-            return Reading(reasoning, inside.answer, None)
+            return ReadResponse(reasoning, inside.answer, None)
         if not inside.answer.strip():
-            return Reading(reasoning, answer, _several("answer"))
-        return Reading(
+            return ReadResponse(reasoning, answer, _several("answer"))
+        return ReadResponse(
             reasoning,
             answer,
             Fault("two_reasonings", "the answer holds a reasoning of its own, and another one"),
         )
     if _has_think_tag(answer) or patterns().start.match(_bare(answer)):
-        return Reading(reasoning, answer, _several("answer"))
+        return ReadResponse(reasoning, answer, _several("answer"))
     if inside.state == "unknown_markup" and not patterns().unknown_heading.match(_bare(answer)):
-        return Reading(reasoning, answer, inside.fault)
-    return Reading(reasoning, _bare(answer), None)
+        return ReadResponse(reasoning, answer, inside.fault)
+    return ReadResponse(reasoning, _bare(answer), None)
 
 
 def _without_tags(reasoning: str) -> str:
@@ -117,7 +117,7 @@ def _without_tags(reasoning: str) -> str:
     return reasoning
 
 
-def _parted(text: str) -> Reading:
+def _parted(text: str) -> ReadResponse:
     """A response in parts, by the markup at its beginning or else by the first mark anywhere."""
     text = _bare(text)
     if channels := read_channels(text):
@@ -134,12 +134,12 @@ def _parted(text: str) -> Reading:
             return _between(text, 0, marks, FAMILIES[_number(first)].name)
         return _behind_text(text, first)
     if tag or heading or first:
-        return Reading(
+        return ReadResponse(
             text, "", Fault("unknown_markup", "what looks like a reasoning is in a markup that is not known")
         )
     if not text or text.isspace():
-        return Reading("", text, _empty())
-    return Reading(
+        return ReadResponse("", text, _empty())
+    return ReadResponse(
         "",
         _unwrapped(text),
         Fault("no_think", f"neither {OPEN} nor {CLOSE} nor any other known mark is in the text"),
@@ -161,13 +161,13 @@ def _number(match: "re.Match[str]") -> int:
     return int((match.lastgroup or "")[1:])
 
 
-def _between(text: str, begin: int, marks: "list[re.Match[str]]", name: str) -> Reading:
+def _between(text: str, begin: int, marks: "list[re.Match[str]]", name: str) -> ReadResponse:
     """A response whose reasoning starts at `begin`; `marks` are those of its family from there on."""
     while marks and marks[0]["o"] and not text[begin : marks[0].start()].strip():
         begin = marks.pop(0).end()  # the template opened it, and the model once more
     closing = next((n for n, mark in enumerate(marks) if mark["o"] is None), None)
     if closing is None:
-        return Reading(
+        return ReadResponse(
             text[begin:].strip(BREAKS),
             "",
             Fault("unclosed", f"the reasoning is never closed ({name}); the text ends inside"),
@@ -179,41 +179,41 @@ def _between(text: str, begin: int, marks: "list[re.Match[str]]", name: str) -> 
     reasoning, answer = text[begin:end].strip(BREAKS), text[behind:].strip(BREAKS)
     if others:
         where = "reasoning" if closing else "answer"
-        return Reading(text, "", Fault("several", f"the {where} contains another think tag"))
-    return Reading(reasoning, _unwrapped(answer), None)
+        return ReadResponse(text, "", Fault("several", f"the {where} contains another think tag"))
+    return ReadResponse(reasoning, _unwrapped(answer), None)
 
 
-def _behind_text(text: str, first: "re.Match[str]") -> Reading:
+def _behind_text(text: str, first: "re.Match[str]") -> ReadResponse:
     marks = patterns().of_family[_number(first)].finditer(text, first.end())
     if all(mark["o"] for mark in marks):
         name = FAMILIES[_number(first)].name
-        return Reading(
+        return ReadResponse(
             text, "", Fault("unclosed", f"a reasoning is never closed ({name}); the text ends inside")
         )
-    return Reading(
+    return ReadResponse(
         text, "", Fault("text_before_think", f"{first.start()} characters come before the reasoning")
     )
 
 
-def _of_channels(channels: Channels) -> Reading:
+def _of_channels(channels: Channels) -> ReadResponse:
     thoughts, answer, calls = channels
     if calls:
-        return Reading("\n\n".join(thoughts[:-1]), "", _tool_call())
+        return ReadResponse("\n\n".join(thoughts[:-1]), "", _tool_call())
     if answer is None:
-        return Reading(
+        return ReadResponse(
             "\n\n".join(thoughts),
             "",
             Fault("unclosed", "the channel final is never reached; the text ends inside the reasoning"),
         )
     if not thoughts:
-        return Reading(
+        return ReadResponse(
             "", answer, Fault("no_think", "the turn has no channel but final") if answer.strip() else _empty()
         )
     if len(thoughts) > 1:
-        return Reading(
+        return ReadResponse(
             "\n\n".join(thoughts), "", Fault("several", "the turn has several messages before its answer")
         )
-    return Reading(thoughts[0].strip(BREAKS), answer.strip(BREAKS), None)
+    return ReadResponse(thoughts[0].strip(BREAKS), answer.strip(BREAKS), None)
 
 
 def _unwrapped(answer: str) -> str:
@@ -229,13 +229,13 @@ def _unwrapped(answer: str) -> str:
     return answer
 
 
-def _checked(found: Reading) -> Reading:
+def _checked(found: ReadResponse) -> ReadResponse:
     """The reading with the fault that its texts have; a reasoning of nothing but white space becomes ""."""
     reasoning, answer, fault = found
     if fault:
         return found
     fault = _field_faults(reasoning, answer)
-    return Reading("" if reasoning.isspace() else reasoning, answer, fault)
+    return ReadResponse("" if reasoning.isspace() else reasoning, answer, fault)
 
 
 def _field_faults(reasoning: str, answer: str) -> Fault | None:
