@@ -82,7 +82,9 @@ def take_apart(text: str, finish_reason: str, prompt_tokens: int, count: Callabl
     return reply_of(read(text, finish_reason), finish_reason, prompt_tokens, count)
 
 
-def reply_of(reading: ReadResponse, finish_reason: str, prompt_tokens: int, count: Callable[[str], int]) -> Reply:
+def reply_of(
+    reading: ReadResponse, finish_reason: str, prompt_tokens: int, count: Callable[[str], int]
+) -> Reply:
     """Make a reply of a response that has been read; arguments as of `take_apart`."""
     reasoning, answer, _ = reading
     return Reply(
