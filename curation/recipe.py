@@ -7,12 +7,16 @@ gigabytes (so they are rejected).
 from collections.abc import Iterator, Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+<<<<<<< HEAD
 from curation.reading import read_text
+=======
+from curation.trust import beside, check_keys, read_small
+>>>>>>> bf615e5 (Recipes name files beside them only, regular and small; keys need --allow-env; sweeps count points before making them)
 from schemas.errors import RecipeError, UsageError
 
 Location = tuple[str | int, ...]
@@ -34,6 +38,10 @@ class Lines:
     def __init__(self, file: Path, places: dict[Location, tuple[Path, int]]) -> None:
         self.file = file
         self.places = places
+
+    def file_of(self, location: Location) -> Path:
+        """The file that holds a value."""
+        return self.places.get(location, (self.file, 1))[0]
 
     def error(self, location: Location, message: str) -> str:
         """One fault as `file:line: where: what`; a value that is not in the file gets its parent's line."""
@@ -66,7 +74,9 @@ def load_recipe(path: Path, model: type[R]) -> Loaded[R]:
 
 def load_merged(path: Path) -> tuple[Any, Lines]:
     """The plain data of a recipe with what it extends merged in, unchecked; raises as `load_recipe` does."""
-    return _load_extended(path, ())
+    data, lines = _load_extended(path, ())
+    check_keys(path, data)
+    return data, lines
 
 
 def parse_recipe(path: Path, text: str, model: type[R]) -> Loaded[R]:
@@ -95,7 +105,7 @@ def from_options(model: type[R], path: Path | None, options: Mapping[tuple[str, 
             inner[place[-1]] = value
     if path:
         data, lines = load_merged(path)
-        return check_recipe(_merge(data or {}, given), lines, model).recipe
+        return check_recipe(_merge(_placed(data or {}, lines, model), given), lines, model).recipe
     try:
         return model.model_validate(given)
     except ValidationError as error:
@@ -121,7 +131,11 @@ def load_yaml(path: Path) -> tuple[Any, Lines]:
     Raises:
         RecipeError: if the file is missing, too large, not UTF-8, not YAML, repeats a key or uses anchors.
     """
+<<<<<<< HEAD
     return _parse(path, read_text(path))
+=======
+    return _parse(path, read_small(path, MAX_BYTES))
+>>>>>>> bf615e5 (Recipes name files beside them only, regular and small; keys need --allow-env; sweeps count points before making them)
 
 
 def check_recipe(data: Any, lines: Lines, model: type[R]) -> Loaded[R]:
@@ -156,11 +170,27 @@ def _load_extended(path: Path, seen: tuple[Path, ...]) -> tuple[Any, Lines]:
     base = data.pop("extends")
     if not isinstance(base, str):
         raise RecipeError(lines.error(("extends",), "name one recipe file"))
-    base_path = path.parent / base
+    try:
+        base_path = beside(path, base)
+    except RecipeError as error:
+        raise RecipeError(lines.error(("extends",), str(error))) from error
     if base_path.resolve() in seen:
         raise RecipeError(lines.error(("extends",), f"{base} extends this recipe in turn; remove the cycle"))
     base_data, base_lines = _load_extended(base_path, (*seen, path.resolve()))
     return _merge(base_data, data), Lines(path, base_lines.places | lines.places)
+
+
+def _placed(data: Any, lines: Lines, model: type[BaseModel]) -> Any:
+    """The data with the files that it names beside the recipe, as paths."""
+    named = [
+        name
+        for name, field in model.model_fields.items()
+        if Path in (field.annotation, *get_args(field.annotation))
+    ]
+    if not isinstance(data, dict):
+        return data
+    found = {name: data[name] for name in named if isinstance(data.get(name), str)}
+    return {**data, **{name: str(beside(lines.file_of((name,)), value)) for name, value in found.items()}}
 
 
 def _merge(base: Any, over: Any) -> Any:

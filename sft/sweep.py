@@ -5,6 +5,7 @@ generated again. Runs that differ only in their seed count as samples of each pr
 """
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -29,6 +30,7 @@ from sft.training.config import TrainConfig
 from sft.training.stage import train
 
 Value = str | int | float | bool | None
+MAX_RUNS = 1000
 
 
 class ScoreSettings(Recipe):
@@ -110,6 +112,9 @@ def plan(recipe: SweepRecipe, mixes: Mapping[str, Path]) -> list[SweepPoint]:
         name: values if isinstance(values, dict) else {str(v): v for v in values}
         for name, values in recipe.vary.items()
     }
+    count = len(mixes) * len(recipe.seeds) * math.prod(len(values) for values in axes.values())
+    if count > MAX_RUNS:
+        raise RecipeError(f"a sweep of {count} runs; the maximum is {MAX_RUNS}: vary less")
     points, faults = [], {}
     for mix_name, folder in mixes.items():
         for labels in itertools.product(*axes.values()):

@@ -1,5 +1,6 @@
 """How a command line of this project (`curate`, `sft`) runs: an error that a user can act on prints without a traceback and exits 1, or 2 where the options are wrong."""
 
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from curation.trust import ALLOWED
 from schemas import __version__
 from schemas.errors import CurateError, UsageError
 
@@ -43,7 +45,7 @@ class Program(TyperGroup):
 
 
 def version_option(program: str) -> Callable[..., None]:
-    """The callback that gives a command line its `--version`."""
+    """The callback that gives a command line its `--version` and `--allow-env`."""
 
     def show(value: bool) -> None:
         if value:
@@ -54,8 +56,17 @@ def version_option(program: str) -> Callable[..., None]:
         version: Annotated[
             bool, typer.Option("--version", callback=show, is_eager=True, help="Print the version.")
         ] = False,
+        allow_env: Annotated[
+            list[str] | None,
+            typer.Option(
+                "--allow-env",
+                metavar="NAME",
+                help="Recipes may send this environment variable to their server.",
+            ),
+        ] = None,
     ) -> None:
-        pass
+        if allow_env:
+            os.environ[ALLOWED] = ",".join([*os.environ.get(ALLOWED, "").split(","), *allow_env])
 
     return callback
 

@@ -73,9 +73,9 @@ def build(
     _demand(checks.expression_faults(connection, recipe, lines))
     tallies = decide(connection, recipe, corpus)
     _demand(checks.wish_faults(connection, tallies, recipe, lines))
-    rows = _rewritten(folder.chosen_rows(connection, "train"), recipe)
+    rows = _rewritten(folder.chosen_rows(connection, "train"), loaded)
     validation = (
-        _rewritten(folder.chosen_rows(connection, "validation"), recipe) if recipe.validation else None
+        _rewritten(folder.chosen_rows(connection, "validation"), loaded) if recipe.validation else None
     )
     _warn(tallies, rows.num_rows, validation)
     dumped = recipe.model_dump(mode="json")
@@ -110,11 +110,16 @@ def _demand(faults: list[str]) -> None:
         raise RecipeError("\n".join(faults))
 
 
-def _rewritten(rows: Any, recipe: MixRecipe) -> Any:
+def _rewritten(rows: Any, loaded: Loaded[MixRecipe]) -> Any:
     """The rows with the reasoning of parts that ask for it in its other form, and their lengths counted again."""
     import pyarrow as pa
 
-    forms = {name: rewriter(part.rewrite) for name, part in recipe.parts.items() if part.rewrite}
+    recipe, lines = loaded
+    forms = {
+        name: rewriter(part.rewrite, lines.file_of(("parts", name, "rewrite")))
+        for name, part in recipe.parts.items()
+        if part.rewrite
+    }
     if not forms:
         return rows
     plain = rows.to_pylist()

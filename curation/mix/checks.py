@@ -61,7 +61,7 @@ def _part_faults(
                 yield lines.error((*place, field), f"no column {column!r} in candidates")
     if part.rewrite:
         try:
-            rewriter(part.rewrite)
+            rewriter(part.rewrite, lines.file_of((*place, "rewrite")))
         except RecipeError as error:
             yield lines.error((*place, "rewrite"), str(error))
 

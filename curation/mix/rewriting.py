@@ -11,7 +11,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+<<<<<<< HEAD
 from curation.reading import read_text
+=======
+from curation.trust import beside, read_text
+>>>>>>> bf615e5 (Recipes name files beside them only, regular and small; keys need --allow-env; sweeps count points before making them)
 from schemas.annotation import Annotation
 from schemas.errors import RecipeError
 from schemas.patterns import RISKY_PATTERNS
@@ -25,23 +29,32 @@ Rewrite = Callable[[dict[str, Any]], str]
 """The new reasoning of a row."""
 
 
-def rewriter(form: str) -> Rewrite:
+def rewriter(form: str, recipe: Path) -> Rewrite:
     """The rewriting of a form.
 
     Args:
-        form: `short`, `template`, or the path of a template file.
+        form: `short`, `template`, or the path of a template file beside the recipe.
+        recipe: the file that asks for it.
 
     Raises:
         RecipeError: if there is no such form, or the file is no template.
     """
-    template = _template(form)
+    template = _template(form, recipe)
 
     def rewrite(row: dict[str, Any]) -> str:
         from jinja2 import TemplateError
 
         try:
             return template.render(slots(row)).strip()
-        except TemplateError as error:
+        except (
+            TemplateError,
+            ArithmeticError,
+            AttributeError,
+            LookupError,
+            TypeError,
+            ValueError,
+            RecursionError,
+        ) as error:
             raise RecipeError(f"{form}: cannot be filled in ({error}); correct the template") from error
 
     return rewrite
@@ -76,15 +89,25 @@ def slots(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _template(form: str) -> "Template":
+def _template(form: str, recipe: Path) -> "Template":
     from jinja2 import StrictUndefined, TemplateSyntaxError
     from jinja2.sandbox import SandboxedEnvironment
 
     shipped = shipped_forms()
+<<<<<<< HEAD
     path = Path(str(files("curation.mix") / "rewrites" / f"{form}.jinja")) if form in shipped else Path(form)
     if not path.is_file():
         raise RecipeError(f"no form {form!r}; shipped: {', '.join(shipped)}; or the path of a template file")
     text = read_text(path, most=MAX_BYTES)
+=======
+    ours = Path(str(files("curation.mix") / "rewrites" / f"{form}.jinja"))
+    path = ours if form in shipped else beside(recipe, form)
+    if form not in shipped and not path.exists():
+        raise RecipeError(
+            f"no form {form!r}; shipped: {', '.join(shipped)}; or a UTF-8 template file beside the recipe"
+        )
+    text = read_text(path, MAX_BYTES)
+>>>>>>> bf615e5 (Recipes name files beside them only, regular and small; keys need --allow-env; sweeps count points before making them)
     try:
         environment = SandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
         return environment.from_string(text)

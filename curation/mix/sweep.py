@@ -11,6 +11,7 @@ Every combination of the axes' values is a point, a recipe of its own. `${axis}`
 """
 
 import itertools
+import math
 import re
 from collections.abc import Mapping
 from importlib.resources import files
@@ -43,9 +44,10 @@ def load_points(path: Path) -> Points:
     """
     data, lines = load_merged(path)
     axes = _axes(data.pop("sweep", None), lines) if isinstance(data, dict) else {}
+    count = math.prod(len(values) for values in axes.values())
+    if count > MAX_POINTS:
+        raise RecipeError(lines.error(("sweep",), f"{count} points are more than {MAX_POINTS}"))
     combinations = list(itertools.product(*axes.values()))
-    if len(combinations) > MAX_POINTS:
-        raise RecipeError(lines.error(("sweep",), f"{len(combinations)} points are more than {MAX_POINTS}"))
     faults: dict[str, None] = {}
     points: Points = {}
     for combination in combinations:

@@ -1,0 +1,109 @@
+"""What a recipe may reach beyond itself: files beside it, and the keys that the user allows.
+
+A recipe may come from somebody else, so a name in it is no permission. What the user types on the command line is.
+"""
+
+import os
+import stat
+from collections.abc import Iterator
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from schemas.errors import RecipeError
+
+ALLOWED = "CURATE_ALLOW_ENV"
+"""Environment variable that lists the variables whose value a recipe may send to its server, with commas between."""
+USUAL_KEY = "OPENAI_API_KEY"
+
+
+def beside(recipe: Path, name: str) -> Path:
+    """The file that a recipe names, which must lie in the recipe's folder or below.
+
+    Raises:
+        RecipeError: if it lies elsewhere, also by a link.
+    """
+    path = recipe.parent / name
+    try:
+        found = path.resolve()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise RecipeError(f"{name!r} is no name of a file ({error})") from error
+    if not found.is_relative_to(recipe.parent.resolve()):
+        raise RecipeError(
+            f"{name} is not beside {recipe}; a recipe may only name files in its own folder: copy it there"
+        )
+    return path
+
+
+def read_text(path: Path, limit: int) -> str:
+    """A small UTF-8 file that a recipe or an option names.
+
+    Raises:
+        RecipeError: if it is missing, no regular file (a device or a pipe might never end), too large, or not UTF-8.
+    """
+    try:
+        return read_small(path, limit).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{path}: not UTF-8 text; save it as UTF-8") from error
+
+
+def read_small(path: Path, limit: int) -> bytes:
+    """As `read_text`, but bytes."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise RecipeError(f"{path}: cannot be read ({reason}); check the path") from error
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise RecipeError(f"{path}: cannot be read (not a regular file); check the path")
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            data = file.read(limit + 1)  # /proc calls its files empty, so the size is no help
+    finally:
+        os.close(handle)
+    if len(data) > limit:
+        raise RecipeError(f"{path}: larger than {limit} bytes; is this the right file?")
+    return data
+
+
+def check_keys(recipe: Path, data: Any) -> None:
+    """Check that a recipe sends no key to a server unless the user allows it.
+
+    A variable whose name ends in `_API_KEY` may go to a server on this machine; every other case needs `--allow-env`.
+
+    Args:
+        recipe: the file.
+        data: what is in it.
+
+    Raises:
+        RecipeError: naming the variable and the server.
+    """
+    for settings in _servers(data):
+        url, variable = str(settings.get("base_url", "")), str(settings.get("api_key_env", USUAL_KEY))
+        usual = variable.endswith("_API_KEY") and (not url or _on_this_machine(url))
+        if usual or variable in os.environ.get(ALLOWED, "").split(","):
+            continue
+        if variable in os.environ or "api_key_env" in settings:
+            raise RecipeError(
+                f"{recipe}: sends the value of ${variable} to {url or 'a server'}; if that is meant, put --allow-env {variable} "
+                "right after the name of the program"
+            )
+
+
+def _servers(data: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(data, dict):
+        if "base_url" in data or "api_key_env" in data:
+            yield data
+        data = list(data.values())
+    if isinstance(data, list):
+        for inner in data:
+            yield from _servers(inner)
+
+
+def _on_this_machine(url: str) -> bool:
+    try:
+        host = urlsplit(url).hostname or ""
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
