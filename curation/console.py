@@ -1,9 +1,13 @@
-"""Terminal output: progress and totals on stderr, results on stdout."""
+"""Terminal output: progress and totals on stderr, results on stdout.
+
+Everything passes `schemas.showing.clean`: names, text and errors come from data, and a terminal obeys control characters.
+"""
 
 import json
+import re
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
@@ -11,9 +15,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pydantic import BaseModel
 
 from schemas.manifest import Counts
+from schemas.showing import clean
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
 
 LINE_SECONDS = 60.0
 """Interval between progress lines if stderr is not a terminal."""
@@ -65,7 +70,6 @@ def progress(description: str, total: int | None = None, unit: str = "rows") -> 
 
 @contextmanager
 def _bar(description: str, total: int | None, state: ProgressState) -> Iterator[None]:
-    from rich.console import Console
     from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
     from rich.text import Text
 
@@ -75,7 +79,7 @@ def _bar(description: str, total: int | None, state: ProgressState) -> Iterator[
             return Text(state.numbers())
 
     columns = (TextColumn("{task.description}", markup=False), Numbers(), BarColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=_terminal(stderr=True), transient=True) as bar:
         bar.add_task(description, total=total)
         yield
 
@@ -106,17 +110,23 @@ def _duration(seconds: float) -> str:
 
 def say(message: str) -> None:
     """Print a line to stderr."""
-    print(message, file=sys.stderr)  # noqa: T201
+    print(clean(message), file=sys.stderr)  # noqa: T201
 
 
 def result(text: str) -> None:
     """Print a command's result to stdout."""
-    print(text)  # noqa: T201
+    print(clean(text))  # noqa: T201
 
 
 def json_result(value: Any) -> None:
     """Print a command's result to stdout as one JSON document."""
-    result(json.dumps(plain(value), ensure_ascii=False, indent=2, default=str))
+    text = json.dumps(plain(value), ensure_ascii=False, indent=2, default=str)
+    result(re.sub(r"[^\n\x20-\x7e]", _escaped, text))
+
+
+def _escaped(character: re.Match[str]) -> str:
+    """As JSON may write it, so that programs read what was there."""
+    return character[0] if clean(character[0]) == character[0] else json.dumps(character[0])[1:-1]
 
 
 def plain(value: Any) -> Any:
@@ -137,9 +147,22 @@ def say_counts(stage: str, counts: Counts) -> None:
 
 def show(renderable: "RenderableType") -> None:
     """Print a rich table or text on stdout."""
-    from rich.console import Console
+    _terminal().print(renderable)
 
-    Console().print(renderable)
+
+def _terminal(stderr: bool = False) -> "Console":
+    """A rich console whose text is clean; what colours it, rich itself adds behind this."""
+    from rich.console import Console, ConsoleOptions
+    from rich.segment import Segment
+
+    class Terminal(Console):
+        def render(
+            self, renderable: "RenderableType", options: ConsoleOptions | None = None
+        ) -> Iterable[Segment]:
+            for text, style, control in super().render(renderable, options):
+                yield Segment(text if control else clean(text), style, control)
+
+    return Terminal(stderr=stderr)
 
 
 def show_rows(columns: list[str], rows: list[dict[str, Any]]) -> None:
@@ -147,7 +170,7 @@ def show_rows(columns: list[str], rows: list[dict[str, Any]]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(*columns)
+    table = Table(*map(escape, columns))
     for row in rows:
         table.add_row(*(escape(str(row[name])) for name in columns))
     show(table)

@@ -3,6 +3,7 @@
 Notebooks are saved and sent around with what they show, so what comes here must be masked already.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from unicodedata import category
 from xml.etree.ElementTree import Element, SubElement, tostring
@@ -30,10 +31,11 @@ def pairs(values: Mapping[str, object], key: str = "", value: str = "") -> list[
 def clean(text: object) -> str:
     """A value as text that any page and file can hold: no control or direction marks, no unpaired surrogates."""
     text = f"{text:.4g}" if isinstance(text, float) else text
-    return "".join(
-        "\N{REPLACEMENT CHARACTER}" if category(c).startswith("C") and c not in "\n\t" else c
-        for c in str(text)
-    )
+    return re.sub(r"[^\n\t\x20-\x7e]", _replaced, str(text))
+
+
+def _replaced(character: re.Match[str]) -> str:
+    return "\N{REPLACEMENT CHARACTER}" if category(character[0]).startswith("C") else character[0]
 
 
 def _add_table(root: Element, name: str, rows: Rows) -> None:

@@ -20,7 +20,7 @@ def run_app(application: typer.Typer) -> None:
     try:
         application()
     except CurateError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        _say(f"error: {error}")
         sys.exit(2 if isinstance(error, UsageError) else 1)
     except BrokenPipeError:
         sys.stderr.close()
@@ -28,7 +28,7 @@ def run_app(application: typer.Typer) -> None:
     except Exception as error:
         if not (named := _named(error)):
             raise
-        print(f"error: {named}", file=sys.stderr)  # noqa: T201
+        _say(f"error: {named}")
         sys.exit(1)
 
 
@@ -42,6 +42,12 @@ class Program(TyperGroup):
         except typer.BadParameter as error:
             error.message = error.message.removeprefix("Value error, ")
             raise
+
+
+def _say(message: str) -> None:
+    from curation import console  # only now, so that --help stays quick
+
+    console.say(message)
 
 
 def version_option(program: str) -> Callable[..., None]:

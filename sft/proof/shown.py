@@ -82,9 +82,6 @@ def _show_row(number: int, parts: list[tuple[str, str]]) -> None:
 
     console.result(f"\nrow {number} (no loss on the prompt, loss on everything after it)")
     for name, text in parts:
-        # escape sequences in the data must not reach the terminal
-        line = Text(
-            "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
-        )
+        line = Text(text)
         line.stylize(STYLES[name])
         console.show(Text.assemble((f"[{name}] ", "cyan"), line))
