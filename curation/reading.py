@@ -1,9 +1,13 @@
 """How files that a user names are read: their hash, and their text in UTF-8; an error names the file and what to do."""
 
+import errno
 import hashlib
+import os
+import stat
 from collections.abc import Sequence
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import IO
 
 from schemas.errors import CurateError, DataError, RecipeError
 
@@ -29,7 +33,7 @@ def read_text(
         CurateError: of that kind, if it is missing, too large, or not UTF-8.
     """
     try:
-        with file.open("rb") as handle:
+        with _opened(file) as handle:
             data = handle.read(-1 if most is None else most + 1)
     except OSError as error:
         raise kind(f"{file}: cannot be read ({error.strerror}); {advice}") from error
@@ -39,6 +43,17 @@ def read_text(
         return data.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         raise kind(f"{file}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
+
+
+def _opened(file: Path | Traversable) -> IO[bytes]:
+    """A file, for reading; not a pipe or a device, which might never end."""
+    if not isinstance(file, Path):
+        return file.open("rb")
+    handle = open(file, "rb", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK))  # noqa: SIM115 - the caller closes it
+    if not stat.S_ISREG(os.fstat(handle.fileno()).st_mode):
+        handle.close()
+        raise OSError(errno.EINVAL, "not a regular file")
+    return handle
 
 
 def hash_files(paths: Sequence[Path]) -> str:

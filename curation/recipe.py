@@ -12,11 +12,8 @@ from typing import Any, Generic, NamedTuple, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-<<<<<<< HEAD
 from curation.reading import read_text
-=======
-from curation.trust import beside, check_keys, read_small
->>>>>>> bf615e5 (Recipes name files beside them only, regular and small; keys need --allow-env; sweeps count points before making them)
+from curation.trust import beside, check_keys
 from schemas.errors import RecipeError, UsageError
 
 Location = tuple[str | int, ...]
@@ -131,11 +128,7 @@ def load_yaml(path: Path) -> tuple[Any, Lines]:
     Raises:
         RecipeError: if the file is missing, too large, not UTF-8, not YAML, repeats a key or uses anchors.
     """
-<<<<<<< HEAD
     return _parse(path, read_text(path))
-=======
-    return _parse(path, read_small(path, MAX_BYTES))
->>>>>>> bf615e5 (Recipes name files beside them only, regular and small; keys need --allow-env; sweeps count points before making them)
 
 
 def check_recipe(data: Any, lines: Lines, model: type[R]) -> Loaded[R]:

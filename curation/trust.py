@@ -4,7 +4,6 @@ A recipe may come from somebody else, so a name in it is no permission. What the
 """
 
 import os
-import stat
 from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
@@ -34,37 +33,6 @@ def beside(recipe: Path, name: str) -> Path:
             f"{name} is not beside {recipe}; a recipe may only name files in its own folder: copy it there"
         )
     return path
-
-
-def read_text(path: Path, limit: int) -> str:
-    """A small UTF-8 file that a recipe or an option names.
-
-    Raises:
-        RecipeError: if it is missing, no regular file (a device or a pipe might never end), too large, or not UTF-8.
-    """
-    try:
-        return read_small(path, limit).decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise RecipeError(f"{path}: not UTF-8 text; save it as UTF-8") from error
-
-
-def read_small(path: Path, limit: int) -> bytes:
-    """As `read_text`, but bytes."""
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise RecipeError(f"{path}: cannot be read ({reason}); check the path") from error
-    try:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise RecipeError(f"{path}: cannot be read (not a regular file); check the path")
-        with os.fdopen(handle, "rb", closefd=False) as file:
-            data = file.read(limit + 1)  # /proc calls its files empty, so the size is no help
-    finally:
-        os.close(handle)
-    if len(data) > limit:
-        raise RecipeError(f"{path}: larger than {limit} bytes; is this the right file?")
-    return data
 
 
 def check_keys(recipe: Path, data: Any) -> None:

@@ -37,13 +37,11 @@ from curation.corpus.store import Store
 from curation.engines.settings import EngineSettings
 from curation.reading import read_text
 from curation.recipe import Recipe
-from curation.trust import read_text
 from curation.versions import versions
 from schemas.manifest import Counts, Manifest
 from schemas.trace import Trace
 
 BATCH_TRACES = 512
-MAX_PROMPT_BYTES = 1_000_000
 PART_TRACES = 8192
 PART_SECONDS = 10.0
 """A part is written when either is reached: many small parts are slow to open, large ones lose more on an interruption."""
@@ -76,11 +74,7 @@ class AnnotateRecipe(Recipe):
     def open(self) -> "Opened":
         """The annotators and their model, not yet loaded; raises as `catalog.get` and `locate` do."""
         model = EngineModel(self.engine) if self.engine else None
-<<<<<<< HEAD
         prompt = read_text(self.guard_prompt, "check --guard-prompt") if self.guard_prompt else None
-=======
-        prompt = read_text(self.guard_prompt, MAX_PROMPT_BYTES) if self.guard_prompt else None
->>>>>>> bf615e5 (Recipes name files beside them only, regular and small; keys need --allow-env; sweeps count points before making them)
         settings = JudgeSettings(prompt, self.samples)
         plain = [name for name in self.annotators if not _is_cascade(name)]
         return Opened({name: catalog.get(name, model, settings) for name in plain}, model, settings)

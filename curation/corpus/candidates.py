@@ -5,13 +5,25 @@ pattern: grouping five million annotations by trace alone is twelve times faster
 checks that both agree.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from annotators.statistics.consensus import ConsensusWeights
+from curation.corpus.filling import identifier, quoted, sql_file
 from schemas.patterns import CODEBOOK, RISKY_PATTERNS
+from schemas.tables import TABLES
 
 NAMES = tuple(entry.name for entry in CODEBOOK)
+MOST_COLUMNS = 50
+"""Annotators that have a column; the others are in the map `by_annotator`."""
+RESERVED = {
+    *TABLES["traces"].names, *TABLES["prompts"].names, *NAMES, *(f"{name}_score" for name in NAMES),
+    "risky", "duplicate", "response_duplicate", "prompt_duplicate", "prompt_family", "benchmarks", "contaminated", "by_annotator",
+    "part", "tokens", "copy", "split", "position", "estimated_tokens", "prompt_key", "held_out", "refused", "candidates", "narrow",
+    "t", "p", "o", "r", "q", "v", "x", "c", "cp", "ct",
+}  # fmt: skip
+"""Names that mean something else in `candidates`, or in the queries that a mix makes of it."""
 
 
 class PatternAnnotator(NamedTuple):
@@ -22,25 +34,74 @@ class PatternAnnotator(NamedTuple):
     rank: int
     """0 people, 1 judges and guards, 2 models, 3 rules."""
     pattern: str
+    annotations: int
+    """How many it made."""
 
 
 def pieces(
     annotators_of: Sequence[PatternAnnotator], weights: Mapping[str, ConsensusWeights]
 ) -> dict[str, str]:
     """The pieces of `sql/candidates.sql` for the corpus's annotators and the weights of the weighted patterns."""
+    shown = own_columns(annotators_of)
     columns = {one: f"o{n}" for n, one in enumerate(annotators_of) if one.pattern in NAMES}
+    if len({one.name for one in annotators_of}) > MOST_COLUMNS:
+        columns = {one: column for one, column in columns.items() if one.name in shown}
+        labels, more = _from_verdicts()
+    else:
+        labels, more = _from_labels(columns, weights), ""
     aggregates = "".join(
         f",\nbool_or(label) filter ({_is(o)}) as {c}, max(score) filter ({_is(o)}) as {c}_score"
         for o, c in columns.items()
     )
-    labels = ",\n".join(
+    return {
+        "grouped": sql_file("curation.corpus", "grouped_labels.sql", label_columns=aggregates),
+        "labels": labels,
+        "risky": _risky(),
+        "annotators": "".join(f",\n{_struct(columns, name)}" for name in shown),
+        **_others({one.name for one in annotators_of} - set(shown), shown, more),
+    }
+
+
+def own_columns(annotators_of: Sequence[PatternAnnotator]) -> list[str]:
+    """The annotators that have a column of `candidates`: the most active, except names that mean something else there.
+
+    Annotators name themselves, and SQL takes no notice of case: neither may one hide a column of ours, nor another annotator.
+    """
+    made: Counter[str] = Counter()
+    for one in annotators_of:
+        made[one.name] += one.annotations
+    spelled = Counter(name.lower() for name in made)
+    fit = [name for name in made if spelled[name.lower()] == 1 and name.lower() not in RESERVED]
+    return sorted(sorted(fit, key=lambda name: (-made[name], name))[:MOST_COLUMNS])
+
+
+def _from_labels(columns: dict[PatternAnnotator, str], weights: Mapping[str, ConsensusWeights]) -> str:
+    return ",\n".join(
         _weighed(name, columns, weights[name])
         if name in weights
         else f"{_label(_of(columns, name))} as {name}, {_score(_of(columns, name))} as {name}_score"
         for name in NAMES
     )
-    structs = "".join(f",\n{_struct(columns, name)}" for name in sorted({o.name for o in annotators_of}))
-    return {"label_columns": aggregates, "labels": labels, "annotators": structs, "risky": _risky()}
+
+
+def _from_verdicts() -> tuple[str, str]:
+    """The labels, and the join that they come from."""
+    given = "".join(
+        f",\nbool_or(label) filter (pattern = '{n}') as {n}, max(score) filter (pattern = '{n}') as {n}_score"
+        for n in NAMES
+    )
+    joined = sql_file("curation.corpus", "grouped_verdicts.sql", verdict_columns=given)
+    return ", ".join(f"v.{n}, v.{n}_score" for n in NAMES), f"left join ({joined}) v using (trace_id)"
+
+
+def _others(others: set[str], shown: Sequence[str], more: str) -> dict[str, str]:
+    kind = f"struct({', '.join(f'{name} boolean' for name in NAMES)})"
+    if not others:
+        return {"others": f"map {{}}::map(varchar, {kind})", "other_annotators": more}
+    fields = ", ".join(f"{name} := bool_or(label) filter (pattern = '{name}')" for name in NAMES)
+    taken = ", ".join(map(quoted, shown)) or "''"
+    joined = sql_file("curation.corpus", "other_annotators.sql", fields=fields, taken=taken)
+    return {"others": "x.by_annotator", "other_annotators": f"{more}\n{joined}"}
 
 
 def _risky() -> str:
@@ -61,9 +122,9 @@ def label_columns(annotators_of: Sequence[PatternAnnotator]) -> dict[str, str]:
     columns_by_pattern = {"label_columns": aggregates}
     for pattern in sorted({one.pattern for one in columns}):
         ranked = _of(columns, pattern)
-        names = [f"{c} as {_quoted(o.name)}" for o, c in columns.items() if o.pattern == pattern]
+        names = [column for one, column in columns.items() if one.pattern == pattern]
         columns_by_pattern[pattern] = ", ".join(
-            [*names, f'{_label({0: ranked[0]} if 0 in ranked else {})} as "$people"']
+            [*names, f"{_label({0: ranked[0]} if 0 in ranked else {})} as people"]
         )
     return columns_by_pattern
 
@@ -132,16 +193,8 @@ def _sum(terms: Iterable[str]) -> str:
 def _struct(columns: dict[PatternAnnotator, str], name: str) -> str:
     mine = {one.pattern: column for one, column in columns.items() if one.name == name}
     fields = ", ".join(f"{pattern} := {mine.get(pattern, 'null::boolean')}" for pattern in NAMES)
-    return f"struct_pack({fields}) as {_quoted(name)}"
+    return f"struct_pack({fields}) as {identifier(name)}"
 
 
 def _is(one: PatternAnnotator) -> str:
-    return f"name = {_literal(one.name)} and pattern = {_literal(one.pattern)}"
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+    return f"name = {quoted(one.name)} and pattern = {quoted(one.pattern)}"

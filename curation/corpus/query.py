@@ -12,7 +12,6 @@ import secrets
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from annotators.statistics.consensus import (
     without_people,
 )
 from curation.corpus import candidates, memory
+from curation.corpus.filling import identifier, quoted, sql_file
 from curation.corpus.part_files import SCHEME, PartFiles, address
 from curation.corpus.store import Store, gone
 from schemas.choices import Policy
@@ -124,6 +124,7 @@ def label_combinations(
         for row in connection.execute(sql_file("curation.corpus", "pattern_annotators.sql")).fetchall()
     ]
     pieces = candidates.label_columns(pattern_annotators)
+    names = {f"o{n}": one.name for n, one in enumerate(pattern_annotators)}
     only = reviewed if reviewed_only else ""
     connection.execute(
         sql_file("curation.corpus", "labels.sql", label_columns=pieces.pop("label_columns"), only=only)
@@ -135,14 +136,15 @@ def label_combinations(
             .to_arrow_table()
             .to_pylist()
         )
-        combinations[pattern] = [_combination(row) for row in rows]
+        combinations[pattern] = [_combination(row, names) for row in rows]
     connection.execute("drop table labels")
     return combinations
 
 
-def _combination(row: dict[str, Any]) -> LabelCombination:
-    truth, traces = row.pop("$people"), row.pop("$traces")
-    return LabelCombination({name: label for name, label in row.items() if label is not None}, truth, traces)
+def _combination(row: dict[str, Any], names: Mapping[str, str]) -> LabelCombination:
+    truth, traces = row.pop("people"), row.pop("traces")
+    labels = {names[column]: label for column, label in row.items() if label is not None}
+    return LabelCombination(labels, truth, traces)
 
 
 def select(connection: Connection, query: str, values: Mapping[str, Any] | None = None) -> pa.Table:
@@ -190,26 +192,6 @@ def benchmark_keys(texts: Sequence[str]) -> list[str]:
     connection.register("given", pa.table({"text": pa.array(texts, pa.string())}))
     key = sql_file("curation.corpus", "benchmark_key.sql", text="text")
     return [key_of_text for (key_of_text,) in connection.execute(f"select {key} from given").fetchall()]
-
-
-def sql_file(package: str, name: str, **pieces: str) -> str:
-    """The text of a file in the `sql` folder of a package, with each `{piece}` replaced by trusted SQL.
-
-    The file is filled in one pass: a placeholder inside a piece stays as it is.
-    """
-    text = (files(package) / "sql" / name).read_text(encoding="utf-8")
-    lines = (line for line in text.splitlines() if not line.startswith("--"))  # a comment may name a piece
-    return re.sub(r"\{([a-z_]+)\}", lambda found: pieces[found[1]], "\n".join(lines))
-
-
-def quoted(text: str) -> str:
-    """`text` as an SQL string literal."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def identifier(name: str) -> str:
-    """`name` as an SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _define_table(connection: Connection, parts: Sequence[str], table: str, schema: pa.Schema) -> None:

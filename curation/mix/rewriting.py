@@ -11,11 +11,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-<<<<<<< HEAD
 from curation.reading import read_text
-=======
-from curation.trust import beside, read_text
->>>>>>> bf615e5 (Recipes name files beside them only, regular and small; keys need --allow-env; sweeps count points before making them)
+from curation.trust import beside
 from schemas.annotation import Annotation
 from schemas.errors import RecipeError
 from schemas.patterns import RISKY_PATTERNS
@@ -94,20 +91,13 @@ def _template(form: str, recipe: Path) -> "Template":
     from jinja2.sandbox import SandboxedEnvironment
 
     shipped = shipped_forms()
-<<<<<<< HEAD
-    path = Path(str(files("curation.mix") / "rewrites" / f"{form}.jinja")) if form in shipped else Path(form)
-    if not path.is_file():
-        raise RecipeError(f"no form {form!r}; shipped: {', '.join(shipped)}; or the path of a template file")
-    text = read_text(path, most=MAX_BYTES)
-=======
     ours = Path(str(files("curation.mix") / "rewrites" / f"{form}.jinja"))
     path = ours if form in shipped else beside(recipe, form)
-    if form not in shipped and not path.exists():
+    if not path.exists():
         raise RecipeError(
-            f"no form {form!r}; shipped: {', '.join(shipped)}; or a UTF-8 template file beside the recipe"
+            f"no form {form!r}; shipped: {', '.join(shipped)}; or a template file beside the recipe"
         )
-    text = read_text(path, MAX_BYTES)
->>>>>>> bf615e5 (Recipes name files beside them only, regular and small; keys need --allow-env; sweeps count points before making them)
+    text = read_text(path, most=MAX_BYTES)
     try:
         environment = SandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
         return environment.from_string(text)

@@ -5,8 +5,9 @@ import pytest
 
 from curation.annotate.stage import AnnotateRecipe
 from curation.mix.sweep import load_points
+from curation.reading import read_text
 from curation.recipe import from_options, load_yaml
-from curation.trust import ALLOWED, beside, check_keys, read_text
+from curation.trust import ALLOWED, beside, check_keys
 from schemas.errors import RecipeError
 
 CANARY = "canary-7f3a"
@@ -40,7 +41,7 @@ def test_only_small_regular_text_files_are_read(tmp_path: Path, kind: str) -> No
     elif kind in ("binary", "large"):
         path.write_bytes(b"\xff" if kind == "binary" else b"x" * 101)
     with pytest.raises(RecipeError):
-        read_text(path, 100)
+        read_text(path, most=100)
 
 
 @pytest.mark.parametrize("target", ["/dev/zero", "/proc/self/environ", "pipe", "../other.yaml"])

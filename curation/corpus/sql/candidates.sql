@@ -6,10 +6,12 @@ select
     r.duplicate, r.response_duplicate, q.prompt_duplicate, coalesce(q.family, t.prompt_id) as prompt_family,
     list_sort(list_distinct(list_concat(cp.benchmarks, ct.benchmarks))) as benchmarks,
     cp.id is not null or ct.id is not null as contaminated
-    {annotators}
+    {annotators},
+    {others} as by_annotator
 from traces t
 left join prompts p using (prompt_id)
-left join (select trace_id {label_columns} from current_annotations group by trace_id) o using (trace_id)
+left join ({grouped}) o using (trace_id)
+{other_annotators}
 left join response_clusters r using (trace_id)
 left join prompt_clusters q using (prompt_id)
 left join (select id, list(distinct benchmark) as benchmarks from contamination where field = 'prompt' group by id) cp on cp.id = t.prompt_id

@@ -1,6 +1,6 @@
 -- How often each combination of labels of one pattern occurs ({columns}: one per annotator, and the majority of the
--- people; no annotator's name begins with a dollar sign).
-select {columns}, count(*) as "$traces"
+-- people).
+select {columns}, count(*) as traces
 from labels
 group by all
 order by all

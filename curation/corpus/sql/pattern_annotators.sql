@@ -1,5 +1,5 @@
--- The annotators (without versions) of each pattern.
-select distinct latest_annotators.name, latest_annotators.rank, pattern
-from (select distinct split_part(annotator, '@', 1) as name, pattern from annotations)
+-- The annotators (without versions) of each pattern, and how many annotations of it they made.
+select latest_annotators.name, latest_annotators.rank, pattern, annotations
+from (select split_part(annotator, '@', 1) as name, pattern, count(*) as annotations from annotations group by all)
 join latest_annotators using (name)
 order by all

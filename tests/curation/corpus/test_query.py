@@ -3,7 +3,7 @@ from collections.abc import Callable
 
 import pytest
 
-from curation.corpus.query import benchmark_keys, connect, select
+from curation.corpus.query import benchmark_keys, connect, label_combinations, select
 from curation.corpus.store import Store
 from schemas import RISKY_PATTERNS, Manifest
 
@@ -157,3 +157,32 @@ def test_candidates_carry_the_same_consensus_as_verdicts(corpus: Store, seed: in
         assert label == row["label"]
         assert score == pytest.approx(row["score"])
     assert set(found.values()) <= {(None, None)}
+
+
+@pytest.mark.parametrize(
+    "name", ["part", "tokens", "weak_vacillation", "trace_id", "Risky", "by_annotator", "o", "narrow"]
+)
+def test_an_annotator_cannot_take_the_name_of_a_column(corpus: Store, name: str) -> None:
+    fill(corpus, (f"{name}@1", True), ("rules@1", False))
+    query = f"select trace_id, rules.weak_vacillation as r, by_annotator['{name}'].weak_vacillation as own from candidates"
+    assert select(connect(corpus), query).to_pylist() == [{"trace_id": "t", "r": False, "own": True}]
+
+
+def test_annotators_that_differ_in_case_do_not_hide_each_other(corpus: Store) -> None:
+    fill(corpus, ("human:Alice", True), ("human:alice", False))
+    query = """select by_annotator['human:Alice'].weak_vacillation as upper,
+        by_annotator['human:alice'].weak_vacillation as lower, weak_vacillation as both from candidates"""
+    assert select(connect(corpus), query).to_pylist() == [{"upper": True, "lower": False, "both": None}]
+    (combination,) = label_combinations(connect(corpus))["weak_vacillation"]
+    assert combination.labels == {"human:Alice": True, "human:alice": False}
+
+
+def test_a_thousand_annotators_keep_the_corpus_usable_and_the_busiest_keep_their_columns(
+    corpus: Store,
+) -> None:
+    fill(corpus, ("rules@1", True), *((f"extra{n}@1", n % 3 == 0) for n in range(1000)))
+    more = {"trace_id": "u", "pattern": "weak_vacillation", "annotator": "rules@1", "label": True}
+    corpus.append_rows("annotations", [more])
+    query = """select weak_vacillation as label, rules.weak_vacillation as rules, cardinality(by_annotator) as others
+        from candidates"""
+    assert select(connect(corpus), query).to_pylist() == [{"label": False, "rules": True, "others": 951}]
