@@ -23,7 +23,8 @@ from annotators.statistics.calibration import (
 )
 from annotators.statistics.prevalence import precision_at, prevalence
 from curation import console
-from curation.corpus.query import Connection, connect, select, sql_file
+from curation.corpus.filling import sql_file
+from curation.corpus.query import Connection, connect, select
 from curation.corpus.store import Store
 from curation.recipe import Recipe
 from curation.versions import versions

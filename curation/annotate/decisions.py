@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import orjson
 
-from curation.corpus.query import connect, select, sql_file
+from curation.corpus.filling import sql_file
+from curation.corpus.query import connect, select
 from curation.corpus.store import Store, write_file
 from curation.corpus.untrusted import check_condition
 from schemas.choices import Teacher

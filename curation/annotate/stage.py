@@ -31,8 +31,9 @@ from curation.annotate.cascade import CascadeSettings
 from curation.annotate.judging import Judged, judge, to_traces
 from curation.corpus import memory
 from curation.corpus.buffer import PartBuffer
+from curation.corpus.filling import sql_file
 from curation.corpus.known_ids import KnownIds
-from curation.corpus.query import Connection, connect, select, sql_file
+from curation.corpus.query import Connection, connect, select
 from curation.corpus.store import Store
 from curation.engines.settings import EngineSettings
 from curation.reading import read_text

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from curation import console
-from curation.corpus.query import connect, select, sql_file
+from curation.corpus.filling import sql_file
+from curation.corpus.query import connect, select
 from curation.corpus.store import Store
 from schemas.tables import TABLES
 

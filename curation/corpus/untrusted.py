@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import orjson
 import pyarrow as pa
 
-from curation.corpus.query import Connection, read_only, rejected, select, sql_file
+from curation.corpus.filling import sql_file
+from curation.corpus.query import Connection, read_only, rejected, select
 from schemas.errors import RecipeError
 from schemas.tables import TABLES
 

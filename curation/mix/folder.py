@@ -23,7 +23,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curation.corpus.query import Connection, quoted, sql_file
+from curation.corpus.filling import quoted, sql_file
+from curation.corpus.query import Connection
 from curation.corpus.store import check_format_version, disk_error, make_folder, write_file, write_parquet
 from curation.mix.card import card
 from curation.reading import hash_files

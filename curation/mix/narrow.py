@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from curation.corpus.filling import quoted, sql_file
 from curation.corpus.part_files import address
-from curation.corpus.query import Connection, quoted, select, sql_file
+from curation.corpus.query import Connection, select
 from curation.corpus.store import Store, make_folder, write_tables
 from curation.mix.tokens import ESTIMATE
 from schemas.errors import CorpusError, RecipeError

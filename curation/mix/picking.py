@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from curation.corpus.query import Connection, identifier, quoted, sql_file
+from curation.corpus.filling import identifier, quoted, sql_file
+from curation.corpus.query import Connection
 from curation.corpus.store import Store
 from curation.mix import narrow
 from curation.mix.quotas import Allotment, allot

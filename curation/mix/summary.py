@@ -3,7 +3,8 @@
 from collections import Counter
 from typing import Any, NamedTuple
 
-from curation.corpus.query import Connection, sql_file
+from curation.corpus.filling import sql_file
+from curation.corpus.query import Connection
 from curation.corpus.store import Store
 from curation.mix import folder
 from schemas.manifest import Counts, InputFile, Manifest

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from annotators.statistics.agreement import Agreement
-from curation.corpus.query import Connection, connect, quoted, select, sql_file
+from curation.corpus.filling import quoted, sql_file
+from curation.corpus.query import Connection, connect, select
 from curation.corpus.store import Store, write_file
 from curation.masking import mask, mask_words
 from curation.mix.folder import read_manifest, read_rows

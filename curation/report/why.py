@@ -10,7 +10,8 @@ from typing import Any
 import pyarrow as pa
 
 from curation import console
-from curation.corpus.query import Connection, connect, quoted, select
+from curation.corpus.filling import quoted
+from curation.corpus.query import Connection, connect, select
 from curation.corpus.store import Store
 from curation.masking import mask
 from curation.mix.build import decide

@@ -10,7 +10,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from annotators.statistics.agreement import Agreement, agreement, by_unit
-from curation.corpus.query import Connection, quoted, sql_file
+from curation.corpus.filling import quoted, sql_file
+from curation.corpus.query import Connection
 from curation.recipe import Recipe
 from schemas.patterns import RISKY_PATTERNS
 

@@ -9,7 +9,8 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field
 
-from curation.corpus.query import Connection, connect, quoted, sql_file
+from curation.corpus.filling import quoted, sql_file
+from curation.corpus.query import Connection, connect
 from curation.corpus.store import Store, write_file
 from curation.corpus.untrusted import check_condition
 from curation.recipe import Recipe

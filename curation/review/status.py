@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 from annotators.statistics.agreement import Agreement, agreement, by_unit, pairwise_agreement
 from curation import console
-from curation.corpus.query import connect, quoted, sql_file
+from curation.corpus.filling import quoted, sql_file
+from curation.corpus.query import connect
 from curation.corpus.store import Store
 from curation.review import ledger, rounds
 from curation.review.questions import title

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from curation.corpus.query import connect, select, sql_file
+from curation.corpus.filling import sql_file
+from curation.corpus.query import connect, select
 from curation.corpus.store import Store, write_file
 from curation.mix.folder import read_manifest
 from curation.page import percent, render

@@ -10,7 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curation.corpus.query import connect, quoted, select
+from curation.corpus.filling import quoted
+from curation.corpus.query import connect, select
 from curation.corpus.store import Store
 from curation.versions import versions
 from schemas.errors import MissingExtraError

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from curation import console
-from curation.corpus.query import connect, quoted, select
+from curation.corpus.filling import quoted
+from curation.corpus.query import connect, select
 from curation.corpus.store import Store, write_file
 from curation.engines.weights import load_model, load_tokenizer, locate
 from schemas.errors import RecipeError

@@ -13,7 +13,8 @@ import orjson
 
 from curation import console
 from curation.annotate import stage as annotate
-from curation.corpus.query import connect, quoted, select
+from curation.corpus.filling import quoted
+from curation.corpus.query import connect, select
 from curation.corpus.store import Store, write_file
 from curation.engines import Engine, Sampling
 from curation.engines.choosing import open_engine

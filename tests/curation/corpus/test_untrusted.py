@@ -4,7 +4,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from curation.corpus.query import connect, read_only, select, sql_file
+from curation.corpus.filling import sql_file
+from curation.corpus.query import connect, read_only, select
 from curation.corpus.store import Store
 from curation.corpus.untrusted import LONGEST, check_condition, check_order, prompts_where, select_untrusted
 from schemas import RecipeError
