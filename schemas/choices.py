@@ -56,3 +56,7 @@ def check_choice(name: str, value: object, choices: Any) -> None:
     """
     if value not in get_args(choices):
         raise UsageError(f"{name}: {value!r} is not one of {', '.join(map(repr, get_args(choices)))}.")
+
+
+ReviewOrder = Literal["disagreement", "uncertainty", "diversity"]
+"""What a review round shows first."""

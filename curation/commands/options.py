@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from schemas.choices import EngineKind, Teacher, Tier
+from schemas.choices import EngineKind, ReviewOrder, Teacher, Tier
 
 
 def among(known: Callable[[], Collection[str]]) -> Callable[[str | None], str | None]:
@@ -162,6 +162,10 @@ RoundWhereOption = Annotated[
         "--where",
         help="SQL condition over `candidates` for a new round; the whole review queue by default.",
     ),
+]
+ByOption = Annotated[
+    ReviewOrder | None,
+    typer.Option(help="What a new round shows first (disagreement)."),
 ]
 AuditOption = Annotated[float | None, typer.Option(help="Share of a new round drawn at random (0.2).")]
 OverlapOption = Annotated[int | None, typer.Option(help="Reviewers per trace of a new round (2).")]

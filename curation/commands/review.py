@@ -12,6 +12,7 @@ from curation.commands.options import (
     ArgillaOption,
     AuditOption,
     BlindOption,
+    ByOption,
     CorpusOption,
     HomeOption,
     JsonOption,
@@ -147,6 +148,7 @@ def push(
     round: RoundOption = DEFAULT_ROUND,
     traces: RoundTracesOption = None,
     where: RoundWhereOption = None,
+    by: ByOption = None,
     audit: AuditOption = None,
     overlap: OverlapOption = None,
     blind: BlindOption = None,
@@ -164,7 +166,7 @@ def push(
     from curation import console
     from curation.review import push as stage
 
-    recipe = _recipe(round, traces, where, audit, overlap, blind, seed)
+    recipe = _recipe(round, traces, where, by, audit, overlap, blind, seed)
     manifest = stage.run(corpus, recipe, client=_client(url, api_key, home), reviewers=listed(reviewers))
     report(manifest, json, _show)
     if not manifest.summary["reviewers"]:
@@ -211,6 +213,7 @@ def export(
     round: RoundOption = DEFAULT_ROUND,
     traces: RoundTracesOption = None,
     where: RoundWhereOption = None,
+    by: ByOption = None,
     audit: AuditOption = None,
     overlap: OverlapOption = None,
     blind: BlindOption = None,
@@ -223,7 +226,7 @@ def export(
     from curation import console
     from curation.review import exchange
 
-    written = exchange.export(corpus, _recipe(round, traces, where, audit, overlap, blind, seed), out)
+    written = exchange.export(corpus, _recipe(round, traces, where, by, audit, overlap, blind, seed), out)
     console.say(f"review-export: {written} traces written to {out}")
 
 
@@ -251,7 +254,7 @@ def _recipe(round: str, *settings: Any) -> "RoundRecipe":
     from curation.recipe import from_options
     from curation.review.rounds import RoundRecipe
 
-    names = ("traces", "where", "audit", "overlap", "blind", "seed")
+    names = ("traces", "where", "by", "audit", "overlap", "blind", "seed")
     given: dict[tuple[str, ...], Any] = {(name,): value for name, value in zip(names, settings, strict=True)}
     return from_options(RoundRecipe, None, {**given, ("name",): round})
 

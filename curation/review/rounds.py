@@ -14,6 +14,7 @@ from curation.corpus.query import Connection, connect
 from curation.corpus.store import Store, write_file
 from curation.corpus.untrusted import check_condition
 from curation.recipe import Recipe
+from schemas.choices import ReviewOrder
 from schemas.errors import CorpusError, RecipeError
 from schemas.ids import canonical_json, content_id
 from schemas.patterns import CODEBOOK_VERSION, RISKY_PATTERNS
@@ -38,6 +39,8 @@ class RoundRecipe(Recipe):
     """How many people review each trace."""
     blind: Annotated[float, Field(ge=0, le=1)] = 0.1
     """Share shown without suggestions, to measure their influence on people."""
+    by: ReviewOrder = "disagreement"
+    """What comes first: annotators that contradict each other, scores near one half, or traces unlike each other."""
     seed: int = 42
 
 
@@ -46,7 +49,7 @@ class ReviewTask(NamedTuple):
 
     trace_id: str
     reason: str
-    """Why: "disagreement", "low margin" or "audit"."""
+    """Why: "disagreement", "low margin", "diversity" or "audit"."""
     blind: bool
 
 
@@ -70,6 +73,7 @@ def choose(connection: Connection, recipe: RoundRecipe) -> list[ReviewTask]:
         "audit": round(recipe.audit * recipe.traces),
         "margin": LOW_MARGIN,
         "seed": f"{recipe.seed}",
+        "by": recipe.by,
     }
     query = sql_file("curation.review", "queue.sql", patterns=_names(RISKY_PATTERNS), condition=condition)
     rows = connection.execute(query, settings).fetchall()
@@ -98,6 +102,11 @@ def open_or_create(corpus: Store, recipe: RoundRecipe) -> Round:
             choose(connect(corpus), recipe)  # a recipe that picks nothing leaves no trace
             settings = recipe.model_dump() | {"codebook_version": CODEBOOK_VERSION}
             write_file(path, canonical_json(settings) + b"\n")
+        if _settings(path).get("codebook_version") != CODEBOOK_VERSION:
+            raise CorpusError(
+                f"{path}: this round was labelled under another version of the codebook: its labels can be pulled and read, but "
+                "nothing more be pushed; start a new one with --round"
+            )
         current = open_round(corpus, recipe.name)
         if not current.tasks:  # the first time, or whoever made the settings was killed right then
             tasks = choose(connect(corpus), current.recipe)
@@ -127,10 +136,7 @@ def open_round(corpus: Store, name: str) -> Round:
             f'{corpus.root}: no review round "{name}"; there are: {known}; make one with: curate review push (or curate review export, without a server)'
         )
     settings = _settings(path)
-    if settings.pop("codebook_version", None) != CODEBOOK_VERSION:
-        raise CorpusError(
-            f"{path}: this round was labelled under another version of the codebook; start a new one"
-        )
+    settings.pop("codebook_version", None)
     query = "select trace_id, reason, blind from review_tasks where round = $round order by position"
     tasks = connect(corpus).execute(query, {"round": name}).fetchall()
     return Round(RoundRecipe.model_validate(settings), [ReviewTask(*task) for task in tasks])

@@ -6,6 +6,6 @@ join latest_annotators l using (annotator)
 join (select trace_id, pattern, label from ranked_verdicts(0) where rank = 0 and label is not null) people
     using (trace_id, pattern)
 join traces t using (trace_id)
-left join (select trace_id, bool_and(reason <> 'audit') as disputed from review_tasks group by trace_id) shown using (trace_id)
+left join (select trace_id, bool_and(reason not in ('audit', 'diversity')) as disputed from review_tasks group by trace_id) shown using (trace_id)
 where l.rank > 0
 order by all

@@ -1,6 +1,7 @@
 -- The review queue: what a person should look at next, best first.
--- Annotators that contradict each other come first (the more patterns the better), then verdicts with a score near 0.5;
--- a random audit share of everything else shows what all annotators miss. Traces that a person has judged are left out.
+-- $by says which come first: "disagreement" annotators that contradict each other (the more patterns the better), then verdicts with a
+-- score near 0.5; "uncertainty" the scores nearest to 0.5; "diversity" one of each prompt family, kind of prompt and model in turn.
+-- A random audit share of everything else shows what all annotators miss. Traces that a person has judged are left out.
 with judged as (
     select
         trace_id,
@@ -21,7 +22,9 @@ waiting as (
         candidates.trace_id,
         coalesce(disputes, 0) as disputes,
         margin,
-        md5($seed || candidates.trace_id) as dice
+        md5($seed || candidates.trace_id) as dice,
+        row_number() over (partition by prompt_family order by dice) as in_family,
+        row_number() over (partition by kind, category, source, model, strategy order by dice) as in_kind
     from candidates
     left join (select trace_id, count_if(disputed) as disputes from judged group by trace_id) using (trace_id)
     left join margins using (trace_id)
@@ -30,10 +33,21 @@ waiting as (
     )
 ),
 worth as (
-    select trace_id, case when disputes > 0 then 'disagreement' else 'low margin' end as reason
+    select
+        trace_id,
+        case
+            when $by = 'diversity' then 'diversity'
+            when $by = 'disagreement' and disputes > 0 then 'disagreement'
+            else 'low margin'
+        end as reason
     from waiting
-    where disputes > 0 or margin < $margin
-    order by disputes desc, margin nulls last, dice
+    where $by = 'diversity' or margin < $margin or ($by = 'disagreement' and disputes > 0)
+    order by
+        if($by = 'disagreement', disputes, 0) desc,
+        if($by = 'diversity', in_family, 0),
+        if($by = 'diversity', in_kind, 0),
+        if($by = 'diversity', null, margin) nulls last,
+        dice
     limit $traces - $audit
 ),
 chosen as (

@@ -272,7 +272,7 @@ def test_a_trace_cannot_close_its_own_markers() -> None:
 
 
 def test_the_rubric_and_schema_speak_of_every_risky_pattern_in_our_own_words() -> None:
-    rubric = judge.rubric_file("codebook-1.md")
+    rubric = judge.rubric_file("codebook-2.md")
     for entry in CODEBOOK:
         if entry.risky:
             assert f"**{entry.name}**" in rubric
@@ -282,7 +282,7 @@ def test_the_rubric_and_schema_speak_of_every_risky_pattern_in_our_own_words() -
 def test_a_changed_rubric_needs_a_new_revision() -> None:
     folder = Path(judge.__file__).parent / "rubrics"
     texts = [path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.md"))]
-    assert (judge.VERSION, content_id(texts)[:8]) == ("1.0", "e911f247")
+    assert (judge.VERSION, content_id(texts)[:8]) == ("2.0", "fc013424")
 
 
 def test_a_model_is_named_with_the_fingerprint_of_its_weights() -> None:

@@ -41,7 +41,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VllmServer]:
 
     folder = tmp_path_factory.mktemp("models") / "tiny"
     texts = [
-        judge.rubric_file("codebook-1.md"),
+        judge.rubric_file("codebook-2.md"),
         json.dumps(judge.schema()),
         *(trace.reasoning for trace in TRACES),
     ]

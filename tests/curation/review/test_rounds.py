@@ -49,6 +49,23 @@ def test_disputed_traces_come_first_then_doubtful_ones_then_the_audit(corpus_of)
     assert len(found) == len(set(found)) == 10
 
 
+def test_by_uncertainty_the_scores_nearest_to_one_half_come_first(corpus_of) -> None:
+    corpus = corpus_of([{"reasoning": f"thought {i}"} for i in range(40)])
+    annotate(corpus, "rules@1", {f"t{i}": (False, 0.02) for i in range(40)})
+    annotate(corpus, "embedding:mini@1", {"t0": (True, 0.95), "t1": (False, 0.45), "t2": (False, 0.2)})
+    found = chosen(corpus, traces=5, audit=0.2, by="uncertainty")
+    assert found[:2] == [("t1", "low margin"), ("t2", "low margin")]
+    assert {reason for _, reason in found[2:]} == {"audit"} and len(found) == 5
+
+
+def test_by_diversity_no_prompt_comes_twice_before_every_prompt_came_once(corpus_of) -> None:
+    corpus = corpus_of([{"reasoning": f"thought {i}", "prompt_id": f"p{i % 8}"} for i in range(40)])
+    found = chosen(corpus, traces=10, audit=0.2, by="diversity")
+    first = [trace for trace, reason in found if reason == "diversity"]
+    assert len(first) == 8 and len({int(trace[1:]) % 8 for trace in first}) == 8
+    assert [reason for _, reason in found[8:]] == ["audit", "audit"]
+
+
 def test_the_audit_share_is_kept_free_of_doubtful_traces(judged: Store) -> None:
     found = chosen(judged, traces=4, audit=0.5)
     assert [reason for _, reason in found] == ["disagreement", "disagreement", "audit", "audit"]
