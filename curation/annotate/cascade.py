@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 from pydantic import Field
 
 from annotators.cascade import Band
-from curation.corpus.query import Connection, select, sql_file
+from curation.corpus.filling import sql_file
+from curation.corpus.query import Connection, select
 from curation.corpus.store import Store, write_file
 from curation.recipe import Recipe
 from schemas.ids import canonical_json, content_id
