@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import orjson
 
+from curation.corpus.bounds import bounded
 from curation.corpus.filling import sql_file
 from curation.corpus.query import connect, select
 from curation.corpus.store import Store, write_file
@@ -45,7 +46,7 @@ def decide(corpus_dir: Path, teacher: Teacher, where: str = "true") -> list[Teac
     query = sql_file("curation.annotate", "decisions.sql", where=where, kind=str(teacher == "kind").lower())
     decided = [
         TeacherDecision(row["prompt_id"], row["text"], row["refused"])
-        for row in select(connection, query).to_pylist()
+        for row in bounded(connection, lambda: select(connection, query)).to_pylist()
     ]
     if not decided:
         raise RecipeError(

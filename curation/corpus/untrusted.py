@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import orjson
 import pyarrow as pa
 
+from curation.corpus.bounds import bounded
 from curation.corpus.filling import sql_file
 from curation.corpus.query import Connection, read_only, rejected, select
 from schemas.errors import RecipeError
@@ -39,14 +40,16 @@ def check_condition(connection: Connection, condition: str) -> None:
     """
     check_expression(connection, condition)
     # The newline keeps a trailing `--` comment from hiding the parenthesis.
-    select(connection, f"select trace_id from candidates where ({condition}\n) limit 0")
+    query = f"select trace_id from candidates where ({condition}\n) limit 0"
+    bounded(connection, lambda: select(connection, query))
 
 
 def check_order(connection: Connection, expression: str) -> None:
     """Check that `expression` is one SQL expression over `candidates`, `part` and `tokens`; raises as `check_condition`."""
     check_expression(connection, expression)
     rows = "(select *, ''::varchar as part, 0 as tokens from candidates)"
-    select(connection, f"select ({expression}\n) from {rows} limit 0")
+    query = f"select ({expression}\n) from {rows} limit 0"
+    bounded(connection, lambda: select(connection, query))
 
 
 def check_expression(connection: Connection, text: str) -> None:
@@ -75,8 +78,12 @@ def select_untrusted(connection: Connection, query: str) -> pa.Table:
     """
     _check_length(query)
     _check_tree(_parsed(connection, query, "one SELECT statement"), _queries())
-    with read_only(connection):
-        return select(connection, query)
+
+    def read() -> pa.Table:
+        with read_only(connection):
+            return select(connection, query)
+
+    return bounded(connection, read)
 
 
 def prompts_where(
@@ -90,7 +97,8 @@ def prompts_where(
     try:
         check_expression(connection, condition)
         query = sql_file("curation.corpus", "generate_prompts.sql", where=condition)
-        rows = select(connection, query, {"seed": str(seed), "limit": limit or 2**62})
+        values = {"seed": str(seed), "limit": limit or 2**62}
+        rows = bounded(connection, lambda: select(connection, query, values))
     except RecipeError as error:
         raise RecipeError(f"where: {error}") from error
     return list(rows.to_pylist())
@@ -110,7 +118,8 @@ def _check_length(text: str) -> None:
 
 
 def _parsed(connection: Connection, sql: str, wanted: str) -> dict[str, Any]:
-    serialized = select(connection, "select json_serialize_sql($sql) as tree", {"sql": sql})
+    parse = "select json_serialize_sql($sql) as tree"
+    serialized = bounded(connection, lambda: select(connection, parse, {"sql": sql}))
     try:
         tree = orjson.loads(serialized["tree"][0].as_py())
     except ValueError as error:

@@ -13,6 +13,7 @@ from pydantic import Field
 from curation import console
 from curation.annotate import stage as annotate
 from curation.annotate.stage import AnnotateRecipe
+from curation.corpus.bounds import bounded
 from curation.corpus.query import connect, select
 from curation.corpus.store import Store
 from curation.corpus.untrusted import check_condition
@@ -143,7 +144,9 @@ def judge(corpus: Store, recipe: AnnotateRecipe, accept: str, fresh: int) -> set
         raise EngineError(
             f"the annotators failed: {'; '.join(failed)}; the generated traces are kept, repeat the command to resume"
         )
-    rows = select(connect(corpus), f"select trace_id from candidates where ({accept}\n)")
+    connection = connect(corpus)
+    query = f"select trace_id from candidates where ({accept}\n)"
+    rows = bounded(connection, lambda: select(connection, query))
     return set(rows["trace_id"].to_pylist())
 
 

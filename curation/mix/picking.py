@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
+from curation.corpus.bounds import bounded
 from curation.corpus.filling import identifier, quoted, sql_file
 from curation.corpus.query import Connection
 from curation.corpus.store import Store
@@ -82,7 +83,7 @@ def _expressions(recipe: MixRecipe) -> list[str]:
 def pick(connection: Connection, name: str, recipe: MixRecipe) -> PartTally:
     """Decide the fate of the traces that match one part; adds them to `decisions`."""
     part = recipe.parts[name]
-    connection.execute(match_sql(part, recipe))
+    bounded(connection, lambda: connection.execute(match_sql(part, recipe)))
     if part.per_prompt:
         nothing = "(select null::varchar as prompt_id, 0 as traces)"
         connection.execute(sql_file("curation.mix", "cap.sql", cap=str(part.per_prompt), taken=nothing))
@@ -105,7 +106,7 @@ def pick(connection: Connection, name: str, recipe: MixRecipe) -> PartTally:
 
 def finish(connection: Connection, recipe: MixRecipe) -> None:
     """Create `chosen(trace_id, part, copy, tokens, split, position)`: the mix in its final order."""
-    connection.execute(order_sql(recipe))
+    bounded(connection, lambda: connection.execute(order_sql(recipe)))
 
 
 def order_sql(recipe: MixRecipe) -> str:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field
 
+from curation.corpus.bounds import bounded
 from curation.corpus.filling import quoted, sql_file
 from curation.corpus.query import Connection, connect
 from curation.corpus.store import Store, write_file
@@ -76,7 +77,7 @@ def choose(connection: Connection, recipe: RoundRecipe) -> list[ReviewTask]:
         "by": recipe.by,
     }
     query = sql_file("curation.review", "queue.sql", patterns=_names(RISKY_PATTERNS), condition=condition)
-    rows = connection.execute(query, settings).fetchall()
+    rows = bounded(connection, lambda: connection.execute(query, settings).fetchall())
     if not rows:
         raise RecipeError(
             f'round "{recipe.name}": no trace of this corpus matches and waits for a review; relax --where'

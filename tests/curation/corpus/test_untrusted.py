@@ -1,14 +1,20 @@
 import hashlib
+import os
+import resource
+import signal
+import threading
 from pathlib import Path
 
 import duckdb
 import pytest
 
+from curation.corpus.bounds import bounded
 from curation.corpus.filling import sql_file
 from curation.corpus.query import connect, read_only, select
 from curation.corpus.store import Store
 from curation.corpus.untrusted import LONGEST, check_condition, check_order, prompts_where, select_untrusted
 from schemas import RecipeError
+from schemas.errors import CorpusError
 from tests.curation.corpus.test_query import fill
 
 
@@ -252,3 +258,40 @@ def test_a_piece_of_a_template_is_not_scanned_again() -> None:
         too_long="false", lengths="",
     )  # fmt: skip
     assert "x <> '{allowed}'" in text and "['{seed}']" in text and "'{order}' as draw" in text
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["select length(repeat('x', 3000000000)) as n", "select len(range(300000000)) as n"],
+)
+def test_one_value_cannot_take_more_memory_than_the_limit(
+    corpus: Store, monkeypatch: pytest.MonkeyPatch, query: str
+) -> None:
+    monkeypatch.setenv("CURATE_MEMORY", "500MB")
+    connection = connect(corpus)
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    with pytest.raises(CorpusError, match="CURATE_MEMORY"):
+        bounded(connection, lambda: select(connection, query))
+    assert resource.getrlimit(resource.RLIMIT_AS) == before
+
+
+ENDLESS = "select count(*) from range(10000000) a, range(10000000) b where a.range % 7 = b.range % 5"
+
+
+def test_a_query_has_a_time_limit_and_the_connection_lives_on(
+    corpus: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = connect(corpus)
+    monkeypatch.setenv("CURATE_QUERY_SECONDS", "0.5")
+    with pytest.raises(RecipeError, match=r"longer than 0\.5 seconds"):
+        bounded(connection, lambda: select(connection, ENDLESS))
+    monkeypatch.setenv("CURATE_QUERY_SECONDS", "60")
+    assert select_untrusted(connection, "select 1 as a").to_pylist() == [{"a": 1}]
+
+
+def test_ctrl_c_stops_a_query(corpus: Store) -> None:
+    connection = connect(corpus)
+    threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        bounded(connection, lambda: select(connection, ENDLESS))
+    assert select_untrusted(connection, "select 1 as a").to_pylist() == [{"a": 1}]
