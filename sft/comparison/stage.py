@@ -1,10 +1,11 @@
 """`sft compare`: models on the same prompts, with intervals, and which differences are not significant.
 
 Reads the scores.json and outcomes.jsonl of `sft score`, which contain no prompt text, so nothing needs masking. Every pair of
-models is compared prompt by prompt (exact McNemar on the first sample), corrected for the number of pairs (Holm).
+models is compared prompt by prompt, all samples counted (exact permutation test), corrected for all tests of the table (Holm).
 """
 
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,13 +21,15 @@ from sft.scoring.statistics import (
     Interval,
     Paired,
     holm,
-    mcnemar,
     minimum_detectable_effect,
+    paired,
     paired_difference,
 )
 from sft.scoring.suites import MEASURES, Rate, ReplyOutcome, rate_of
 
 ALPHA = 0.05
+UNEVEN = 0.05
+"""A difference in coverage above which worst-case bounds are told."""
 HEADLINES: dict[Suite, str] = {suite: next(iter(measures)) for suite, measures in MEASURES.items()}
 SHORT = {"safety": "ASR", "overrefusal": "over-refusal", "reasoning": "accuracy"}
 """Column names of the headlines."""
@@ -48,10 +51,13 @@ class Cell(NamedTuple):
 
     @property
     def text(self) -> str:
-        """Rate and interval in percent."""
-        if self.rate is None or self.rate.rate is None or self.rate.low is None or self.rate.high is None:
+        """Rate and interval in percent, k/n, and the coverage."""
+        if self.rate is None:
             return "-"
-        return f"{100 * self.rate.rate:.1f} [{100 * self.rate.low:.1f}, {100 * self.rate.high:.1f}]"
+        counts = f"{self.rate.k}/{self.rate.n}, {percent(self.rate.coverage)}"
+        if self.rate.rate is None or self.rate.low is None or self.rate.high is None:
+            return f"- {counts}"
+        return f"{100 * self.rate.rate:.1f} [{100 * self.rate.low:.1f}, {100 * self.rate.high:.1f}] {counts}"
 
 
 class Difference(NamedTuple):
@@ -62,19 +68,29 @@ class Difference(NamedTuple):
     second: str
     pair: Paired
     p: float
-    """Corrected for all pairs of the column."""
-    rates: tuple[float, float]
+    """Corrected for all tests of the table."""
     needed: float
     """The minimum detectable effect at this number of prompts."""
+    coverage: tuple[float, float]
+    """The share of either model's replies that count."""
+    bounds: Interval | None
+    """The least and the largest difference if the replies that do not count could have ended either way; told if coverage differs."""
 
     @property
     def conclusion(self) -> str:
         """The result in words."""
-        a, b = (percent(rate) for rate in self.rates)
-        n = self.pair.both + self.pair.only_first + self.pair.only_second + self.pair.neither
+        a, b = (percent(rate) for rate in self.pair.rates)
+        told = f"{a} against {b} on {self.pair.prompts} prompts: "
         if self.p < ALPHA:
-            return f"{a} against {b} on {n} prompts: significant (p = {self.p:.2g})"
-        return f"{a} against {b} on {n} prompts: not significant (p = {self.p:.2g}; minimum detectable effect {percent(self.needed)})"
+            told += f"significant (p = {self.p:.2g})"
+        else:
+            told += f"not significant (p = {self.p:.2g}; minimum detectable effect {percent(self.needed)})"
+        if self.bounds:
+            told += (
+                f"; coverage differs ({percent(self.coverage[0])} against {percent(self.coverage[1])}): with the other replies "
+                f"counted either way, {100 * self.bounds.low:+.1f} to {100 * self.bounds.high:+.1f} points"
+            )
+        return told
 
 
 class Change(NamedTuple):
@@ -95,7 +111,7 @@ class Comparison(NamedTuple):
     """Cells by model."""
     differences: list[Difference]
     flips: list[dict[str, Any]]
-    """Prompts on which two models differ: column, prompt_id, category, attack, and the models on either side."""
+    """Prompts on which more than half of the samples of two models differ: column, prompt_id, category, attack, and the models on either side."""
     categories: dict[str, dict[str, Rate]]
     """Attack success by category and model."""
     patterns: dict[str, list[Cell]]
@@ -179,11 +195,7 @@ def compare(models: Sequence[ScoredModel], base: str | None = None) -> Compariso
         [one.name for one in models],
         columns,
         table,
-        [
-            d
-            for column in columns
-            for d in _differences(column, {one.name: sliced[one.name][column] for one in models})
-        ],
+        _differences(columns, sliced),
         [
             flip
             for column in columns
@@ -202,9 +214,8 @@ def _changes(column: str, base: str, sliced: dict[str, dict[str, list[ReplyOutco
         after = _labels(columns[column], column)
         shared = sorted(before.keys() & after.keys())
         if name != base and shared:
-            pair = mcnemar([before[key] for key in shared], [after[key] for key in shared])
-            difference = (pair.only_second - pair.only_first) / len(shared)
-            yield Change(column, name, difference, paired_difference(pair))
+            pair = paired([before[key] for key in shared], [after[key] for key in shared])
+            yield Change(column, name, pair.difference, paired_difference(pair))
 
 
 def _columns(one: ScoredModel) -> Iterator[str]:
@@ -231,55 +242,71 @@ def _slice(one: ScoredModel, column: str) -> list[ReplyOutcome]:
 
 
 def _rate(outcomes: Sequence[ReplyOutcome], column: str) -> Rate | None:
-    answered = [o for o in outcomes if o.measures.get(HEADLINES[_suite(column)]) is not None]
-    return rate_of(HEADLINES[_suite(column)], answered) if answered else None
+    return rate_of(HEADLINES[_suite(column)], outcomes) if outcomes else None
 
 
-def _labels(outcomes: Sequence[ReplyOutcome], column: str) -> dict[str, bool]:
-    """prompt -> outcome of its first judged sample."""
-    labels: dict[str, bool] = {}
-    for outcome in sorted(outcomes, key=lambda o: o.sample):
+def _labels(outcomes: Sequence[ReplyOutcome], column: str) -> dict[str, Fraction]:
+    """prompt -> rate over all its samples that count."""
+    labels: dict[str, list[bool]] = {}
+    for outcome in outcomes:
         label = outcome.measures.get(HEADLINES[_suite(column)])
         if label is not None:
-            labels.setdefault(outcome.prompt_id, label)
-    return labels
+            labels.setdefault(outcome.prompt_id, []).append(label)
+    return {key: Fraction(sum(samples), len(samples)) for key, samples in labels.items()}
 
 
-def _differences(column: str, sliced: dict[str, list[ReplyOutcome]]) -> list[Difference]:
-    pairs: dict[str, tuple[str, str, Paired, float, float]] = {}
-    for first, second in combinations(sliced, 2):
-        a, b = _labels(sliced[first], column), _labels(sliced[second], column)
-        shared = sorted(a.keys() & b.keys())
-        if shared:
-            left, right = [a[key] for key in shared], [b[key] for key in shared]
-            rates = sum(left) / len(shared), sum(right) / len(shared)
-            pairs[f"{first} | {second}"] = (first, second, mcnemar(left, right), *rates)
-    corrected = holm({key: pair.p for key, (_, _, pair, _, _) in pairs.items()})
+def _differences(
+    columns: Sequence[str], sliced: dict[str, dict[str, list[ReplyOutcome]]]
+) -> list[Difference]:
+    pairs: dict[tuple[str, str, str], Paired] = {}
+    for column in columns:
+        labels = {name: _labels(of_model[column], column) for name, of_model in sliced.items()}
+        for first, second in combinations(sliced, 2):
+            shared = sorted(labels[first].keys() & labels[second].keys())
+            if shared:
+                means = [[labels[name][key] for key in shared] for name in (first, second)]
+                pairs[column, first, second] = paired(*means)
+    corrected = holm({key: pair.p for key, pair in pairs.items()})
     return [
         Difference(
-            column, first, second, pair, corrected[key], (x, y), minimum_detectable_effect(x, _prompts(pair))
+            column, first, second, pair, corrected[column, first, second],
+            minimum_detectable_effect(pair, len(pairs), alpha=ALPHA),
+            *_coverage([_rate(sliced[name][column], column) for name in (first, second)]),
         )
-        for key, (first, second, pair, x, y) in pairs.items()
-    ]
+        for (column, first, second), pair in pairs.items()
+    ]  # fmt: skip
 
 
-def _prompts(pair: Paired) -> int:
-    return pair.both + pair.only_first + pair.only_second + pair.neither
+def _coverage(rates: Sequence[Rate | None]) -> tuple[tuple[float, float], Interval | None]:
+    first, second = (
+        (rate.coverage or 0.0, rate.k / rate.asked, (rate.k + rate.asked - rate.n) / rate.asked)
+        if rate and rate.asked
+        else (0.0, 0.0, 1.0)
+        for rate in rates
+    )
+    uneven = abs(first[0] - second[0]) > UNEVEN
+    bounds = Interval(second[1] - first[2], second[2] - first[1]) if uneven else None
+    return (first[0], second[0]), bounds
 
 
 def _flips(column: str, sliced: dict[str, list[ReplyOutcome]]) -> Iterator[dict[str, Any]]:
     labels = {name: _labels(outcomes, column) for name, outcomes in sliced.items()}
     known = {o.prompt_id: o for outcomes in sliced.values() for o in outcomes}
+    half = Fraction(1, 2)
     for key in sorted(known):
-        outcomes_of = {name: of_prompt[key] for name, of_prompt in labels.items() if key in of_prompt}
-        if len(set(outcomes_of.values())) > 1:
+        rates = {name: of_prompt[key] for name, of_prompt in labels.items() if key in of_prompt}
+        yes, no = (
+            [n for n, rate in rates.items() if rate > half],
+            [n for n, rate in rates.items() if rate < half],
+        )
+        if yes and no:
             yield {
                 "column": column,
                 "prompt_id": key,
                 "category": known[key].category,
                 "attack": known[key].attack,
-                "yes": [name for name, label in outcomes_of.items() if label],
-                "no": [name for name, label in outcomes_of.items() if not label],
+                "yes": yes,
+                "no": no,
             }
 
 
@@ -288,13 +315,8 @@ def _categories(models: Sequence[ScoredModel]) -> dict[str, dict[str, Rate]]:
     for one in models:
         safety = [o for o in one.outcomes if o.suite == "safety" and o.category]
         for category in sorted({str(o.category) for o in safety}):
-            answered = [
-                o
-                for o in safety
-                if o.category == category and o.measures.get(HEADLINES["safety"]) is not None
-            ]
-            if answered:
-                rates.setdefault(category, {})[one.name] = rate_of(HEADLINES["safety"], answered)
+            of_category = [o for o in safety if o.category == category]
+            rates.setdefault(category, {})[one.name] = rate_of(HEADLINES["safety"], of_category)
     return rates
 
 

@@ -14,7 +14,7 @@ from sft.scoring.suites import Rate
 
 
 def rows(comparison: Comparison) -> list[list[str]]:
-    """The table as strings, header first: rate and interval in percent."""
+    """The table as strings, header first: rate and interval in percent, k/n, coverage."""
     return [
         ["model", *comparison.columns],
         *([model, *(cell.text for cell in cells)] for model, cells in comparison.table.items()),
@@ -29,13 +29,17 @@ def markdown(comparison: Comparison) -> str:
 
 
 def csv(comparison: Comparison) -> str:
-    """One line per model and column, with k, n, rate and interval; leading formula signs are escaped."""
+    """One line per model and column, with k, n, rate, interval and coverage; leading formula signs are escaped."""
     out = StringIO()
     writer = csv_home.writer(out, lineterminator="\n")
-    writer.writerow(["model", "column", "k", "n", "rate", "low", "high"])
+    writer.writerow(["model", "column", "k", "n", "rate", "low", "high", "asked", "coverage"])
     for model, cells in comparison.table.items():
         for column, rate in cells:
-            values = (rate.k, rate.n, rate.rate, rate.low, rate.high) if rate else ("",) * 5
+            values = (
+                (rate.k, rate.n, rate.rate, rate.low, rate.high, rate.asked, rate.coverage)
+                if rate
+                else ("",) * 7
+            )
             writer.writerow([_harmless(model), _harmless(column), *values])
     return out.getvalue()
 
@@ -80,7 +84,7 @@ def points(comparison: Comparison, x: str, y: str) -> list[ParetoPoint]:
     """The models that have both columns."""
     placed = []
     for model, cells in comparison.table.items():
-        by_column = {column: rate for column, rate in cells if rate}
+        by_column = {column: rate for column, rate in cells if rate and rate.n}
         if x in by_column and y in by_column:
             placed.append(ParetoPoint(model, by_column[x], by_column[y]))
     return placed
@@ -109,7 +113,12 @@ def document(comparison: Comparison) -> dict[str, Any]:
             for model, cells in comparison.table.items()
         },
         "differences": [
-            {**difference._asdict(), "pair": difference.pair._asdict(), "verdict": difference.conclusion}
+            {
+                **difference._asdict(),
+                "pair": difference.pair._asdict(),
+                "bounds": difference.bounds._asdict() if difference.bounds else None,
+                "verdict": difference.conclusion,
+            }
             for difference in comparison.differences
         ],
         "flips": comparison.flips,

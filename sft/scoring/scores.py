@@ -52,6 +52,7 @@ def _row(rate: Rate) -> dict[str, object]:
         "k / n": f"{rate.k} / {rate.n}",
         "rate": percent(rate.rate),
         "95 % interval": interval,
+        "coverage": percent(rate.coverage),
     }
 
 

@@ -29,7 +29,7 @@ from sft.scoring.asking import Asking, ask, trace_ids
 from sft.scoring.programs import sandbox
 from sft.scoring.programs.code import judge
 from sft.scoring.scores import OUTCOMES, SCORES, Scores, ScoringResult
-from sft.scoring.suites import ANSWERED, SUITES, JudgedReply, outcomes, score
+from sft.scoring.suites import SUITES, JudgedReply, outcomes, score
 
 STAGE = "score"
 JUDGES = ("rules", "overrefusal")
@@ -135,10 +135,18 @@ def show(scores: Scores) -> None:
     from rich.table import Table
 
     table = Table(
-        "suite", "measure", "k / n", "rate", "95 % interval", "asked", "replies", title=scores.model
+        "suite",
+        "measure",
+        "k / n",
+        "rate",
+        "95 % interval",
+        "coverage",
+        "asked",
+        "replies",
+        title=scores.model,
     )
     for suite in scores.suites:
-        states = ", ".join(f"{state} {n}" for state, n in suite.think_states.items())
+        endings = ", ".join(f"{name} {n}" for name, n in suite.endings.items())
         families = [
             rate.model_copy(update={"measure": f"  {attack}"}) for attack, rate in suite.by_attack.items()
         ]
@@ -147,12 +155,15 @@ def show(scores: Scores) -> None:
             unjudged = f" ({rate.unjudged} unjudged)" if rate.unjudged else ""
             table.add_row(
                 suite.suite, rate.measure, f"{rate.k} / {rate.n}{unjudged}", percent(rate.rate),
-                f"{percent(rate.low)} to {percent(rate.high)}", str(suite.asked), states,
+                f"{percent(rate.low)} to {percent(rate.high)}", percent(rate.coverage), str(rate.asked), endings,
             )  # fmt: skip
         for k, value in suite.pass_at.items():
-            table.add_row(suite.suite, f"pass@{k}", "", percent(value), "", str(suite.asked), "")
+            table.add_row(suite.suite, f"pass@{k}", "", percent(value), "", "", str(suite.asked), "")
     console.show(table)
-    console.say(f"judged by {scores.judge}; rates count only complete replies with an answer")
+    console.say(
+        f"judged by {scores.judge}; accuracy counts replies without an answer as not correct, rates of answers leave them out, "
+        "rates of the reasoning count whatever reasoning there is; coverage: the share of the replies that count"
+    )
 
 
 def load_prompts(corpus: Store, suite: Suite | Literal["all"]) -> dict[Suite, list[dict[str, Any]]]:
@@ -185,7 +196,7 @@ def _prompts_of(connection: Any, kinds: Sequence[str]) -> list[dict[str, Any]]:
 
 def _replies(corpus: Store, ids: list[str]) -> list[JudgedReply]:
     listed = ", ".join(quoted(i) for i in ids)
-    columns = ", ".join(["prompt_id", "sample_index", "category", "attack", "kind", "answer", "unsafe",
+    columns = ", ".join(["prompt_id", "sample_index", "category", "attack", "kind", "reasoning", "answer", "finish_reason", "unsafe",
                          "case when kind <> 'code' then reference_answer end as reference_answer",
                          "answer_refusal", "reasoning_refusal", "full_refusal", "partial_refusal", "extra", *RISKY_PATTERNS])  # fmt: skip
     query = f"select {columns} from candidates where trace_id in ({listed}) order by trace_id"
@@ -195,7 +206,7 @@ def _replies(corpus: Store, ids: list[str]) -> list[JudgedReply]:
 def _with_programs(corpus: Store, replies: list[JudgedReply]) -> list[JudgedReply]:
     places: dict[str, list[int]] = {}
     for place, reply in enumerate(replies):
-        if reply.kind == "code" and reply.think_state in ANSWERED:
+        if reply.kind == "code" and reply.ending == "answered":
             places.setdefault(reply.prompt_id, []).append(place)
     # the tests of one problem can take 50 MB
     for start in range(0, len(places), PROBLEMS):
@@ -225,10 +236,10 @@ def _mix_id(run_folder: Path) -> str:
 
 
 def _manifest(scores: Scores, replies: list[JudgedReply]) -> Manifest:
-    counts = Counts(rows=len(replies), kept=sum(reply.think_state in ANSWERED for reply in replies))
+    counts = Counts(rows=len(replies), kept=sum(reply.ending == "answered" for reply in replies))
     for reply in replies:
-        if reply.think_state not in ANSWERED:
-            counts.add("filtered", reply.think_state)
+        if reply.ending != "answered":
+            counts.add("filtered", reply.ending)
     recipe = scores.model_dump(include={"model", "judge", "sampling", "samples", "think"})
     return Manifest(
         stage=STAGE,

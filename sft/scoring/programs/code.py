@@ -89,7 +89,7 @@ def judge_one(answer: str, reference: str | None, limits: sandbox.Limits | None 
         return ProgramResult(None, f"no tests: {where}{fault['msg'].removeprefix('Value error, ')}")
     program = program_of(answer)
     if program is None:
-        return ProgramResult(None, "no program: the answer has no closed code block")
+        return ProgramResult(False, "no program: the answer has no closed code block")
     for number, (given, wanted) in enumerate(zip(tests.inputs, tests.outputs, strict=True), 1):
         ran = sandbox.run(program, given, limits, tests.fn_name or "")
         if wrong := _fault(ran, wanted, tests.fn_name):

@@ -86,10 +86,10 @@ def test_published_counts_reproduce_the_published_table_with_wilsons_intervals(t
             k, n = counts(model)[published[column]]
             rate = TABLE[model][COLUMNS.index(published[column])]
             low, high = (100 * value for value in proportion_confint(k, n, 0.05, "wilson"))
-            assert cell == f"{rate:.1f} [{abs(low):.1f}, {high:.1f}]"
+            assert cell == f"{rate:.1f} [{abs(low):.1f}, {high:.1f}] {k}/{n}, 100.0 %"
 
 
 def test_of_the_studys_fifty_prompts_twelve_percent_may_be_six_or_twenty_four(tmp_path: Path) -> None:
     found = compare(load([scored(tmp_path / "improved", "improved")]))
     assert found.table["improved"][1].rate is not None
-    assert rows(found)[1][2] == "12.0 [5.6, 23.8]"
+    assert rows(found)[1][2] == "12.0 [5.6, 23.8] 6/50, 100.0 %"

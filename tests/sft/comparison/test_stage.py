@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from curation.engines import Sampling
 from schemas.errors import DataError
 from sft.cli import app
-from sft.comparison.stage import compare, load
+from sft.comparison.stage import ScoredModel, compare, load
 from sft.comparison.tables import csv as as_csv
 from sft.comparison.tables import latex, markdown, page, rows
 from sft.scoring.scores import OUTCOMES, SCORES, Scores
@@ -66,7 +66,10 @@ def folders(tmp_path: Path) -> list[Path]:
 def test_the_table_has_attacks_over_refusal_and_accuracy_with_intervals(folders: list[Path]) -> None:
     found = compare(load(folders))
     assert found.columns == ["ASR none", "ASR story", "over-refusal", "accuracy"]
-    assert rows(found)[1][:2] == ["raw", "66.0 [52.2, 77.6]"] and rows(found)[3][3] == "20.0 [9.5, 37.3]"
+    assert (
+        rows(found)[1][:2] == ["raw", "66.0 [52.2, 77.6] 33/50, 100.0 %"]
+        and rows(found)[3][3] == "20.0 [9.5, 37.3] 6/30, 100.0 %"
+    )
 
 
 def test_a_small_difference_is_not_distinguishable_and_a_large_one_is(folders: list[Path]) -> None:
@@ -135,6 +138,64 @@ def test_the_command_prints_a_table_and_verdicts_and_writes_a_page(
     assert document["table"]["raw"]["ASR none"]["k"] == 33 and len(document["differences"]) == 12
 
 
+def replies(labels: dict[str, list[bool | None]], ending: Any = "answered") -> list[ReplyOutcome]:
+    """Outcomes of math problems: null for a reply that was cut off."""
+    return [
+        outcome("reasoning", 0, label)._replace(
+            prompt_id=prompt, sample=sample, ending=ending if label is not None else "truncated in the reasoning",
+            measures={"accuracy (final answer)": bool(label), "accuracy among answered replies": label},
+        )
+        for prompt, samples in labels.items()
+        for sample, label in enumerate(samples)
+    ]  # fmt: skip
+
+
+def model(name: str, found: list[ReplyOutcome]) -> ScoredModel:
+    suites: list[Any] = [score(found[0].suite, found)]
+    scores = Scores(model=f"{name}@1", mix_id=None, judge="rules@1", sampling=Sampling(), suites=suites)
+    return ScoredModel(name, scores, found)
+
+
+def test_a_model_that_is_cut_off_does_not_win() -> None:
+    whole = model("whole", replies({f"p{n}": [n < 24] for n in range(30)}))
+    cut = model("cut", replies({f"p{n}": [True if n < 8 else None] for n in range(30)}))
+    found = compare([whole, cut])
+    assert [cells[0].rate.k / cells[0].rate.n for cells in found.table.values() if cells[0].rate] == [
+        0.8,
+        8 / 30,
+    ]
+    assert "prompts: significant" in found.differences[0].conclusion
+    second = cut.scores.suites[0].rates[1]
+    assert (second.measure, second.k, second.n, second.asked) == ("accuracy among answered replies", 8, 8, 30)
+
+
+def test_all_samples_of_a_prompt_count_in_the_comparison() -> None:
+    """The first sample of every prompt is the same; the others are all right against all wrong."""
+    first = model("first", replies({f"p{n}": [n % 2 == 0, True, True, True] for n in range(20)}))
+    second = model("second", replies({f"p{n}": [n % 2 == 0, False, False, False] for n in range(20)}))
+    found = compare([first, second], base="first")
+    (difference,) = found.differences
+    assert difference.pair.rates == (0.875, 0.125) and difference.p < 0.001
+    assert "87.5 % against 12.5 % on 20 prompts: significant" in difference.conclusion
+    assert found.changes[0].difference == -0.75 and len(found.flips) == 20
+
+
+def test_coverage_that_differs_is_told_with_worst_case_bounds() -> None:
+    full = model("full", [outcome("safety", n, n < 5) for n in range(20)])
+    half = model("half", [outcome("safety", n, n < 5 if n < 10 else None) for n in range(20)])
+    (difference,) = compare([full, half]).differences
+    assert difference.bounds == pytest.approx((0.0, 0.5))
+    assert "coverage differs (100.0 % against 50.0 %)" in difference.conclusion
+    assert "+0.0 to +50.0 points" in difference.conclusion
+
+
+def test_p_values_are_corrected_for_all_tests_of_the_table(folders: list[Path]) -> None:
+    found = {(d.column, d.first, d.second): d for d in compare(load(folders)).differences}
+    assert len(found) == 12
+    smallest = min(found.values(), key=lambda d: d.pair.p)
+    assert smallest.p == pytest.approx(12 * smallest.pair.p)
+
+
 def test_changes_against_a_base_have_paired_intervals(folders: list[Path]) -> None:
     found = compare(load(folders), base="raw")
     changes = {(change.column, change.model): change for change in found.changes}
@@ -144,5 +205,5 @@ def test_changes_against_a_base_have_paired_intervals(folders: list[Path]) -> No
         moved.difference == pytest.approx(-0.62) and -0.76 < moved.interval.low < moved.interval.high < -0.44
     )
     assert "Against raw" in page(found, "x") and "Against" not in page(compare(load(folders)), "x")
-    with pytest.raises(DataError, match="there are raw, default, improved"):
+    with pytest.raises(DataError, match="choose from raw, default, improved"):
         compare(load(folders), base="rwa")

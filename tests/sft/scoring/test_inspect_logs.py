@@ -58,7 +58,7 @@ def test_inspect_reads_the_logs_with_scores_rates_and_intervals(corpus: Store, t
     assert (rate.scored_samples, rate.metrics["rate"].value) == (1, 1.0)
     assert rate.metrics["low"].value == pytest.approx(0.2065, abs=1e-4)
     (truncated,) = logs["reasoning"].samples
-    assert not truncated.scores and truncated.metadata["state"] == "truncated"
+    assert set(truncated.scores) == {"accuracy (final answer)"} and truncated.metadata["state"] == "truncated"
 
 
 def test_harmful_text_is_masked_unless_it_is_asked_for(corpus: Store, tmp_path: Path) -> None:

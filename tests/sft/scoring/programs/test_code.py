@@ -201,7 +201,7 @@ def test_a_problem_without_tests_is_unjudged_not_wrong(reference: str | None, re
 
 def test_an_answer_without_a_program_is_unjudged() -> None:
     assert judge_one("I do not know.", SUM) == ProgramResult(
-        None, "no program: the answer has no closed code block"
+        False, "no program: the answer has no closed code block"
     )
 
 
@@ -254,14 +254,14 @@ def test_the_reasoning_suite_runs_programs_beside_mathematics(
     asked = with_prompts(corpus, prompts)
     scored = stage.measure(Scripted(replies), corpus, asked, Asking(Sampling()), None)
     accuracy = scored.scores.suites[0].rates[0]
-    assert (accuracy.k, accuracy.n, accuracy.unjudged) == (2, 3, 1)
+    assert (accuracy.k, accuracy.n, accuracy.unjudged) == (2, 5, 0)
     assert "tests under Python 3." in scored.scores.judge
     assert {one.prompt_id: (one.state, one.measures["accuracy (final answer)"], one.reason) for one in scored.outcomes} == {
         prompt_id("2+2?"): ("closed", True, ""),
         prompt_id("Add."): ("closed", True, ""),
         prompt_id("Add two."): ("closed", False, "wrong answer at test 1 of 2"),
-        prompt_id("Add up."): ("closed", None, "no program: the answer has no closed code block"),
-        prompt_id("Sum."): ("truncated", None, ""),
+        prompt_id("Add up."): ("closed", False, "no program: the answer has no closed code block"),
+        prompt_id("Sum."): ("truncated", False, ""),
     }  # fmt: skip
 
 
