@@ -217,6 +217,35 @@ def scattered_options(house: House) -> list[str]:
     ]
 
 
+QUERY = re.compile(r"\bselect\b.+\bfrom\b", re.IGNORECASE | re.DOTALL)
+MORE_THAN_A_LOOKUP = re.compile(
+    r"\b(join|group by|union|having|qualify|case when|distinct|unnest|coalesce|count_if|sum|avg|min|max)\b|\bselect\b.+\bselect\b",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def sql_in_python(house: House) -> list[str]:
+    """Every query in a string that does more than look up rows of one table; `query.py` puts the tables themselves together."""
+    return [
+        f"{path.relative_to(house.root)}:{line}: move this query to a file in sql/"
+        for path in house.files.values()
+        if path != house.root / "curation/corpus/query.py"
+        for line, text in strings(ast.parse(path.read_text(encoding="utf-8")))
+        if QUERY.search(text) and MORE_THAN_A_LOOKUP.search(text)
+    ]
+
+
+def strings(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Line and text of each string that is no docstring; what an f-string fills in is left out."""
+    docs = {node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    pieces = {piece for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for piece in node.values}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            yield node.lineno, "".join(str(p.value) for p in node.values if isinstance(p, ast.Constant))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in docs | pieces:
+            yield node.lineno, node.value
+
+
 RULES: tuple[Callable[[House], list[str]], ...] = (
     back_arrows,
     circles,
@@ -226,6 +255,7 @@ RULES: tuple[Callable[[House], list[str]], ...] = (
     repeated_class_names,
     odd_runs,
     scattered_options,
+    sql_in_python,
 )
 
 
@@ -260,6 +290,8 @@ PLANTS = [
     (odd_runs, "curation/corpus/status.py", "pass\n\ndef run(out, corpus_dir) -> Manifest: ...", "takes the corpus first"),
     (odd_runs, "curation/corpus/status.py", "pass\n\ndef run(recipe, out) -> Manifest: ...", "by keyword"),
     (scattered_options, "curation/commands/mix.py", "pass\n\nMINE = typer.Option()", "move it to"),
+    (sql_in_python, "curation/report/why.py", "query = 'select a, count(*) from traces group by a'", "curation/report/why.py:"),
+    (sql_in_python, "sft/scoring/stage.py", "query = f'select {1} from traces\\n join prompts using (prompt_id)'", "sft/scoring/stage.py:"),
     (bodies, "curation/mix/__init__.py", "pass", "curation/mix/__init__.py:"),
     (repeated_class_names, "curation/console.py", "class _Trace: ...", "class Trace means several things: "),
 ]  # fmt: skip

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from curation.corpus.filling import sql_file
 from curation.corpus.query import connect, select
 from curation.corpus.store import Store
 from curation.generate.output import GenerationTask
@@ -70,8 +71,7 @@ def _one(
 def _lengths(corpus: Store) -> dict[str, tuple[int, float]]:
     rows = select(
         connect(corpus),
-        """select strategy, count(*) as n, avg(reasoning_tokens + answer_tokens) as mean from traces
-        where reasoning_tokens is not null and strategy is not null group by strategy""",
+        sql_file("curation.generate", "lengths.sql"),
     ).to_pylist()
     lengths: dict[str, tuple[int, float]] = defaultdict(lambda: (0, 0.0))
     lengths.update({row["strategy"]: (row["n"], row["mean"]) for row in rows})

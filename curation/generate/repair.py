@@ -13,6 +13,7 @@ from pydantic import Field
 
 from annotators.sentences import split as sentences
 from curation.annotate.stage import AnnotateRecipe
+from curation.corpus.filling import sql_file
 from curation.corpus.query import connect, risky_spans, select
 from curation.corpus.store import Store
 from curation.engines import Engine
@@ -177,9 +178,9 @@ def _chosen(recipe: RepairRecipe) -> tuple[Strategy, str]:
 
 
 def _parents(corpus: Store, recipe: RepairRecipe) -> list[dict[str, Any]]:
-    columns = ", ".join(PARENT_COLUMNS)
-    query = f"""select {columns} from candidates where risky and parent_id is null and ({recipe.where}\n)
-        order by source_file, source_line, trace_id"""
+    query = sql_file(
+        "curation.generate", "parents.sql", columns=", ".join(PARENT_COLUMNS), where=recipe.where
+    )
     return list(select(connect(corpus), query).to_pylist())
 
 
@@ -221,9 +222,7 @@ def _gain(corpus: Store, recipe: RepairRecipe, tally: StrategyTally, repaired: i
     """Compare rejection sampling with repair on the same traces."""
     row = select(
         connect(corpus),
-        f"""select count(*) as traces, coalesce(count_if({recipe.accept}\n), 0)::int as accepted,
-        coalesce(sum(reasoning_tokens + answer_tokens), 0) as tokens
-        from candidates where parent_id is null and ({recipe.where}\n)""",
+        sql_file("curation.generate", "plain_yield.sql", accept=recipe.accept, where=recipe.where),
     ).to_pylist()[0]
     plain, total, tokens = row["accepted"], row["traces"], int(row["tokens"])
     both = plain + repaired

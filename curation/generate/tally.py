@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from curation.corpus.filling import sql_file
 from curation.corpus.query import connect, select
 from curation.corpus.store import Store
 from curation.generate.output import GenerationTask
@@ -27,8 +28,7 @@ def tallies(
     corpus: Store, groups: Mapping[str, Sequence[GenerationTask]], accept: str
 ) -> dict[str, StrategyTally]:
     """A tally of each group of tasks, under a condition over `candidates`."""
-    query = f"""select trace_id, ({accept}\n) as accepted, coalesce(prompt_tokens, 0) as sent,
-        coalesce(reasoning_tokens, 0) + coalesce(answer_tokens, 0) as written from candidates"""
+    query = sql_file("curation.generate", "accepted.sql", accept=accept)
     traces = {row["trace_id"]: row for row in select(connect(corpus), query).to_pylist()}
     bad = _quarantined(corpus)
     return {name: _tally([task.trace_id for task in tasks], traces, bad) for name, tasks in groups.items()}

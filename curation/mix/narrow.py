@@ -57,7 +57,7 @@ def _binds(connection: Connection, expressions: Sequence[str]) -> bool:
     try:
         select(
             connection,
-            f"select {asked} from (select *, ''::varchar as part, 0 as tokens from narrow) limit 0",
+            sql_file("curation.mix", "binds.sql", asked=asked),
         )
     except RecipeError:
         return False

@@ -90,9 +90,7 @@ def pick(connection: Connection, name: str, recipe: MixRecipe) -> PartTally:
     if recipe.per_prompt:
         taken = sql_file("curation.mix", "taken.sql")
         connection.execute(sql_file("curation.mix", "cap.sql", cap=str(recipe.per_prompt), taken=taken))
-    rows = connection.execute(
-        "select stratum, count(*) from matched where obstacle is null group by all order by stratum"
-    ).fetchall()
+    rows = connection.execute(sql_file("curation.mix", "strata.sql")).fetchall()
     sizes = {tuple(stratum): size for stratum, size in rows}
     allotment = allot(sizes, part)
     _register_quotas(connection, sizes, allotment)
@@ -141,14 +139,11 @@ def _register_quotas(
 def _tally(
     connection: Connection, part: str, shortages: list[str], strata: dict[str, dict[str, int]]
 ) -> PartTally:
-    rows_by_state = connection.execute(
-        "select state, count(*), sum(copies)::bigint from decisions where part = ? group by all order by all",
-        [part],
-    ).fetchall()
+    rows_by_state = connection.execute(sql_file("curation.mix", "part_states.sql"), {"part": part}).fetchall()
     traces = {state: n for state, n, _ in rows_by_state}
     rows = {state: copies for state, _, copies in rows_by_state}
     filtered = {state: n for state, n in traces.items() if state not in ("kept", "not drawn")}
-    judged = connection.execute("select exists (select 1 from annotations)").fetchone() == (True,)
+    judged = connection.execute("select exists (from annotations)").fetchone() == (True,)
     kept = rows.get("kept", 0)
     return PartTally(sum(traces.values()), kept, filtered, judged, traces.get("kept", 0), shortages, strata)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from curation import console
+from curation.corpus.filling import sql_file
 from curation.corpus.query import connect
 from curation.corpus.store import Store
 from curation.mix import checks, picking, summary
@@ -49,7 +50,7 @@ def plan(loaded: Loaded[MixRecipe], corpus_dir: Path) -> dict[str, Any]:
     if faults := checks.expression_faults(connection, recipe, lines):
         raise RecipeError("\n".join(faults))
     tallies = decide(connection, recipe, corpus)
-    splits = connection.execute("select split, count(*) from chosen group by split order by split").fetchall()
+    splits = connection.execute(sql_file("curation.mix", "splits.sql")).fetchall()
     return {
         "name": recipe.name,
         "rows": sum(tally.kept for tally in tallies.values()),

@@ -49,8 +49,7 @@ def counts(connection: Connection) -> Counts:
 
 def annotators(connection: Connection) -> dict[str, int]:
     """The annotators of the corpus, with the number of their annotations."""
-    query = "select annotator, count(*) from annotations group by annotator order by annotator"
-    return dict(connection.execute(query).fetchall())
+    return dict(connection.execute(sql_file("curation.mix", "annotators.sql")).fetchall())
 
 
 def summarise(rows: Any) -> dict[str, Any]:

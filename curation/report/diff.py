@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 import pyarrow as pa
 
 from curation import console
+from curation.corpus.filling import sql_file
 from curation.corpus.query import connect, select
 from curation.corpus.store import Store
 from curation.mix.folder import read_manifest, read_rows
@@ -198,11 +199,11 @@ def _traces(corpus: Store, trace_ids: Sequence[str]) -> dict[str, _TraceState]:
     risky = ", ".join(f"case when {name} then '{name}' end" for name in RISKY_PATTERNS)
     rows = select(
         connection,
-        f"select trace_id, source_file, [{risky}] as risky from candidates semi join asked using (trace_id)",
+        sql_file("curation.report", "risky_patterns.sql", risky=risky),
     ).to_pylist()
     judged = select(
         connection,
-        "select trace_id, list(distinct annotator) as names from current_annotations semi join asked using (trace_id) group by all",
+        sql_file("curation.report", "annotators_of.sql"),
     ).to_pylist()
     names = {row["trace_id"]: frozenset(row["names"]) for row in judged}
     return {

@@ -89,9 +89,9 @@ def pattern_rates(connection: Connection, mixes: Sequence[Path]) -> list[Rates]:
     import pyarrow as pa
 
     rates = [_rates(connection, "all traces", "")]
-    guarded = "(select trace_id from verdicts where pattern = 'unsafe' and not label)"
-    if select(connection, f"select 1 from {guarded} limit 1").num_rows:
-        rates.append(_rates(connection, "guard-filtered", f"and trace_id in {guarded}"))
+    guarded = sql_file("curation.report", "guarded.sql")
+    if select(connection, f"{guarded} limit 1").num_rows:
+        rates.append(_rates(connection, "guard-filtered", f"and trace_id in ({guarded})"))
     for mix in mixes:
         connection.register("mixed", pa.table({"trace_id": read_rows(mix, ["trace_id"])["trace_id"]}))
         rates.append(_rates(connection, mix.name, "and trace_id in (select trace_id from mixed)"))

@@ -3,14 +3,14 @@
 Texts are masked unless requested otherwise: the prompts of a safety corpus are harmful.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from curation import console
-from curation.corpus.filling import quoted
+from curation.corpus.filling import sql_file
 from curation.corpus.query import Connection, connect, select
 from curation.corpus.store import Store
 from curation.masking import mask
@@ -41,24 +41,23 @@ def why(identifier: str, corpus_dir: Path, mix: Path | None = None, show: bool =
     connection = connect(corpus)
     row = _row(mix, identifier) if mix else None
     wanted = row["trace_id"] if row else identifier
-    traces = _where(connection, "candidates", f"trace_id = {quoted(wanted)} or source_id = {quoted(wanted)}")
-    quarantined = _where(
-        connection, "quarantine", f"source_id = {quoted(wanted)} or quarantine_id = {quoted(wanted)}"
-    )
+    traces = _where(connection, "candidates", "trace_id = $id or source_id = $id", {"id": wanted})
+    quarantined = _where(connection, "quarantine", "source_id = $id or quarantine_id = $id", {"id": wanted})
     if not traces and not quarantined:
         hint = "" if mix else "; for a row_id, set --mix"
         raise DataError(f"{identifier}: no trace, row or quarantined row with this id in {corpus_dir}{hint}")
     document: dict[str, Any] = {"id": identifier, "row": row, "traces": [], "quarantined": quarantined}
     for trace in traces:
-        one = f"trace_id = {quoted(trace['trace_id'])}"
+        one = ("trace_id = $trace", {"trace": trace["trace_id"]})
+        either = ("id in ($trace, $prompt)", {"trace": trace["trace_id"], "prompt": trace["prompt_id"]})
         entry = {
             "trace": {name: value for name, value in trace.items() if not isinstance(value, dict)},
-            "annotations": _where(connection, "annotations", one),
-            "verdicts": _where(connection, "verdicts", one),
-            "prompt": _where(connection, "prompts", f"prompt_id = {quoted(trace['prompt_id'])}"),
-            "reviews": _where(connection, "reviews", one),
-            "duplicates": _where(connection, "current_clusters", _either(trace)),
-            "contamination": _where(connection, "contamination", _either(trace)),
+            "annotations": _where(connection, "annotations", *one),
+            "verdicts": _where(connection, "verdicts", *one),
+            "prompt": _where(connection, "prompts", "prompt_id = $prompt", {"prompt": trace["prompt_id"]}),
+            "reviews": _where(connection, "reviews", *one),
+            "duplicates": _where(connection, "current_clusters", *either),
+            "contamination": _where(connection, "contamination", *either),
         }
         document["traces"].append(entry)
         if mix:
@@ -113,10 +112,11 @@ def _row(mix: Path, identifier: str) -> dict[str, Any] | None:
     return dict(matches.to_pylist()[0]) if matches.num_rows else None
 
 
-def _where(connection: Connection, table: str, condition: str) -> list[dict[str, Any]]:
-    return list(
-        select(connection, f"select * from {table} where {condition} order by all limit 100").to_pylist()
-    )
+def _where(
+    connection: Connection, table: str, condition: str, values: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    query = f"select * from {table} where {condition} order by all limit 100"
+    return list(select(connection, query, values).to_pylist())
 
 
 def _tell_fate(entry: dict[str, Any], mix: Path, corpus: Store, manifest: Manifest) -> None:
@@ -154,7 +154,7 @@ def fates(corpus: Store, manifest: Manifest, trace_ids: Sequence[str]) -> dict[s
     connection.register("asked", pa.table({"trace_id": pa.array(list(trace_ids), pa.string())}))
     rows = select(
         connection,
-        "select trace_id, part, state from decisions semi join asked using (trace_id) order by all",
+        sql_file("curation.report", "states_of.sql"),
     )
     grouped: dict[str, list[dict[str, Any]]] = {}
     for row in rows.to_pylist():
@@ -166,10 +166,6 @@ def _clause(part: dict[str, Any]) -> dict[str, Any]:
     """The non-default fields of a part."""
     defaults = Part(where="").model_dump(mode="json")
     return {name: value for name, value in part.items() if name == "where" or value != defaults.get(name)}
-
-
-def _either(trace: dict[str, Any]) -> str:
-    return f"id in ({quoted(trace['trace_id'])}, {quoted(trace['prompt_id'])})"
 
 
 def _masked(value: Any, name: str = "") -> Any:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from curation.annotate.judging import to_table
+from curation.corpus.filling import sql_file
 from curation.corpus.query import connect
 from curation.corpus.store import Store
 from curation.review import reviews
@@ -63,7 +64,7 @@ def quarantine(corpus: Store, stage: str, source: str, faults: Sequence[tuple[in
 
 def texts(corpus: Store, trace_ids: Sequence[str]) -> dict[str, dict[str, str]]:
     """Reasoning and answer of those traces that the corpus has."""
-    query = "select trace_id, reasoning, answer from traces semi join (select unnest($ids) as trace_id) using (trace_id)"
+    query = sql_file("curation.review", "texts.sql")
     rows = connect(corpus).execute(query, {"ids": list(trace_ids)}).fetchall()
     return {trace_id: {"reasoning": reasoning, "answer": answer} for trace_id, reasoning, answer in rows}
 

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curation.corpus.filling import quoted
+from curation.corpus.filling import sql_file
 from curation.corpus.query import connect, select
 from curation.corpus.store import Store
 from curation.versions import versions
@@ -66,13 +66,8 @@ def write(
 
 
 def _replies(corpus: Store, trace_ids: Sequence[str]) -> dict[tuple[str, int], dict[str, Any]]:
-    listed = ", ".join(map(quoted, trace_ids))
-    query = (
-        "select prompt_id, sample_index, kind, prompt, reasoning, answer, extra, answer_refusal, "
-        "case when kind <> 'code' then reference_answer end as reference_answer "
-        f"from candidates where trace_id in ({listed})"
-    )
-    rows = select(connect(corpus), query).to_pylist()
+    query = sql_file("sft.scoring", "logged_replies.sql")
+    rows = select(connect(corpus), query, {"ids": list(trace_ids)}).to_pylist()
     return {(row["prompt_id"], row["sample_index"]): row for row in rows}
 
 

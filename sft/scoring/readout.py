@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from curation import console
-from curation.corpus.filling import quoted
 from curation.corpus.query import connect, select
 from curation.corpus.store import Store, write_file
 from curation.engines.weights import load_model, load_tokenizer, locate
@@ -150,9 +149,8 @@ def _group(name: tuple[str, str], values: Sequence[float], draw: "np.random.Gene
 
 
 def _prompts(corpus: Store) -> list[dict[str, Any]]:
-    kinds = ", ".join(map(quoted, KINDS))
-    query = f"select prompt_id, text, kind, attack from prompts where kind in ({kinds}) order by prompt_id"
-    prompts: list[dict[str, Any]] = select(connect(corpus), query).to_pylist()
+    query = "select prompt_id, text, kind, attack from prompts where list_contains($kinds, kind) order by prompt_id"
+    prompts: list[dict[str, Any]] = select(connect(corpus), query, {"kinds": list(KINDS)}).to_pylist()
     if not prompts:
         raise RecipeError(
             f"{corpus.root}: no prompts of kind {', '.join(KINDS)}; import some with: curate ingest"

@@ -13,7 +13,7 @@ import orjson
 
 from curation import console
 from curation.annotate import stage as annotate
-from curation.corpus.filling import quoted
+from curation.corpus.filling import sql_file
 from curation.corpus.query import connect, select
 from curation.corpus.store import Store, write_file
 from curation.engines import Engine, Sampling
@@ -188,19 +188,14 @@ def load_prompts(corpus: Store, suite: Suite | Literal["all"]) -> dict[Suite, li
 
 def _prompts_of(connection: Any, kinds: Sequence[str]) -> list[dict[str, Any]]:
     # Prompts that already have traces of other models are included: the corpus defines the prompts.
-    listed = ", ".join(map(quoted, kinds))
-    query = f"select prompt_id, text, kind from prompts where kind in ({listed}) order by prompt_id"
-    rows: list[dict[str, Any]] = select(connection, query).to_pylist()
+    query = "select prompt_id, text, kind from prompts where list_contains($kinds, kind) order by prompt_id"
+    rows: list[dict[str, Any]] = select(connection, query, {"kinds": list(kinds)}).to_pylist()
     return rows
 
 
 def _replies(corpus: Store, ids: list[str]) -> list[JudgedReply]:
-    listed = ", ".join(quoted(i) for i in ids)
-    columns = ", ".join(["prompt_id", "sample_index", "category", "attack", "kind", "reasoning", "answer", "finish_reason", "unsafe",
-                         "case when kind <> 'code' then reference_answer end as reference_answer",
-                         "answer_refusal", "reasoning_refusal", "full_refusal", "partial_refusal", "extra", *RISKY_PATTERNS])  # fmt: skip
-    query = f"select {columns} from candidates where trace_id in ({listed}) order by trace_id"
-    return [_judged(row) for row in select(connect(corpus), query).to_pylist()]
+    query = sql_file("sft.scoring", "replies.sql", patterns=", ".join(RISKY_PATTERNS))
+    return [_judged(row) for row in select(connect(corpus), query, {"ids": ids}).to_pylist()]
 
 
 def _with_programs(corpus: Store, replies: list[JudgedReply]) -> list[JudgedReply]:
@@ -221,9 +216,9 @@ def _with_programs(corpus: Store, replies: list[JudgedReply]) -> list[JudgedRepl
 
 
 def _tests(corpus: Store, prompt_ids: Sequence[str]) -> dict[str, str | None]:
-    listed = ", ".join(map(quoted, prompt_ids))
-    query = f"select prompt_id, reference_answer from prompts where prompt_id in ({listed})"
-    return {row["prompt_id"]: row["reference_answer"] for row in select(connect(corpus), query).to_pylist()}
+    query = "select prompt_id, reference_answer from prompts where list_contains($ids, prompt_id)"
+    rows = select(connect(corpus), query, {"ids": list(prompt_ids)}).to_pylist()
+    return {row["prompt_id"]: row["reference_answer"] for row in rows}
 
 
 def _judged(row: dict[str, Any]) -> JudgedReply:

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from pydantic import Field
 
 from curation import console
+from curation.corpus.filling import sql_file
 from curation.corpus.query import connect, select
 from curation.corpus.store import PACKED, Store, replaced
 from curation.ingest.benchmarks import Benchmark
@@ -170,7 +171,7 @@ def _done(corpus: Store, manifest: Manifest) -> set[str]:
 
 
 def _counts(corpus: Store) -> Counts:
-    query = "select benchmarks[1] as benchmark, count(*) as n from candidates group by all order by all"
+    query = sql_file("curation.overlap.decontaminate", "by_benchmark.sql")
     counts = Counts()
     for row in select(connect(corpus), query).to_pylist():
         counts.rows += row["n"]
@@ -182,8 +183,7 @@ def _counts(corpus: Store) -> Counts:
 
 
 def _summary(corpus: Store, done: set[str]) -> dict[str, object]:
-    query = """select benchmark, method, field, count(distinct id) as texts, count(distinct benchmark_row) as benchmark_rows
-        from contamination group by all order by all"""
+    query = sql_file("curation.overlap.decontaminate", "overlaps.sql")
     return {"compared": sorted(done), "found": select(connect(corpus), query).to_pylist()}
 
 

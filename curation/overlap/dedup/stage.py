@@ -16,6 +16,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from curation import console
+from curation.corpus.filling import sql_file
 from curation.corpus.memory import Array, DiskArray
 from curation.corpus.query import connect, select
 from curation.corpus.store import Store
@@ -118,9 +119,10 @@ def _settings(corpus: Store, work: Work, recipe: DedupRecipe) -> dict[str, objec
 def _latest(corpus: Store, work: Work) -> str | None:
     rows = select(
         connect(corpus),
-        f"select max(generation) as g from clusters where field = '{work.field}' and method = '{work.method}'",
+        sql_file("curation.overlap.dedup", "latest.sql"),
+        {"field": work.field, "method": work.method},
     )
-    value: str | None = rows["g"][0].as_py()
+    value: str | None = rows["generation"][0].as_py()
     return value
 
 
@@ -200,15 +202,12 @@ def _query(text: str, keep: queries.Mask) -> str:
 
 def _manifest(corpus: Store, recipe: DedupRecipe) -> Manifest:
     connection = connect(corpus)
-    rows = select(
-        connection, "select count(*) as n, coalesce(count_if(duplicate), 0)::bigint as d from candidates"
-    ).to_pylist()[0]
-    counts = Counts(rows=rows["n"], kept=rows["n"] - rows["d"])
-    if rows["d"]:
-        counts.add("filtered", "duplicate", rows["d"])
+    (rows,) = select(connection, sql_file("curation.overlap.dedup", "duplicates.sql")).to_pylist()
+    counts = Counts(rows=rows["traces"], kept=rows["traces"] - rows["duplicates"])
+    if rows["duplicates"]:
+        counts.add("filtered", "duplicate", rows["duplicates"])
     settings = recipe.model_dump(mode="json", exclude={"ray_workers"})
-    query = """select field || ' by ' || method as work, count(*) as texts, count_if(not representative)::bigint as duplicates,
-        count(distinct cluster_id) as clusters from current_clusters group by all order by all"""
+    query = sql_file("curation.overlap.dedup", "clusters.sql")
     return Manifest(
         stage=STAGE,
         recipe=settings,

@@ -1,0 +1,3 @@
+-- Traces, and how many of them are duplicates.
+select count(*) as traces, coalesce(count_if(duplicate), 0)::bigint as duplicates
+from candidates
