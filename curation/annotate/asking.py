@@ -13,12 +13,14 @@ from curation.engines.choosing import open_engine
 from curation.engines.settings import EngineSettings, model_name
 from curation.engines.streaming import Question, stream
 from schemas.errors import EngineError
-from schemas.response import CLOSE, OPEN
+from schemas.response import CLOSE
 from schemas.trace import Trace
 
 BYTES_PER_TOKEN = 4
 ALTERNATIVES = 5
 """Likely tokens that are asked for at each place: enough for every word that may be a verdict."""
+CUT_SHORT = ("truncated", "blocked", "cut")
+"""States of replies that ended too early; without an answer, they were still thinking."""
 
 
 class EngineModel:
@@ -82,11 +84,10 @@ def verdict_text(reply: Reply) -> str:
     """
     if reply.answer.strip():
         return reply.answer
+    if reply.think_state in CUT_SHORT:
+        return ""
     before, closed, after = reply.reasoning.rpartition(CLOSE)
-    if closed and after.strip():
-        return after
-    thinking = OPEN in reply.reasoning and reply.think_state == "truncated"
-    return "" if thinking else before + after
+    return after if closed and after.strip() else before + after
 
 
 class CallEstimate(NamedTuple):

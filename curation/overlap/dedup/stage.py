@@ -1,6 +1,6 @@
 """`curate dedup`: finds duplicate prompts and traces. Nothing is deleted; a mix filters on `duplicate` and `prompt_duplicate`.
 
-Texts are compared as words (`curation.overlap.words`): the `prompt` in full, its raw `query` without the template around it, and the
+Texts are compared as words (`curation.overlap.words`) and operators (`meaning`): the `prompt` in full, its raw `query` without the template around it, and the
 `response` (reasoning and answer). The representative of a cluster is the member with the lowest id, which depends on
 nothing but the members. One field by one method is one unit of work: it is written atomically, and repeated only after the corpus or
 the settings changed, as a new generation.
@@ -36,6 +36,8 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "exact": ("prompt", "response"), "near": ("query", "response"), "semantic": ("query",)
 }  # fmt: skip
 """Fields that each method compares."""
+WORDS = 2
+"""Version of what counts as a word; 2: operators are words, numbers and negations tell queries apart."""
 
 
 class DedupRecipe(Recipe):
@@ -112,6 +114,7 @@ def _settings(corpus: Store, work: Work, recipe: DedupRecipe) -> dict[str, objec
         "field": work.field,
         "method": work.method,
         **used,
+        "words": WORDS,
         "parts": content_id([p.name for p in corpus.parts(work.table)]),
     }
 

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from curation.corpus.store import scan_part
 from curation.overlap.dedup import queries, sketches
+from curation.overlap.dedup.meaning import signatures, with_operators
 from curation.overlap.words import Words, hash_words
 from schemas.choices import DedupMethod
 
@@ -66,7 +67,9 @@ def read(part: Path, field: str) -> Iterator[pa.Array]:
 def count(parts: Sequence[Path]) -> Iterator[NgramCounts]:
     """Count the n-grams of each part's prompts."""
     for part in parts:
-        yield NgramCounts(*queries.count_part(hash_words(texts) for texts in read(part, "prompt")))
+        yield NgramCounts(
+            *queries.count_part(hash_words(with_operators(texts)) for texts in read(part, "prompt"))
+        )
 
 
 def common_ngrams(
@@ -92,10 +95,17 @@ def make(
     template = queries.template_mask(common) if work.field == "query" else None
     for part in parts:
         for texts in read(part, work.field):
+            texts = with_operators(texts)
             words = hash_words(texts)
-            if template is not None:
-                words = queries.only(words, queries.outside(words, template))
-            yield _made(words, work)
+            if template is None:
+                yield _made(words, work)
+                continue
+            kept = queries.only(words, queries.outside(words, template))
+            made = _made(kept, work)
+            whole = np.diff(kept.offsets) == np.diff(words.offsets)
+            signs = np.where(whole, signatures(texts.to_pylist()), np.uint64(0))
+            # a blank text keeps its key 0; a query differs from one with other numbers, operators or negations
+            yield made._replace(keys=np.where(made.keys == 0, made.keys, made.keys ^ signs[:, None]))
 
 
 def _made(words: Words, work: Work) -> KeyedTexts:

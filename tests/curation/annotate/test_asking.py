@@ -116,8 +116,8 @@ def test_a_few_unreadable_replies_do_not_accuse_the_model(traces: Store, says: A
     [
         (take_apart("Yes\n\n**Step", "length", 1, len), "Yes\n\n**Step"),
         (take_apart("<think>\nYes, I think", "length", 1, len), ""),
-        (take_apart("<think>\nWell.\n</think>\n\nunsafe", "length", 1, len), "\n\nunsafe"),
-        (take_apart("<think>\n" + ABSENT, "stop", 1, len), "<think>\n" + ABSENT),
+        (take_apart("<think>\nWell.\n</think>\n\nunsafe", "length", 1, len), "unsafe"),
+        (take_apart("<think>\n" + ABSENT, "stop", 1, len), ABSENT),
         (Reply(ABSENT, "", "empty_answer", "stop", 1, 1, 0), ABSENT),
         (Reply("Well.", "safe", "closed", "stop", 1, 1, 1), "safe"),
     ],

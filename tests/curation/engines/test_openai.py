@@ -17,7 +17,7 @@ import pytest
 
 from curation.corpus.query import connect, select
 from curation.corpus.store import Store
-from curation.engines import Sampling
+from curation.engines import Sampling, openai
 from curation.engines.openai import OpenAIEngine, ServerSettings
 from curation.engines.streaming import Question
 from curation.generate.stage import GenerateRecipe, run
@@ -359,4 +359,132 @@ def test_a_server_that_rejects_log_probabilities_is_asked_without_from_then_on(s
             assert reply.answer == "Here you are." and reply.tokens == ()
         assert ["logprobs" in body for body in server.asked] == [True, False, False]
     finally:
+        server.stop()
+
+
+PARTS = [
+    {"type": "thinking", "thinking": [{"type": "text", "text": "That is fine."}]},
+    {"type": "text", "text": "Here you are."},
+]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"content": PARTS}, {"reasoning_content": "", "content": "[THINK]That is fine.[/THINK]Here you are."}],
+)
+def test_content_may_be_parts_and_markup_of_any_family(serve: Callable[..., Server], fields: Any) -> None:
+    (reply,) = ask(serve(lambda n, body: message(**fields)))
+    assert (reply.reasoning, reply.answer, reply.think_state) == ("That is fine.", "Here you are.", "closed")
+
+
+@pytest.mark.parametrize(
+    ("word", "state"),
+    [
+        ("max_tokens", "truncated"),
+        ("content_filter", "blocked"),
+        ("abort", "cut"),
+        ("error", "cut"),
+        (None, "cut"),
+        ("new", "cut"),
+    ],
+)
+def test_a_finish_reason_that_is_not_known_to_mean_whole_is_kept_as_it_was_said(
+    serve: Callable[..., Server], word: str | None, state: str
+) -> None:
+    said = {"choices": [{**GOOD["choices"][0], "finish_reason": word}]}  # type: ignore[index]
+    (reply,) = ask(serve(lambda n, body: said))
+    assert (reply.think_state, reply.finish_reason) == (state, word or "null")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"error": {"code": 402, "message": "Insufficient credits"}},
+        {"error": {"type": "invalid_request_error", "message": "Insufficient credits"}, "choices": None},
+        {"object": "error", "message": "Insufficient credits", "code": 400},
+        {"error": "Insufficient credits"},
+    ],
+)
+def test_an_error_in_a_body_of_status_200_is_named_at_once(serve: Callable[..., Server], body: Any) -> None:
+    server = serve(lambda n, asked: body)
+    questions = [Question([{"role": "user", "content": "Q"}], 0)]
+    ((_, reply),) = OpenAIEngine("m", settings(server, patience_s=60)).stream(questions, Sampling())
+    assert "Insufficient credits" in str(reply)
+    assert len(server.asked) == 1
+
+
+def test_an_error_that_passes_is_tried_again_though_its_status_is_200(serve: Callable[..., Server]) -> None:
+    busy = {"error": {"type": "overloaded_error", "message": "Overloaded"}}
+    (reply,) = ask(serve(lambda n, body: busy if n == 1 else GOOD), patience_s=20)
+    assert reply.answer == "Here you are."
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {"completion_tokens": -5},
+        {"prompt_tokens": 10**12},
+        {"completion_tokens": "x"},
+        [1],
+        "?",
+        {"completion_tokens_details": 3},
+    ],
+)
+def test_counts_that_cannot_be_cost_no_answer(serve: Callable[..., Server], usage: Any) -> None:
+    (reply,) = ask(serve(lambda n, body: GOOD | {"usage": usage}))
+    assert reply.answer == "Here you are."
+    assert min(reply[4:7]) >= 0
+
+
+def test_a_reply_with_half_a_character_is_an_answer_that_is_set_aside(serve: Callable[..., Server]) -> None:
+    text = json.dumps(GOOD).replace("Here you are.", "x \\ud83d y").encode()
+    server = serve(lambda n, body: text)
+    (reply,) = ask(server)
+    assert (reply.think_state, len(server.asked)) == ("lone_surrogate", 1)
+
+
+def test_a_refusal_is_the_answer_and_nothing_is_none(serve: Callable[..., Server]) -> None:
+    refused, empty = (
+        ask(serve(lambda n, body, fields=fields: message(**fields)))[0]  # type: ignore[misc]
+        for fields in ({"content": None, "refusal": "I can't."}, {"content": ""})
+    )
+    assert (refused.answer, refused.think_state) == ("I can't.", "no_think")
+    assert empty.think_state == "empty_answer"
+
+
+@pytest.mark.parametrize("url", ["localhost:8000/v1", "//host/v1", "ftp://host", "http://"])
+def test_an_address_without_scheme_or_host_is_rejected_at_once(url: str) -> None:
+    with pytest.raises(ValueError, match="write it whole"):
+        ServerSettings(base_url=url)
+
+
+class Dripping(Server):
+    """Sends an answer byte by byte, or one without an end."""
+
+    def say(self, handler: BaseHTTPRequestHandler, said: Any) -> None:
+        handler.send_response(200)
+        handler.send_header("content-length", str(10**12))
+        handler.end_headers()
+        with suppress(OSError):
+            while True:
+                handler.wfile.write(said)
+                handler.wfile.flush()
+                if len(said) == 1:
+                    time.sleep(0.05)
+
+
+def test_a_dripping_answer_is_bounded_in_time_and_one_without_end_in_size(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(openai, "LONGEST_BODY", 2**20)
+    for said, words in ((b" ", "no whole answer within"), (b" " * 65536, "more than 1048576 bytes")):
+        server = Dripping(lambda n, body, said=said: said)  # type: ignore[misc]
+        questions = [Question([{"role": "user", "content": "Q"}], 0)]
+        engine = OpenAIEngine("m", settings(server, timeout_s=5 if len(said) > 1 else 0.5, patience_s=0.1))
+        with suppress(EngineError):
+            ((_, reply),) = engine.stream(questions, Sampling())
+            assert words in str(reply)
+            server.stop()
+            continue
+        assert words == "no whole answer within"  # nobody was answered: the run ends
         server.stop()
