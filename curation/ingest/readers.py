@@ -107,6 +107,8 @@ def _reader(path: Path, file: BinaryIO) -> Callable[[], Iterator[RawRow]]:
         )
     separator = SEPARATORS.get(path.suffix.lower())
     if separator and not text.startswith(b"{"):
+        header = text.split(b"\n", 1)[0]
+        separator = ";" if header.count(b";") > header.count(separator.encode()) else separator
         return lambda: _csv_rows(path, separator)
     return lambda: jsonl_rows(path)
 

@@ -230,3 +230,39 @@ def test_a_map_without_a_response_makes_prompts() -> None:
 
 def test_unknown_columns_are_of_no_format() -> None:
     assert detect({"left", "right"}) is None
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {"reasoning": THINK, "answer": SAY},
+        {"response": INLINE},
+        {"reasoning_content": THINK, "response": SAY},
+    ],
+)
+def test_a_response_may_stand_in_columns_beside_a_chat(beside: dict[str, Any]) -> None:
+    found = take(
+        FORMATS["messages"], {"messages": [{"role": "user", "content": ASK}], "model": "M", **beside}
+    )
+    assert (found["prompt"], found["reasoning"], found["answer"], found["extra"]) == (ASK, THINK, SAY, None)
+
+
+def test_a_reference_answer_beside_a_whole_chat_and_a_messages_other_fields_are_kept_in_extra() -> None:
+    turns = [{"role": "user", "content": ASK}, {"role": "assistant", "content": INLINE, "weight": 1}]
+    found = take(FORMATS["messages"], {"messages": turns, "answer": "4"})
+    assert (found["answer"], found["extra"]) == (SAY, '{"answer":"4","message":{"weight":1}}')
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"finish_reason": "abort"},
+        {"stop_reason": "max_tokens"},
+        {"is_reasoning_complete": False},
+        {"finish_reason": "a new word"},
+    ],
+)
+def test_a_row_that_says_it_is_not_whole_is_no_answer(said: dict[str, Any]) -> None:
+    with pytest.raises(BadRow) as bad:
+        take(FORMATS["study"], {"prompt": ASK, "response": INLINE, **said})
+    assert bad.value.fault.reason in ("cut", "truncated")

@@ -274,3 +274,7 @@ def test_one_long_value_shared_by_many_rows_is_held_once(tmp_path: Path) -> None
     rows = list(source.rows())
     assert len(rows) == 2000
     assert len({id(raw.row["a"]) for raw in rows[:1024]}) == 1
+
+
+def test_a_csv_file_may_have_semicolons(tmp_path: Path) -> None:
+    assert read(write(tmp_path / "a.csv", b'a;b\n"x, y";z\n')) == [(1, {"a": "x, y", "b": "z"}, None)]
