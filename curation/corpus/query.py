@@ -57,6 +57,7 @@ def connect(
     connection = _bounded(memory_limit or memory.megabytes(memory.limit()))
     connection.execute(f"set threads = {threads or len(os.sched_getaffinity(0))}")
     connection.execute("set preserve_insertion_order = false")
+    connection.execute("set parquet_metadata_cache = true")  # parts never change: read each footer once
     _close_off(connection, corpus.root)
     for table, schema in TABLES.items():
         seen = corpus.parts(table, None if parts is None else parts.get(table, ()))

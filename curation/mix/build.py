@@ -124,8 +124,10 @@ def _rewritten(rows: Any, loaded: Loaded[MixRecipe]) -> Any:
         return rows
     plain = rows.to_pylist()
     changed = [row for row in plain if row["part"] in forms]
-    for row in changed:
-        row["reasoning"] = forms[row["part"]](row)
+    for name, rewrite in forms.items():
+        mine = [row for row in changed if row["part"] == name]
+        for row, text in zip(mine, rewrite(mine), strict=True):
+            row["reasoning"] = text
     lengths = TokenCounter(recipe.tokenizer).count_rows(changed)
     for row, tokens in zip(changed, lengths, strict=True):
         row["tokens"] = tokens

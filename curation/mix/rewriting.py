@@ -6,11 +6,15 @@ The forms are Jinja files in `curation/mix/rewrites` (or the user's own) with th
 and `refuses` (whether one does). What a form omits is missing in the row, never in the corpus.
 """
 
-from collections.abc import Callable, Iterable
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from curation.mix import filling
 from curation.reading import read_text
 from curation.trust import beside
 from schemas.annotation import Annotation
@@ -18,12 +22,11 @@ from schemas.errors import RecipeError
 from schemas.patterns import RISKY_PATTERNS
 from schemas.trace import Trace
 
-if TYPE_CHECKING:
-    from jinja2 import Template
-
 MAX_BYTES = 100_000
-Rewrite = Callable[[dict[str, Any]], str]
-"""The new reasoning of a row."""
+SECONDS = 300
+"""For all rows of a part."""
+Rewrite = Callable[[Sequence[dict[str, Any]]], list[str]]
+"""The new reasoning of each row."""
 
 
 def rewriter(form: str, recipe: Path) -> Rewrite:
@@ -38,23 +41,31 @@ def rewriter(form: str, recipe: Path) -> Rewrite:
     """
     template = _template(form, recipe)
 
-    def rewrite(row: dict[str, Any]) -> str:
-        from jinja2 import TemplateError
-
+    def rewrite(rows: Sequence[dict[str, Any]]) -> list[str]:
         try:
-            return template.render(slots(row)).strip()
-        except (
-            TemplateError,
-            ArithmeticError,
-            AttributeError,
-            LookupError,
-            TypeError,
-            ValueError,
-            RecursionError,
-        ) as error:
+            return _filled(template, [slots(row) for row in rows])
+        except RecipeError as error:
             raise RecipeError(f"{form}: cannot be filled in ({error}); correct the template") from error
 
     return rewrite
+
+
+def _filled(template: str, rows: Sequence[dict[str, Any]]) -> list[str]:
+    """The texts, made by a child of little memory and time: a template is a program."""
+    work = json.dumps({"template": template, "rows": rows})
+    command = [sys.executable, "-m", filling.__name__]
+    try:
+        done = subprocess.run(
+            command, input=work, capture_output=True, text=True, timeout=SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise RecipeError(f"it takes more than {SECONDS} seconds") from error
+    answer = (
+        json.loads(done.stdout) if done.returncode == 0 else {"error": "it takes too much time or memory"}
+    )
+    if "error" in answer:
+        raise RecipeError(answer["error"])
+    return list(answer["texts"])
 
 
 def shipped_forms() -> tuple[str, ...]:
@@ -86,8 +97,8 @@ def slots(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _template(form: str, recipe: Path) -> "Template":
-    from jinja2 import StrictUndefined, TemplateSyntaxError
+def _template(form: str, recipe: Path) -> str:
+    from jinja2 import TemplateSyntaxError
     from jinja2.sandbox import SandboxedEnvironment
 
     shipped = shipped_forms()
@@ -99,10 +110,12 @@ def _template(form: str, recipe: Path) -> "Template":
         )
     text = read_text(path, most=MAX_BYTES)
     try:
-        environment = SandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
-        return environment.from_string(text)
+        SandboxedEnvironment(autoescape=True).parse(text)
     except TemplateSyntaxError as error:
         raise RecipeError(f"{path}:{error.lineno}: not a Jinja template: {error.message}") from error
+    except RecursionError as error:
+        raise RecipeError(f"{path}: not a Jinja template: nested too deeply") from error
+    return text
 
 
 def _evidence(row: dict[str, Any]) -> dict[str, list[tuple[int, int]]]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from curation.corpus.store import Store
 from curation.mix import build as mix
-from curation.mix import folder, planning, quotas, sweep
+from curation.mix import folder, planning, quotas, rewriting, sweep
 from curation.mix.recipe import Part
 from curation.mix.rewriting import slots
 from curation.mix.sweep import find_points, load_points
@@ -254,6 +254,32 @@ def test_a_form_of_one_s_own_and_its_faults(build, tmp_path: Path) -> None:
     assert "no form 'shrot'; shipped: short, template" in fault(
         build, recipe.replace(str(tmp_path / "f.jinja"), "shrot")
     )
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ 'x' * 10 ** 10 }}",
+        "{{ 1 / 0 }}",
+        "{{ sentences['a'].b }}",
+        "{{ 'x' * 2000000 }}",
+        "{{ [].append(1) }}",
+        "{{ range(10 ** 9) }}",
+    ],
+)
+def test_whatever_a_template_does_ends_in_a_named_error(build, tmp_path: Path, template: str) -> None:
+    (tmp_path / "f.jinja").write_text(template)
+    recipe = "name: x\nparts:\n  a: {where: kind = 'math', take: 1, rewrite: f.jinja}\n"
+    assert "f.jinja: cannot be filled in" in fault(build, recipe)
+
+
+def test_a_template_has_a_time_limit(build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rewriting, "SECONDS", 3)
+    (tmp_path / "f.jinja").write_text(
+        "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+    )
+    recipe = "name: x\nparts:\n  a: {where: kind = 'math', take: 1, rewrite: f.jinja}\n"
+    assert "more than 3 seconds" in fault(build, recipe)
 
 
 def test_sentences_with_a_risky_pattern_are_no_slot() -> None:
