@@ -190,6 +190,19 @@ def first_mark(text: str) -> "re.Match[str] | None":
     return None
 
 
+def marks_of(number: int, text: str, start: int = 0) -> "list[re.Match[str]]":
+    """The marks of one family from some place on; group `o` is an opening one."""
+    pattern = patterns().of_family[number]
+    if not FAMILIES[number].alone:
+        return list(pattern.finditer(text, start))
+    found, end = [], start
+    for place in _PLACES.finditer(text, start):
+        if place.start() >= end and (mark := pattern.match(text, place.start())):
+            found.append(mark)
+            end = mark.end()
+    return found
+
+
 def table() -> str:
     """The families as a Markdown table, for the docs."""
     lines = ["| family | a response | met at |", "|---|---|---|"]

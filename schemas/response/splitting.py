@@ -12,7 +12,7 @@ from schemas.response.channels import Channels, read_channels
 from schemas.response.fault import Fault, Split
 from schemas.response.finish import finish_fault
 from schemas.response.loops import LOOP_LENGTH, loop_length
-from schemas.response.markups import CLOSE, FAMILIES, OPEN, first_mark, patterns
+from schemas.response.markups import CLOSE, FAMILIES, OPEN, first_mark, marks_of, patterns
 
 BREAKS = "\r\n"
 TAIL_REACH = 200
@@ -110,7 +110,7 @@ def _without_tags(reasoning: str) -> str:
     start = patterns().start.match(text)
     if start is None:
         return reasoning
-    marks = list(patterns().of_family[_number(start)].finditer(text))
+    marks = marks_of(_number(start), text)
     last = marks[-1]
     if len(marks) == 2 and last["o"] is None and last.end() == len(text):
         return text[start.end() : last.start()].strip(BREAKS)
@@ -124,13 +124,13 @@ def _parted(text: str) -> ReadResponse:
         return _of_channels(channels)
     if start := patterns().start.match(text):
         number = _number(start)
-        marks = list(patterns().of_family[number].finditer(text, start.end()))
+        marks = marks_of(number, text, start.end())
         return _between(text, start.end(), marks, FAMILIES[number].name)
     tag, heading = patterns().unknown_tag.match(text), patterns().unknown_heading.match(text)
     first = first_mark(text)
     if first and first.lastgroup:
         if first.lastgroup.startswith("c"):
-            marks = list(patterns().of_family[_number(first)].finditer(text))
+            marks = marks_of(_number(first), text)
             return _between(text, 0, marks, FAMILIES[_number(first)].name)
         return _behind_text(text, first)
     if tag or heading or first:
@@ -184,7 +184,7 @@ def _between(text: str, begin: int, marks: "list[re.Match[str]]", name: str) -> 
 
 
 def _behind_text(text: str, first: "re.Match[str]") -> ReadResponse:
-    marks = patterns().of_family[_number(first)].finditer(text, first.end())
+    marks = marks_of(_number(first), text, first.end())
     if all(mark["o"] for mark in marks):
         name = FAMILIES[_number(first)].name
         return ReadResponse(
@@ -218,7 +218,7 @@ def _of_channels(channels: Channels) -> ReadResponse:
 
 def _unwrapped(answer: str) -> str:
     """An answer without the answer tag around it."""
-    if "<" not in answer:
+    if not answer.lstrip().startswith("<") and not answer.rstrip().endswith(">"):
         return answer
     for wrapped, tag in zip(patterns().wrapped, patterns().answer_tag, strict=True):
         if (found := wrapped.match(answer)) and not tag.search(found["answer"]):
