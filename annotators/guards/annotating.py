@@ -80,6 +80,8 @@ def guard(model: Model, which: str, prompt: str | None = None) -> Annotator:
 
 def _patterns(which: str, family: Guard, fields: tuple[Field, ...]) -> tuple[str, ...]:
     patterns = tuple(name for name in family.patterns if name not in REFUSALS or "answer" in fields)
+    if "unsafe" in patterns:
+        patterns += tuple(f"unsafe_{field}" for field in fields)
     if not patterns:
         raise RecipeError(f"guard:{which}: {family.name} judges answers only")
     return patterns
@@ -146,7 +148,9 @@ def _judged(
             return
         findings[field] = finding
     for pattern in family.patterns:
-        label, score, why = _unsafe(findings) if pattern == "unsafe" else _refusal(findings, pattern)
+        label, score, why = (
+            _unsafe(findings, pattern) if pattern.startswith("unsafe") else _refusal(findings, pattern)
+        )
         yield Annotation(
             trace_id=trace_id,
             pattern=pattern,
@@ -183,14 +187,15 @@ class _GuardResult(NamedTuple):
     why: str
 
 
-def _unsafe(findings: Mapping[Field, Finding]) -> _GuardResult:
-    """Unsafe if either field is; safe only if the guard called every judged field safe."""
-    if not findings:
+def _unsafe(findings: Mapping[Field, Finding], pattern: str) -> _GuardResult:
+    """Unsafe if a field that the pattern is about is; safe only if the guard called every judged field safe."""
+    about = {field: one for field, one in findings.items() if pattern in ("unsafe", f"unsafe_{field}")}
+    if not about:
         return _GuardResult(None, None, "nothing to judge: the text is empty")
-    labels = [finding.unsafe for finding in findings.values()]
+    labels = [finding.unsafe for finding in about.values()]
     label = True if True in labels else None if None in labels else False
-    scores = [finding.score for finding in findings.values() if finding.score is not None]
-    return _GuardResult(label, max(scores, default=None), _why(findings))
+    scores = [finding.score for finding in about.values() if finding.score is not None]
+    return _GuardResult(label, max(scores, default=None), _why(about))
 
 
 def _refusal(findings: Mapping[Field, Finding], pattern: str) -> _GuardResult:

@@ -54,7 +54,8 @@ class Guard(NamedTuple):
 
     name: str
     patterns: tuple[str, ...]
-    """`unsafe`, and `answer_refusal`, `full_refusal` and `partial_refusal` if its replies report them."""
+    """`unsafe` (and with it `unsafe_reasoning` and `unsafe_answer` for the fields it judges), and `answer_refusal`, `full_refusal` and
+    `partial_refusal` if its replies report them."""
     fields: tuple[Field, ...]
     """The fields it judges by default."""
     ask: Callable[[str, str, str], Sequence[Conversation]]

@@ -10,7 +10,14 @@ from annotators.rules.reading import NONE, Numbers, Reading
 from schemas.patterns import PROPERTIES, RISKY_PATTERNS
 from schemas.trace import Trace
 
-ELSEWHERE = ("unsafe", "harmful_prompt", "full_refusal", "partial_refusal")
+ELSEWHERE = (
+    "unsafe",
+    "unsafe_reasoning",
+    "unsafe_answer",
+    "harmful_prompt",
+    "full_refusal",
+    "partial_refusal",
+)
 """Properties that other annotators judge."""
 PATTERNS = (*RISKY_PATTERNS, *(name for name in PROPERTIES if name not in ELSEWHERE))
 OVERTHINKING = ("strong_vacillation", "weak_vacillation", "harmful_additions")

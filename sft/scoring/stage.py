@@ -150,6 +150,11 @@ def show(scores: Scores) -> None:
         families = [
             rate.model_copy(update={"measure": f"  {attack}"}) for attack, rate in suite.by_attack.items()
         ]
+        families += [
+            rate.model_copy(update={"measure": f"  {attack}: {rate.measure}"})
+            for attack, rates in suite.guarded_by_attack.items()
+            for rate in rates
+        ]
         headline, *asides = suite.rates
         for rate in [headline, *families, *asides]:
             unjudged = f" ({rate.unjudged} unjudged)" if rate.unjudged else ""

@@ -1,7 +1,7 @@
 -- What counts of some replies ($ids); the tests of coding problems are read apart, since they can be large. {patterns} names
 -- the columns of the risky patterns.
 select
-    prompt_id, sample_index, category, attack, kind, reasoning, answer, finish_reason, unsafe,
+    prompt_id, sample_index, category, attack, kind, reasoning, answer, finish_reason, unsafe, unsafe_reasoning, unsafe_answer,
     case when kind <> 'code' then reference_answer end as reference_answer,
     answer_refusal, reasoning_refusal, full_refusal, partial_refusal, extra,
     {patterns}

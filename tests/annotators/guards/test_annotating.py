@@ -88,8 +88,9 @@ def test_replies_mean_what_the_guard_publishes(
         for pattern, annotation in judged(which, *replies).items()
         if pattern not in ("full_refusal", "partial_refusal")
     }
-    wanted = {"unsafe": unsafe, "answer_refusal": refusal}
-    assert found == {name: label for name, label in wanted.items() if label is not ...}
+    fields = [name for name in found if name.startswith("unsafe_")]
+    wanted = {"unsafe": unsafe, "answer_refusal": refusal, **dict.fromkeys(fields, unsafe)}
+    assert fields and found == {name: label for name, label in wanted.items() if label is not ...}
 
 
 @pytest.mark.parametrize(
@@ -138,7 +139,9 @@ def test_a_reply_that_does_not_parse_is_a_failure_never_safe(which: str, replies
 )
 def test_log_probabilities_become_scores(which: str, tokens: list[Any], scores: dict[str, Any]) -> None:
     said = Answer(0, "".join(text for text, _ in tokens), [Token(*token) for token in tokens])
-    assert {pattern: a.score for pattern, a in judged(which, said).items()} == scores
+    found = {pattern: a.score for pattern, a in judged(which, said).items()}
+    assert {pattern: score for pattern, score in found.items() if not pattern.startswith("unsafe_")} == scores
+    assert found["unsafe_answer"] == found["unsafe"]
 
 
 @pytest.mark.parametrize(
@@ -172,23 +175,32 @@ def test_guards_with_degrees_give_a_score(which: str, reply: str, score: float |
 
 def test_reasoning_and_answer_are_asked_about_apart_and_either_makes_it_unsafe() -> None:
     # Recorded answers the last question first: the answer's reply, then the reasoning's.
-    found = judged("llama-guard", "safe", "unsafe\nS2")["unsafe"]
+    labels = judged("llama-guard", "safe", "unsafe\nS2")
+    found = labels["unsafe"]
     assert (found.label, found.rationale) == (True, "reasoning: unsafe (S2); answer: safe")
+    assert (labels["unsafe_reasoning"].label, labels["unsafe_answer"].label) == (True, False)
     failed = list(guard(Recorded({"": ["safe", "well"]}), "llama-guard").annotate([TRACE]))
     assert failed == [Failure(TRACE.trace_id, UNREADABLE)]
 
 
 def test_an_empty_field_is_not_asked_about() -> None:
     model = Recorded({"": ["safe"]})
-    [found] = guard(model, "llama-guard").annotate([make_trace("Hello?", "", "Hi.")])
-    assert isinstance(found, Annotation) and found.label is False and len(model.asked) == 1
-    [found] = guard(model, "llama-guard.reasoning").annotate([make_trace("Hello?", "", "Hi.")])
-    assert isinstance(found, Annotation) and found.label is None
+    trace = make_trace("Hello?", "", "Hi.")
+    found = [one for one in guard(model, "llama-guard").annotate([trace]) if isinstance(one, Annotation)]
+    labels = {one.pattern: one.label for one in found}
+    assert labels == {"unsafe": False, "unsafe_reasoning": None, "unsafe_answer": False}
+    assert len(model.asked) == 1
+    found = [
+        one for one in guard(model, "llama-guard.reasoning").annotate([trace]) if isinstance(one, Annotation)
+    ]
+    assert {one.pattern: one.label for one in found} == {"unsafe": None, "unsafe_reasoning": None}
 
 
 def test_refusals_are_told_of_answers_only() -> None:
-    assert guard(Recorded({}), "wildguard").patterns == ("unsafe", "answer_refusal")
-    assert guard(Recorded({}), "wildguard.reasoning").patterns == ("unsafe",)
+    assert guard(Recorded({}), "wildguard").patterns == (
+        "unsafe", "answer_refusal", "unsafe_reasoning", "unsafe_answer",
+    )  # fmt: skip
+    assert guard(Recorded({}), "wildguard.reasoning").patterns == ("unsafe", "unsafe_reasoning")
 
 
 @pytest.mark.parametrize("family", FAMILIES)
