@@ -90,7 +90,9 @@ def test_replies_mean_what_the_guard_publishes(
     }
     fields = [name for name in found if name.startswith("unsafe_")]
     wanted = {"unsafe": unsafe, "answer_refusal": refusal, **dict.fromkeys(fields, unsafe)}
-    assert fields and found == {name: label for name, label in wanted.items() if label is not ...}
+    assert bool(fields) is (unsafe is not ...) and found == {
+        name: label for name, label in wanted.items() if label is not ...
+    }
 
 
 @pytest.mark.parametrize(
