@@ -68,6 +68,18 @@ def _ensemble() -> Annotator:
     return ensemble()
 
 
+def _adapted_embedding(folder: Path) -> Annotator:
+    from annotators.embedding import embedding
+
+    return embedding(folder)
+
+
+def _adapted_ensemble(folder: Path) -> Annotator:
+    from annotators.embedding import ensemble
+
+    return ensemble(folder)
+
+
 def _safety_classifier(folder: str) -> Annotator:
     from annotators.safety_classifier import safety_classifier
 
@@ -80,6 +92,11 @@ FACTORIES: dict[str, Callable[[], Annotator]] = {
     "embedding": _embedding,
     "ensemble": _ensemble,
 }
+ADAPTABLE: dict[str, Callable[[Path], Annotator]] = {
+    "embedding": _adapted_embedding,
+    "ensemble": _adapted_ensemble,
+}
+"""Factories of annotators that a folder of `curate train-annotator` replaces: embedding:FOLDER."""
 MODEL_FACTORIES: dict[str, Callable[[Model, str, JudgeSettings], Annotator]] = {
     "judge": _judge,
     "guard": _guard,
@@ -105,6 +122,8 @@ def get(name: str, model: Model | None = None, settings: JudgeSettings = DEFAULT
         if model is None:
             raise RecipeError(f"annotator {name!r} needs a model; set --model, and --base-url for a server")
         return MODEL_FACTORIES[family](model, which, settings)
+    if family in ADAPTABLE and which:
+        return ADAPTABLE[family](Path(which))
     if family == "safety_classifier":
         return _safety_classifier(which)
     if plug_in := _plug_ins().get(name):

@@ -35,7 +35,8 @@ def ensemble(folder: Path = HERE) -> Annotator:
 
 def _annotator(kind: Kind, folder: Path) -> Annotator:
     model = open_model(folder)
-    name = f"{kind}@{model.card.name}"
+    variant = f":{model.card.variant}" if model.card.variant else ""
+    name = f"{kind}{variant}@{model.card.name}"
 
     def annotate(traces: Sequence[Trace]) -> Iterator[Annotation]:
         for trace, read in zip(traces, model.read(traces), strict=True):

@@ -71,6 +71,8 @@ class Card(BaseModel):
     name: str
     command: str
     """What reproduces it."""
+    variant: str = ""
+    """Names an annotator that was adapted to somebody's labels; "" for the shipped one."""
     encoder: str | None
     """Folder of the encoder; null for MiniLM's first layers."""
     codebook: int = CODEBOOK_VERSION

@@ -12,7 +12,9 @@ from curation.commands.options import (
     RevisionOption,
     TaughtOption,
     TeacherOption,
+    listed,
 )
+from curation.commands.printing import answer
 
 app = typer.Typer()
 PANEL = "Train annotators"
@@ -32,12 +34,28 @@ def train_annotator(
         Path | None,
         typer.Option(help="Encoder to fine-tune in place of MiniLM's first layers.", file_okay=False),
     ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            help='Comma-separated: "people" and annotators without versions. Adapts the shipped annotator to the labels that they gave in the corpus.'
+        ),
+    ] = None,
+    corpus: CorpusOption = DEFAULT_CORPUS,
     json: JsonOption = False,
 ) -> None:
-    """Train the embedding annotator on the labelled set, as the shipped one was; an hour on two cores.
+    """Train the embedding annotator: on the labelled set, as the shipped one was (an hour on two cores), or on a corpus's own labels (--labels).
 
-    Example: curate train-annotator --star1 star1.json --real-text real_text --out my-annotator
+    Examples:
+
+        curate train-annotator --star1 star1.json --real-text real_text --out my-annotator
+
+        curate train-annotator --corpus corpus --labels people,judge:gpt-oss --out my-annotator
     """
+    if labels:
+        from curation.annotate import learn
+
+        answer(learn.learn(corpus, listed(labels) or [], out), json, learn.show)
+        return
     from annotators.embedding.learning import Schedule
     from annotators.embedding.training import gather, length, train
     from curation import console
