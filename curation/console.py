@@ -12,13 +12,12 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pydantic import BaseModel
-
-from schemas.manifest import Counts
 from schemas.showing import clean
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+
+    from schemas.manifest import Counts
 
 LINE_SECONDS = 60.0
 """Interval between progress lines if stderr is not a terminal."""
@@ -131,7 +130,7 @@ def _escaped(character: re.Match[str]) -> str:
 
 def plain(value: Any) -> Any:
     """Named tuples and models inside a result as the objects that JSON knows."""
-    if isinstance(value, BaseModel):
+    if hasattr(value, "model_dump"):
         return value.model_dump(mode="json")
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
         value = value._asdict()
@@ -140,7 +139,7 @@ def plain(value: Any) -> Any:
     return [plain(inner) for inner in value] if isinstance(value, (list, tuple)) else value
 
 
-def say_counts(stage: str, counts: Counts) -> None:
+def say_counts(stage: str, counts: "Counts") -> None:
     """Print a stage's totals, which always add up."""
     say(f"{stage}: {counts}")
 

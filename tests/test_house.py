@@ -2,7 +2,6 @@
 
 import ast
 import re
-import resource
 import shutil
 import subprocess
 import sys
@@ -384,17 +383,6 @@ def test_help_loads_no_heavy_library(program: str) -> None:
     code = f"import sys, {program}; print(sorted(set(sys.modules) & {HEAVY - {'rich'}!r}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-
-
-def test_curate_help_answers_in_half_a_second_of_cpu() -> None:
-    def once() -> float:
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([sys.executable, "-m", "curation.cli", "--help"], capture_output=True, check=True)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-    # neighbours on the machine only ever make a call dearer, so one cheap call is proof
-    assert any(once() < 0.5 for _ in range(5))
 
 
 @pytest.mark.parametrize("package", STREET)

@@ -5,15 +5,17 @@ gate fails: reviews of traces with the other label are missing.
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
 from annotators.statistics.agreement import Agreement, agreement, by_unit
 from curation.corpus.filling import quoted, sql_file
-from curation.corpus.query import Connection
 from curation.recipe import Recipe
 from schemas.patterns import RISKY_PATTERNS
+
+if TYPE_CHECKING:  # so that `curate recipes`, which only needs the wish, loads no DuckDB
+    from curation.corpus.query import Connection
 
 PatternName = Literal[
     "lack_of_safety_awareness", "strong_vacillation", "weak_vacillation", "harmful_additions", "inconsistency"
@@ -31,14 +33,14 @@ class AgreementWish(Recipe):
     """The patterns it applies to; all five by default."""
 
 
-def check(connection: Connection, wish: AgreementWish) -> list[str]:
+def check(connection: "Connection", wish: AgreementWish) -> list[str]:
     """What is missing, one fault per pattern; none if the wish is met."""
     measured = agreements(connection, wish.patterns)
     faults = (_fault(pattern, measured[pattern], wish) for pattern in wish.patterns)
     return [fault for fault in faults if fault]
 
 
-def agreements(connection: Connection, patterns: Sequence[str] = RISKY_PATTERNS) -> dict[str, Agreement]:
+def agreements(connection: "Connection", patterns: Sequence[str] = RISKY_PATTERNS) -> dict[str, Agreement]:
     """Agreement of people on each pattern in this corpus."""
     names = "(" + ", ".join(quoted(pattern) for pattern in patterns) + ")"
     rows = connection.execute(sql_file("curation.review", "reviewer_labels.sql", patterns=names)).fetchall()
