@@ -17,10 +17,10 @@ TRIES = 5
 CHEAP = {
     **dict.fromkeys(("-c;import curation", "-c;import sft", "-c;from curation import Corpus, Mix"), 0.15),
     **{
-        f"-m;{program};{option}": 0.4 for program in ("curation", "sft") for option in ("--version", "--help")
+        f"-m;{program};{option}": 0.6 for program in ("curation", "sft") for option in ("--version", "--help")
     },
 }
-"""Arguments of Python, and the most seconds of CPU, with room for a busy machine: `--help` takes 0.2 on an idle one."""
+"""Arguments of Python, and the most seconds of CPU, with room for a busy machine, where CPU time doubles: `--help` takes 0.2 on an idle one."""
 
 
 def cpu(arguments: list[str]) -> float:
