@@ -165,6 +165,14 @@ def select(connection: Connection, query: str, values: Mapping[str, Any] | None 
         raise trouble(error) or RecipeError(rejected(str(error))) from error
 
 
+def execute(connection: Connection, statement: str, values: Mapping[str, Any] | None = None) -> list[Any]:
+    """Run a statement and return its rows as tuples; arguments and errors as for `select`."""
+    try:
+        return connection.execute(statement, dict(values or {})).fetchall()
+    except duckdb.Error as error:
+        raise trouble(error) or RecipeError(rejected(str(error))) from error
+
+
 def trouble(error: Exception) -> CorpusError | None:
     """The error for a user if DuckDB failed but the query is not at fault: no memory, no disk space, a missing part."""
     if isinstance(error, duckdb.OutOfMemoryException):

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from curation.corpus.bounds import bounded
 from curation.corpus.filling import identifier, quoted, sql_file
-from curation.corpus.query import Connection
+from curation.corpus.query import Connection, execute
 from curation.corpus.store import Store
 from curation.mix import narrow
 from curation.mix.quotas import Allotment, allot
@@ -83,7 +83,7 @@ def _expressions(recipe: MixRecipe) -> list[str]:
 def pick(connection: Connection, name: str, recipe: MixRecipe) -> PartTally:
     """Decide the fate of the traces that match one part; adds them to `decisions`."""
     part = recipe.parts[name]
-    bounded(connection, lambda: connection.execute(match_sql(part, recipe)))
+    bounded(connection, lambda: execute(connection, match_sql(part, recipe)))
     if part.per_prompt:
         nothing = "(select null::varchar as prompt_id, 0 as traces)"
         connection.execute(sql_file("curation.mix", "cap.sql", cap=str(part.per_prompt), taken=nothing))
@@ -104,7 +104,7 @@ def pick(connection: Connection, name: str, recipe: MixRecipe) -> PartTally:
 
 def finish(connection: Connection, recipe: MixRecipe) -> None:
     """Create `chosen(trace_id, part, copy, tokens, split, position)`: the mix in its final order."""
-    bounded(connection, lambda: connection.execute(order_sql(recipe)))
+    bounded(connection, lambda: execute(connection, order_sql(recipe)))
 
 
 def order_sql(recipe: MixRecipe) -> str:

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from curation.corpus.bounds import bounded
 from curation.corpus.filling import quoted, sql_file
-from curation.corpus.query import Connection, connect
+from curation.corpus.query import Connection, connect, execute
 from curation.corpus.store import Store, write_file
 from curation.corpus.untrusted import check_condition
 from curation.recipe import Recipe
@@ -77,7 +77,7 @@ def choose(connection: Connection, recipe: RoundRecipe) -> list[ReviewTask]:
         "by": recipe.by,
     }
     query = sql_file("curation.review", "queue.sql", patterns=_names(RISKY_PATTERNS), condition=condition)
-    rows = bounded(connection, lambda: connection.execute(query, settings).fetchall())
+    rows = bounded(connection, lambda: execute(connection, query, settings))
     if not rows:
         raise RecipeError(
             f'round "{recipe.name}": no trace of this corpus matches and waits for a review; relax --where'

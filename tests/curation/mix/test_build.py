@@ -368,3 +368,9 @@ def test_values_of_a_recipe_are_values_whatever_they_hold(build, tmp_path: Path)
     assert {row["trace_id"] for row in rows} == {row["trace_id"] for row in plain}
     assert {row["part"] for row in rows} == {"{order}"}
     assert not (tmp_path / "stolen.csv").exists()
+
+
+@pytest.mark.parametrize("recipe", ['where: "category::int > 1"', 'where: "true"}\norder_by: [category::int'])
+def test_sql_that_fails_on_the_rows_is_a_named_error(build, recipe: str) -> None:
+    close = "]" if "order_by" in recipe else "}"
+    assert "Could not convert string" in fault(build, f"name: x\nparts:\n  a: {{{recipe}{close}\n")
