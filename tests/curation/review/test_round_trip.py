@@ -252,9 +252,9 @@ def test_a_reviewer_without_an_account_is_named(corpus_of, client, request) -> N
 
 
 def test_only_named_reviewers_are_let_in(corpus_of, client, request) -> None:
-    assert push.run(
-        corpus_of([{"reasoning": "one"}]).root, recipe(request), client=client, reviewers=["bob"]
-    ).reviewers == ["bob"]
+    corpus = corpus_of([{"reasoning": "one"}])
+    pushed = push.run(corpus.root, recipe(request), client=client, reviewers=["bob"])
+    assert pushed.summary["reviewers"] == ["bob"]
 
 
 def test_pulling_a_round_that_is_not_on_the_server_says_what_to_do(corpus_of, client, request) -> None:
