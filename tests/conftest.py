@@ -22,6 +22,7 @@ GROUPS = {
 """Expensive fixtures, and the group of the tests that use them; any other test's group is its file."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A group of tests runs in one process, so that what it shares is made once; groups with slow tests begin first."""
     groups = {item: _group(item) for item in items}
