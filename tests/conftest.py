@@ -1,4 +1,4 @@
-"""Fixtures that several packages' tests use, and which tests one process runs when there are several (`make test`)."""
+"""Fixtures that several packages' tests use, and the order in which files of tests run."""
 
 import os
 from pathlib import Path
@@ -12,29 +12,11 @@ os.environ.setdefault(
 )  # threads that wait for each other make a tiny model ten times slower
 
 ROOT = Path(__file__).resolve().parents[1]
-GROUPS = {
-    "vllm_engine": "vllm",
-    "vllm_server": "vllm",
-    "server_home": "review server",
-    "cluster": "ray",
-    "nodes": "ray",
-}
-"""Expensive fixtures, and the group of the tests that use them; any other test's group is its file."""
 
-
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A group of tests runs in one process, so that what it shares is made once; groups with slow tests begin first."""
-    groups = {item: _group(item) for item in items}
-    for item, group in groups.items():
-        item.add_marker(pytest.mark.xdist_group(group))
-    slow = {groups[item] for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: groups[item] not in slow)
-
-
-def _group(item: pytest.Item) -> str:
-    shared = [GROUPS[name] for name in getattr(item, "fixturenames", ()) if name in GROUPS]
-    return shared[0] if shared else item.nodeid.partition("::")[0]
+    """Files with slow tests begin first, so that no process ends long after the other (`make test` gives each whole files)."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="session")
