@@ -13,6 +13,7 @@ os.environ.setdefault(
 
 ROOT = Path(__file__).resolve().parents[1]
 
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with slow tests begin first, so that no process ends long after the other (`make test` gives each whole files)."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}

@@ -26,7 +26,7 @@ def trace(number: int) -> dict[str, object]:
 
 
 def test_a_folder_that_is_no_corpus_is_refused_with_the_command_that_makes_one(tmp_path: Path) -> None:
-    with pytest.raises(CorpusError, match="not a corpus; make one with: curate ingest"):
+    with pytest.raises(CorpusError, match="not a corpus; create one with: curate ingest"):
         Store(tmp_path)
 
 
