@@ -1,7 +1,9 @@
 """Coverage of the intervals and power of the tests that `sft score` and `sft compare` print, by simulation.
 
 Samples of a prompt are alike to a degree (intraclass correlation 0 to 1). Nominal 95 %: at least 93 % must be covered, false positives at
-most 5 % (8 % in so few rounds) and the power at the minimum detectable effect 0.76 to 0.9.
+most 5 % and the power at the minimum detectable effect 0.76 to 0.9.
+
+The setting that looks worst of many is simulated again with more rounds, since the least of many noisy figures is too low.
 
     python -m benchmarks intervals
 """
@@ -16,6 +18,7 @@ import numpy as np
 from sft.scoring.statistics import Paired, clustered, minimum_detectable_effect, paired, paired_difference
 
 ROUNDS = 1000
+MORE_ROUNDS = 20_000
 LIKENESS = (0.0, 0.3, 0.7, 1.0)
 
 
@@ -24,44 +27,48 @@ def main() -> None:
     draw = np.random.default_rng(0)
     settings = list(product((10, 30, 100), (1, 2, 4, 8), (0.02, 0.05, 0.2, 0.5, 0.95), LIKENESS))
     rates = {setting: rate_coverage(draw, *setting) for setting in settings if setting[1] > 1}
-    pairs = [
-        pair_coverage(draw, *setting)
-        for setting in settings
-        if setting[0] > 10 and setting[2] in (0.2, 0.5, 0.95)
-    ]
+    compared = [key for key in settings if key[0] > 10 and key[2] in (0.2, 0.5, 0.95)]
+    pairs = {setting: pair_coverage(draw, *setting) for setting in compared}
     power = [power_at(draw, *setting) for setting in product((30, 50, 150), (0.0, 0.2, 0.4), (1, 6))]
-    covered, difference, false = min(rates.values()), min(c for c, _ in pairs), max(f for _, f in pairs)
+    lowest = min(rates, key=rates.__getitem__)
+    covered = rate_coverage(draw, *lowest, rounds=MORE_ROUNDS)
+    difference, _ = pair_coverage(draw, *min(pairs, key=lambda key: pairs[key][0]), rounds=MORE_ROUNDS)
+    _, false = pair_coverage(draw, *max(pairs, key=lambda key: pairs[key][1]), rounds=MORE_ROUNDS)
     worst = {
         "least coverage of a rate": covered,
-        "at (prompts, samples, rate, likeness)": min(rates, key=rates.__getitem__),
+        "at (prompts, samples, rate, likeness)": lowest,
         "least coverage of a difference": difference,
         "most false positives": false,
         "power at the minimum detectable effect": (min(power), max(power)),
     }
     print(json.dumps(worst, indent=2))
-    if min(covered, difference) < 0.93 or false > 0.08 or not 0.76 <= min(power) <= max(power) <= 0.9:
+    if min(covered, difference) < 0.93 or false > 0.055 or not 0.76 <= min(power) <= max(power) <= 0.9:
         raise SystemExit(1)
 
 
-def rate_coverage(draw: Any, prompts: int, samples: int, rate: float, likeness: float) -> float:
+def rate_coverage(
+    draw: Any, prompts: int, samples: int, rate: float, likeness: float, rounds: int = ROUNDS
+) -> float:
     """How often the interval of a rate covers it."""
     covered = 0
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         found = clustered(replies(draw, abilities(draw, prompts, rate, likeness), samples).tolist())
         covered += found.low <= rate <= found.high
-    return covered / ROUNDS
+    return covered / rounds
 
 
-def pair_coverage(draw: Any, prompts: int, samples: int, rate: float, likeness: float) -> tuple[float, float]:
+def pair_coverage(
+    draw: Any, prompts: int, samples: int, rate: float, likeness: float, rounds: int = ROUNDS // 4
+) -> tuple[float, float]:
     """How often the interval of a difference of 0 covers it, and how often the test finds a difference: equal models."""
     covered = found = 0
-    for _ in range(ROUNDS // 4):
+    for _ in range(rounds):
         able = abilities(draw, prompts, rate, likeness)
         pair = paired(*(means(replies(draw, able, samples)) for _ in range(2)))
         interval = paired_difference(pair)
         covered += interval.low <= 0 <= interval.high
         found += pair.p < 0.05
-    return covered / (ROUNDS // 4), found / (ROUNDS // 4)
+    return covered / rounds, found / rounds
 
 
 def power_at(draw: Any, prompts: int, disagreement: float, tests: int) -> float:
