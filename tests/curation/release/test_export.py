@@ -130,9 +130,7 @@ def test_trl_trains_on_the_reasoning_of_an_export(
 def test_a_format_without_room_for_the_reasoning_is_refused(
     rows: list[dict[str, Any]], tmp_path: Path
 ) -> None:
-    with pytest.raises(
-        RecipeError, match="alpaca has no place for reasoning beside the text, which qwen3 needs"
-    ):
+    with pytest.raises(RecipeError, match="alpaca has no separate field for reasoning, which qwen3 needs"):
         export.write(tmp_path / "mix", out=tmp_path / "a.jsonl", format="alpaca", template="qwen3")
     with pytest.raises(RecipeError, match="format: 'parquet' is not one of 'messages', 'prompt-completion'"):
         export.write(tmp_path / "mix", out=tmp_path / "a.jsonl", format="parquet")
