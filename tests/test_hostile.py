@@ -67,7 +67,7 @@ def test_a_million_brackets_are_a_bad_row_or_a_bad_recipe(text: bytes, tmp_path:
     ("text", "reason"),
     [
         ("</think>Hm<think>Yes", None),
-        ("<think><think>Hm</think>Yes", "several"),
+        ("<think><think>Hm</think>Yes", None),  # a template may open the tag that the model opens too
         ("<think>Hm</think>Yes</think>No", "several"),
         ("<think>Hm</think>```\n</think>\n```", "several"),
         ("<think>```<think>```</think>Yes", "several"),
