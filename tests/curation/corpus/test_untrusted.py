@@ -291,7 +291,11 @@ def test_a_query_has_a_time_limit_and_the_connection_lives_on(
 
 def test_ctrl_c_stops_a_query(corpus: Store) -> None:
     connection = connect(corpus)
+    ours = signal.signal(signal.SIGINT, signal.default_int_handler)  # xdist's processes ignore it
     threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
-    with pytest.raises(KeyboardInterrupt):
-        bounded(connection, lambda: select(connection, ENDLESS))
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            bounded(connection, lambda: select(connection, ENDLESS))
+    finally:
+        signal.signal(signal.SIGINT, ours)
     assert select_untrusted(connection, "select 1 as a").to_pylist() == [{"a": 1}]

@@ -261,7 +261,7 @@ def test_a_changed_decision_is_another_run(
     settings = presafe(models, setting, tmp_path / "run", max_steps=1)
     train(settings)
     decide(rows()[::2], Path(setting["decisions"]))
-    with pytest.raises(RecipeError, match="another decisions"):
+    with pytest.raises(RecipeError, match="different decisions"):
         train(settings)
 
 

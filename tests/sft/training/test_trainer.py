@@ -185,7 +185,7 @@ def test_a_run_from_before_a_setting_was_there_is_the_run_with_its_default(
     del there["config"]["packing"]
     marker.write_text(json.dumps(there))
     assert train(config(models["own"], mix, tmp_path / "run")) == first
-    with pytest.raises(RecipeError, match="another packing"):
+    with pytest.raises(RecipeError, match="different packing"):
         train(config(models["own"], mix, tmp_path / "run", packing=True))
 
 
@@ -216,7 +216,7 @@ def test_says_what_is_wrong_with_a_mix(models: dict[str, Path], mix: Path, tmp_p
     with pytest.raises(DataError, match="the mix has no rows"):
         train(config(models["r1"], write_mix(tmp_path / "empty", []), tmp_path / "run"))
     (mix / "data" / "train-00000-of-00001.parquet").write_bytes(b"not parquet")
-    with pytest.raises(DataError, match=r"cannot be read.*build the mix again"):
+    with pytest.raises(DataError, match=r"cannot read its rows.*build the mix again"):
         train(config(models["r1"], mix, tmp_path / "run"))
 
 
@@ -255,7 +255,7 @@ def test_a_folder_of_something_else_is_never_trained_into(
     with pytest.raises(CorpusError, match="is not empty"):
         train(config(models["own"], mix, tmp_path / "run"))
     train(config(models["own"], mix, tmp_path / "first"))
-    with pytest.raises(RecipeError, match="another learning_rate"):
+    with pytest.raises(RecipeError, match="different learning_rate"):
         train(config(models["own"], mix, tmp_path / "first", learning_rate=2e-3))
 
 
