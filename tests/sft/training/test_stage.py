@@ -118,7 +118,7 @@ def test_only_a_finished_run_is_exported_and_nothing_is_overwritten(
     with pytest.raises(DataError, match="not a finished run"):
         write_model(tmp_path, out=tmp_path / "out")
     train(config(models["own"], mix, tmp_path / "run", max_steps=1))
-    with pytest.raises(CorpusError, match="other things"):
+    with pytest.raises(CorpusError, match="the folder is not empty"):
         write_model(tmp_path / "run", out=tmp_path / "run")
 
 
