@@ -6,6 +6,7 @@ every other check has no file it could write.
 
 import io
 import os
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,6 +14,52 @@ from typing import Any, ClassVar
 from fsspec import AbstractFileSystem
 
 SCHEME = "corpus://"
+
+
+class PartFile(io.RawIOBase):
+    """A part that several threads read at once.
+
+    DuckDB's threads share one file and each first seeks, then reads, so every thread has a place of its own.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._place = threading.local()
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def seekable(self) -> bool:
+        """Yes."""
+        return True
+
+    def tell(self) -> int:
+        """Where this thread reads next, in bytes."""
+        return getattr(self._place, "offset", 0)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        """Move this thread's place."""
+        bases = {os.SEEK_SET: 0, os.SEEK_CUR: self.tell(), os.SEEK_END: os.fstat(self._descriptor).st_size}
+        self._place.offset = bases[whence] + offset
+        return self.tell()
+
+    def read(self, size: int = -1, /) -> bytes:
+        """The bytes from this thread's place on: `size` of them unless the file ends before."""
+        left = size if size >= 0 else max(0, os.fstat(self._descriptor).st_size - self.tell())
+        pieces = []
+        while left > 0 and (piece := os.pread(self._descriptor, left, self.tell())):
+            pieces.append(piece)
+            left -= len(piece)
+            self.seek(len(piece), os.SEEK_CUR)
+        return b"".join(pieces)
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        if not self.closed:
+            os.close(self._descriptor)
+        super().close()
 
 
 class PartFiles(AbstractFileSystem):  # type: ignore[misc]
@@ -39,11 +86,11 @@ class PartFiles(AbstractFileSystem):  # type: ignore[misc]
             raise PermissionError(f"{path}: not a part of the corpus")
         return self._root / named
 
-    def open(self, path: str, mode: str = "rb", **_: Any) -> io.FileIO:
+    def open(self, path: str, mode: str = "rb", **_: Any) -> PartFile:
         """The file, for reading; raises PermissionError for any other mode."""
         if mode != "rb":
             raise PermissionError(f"{path}: the corpus is read-only here")
-        return io.FileIO(self._file(path), "r")
+        return PartFile(self._file(path))
 
     def info(self, path: str, **_: Any) -> dict[str, Any]:
         """Size and age of a file."""
