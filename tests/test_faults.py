@@ -263,6 +263,6 @@ def test_a_query_without_enough_memory_says_what_to_raise(
     write_rows(tmp_path / "rows.jsonl", 50)
     prepare(*stages(tmp_path)[0])
     monkeypatch.setenv("CURATE_MEMORY", "200MB")
-    query = "select list(a.range) from range(100000000) a"
+    query = "select list(a.reasoning || b.reasoning || c.reasoning || d.reasoning) from traces a, traces b, traces c, traces d"
     (said,) = finish([start("sql", query, "--corpus", tmp_path / "corpus")], expect=1)
     assert "needs more than CURATE_MEMORY=200MB; raise it" in said and "Traceback" not in said

@@ -161,5 +161,5 @@ def test_the_filter_refuses_what_it_names_and_nothing_else(
 
 def test_machines_that_the_filter_was_not_written_for_get_no_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(syscalls.platform, "machine", lambda: "riscv64")
-    with pytest.raises(EngineError, match="code is scored on x86_64 and aarch64 only, not on riscv64"):
+    with pytest.raises(EngineError, match="code can be scored only on x86_64 and aarch64, not on riscv64"):
         syscalls.refusals()
