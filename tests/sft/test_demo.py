@@ -88,7 +88,7 @@ def test_masks_what_answers_a_harmful_prompt_and_shows_what_refuses_it() -> None
 def test_text_of_the_data_cannot_become_markup() -> None:
     shown = report.masked_reply(reply(kind="benign", answer="<img src=x onerror=alert(1)>"))
     page = report.render(
-        "sft", "report.html",
+        "sft.comparison", "report.html",
         title="t", note="n", scores={"m": fake_scores()}, groups=[], mixes={}, patterns=(), strategies={}, curves=[],
         width=1, height=1, accounting=[], agreement=[], generations={"<b>m</b>": [shown]},
     )  # fmt: skip
