@@ -2,6 +2,7 @@
 
 import pytest
 
+from curation import console
 from curation.review import reviews, status
 from curation.review.reviews import Review
 from curation.review.rounds import ReviewTask, Round, RoundRecipe
@@ -77,4 +78,4 @@ def test_time_per_trace_is_the_median_gap_without_breaks(minutes: list[int], sec
 def test_an_empty_round_has_a_status(capsys: pytest.CaptureFixture[str]) -> None:
     status.show(found([]))
     assert "0 of 4 traces have 2 reviews; verdicts: none yet" in capsys.readouterr().out
-    assert status.as_json(found([]))["patterns"][0]["agreement"]["alpha"] is None
+    assert console.plain(found([]))["patterns"][0]["agreement"]["alpha"] is None
