@@ -5,6 +5,7 @@
     run = sft.train("config.yaml")
     sft.score(run, corpus="eval")
     sft.compare([run, other])
+    sft.diff(run, other=other)
 
 Importing this loads nothing heavy: each function loads what it needs.
 """
@@ -15,9 +16,9 @@ from schemas import __version__
 from schemas.lazy import lazily
 
 if TYPE_CHECKING:
-    from sft.api import Run, check, compare, score, train
+    from sft.api import Run, check, compare, diff, score, train
 
-HOMES = {"sft.api": "Run check compare score train"}
+HOMES = {"sft.api": "Run check compare diff score train"}
 __getattr__ = lazily(__name__, HOMES)
 
-__all__ = ["Run", "__version__", "check", "compare", "score", "train"]
+__all__ = ["Run", "__version__", "check", "compare", "diff", "score", "train"]

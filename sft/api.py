@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sft.proof.check import Proof
     from sft.scoring.scores import Scores
     from sft.training.config import TrainConfig
+    from sft.update.stage import WeightUpdate
 
 File = str | PathLike[str]
 TOLD = ("steps", "train_loss", "tokens", "longest_row", "base_model", "mix_id")
@@ -205,3 +206,23 @@ def compare(
     from sft.comparison import stage
 
     return stage.compare(stage.load([Path(model) for model in models], names), base)
+
+
+def diff(
+    run: "Run | File", base: "Run | File | None" = None, other: "Run | File | None" = None
+) -> "WeightUpdate":
+    """Where training changed a model: relative update, share and effective rank by layer, module and tensor.
+
+    Args:
+        run: a run, a model folder or an adapter.
+        base: the model it started from; by default what the run names.
+        other: another run from the same base; adds the cosine between both updates.
+
+    Raises:
+        DataError: if the base is not known, a file is damaged, or the models differ in architecture.
+        EngineError: if there is no such model.
+    """
+    from sft.update import stage
+
+    named = [None if model is None else fspath(model) for model in (base, other)]
+    return stage.compare(fspath(run), *named)

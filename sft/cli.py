@@ -160,6 +160,35 @@ def export(
     console.result(stage.write_model(run, out=out, dtype=dtype))
 
 
+@app.command(rich_help_panel=TRAIN)
+def diff(
+    run: Annotated[str, typer.Argument(help="A run, a model folder or an adapter.")],
+    base: Annotated[
+        str | None, typer.Argument(help="The model it started from; by default what the run names.")
+    ] = None,
+    other: Annotated[
+        str | None, typer.Option(help="Another run from the same base; adds the cosine between both updates.")
+    ] = None,
+    ranks: Annotated[
+        bool, typer.Option(help="Effective ranks; they take most of the time with full fine-tuning.")
+    ] = True,
+    out: Annotated[
+        Path | None, typer.Option(help="Also write an HTML page with a heat map.", dir_okay=False)
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Show where training changed a model: relative update, share and effective rank by layer, module and tensor.
+
+    Example: sft diff runs/improved --other runs/default --out update.html
+    """
+    from sft.update import stage
+
+    update = stage.compare(run, base, other, ranks=ranks)
+    if out:
+        stage.write_page(update, out)
+    answer(update, json, stage.show)
+
+
 @app.command(rich_help_panel=SCORE)
 def score(
     model: Annotated[
