@@ -119,7 +119,7 @@ def stored(folder: Path) -> dict[str, Stored]:
     tensors: dict[str, Stored] = {}
     for path in paths:
         try:
-            file: Any = safe_open(str(path), framework="pt")  # type: ignore[no-untyped-call]
+            file: Any = safe_open(str(path), framework="pt")
             for name in file.keys():  # noqa: SIM118 - not a dict
                 part = file.get_slice(name)
                 tensors[name] = Stored(file, name, str(part.get_dtype()), tuple(part.get_shape()))
