@@ -3,7 +3,7 @@
 import math
 from typing import Any, NamedTuple
 
-from sft.update.tensors import Difference, LowRank, Matrix, Update, pieces
+from sft.update.tensors import Subtraction, LowRank, Matrix, Update, pieces
 
 ROUNDING = {"F64": 2.0**-53, "F32": 2.0**-24, "F16": 2.0**-11, "BF16": 2.0**-8}
 """Largest relative error of a number stored in this type; rounding alone moves a weight by this much."""
@@ -97,7 +97,7 @@ def rounding(update: Update) -> float:
     return ROUNDING.get(update.after.dtype, 0.0) if _coarser(update) else 0.0
 
 
-def _coarser(update: Difference) -> bool:
+def _coarser(update: Subtraction) -> bool:
     return ROUNDING.get(update.after.dtype, 0.0) > ROUNDING.get(update.before.dtype, 0.0)
 
 

@@ -54,7 +54,7 @@ class Stored(NamedTuple):
         return whole.double().reshape(-1, self.shape[1])[:, columns]
 
 
-class Difference(NamedTuple):
+class Subtraction(NamedTuple):
     """What a tensor has become, less what it was."""
 
     after: Stored
@@ -86,7 +86,7 @@ class LowRank(NamedTuple):
         return self.left[rows] @ self.right[:, columns]
 
 
-Update = Difference | LowRank
+Update = Subtraction | LowRank
 
 
 def pieces(matrix: Matrix, longest: int | None = None) -> Iterator[tuple[slice, slice]]:
@@ -151,7 +151,7 @@ def updates(after: Weights, before: Mapping[str, Stored]) -> dict[str, Update]:
     changed: dict[str, Update] = {}
     for name in sorted(set(before) & set(there)):
         _same_shape(after.folder, name, there[name].sizes, before[name].sizes)
-        changed[name] = Difference(there[name], before[name])
+        changed[name] = Subtraction(there[name], before[name])
     return changed
 
 
@@ -175,7 +175,7 @@ def _adapter(folder: Path, there: Mapping[str, Stored], before: Mapping[str, Sto
             name = name.replace(".modules_to_save", "").replace(".base_layer", "")
             _known(folder, name, before)
             _same_shape(folder, name, tensor.sizes, before[name].sizes)
-            changed[name] = Difference(tensor, before[name])
+            changed[name] = Subtraction(tensor, before[name])
             continue
         module = name.split(".lora_A")[0].split(".lora_embedding_A")[0]
         _known(folder, f"{module}.weight", before)

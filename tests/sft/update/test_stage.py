@@ -146,7 +146,7 @@ def test_reading_in_pieces_changes_no_number(
     first = tensors.stored(write_model(tmp_path / "a", {"w": before}))["w"]
     second = tensors.stored(write_model(tmp_path / "b", {"w": after}))["w"]
     monkeypatch.setattr(tensors, "PIECE", 100)
-    difference = tensors.Difference(second, first)
+    difference = tensors.Subtraction(second, first)
     assert (
         len(list(tensors.pieces(difference))) == max(1, math.ceil(max(shape) / (100 // 24)))
         or len(shape) == 1
