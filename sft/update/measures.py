@@ -3,7 +3,7 @@
 import math
 from typing import Any, NamedTuple
 
-from sft.update.tensors import Subtraction, LowRank, Matrix, Update, pieces
+from sft.update.tensors import LowRank, Matrix, Subtraction, Update, pieces
 
 ROUNDING = {"F64": 2.0**-53, "F32": 2.0**-24, "F16": 2.0**-11, "BF16": 2.0**-8}
 """Largest relative error of a number stored in this type; rounding alone moves a weight by this much."""

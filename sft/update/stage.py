@@ -17,7 +17,7 @@ from curation import console
 from curation.engines.weights import Weights, fingerprint, locate
 from schemas.errors import DataError
 from sft.update import measures
-from sft.update.tensors import Stored, Update, stored, updates
+from sft.update.tensors import TensorOnDisk, Update, stored, updates
 
 LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks|block|layer)\.(\d+)\.")
 
@@ -112,7 +112,9 @@ def _counted(advance: console.Advance, measured: Measured) -> Measured:
     return measured
 
 
-def _measure(name: str, update: Update | None, base: Stored, other: Update | None, ranks: bool) -> Measured:
+def _measure(
+    name: str, update: Update | None, base: TensorOnDisk, other: Update | None, ranks: bool
+) -> Measured:
     # A tensor that only one of the runs changed still counts in the norms of its group.
     size = measures.size(update, base) if update else measures.Size(0.0, measures.norm(base), 0.0)
     moved = update if size.update > 0 else None

@@ -29,7 +29,7 @@ class Matrix(Protocol):
         """A torch tensor of these rows and columns."""
 
 
-class Stored(NamedTuple):
+class TensorOnDisk(NamedTuple):
     """A tensor in a file."""
 
     file: Any
@@ -57,8 +57,8 @@ class Stored(NamedTuple):
 class Subtraction(NamedTuple):
     """What a tensor has become, less what it was."""
 
-    after: Stored
-    before: Stored
+    after: TensorOnDisk
+    before: TensorOnDisk
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -105,7 +105,7 @@ def pieces(matrix: Matrix, longest: int | None = None) -> Iterator[tuple[slice, 
         yield from ((whole, slice(at, min(at + step, width))) for at in range(0, width, step))
 
 
-def stored(folder: Path) -> dict[str, Stored]:
+def stored(folder: Path) -> dict[str, TensorOnDisk]:
     """Every tensor of a model folder, by name.
 
     Raises:
@@ -116,19 +116,19 @@ def stored(folder: Path) -> dict[str, Stored]:
     paths = sorted(folder.glob("*.safetensors"))
     if not paths:
         raise DataError(f"{folder}: no *.safetensors file; `sft diff` reads no other format")
-    tensors: dict[str, Stored] = {}
+    tensors: dict[str, TensorOnDisk] = {}
     for path in paths:
         try:
             file: Any = safe_open(str(path), framework="pt")
             for name in file.keys():  # noqa: SIM118 - not a dict
                 part = file.get_slice(name)
-                tensors[name] = Stored(file, name, str(part.get_dtype()), tuple(part.get_shape()))
+                tensors[name] = TensorOnDisk(file, name, str(part.get_dtype()), tuple(part.get_shape()))
         except (SafetensorError, OSError) as error:
             raise DataError(f"{path}: damaged ({error}); copy the model again") from error
     return tensors
 
 
-def updates(after: Weights, before: Mapping[str, Stored]) -> dict[str, Update]:
+def updates(after: Weights, before: Mapping[str, TensorOnDisk]) -> dict[str, Update]:
     """What a model changed, by the base's names of the tensors.
 
     Args:
@@ -155,7 +155,9 @@ def updates(after: Weights, before: Mapping[str, Stored]) -> dict[str, Update]:
     return changed
 
 
-def _adapter(folder: Path, there: Mapping[str, Stored], before: Mapping[str, Stored]) -> dict[str, Update]:
+def _adapter(
+    folder: Path, there: Mapping[str, TensorOnDisk], before: Mapping[str, TensorOnDisk]
+) -> dict[str, Update]:
     path = folder / "adapter_config.json"
     try:
         config = json.loads(path.read_bytes())
@@ -186,7 +188,7 @@ def _adapter(folder: Path, there: Mapping[str, Stored], before: Mapping[str, Sto
 
 
 def _low_rank(
-    folder: Path, there: Mapping[str, Stored], key: str, scale: float, sizes: tuple[int, ...]
+    folder: Path, there: Mapping[str, TensorOnDisk], key: str, scale: float, sizes: tuple[int, ...]
 ) -> LowRank:
     other = there.get(key.replace(".lora_A", ".lora_B"))
     if other is None:
@@ -219,7 +221,7 @@ def _pattern(patterns: Mapping[str, Any] | None, module: str, otherwise: Any) ->
     )
 
 
-def _known(folder: Path, name: str, before: Mapping[str, Stored]) -> None:
+def _known(folder: Path, name: str, before: Mapping[str, TensorOnDisk]) -> None:
     if name not in before:
         raise DataError(f"{folder}: the adapter changes {name}, which its base does not have")
 
