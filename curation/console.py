@@ -1,6 +1,7 @@
 """Terminal output: progress and totals on stderr, results on stdout.
 
-Everything passes `schemas.showing.clean`: names, text and errors come from data, and a terminal obeys control characters.
+Everything passes `schemas.showing.clean`: names, text and errors come from data, and a terminal obeys control characters;
+and `schemas.hiding`, since a text may hold a key.
 """
 
 import json
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
+from schemas.hiding import hide, hide_known
 from schemas.showing import clean
 
 if TYPE_CHECKING:
@@ -109,12 +111,12 @@ def _duration(seconds: float) -> str:
 
 def say(message: str) -> None:
     """Print a line to stderr."""
-    print(clean(message), file=sys.stderr)  # noqa: T201
+    print(clean(hide(message)), file=sys.stderr)  # noqa: T201
 
 
 def result(text: str) -> None:
     """Print a command's result to stdout."""
-    print(clean(text))  # noqa: T201
+    print(clean(hide_known(text)))  # noqa: T201
 
 
 def json_result(value: Any) -> None:
@@ -171,5 +173,5 @@ def show_rows(columns: list[str], rows: list[dict[str, Any]]) -> None:
 
     table = Table(*map(escape, columns))
     for row in rows:
-        table.add_row(*(escape(str(row[name])) for name in columns))
+        table.add_row(*(escape(hide_known(str(row[name]))) for name in columns))
     show(table)

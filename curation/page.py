@@ -1,4 +1,4 @@
-"""HTML pages from templates: all data is escaped, and only our own script can run.
+"""HTML pages from templates: all data is escaped, known secrets are hidden, and only our own script can run.
 
 The surprise: the script's hash is in the page's Content-Security-Policy, so the script must be inserted byte for byte, and a
 browser blocks every other script, even if escaping were missing somewhere.
@@ -8,6 +8,8 @@ import base64
 import hashlib
 from importlib.resources import files
 from typing import Any
+
+from schemas.hiding import hide_known
 
 
 def render(package: str, template: str, **context: Any) -> str:
@@ -31,11 +33,12 @@ def render(package: str, template: str, **context: Any) -> str:
     environment.filters["percent"] = percent
     script = (files("curation") / "templates" / "page.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
-    return environment.get_template(template).render(
+    page = environment.get_template(template).render(
         **context,
         page_script=Markup(script),  # noqa: S704 - our own file
         page_script_hash=digest,
     )
+    return hide_known(page)
 
 
 def percent(share: float | None) -> str:

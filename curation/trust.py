@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from schemas.errors import RecipeError
+from schemas.hiding import remember
 
 ALLOWED = "CURATE_ALLOW_ENV"
 """Environment variable that lists the variables whose value a recipe may send to its server, with commas between."""
@@ -57,6 +58,32 @@ def check_keys(recipe: Path, data: Any) -> None:
                 f"{recipe}: sends the value of ${variable} to {url or 'a server'}; if that is meant, put --allow-env {variable} "
                 "right after the name of the program"
             )
+
+
+def key_in(variable: str) -> str:
+    """The key in an environment variable, "" where there is none; it is hidden from now on.
+
+    Raises:
+        RecipeError: if no HTTP header can hold it.
+    """
+    return sendable(os.environ.get(variable, ""), f"${variable}")
+
+
+def sendable(key: str, name: str) -> str:
+    """A key as it goes into an HTTP header, without white space around it; it is hidden from now on.
+
+    Raises:
+        RecipeError: if a header cannot hold it; says which character, not the key.
+    """
+    remember(key)
+    key = key.strip()
+    wrong = [place for place, character in enumerate(key, 1) if not "!" <= character <= "~"]
+    if wrong:
+        raise RecipeError(
+            f"{name}: character {wrong[0]} of {len(key)} cannot be sent in an HTTP header; copy the key again, without "
+            "quotes, accents or line breaks"
+        )
+    return key
 
 
 def _servers(data: Any) -> Iterator[dict[str, Any]]:

@@ -1,11 +1,17 @@
 """Every error a user may meet. A message says what is wrong, where, and what to do about it.
 
 The command line prints these without a traceback and exits 1 (2 where the options are wrong); anything else is a bug and shows its traceback.
+No message holds a secret: what it quotes of a server or of a setting is hidden (`schemas.hiding`).
 """
+
+from schemas.hiding import hide
 
 
 class CurateError(Exception):
     """Root of the tree: an error that the user can act on."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(hide(message))
 
 
 class DataError(CurateError):

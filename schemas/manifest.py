@@ -3,9 +3,18 @@
 from collections.abc import Iterator
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, computed_field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    computed_field,
+    model_serializer,
+    model_validator,
+)
 
 from schemas import showing
+from schemas.hiding import hide_in
 from schemas.ids import content_id
 
 FORMAT_VERSION = 1
@@ -83,7 +92,13 @@ class Manifest(BaseModel):
     @property
     def recipe_id(self) -> str:
         """Content id of `recipe`."""
-        return content_id(self.recipe)
+        return content_id(hide_in(self.recipe))
+
+    @model_serializer(mode="wrap")
+    def _without_secrets(self, values: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What is written or printed of a manifest holds no key that a server or a setting brought in."""
+        hidden: dict[str, Any] = hide_in(values(self))
+        return hidden
 
     @model_validator(mode="before")
     @classmethod

@@ -8,6 +8,7 @@ import pyarrow as pa
 from annotators.base import Annotator, Failure
 from schemas.annotation import Annotation
 from schemas.errors import CurateError, EngineError
+from schemas.hiding import hide
 from schemas.tables import ANNOTATIONS
 from schemas.trace import Trace
 
@@ -65,7 +66,9 @@ def _judge_singly(annotator: Annotator, traces: Sequence[Trace]) -> Judged:
             good.append(judged.annotations)
             failures += judged.failures
         except Exception as error:  # noqa: BLE001
-            failures.append((trace.trace_id, f"{annotator.name}: {type(error).__name__}: {error}"[:200]))
+            failures.append(
+                (trace.trace_id, hide(f"{annotator.name}: {type(error).__name__}: {error}")[:200])
+            )
     return Judged(pa.concat_tables([ANNOTATIONS.empty_table(), *good]), failures, len(traces))
 
 
@@ -76,7 +79,7 @@ def _verdicts(annotator: Annotator, traces: Sequence[Trace]) -> Judged:
     try:
         for verdict in annotator.annotate(traces):
             if isinstance(verdict, Failure):
-                failed[verdict.trace_id] = f"{annotator.name}: {verdict.reason}"[:200]
+                failed[verdict.trace_id] = hide(f"{annotator.name}: {verdict.reason}")[:200]
             else:
                 annotations.append(verdict)
     except EngineError as error:

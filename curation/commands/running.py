@@ -3,8 +3,10 @@
 import os
 import re
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
+from types import TracebackType
 from typing import Annotated, Any
 
 import typer
@@ -17,6 +19,7 @@ from schemas.errors import CurateError, UsageError
 
 def run_app(application: typer.Typer) -> None:
     """Run a command line of this project (`curate`, `sft`) with its error rules."""
+    sys.excepthook = _hidden_traceback
     try:
         application()
     except CurateError as error:
@@ -42,6 +45,13 @@ class Program(TyperGroup):
         except typer.BadParameter as error:
             error.message = error.message.removeprefix("Value error, ")
             raise
+
+
+def _hidden_traceback(kind: type[BaseException], error: BaseException, at: TracebackType | None) -> None:
+    """A bug's traceback, which may quote what a server said, without secrets."""
+    from schemas.hiding import hide
+
+    sys.stderr.write(hide("".join(traceback.format_exception(kind, error, at))))
 
 
 def _say(message: str) -> None:

@@ -6,7 +6,6 @@ drops it), so beginnings are rendered here and need the model's tokenizer.
 """
 
 import asyncio
-import os
 import queue
 import threading
 import time
@@ -24,7 +23,9 @@ from curation.engines.replies import Again, HttpAnswer, RequestRejected, Unusabl
 from curation.engines.streaming import Answered, Question, in_order
 from curation.engines.weights import load_tokenizer, locate
 from curation.recipe import Recipe
+from curation.trust import key_in
 from schemas.errors import EngineError
+from schemas.hiding import hide, hide_bytes, hide_known, remember_url
 
 PROBABILITIES = ("logprobs", "top_logprobs")
 """Fields of a request that some servers reject; such a request is sent again without them."""
@@ -54,10 +55,14 @@ class ServerSettings(Recipe):
     @field_validator("base_url")
     @classmethod
     def _has_scheme(cls, value: str) -> str:
-        url = urlsplit(value)
-        if url.scheme not in ("http", "https") or not url.hostname:
+        try:
+            url = urlsplit(value)
+            whole = url.scheme in ("http", "https") and url.hostname and url.port != 0
+        except ValueError:  # a port beyond 65535, a bracket that is not closed
+            whole = False
+        if not whole:
             raise ValueError(
-                f"{value}: no address of a server; write it whole, such as http://localhost:8000/v1"
+                f"{hide(value)}: no address of a server; write it whole, such as http://localhost:8000/v1"
             )
         return value
 
@@ -68,6 +73,7 @@ class OpenAIEngine:
     def __init__(self, model: str, settings: ServerSettings, revision: str | None = None) -> None:
         self.name = f"{model}@{revision or 'server'}"
         self._model = model
+        remember_url(settings.base_url)
         self._settings = settings
         self._tokenizer = load_tokenizer(locate(settings.tokenizer)) if settings.tokenizer else None
         self._no_probabilities = threading.Event()  # set once the server rejects a request for them
@@ -179,7 +185,7 @@ class _Session:
         width = self._settings.concurrency
         limits = httpx.Limits(max_connections=width, max_keepalive_connections=width)
         timeout = httpx.Timeout(self._settings.timeout_s, connect=10.0)
-        key = os.environ.get(self._settings.api_key_env, "")
+        key = key_in(self._settings.api_key_env)
         headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {key}"} if key else {})
         url = self._settings.base_url.rstrip("/") + "/"
         async with httpx.AsyncClient(base_url=url, limits=limits, timeout=timeout, headers=headers) as client:
@@ -244,6 +250,8 @@ class _Session:
                 self._no_probabilities.set()
                 answer = await self._post(client, request.path, request.without_probabilities())
             reply = read_answer(answer, request.lead, self._note)
+            # Once more: what came in pieces is whole now.
+            reply = reply._replace(reasoning=hide_known(reply.reasoning), answer=hide_known(reply.answer))
         except Again as error:
             if error.after_s is not None:
                 self._not_before = max(self._not_before, time.monotonic() + error.after_s)
@@ -265,7 +273,7 @@ class _Session:
                         raise Unusable(f"an answer of more than {LONGEST_BODY} bytes")
         except TimeoutError:
             raise Again(f"no whole answer within {self._settings.timeout_s:g} s") from None
-        return HttpAnswer(response.status_code, response.headers, bytes(content))
+        return HttpAnswer(response.status_code, response.headers, hide_bytes(bytes(content)))
 
     def _note(self, text: str) -> None:
         """Say a thing once."""

@@ -4,7 +4,6 @@ The surprise: `create_repo(private=True)` does not change an existing public rep
 anything is sent. The token is handled by the hub library; it is never read, shown or logged here.
 """
 
-import re
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -18,8 +17,6 @@ from curation.release.redaction import redacted
 from schemas.choices import Tier
 from schemas.errors import DataError
 from schemas.manifest import Manifest
-
-_TOKEN = re.compile(r"hf_\w+|(?<=Bearer )\S+")
 
 
 class PublicationPlan(NamedTuple):
@@ -143,9 +140,8 @@ def _upload(staged: Path, repository: str, private: bool) -> str:
     except DataError:
         raise
     except Exception as error:  # noqa: BLE001 - the hub's errors, its HTTP client's and its checks of names share no base
-        text = _TOKEN.sub("[token]", str(error))
         raise DataError(
-            f"{repository}: the hub rejected the upload or cannot be reached ({type(error).__name__}: {text}); "
+            f"{repository}: the hub rejected the upload or cannot be reached ({type(error).__name__}: {error}); "
             "see `hf auth login` and the repository's name"
         ) from None
     return str(address)

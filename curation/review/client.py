@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 
 from curation.review.server import credentials, process
 from curation.review.server.credentials import Account
+from curation.trust import sendable
 from schemas.errors import MissingExtraError, ServerError
+from schemas.hiding import hide_in, hide_known, remember_url
 
 TIMEOUT_SECONDS = 300
 URL_VARIABLE, KEY_VARIABLE = "ARGILLA_API_URL", "ARGILLA_API_KEY"
@@ -63,7 +65,7 @@ class Client:
                 f"{self.url}: {method} {path} was refused ({response.status_code}): {_detail(response)}",
                 response,
             )
-        return response.json() if response.content else None
+        return hide_in(response.json(), hide_known) if response.content else None
 
     def pages(self, path: str, size: int, **parameters: Any) -> Iterator[dict[str, Any]]:
         """All items behind a path that answers in pages."""
@@ -107,7 +109,7 @@ class Client:
                 f"{self.url}: the review server does not answer ({type(error).__name__}); check it with `curate review "
                 "server status`, then run the same command again: what has arrived is kept"
             ) from error
-        except (argilla_error, httpx.HTTPStatusError, httpx.InvalidURL) as error:
+        except (argilla_error, httpx.HTTPStatusError, httpx.InvalidURL, ValueError) as error:
             raise ServerError(
                 f"{self.url}: {str(error) or type(error).__name__}; check --url and --api-key"
             ) from error
@@ -126,6 +128,7 @@ def find_target(url: str | None, api_key: str | None, home: Path) -> ArgillaServ
 
     Raises:
         ServerError: if the named one lacks a key, or the embedded one does not run.
+        RecipeError: if no HTTP header can hold the key.
     """
     url = url or os.environ.get(URL_VARIABLE)
     api_key = api_key or os.environ.get(KEY_VARIABLE)
@@ -134,7 +137,8 @@ def find_target(url: str | None, api_key: str | None, home: Path) -> ArgillaServ
             raise ServerError(
                 f"{url}: no API key; give --api-key or set {KEY_VARIABLE} (your settings page in Argilla shows it)"
             )
-        return ArgillaServer(url, api_key)
+        remember_url(url)
+        return ArgillaServer(url, sendable(api_key, "the API key of the review server"))
     return embedded_target(home)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from schemas.errors import ServerError
+from schemas.hiding import remember
 
 FILE = "credentials.json"
 OWNER = "owner"
@@ -61,6 +62,8 @@ def _made_up() -> dict[str, Any]:
 
 def _credentials(known: dict[str, Any]) -> Credentials:
     owner = known["owner"]
+    for secret in (owner["password"], owner["api_key"], *known["reviewers"].values()):
+        remember(secret)
     accounts = tuple(Account(name, password) for name, password in known["reviewers"].items())
     return Credentials(Account(owner["username"], owner["password"]), owner["api_key"], accounts)
 
