@@ -117,6 +117,7 @@ def _forms(secret: str) -> tuple[_Form, ...]:
     secret = secret.strip()
     raw = secret.encode("utf-8", "surrogateescape")
     written = {secret, _SPACE.sub("", secret), quote(secret, safe=""), raw.hex()}
+    written |= {view.text for view in _views(secret)}  # a secret may look as if it were escaped
     for encode in (base64.b64encode, base64.urlsafe_b64encode):
         for lead in range(3):  # where it begins among the groups of three bytes
             text = encode(b"\0" * lead + raw).decode().rstrip("=")

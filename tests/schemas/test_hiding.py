@@ -92,7 +92,12 @@ def test_base64_of_a_text_with_a_secret_is_hidden(secret: str, before: bytes, af
 
 
 @settings(max_examples=60, deadline=None)
-@given(secret=SECRETS, start=st.integers(0, 60), length=st.integers(8, 60), around=AROUND)
+@given(
+    secret=SECRETS.filter(lambda text: not set(text) & set("%&\\")),
+    start=st.integers(0, 60),
+    length=st.integers(8, 60),
+    around=AROUND,
+)
 def test_a_part_of_a_secret_is_hidden(secret: str, start: int, length: int, around: str) -> None:
     known(secret)
     start = min(start, len(secret) - 8)
