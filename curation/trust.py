@@ -8,14 +8,15 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from schemas.errors import RecipeError
-from schemas.hiding import remember
+from schemas.hiding import remember, watch
 
 ALLOWED = "CURATE_ALLOW_ENV"
 """Environment variable that lists the variables whose value a recipe may send to its server, with commas between."""
 USUAL_KEY = "OPENAI_API_KEY"
+watch(os.environ)
 
 
 def beside(recipe: Path, name: str) -> Path:
@@ -84,6 +85,16 @@ def sendable(key: str, name: str) -> str:
             "quotes, accents or line breaks"
         )
     return key
+
+
+def hide_password(url: str) -> None:
+    """Hide the password in an address from now on, as it stands there and as it is sent."""
+    try:
+        found = urlsplit(url).password or ""
+    except ValueError:
+        return
+    remember(found)
+    remember(unquote(found))
 
 
 def _servers(data: Any) -> Iterator[dict[str, Any]]:

@@ -1,19 +1,17 @@
 """Hides secrets in text: keys and passwords that this process knows, and what looks like one in a message.
 
-Known are the values of environment variables whose names end like `_API_KEY`, and what `remember` was told: keys given by an
-option or named by a setting. The surprise: a server that echoes a key need not echo all of it, or as it was. So every run of
+Known are the values of watched variables whose names end like `_API_KEY` (`curation.trust` has the environment's watched), and
+what `remember` was told: keys given by an option or named by a setting. The surprise: a server that echoes a key need not echo all of it, or as it was. So every run of
 eight characters counts, in either case, with white space in between, escaped for JSON, HTML or an URL (also twice), and in base64 or hex.
 """
 
 import base64
-import os
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from itertools import accumulate
 from typing import Any, NamedTuple
-from urllib.parse import quote, unquote, urlsplit
 
 MARK = "[hidden]"
 """Stands where a secret stood."""
@@ -38,6 +36,7 @@ _HEADER = re.compile(
     re.IGNORECASE,
 )
 _told: dict[str, None] = {}
+_watched: list[Mapping[str, str]] = []
 
 
 class _Form(NamedTuple):
@@ -54,15 +53,9 @@ def remember(value: str | None) -> None:
         _told[value] = None
 
 
-def remember_url(url: str) -> None:
-    """Hide the password of an address from now on."""
-    try:
-        found = urlsplit(url).password
-    except ValueError:
-        return
-    if found:
-        remember(found)
-        remember(unquote(found))
+def watch(variables: Mapping[str, str]) -> None:
+    """Hide the values of variables that are named like keys from now on, also of those that are set later."""
+    _watched.append(variables)
 
 
 def hide(text: str) -> str:
@@ -100,7 +93,8 @@ def hide_in(value: Any, how: Callable[[str], str] = hide) -> Any:
 
 def _secrets() -> Iterable[str]:
     """Looked up every time, since variables come and go."""
-    named = (value for name, value in os.environ.items() if _NAMES.search(name) and _is_secret(value))
+    variables = (pair for watched in _watched for pair in watched.items())
+    named = (value for name, value in variables if _NAMES.search(name) and _is_secret(value))
     return {**_told, **dict.fromkeys(named)}
 
 
@@ -116,7 +110,7 @@ def _forms(secret: str) -> tuple[_Form, ...]:
     """Every way in which a secret is looked for."""
     secret = secret.strip()
     raw = secret.encode("utf-8", "surrogateescape")
-    written = {secret, _SPACE.sub("", secret), quote(secret, safe=""), raw.hex()}
+    written = {secret, _SPACE.sub("", secret), raw.decode("latin-1"), raw.hex()}
     written |= {view.text for view in _views(secret)}  # a secret may look as if it were escaped
     for encode in (base64.b64encode, base64.urlsafe_b64encode):
         for lead in range(3):  # where it begins among the groups of three bytes

@@ -14,7 +14,7 @@ from pydantic import (
 )
 
 from schemas import showing
-from schemas.hiding import hide_in
+from schemas.hiding import hide, hide_in
 from schemas.ids import content_id
 
 FORMAT_VERSION = 1
@@ -55,7 +55,7 @@ class Counts(BaseModel):
             if reasons:
                 inner = ", ".join(f"{reason} {n}" for reason, n in sorted(reasons.items()))
                 parts.append(f"{sum(reasons.values())} {state} ({inner})")
-        return ", ".join(parts)
+        return hide(", ".join(parts))
 
 
 class InputFile(BaseModel):

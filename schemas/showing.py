@@ -1,12 +1,14 @@
 """How an object shows itself in a notebook: a heading and tables, in HTML of which every text is escaped.
 
-Notebooks are saved and sent around with what they show, so what comes here must be masked already.
+Notebooks are saved and sent around with what they show, so what comes here must be masked already; known secrets are hidden here.
 """
 
 import re
 from collections.abc import Mapping, Sequence
 from unicodedata import category
 from xml.etree.ElementTree import Element, SubElement, tostring
+
+from schemas.hiding import hide_known
 
 Rows = Sequence[Mapping[str, object]]
 MOST_ROWS = 50
@@ -20,7 +22,7 @@ def page(heading: str, tables: Mapping[str, Rows]) -> str:
     for name, rows in tables.items():
         if rows:
             _add_table(root, name, rows)
-    return tostring(root, encoding="unicode", method="html")
+    return hide_known(tostring(root, encoding="unicode", method="html"))
 
 
 def pairs(values: Mapping[str, object], key: str = "", value: str = "") -> list[dict[str, object]]:

@@ -23,9 +23,9 @@ from curation.engines.replies import Again, HttpAnswer, RequestRejected, Unusabl
 from curation.engines.streaming import Answered, Question, in_order
 from curation.engines.weights import load_tokenizer, locate
 from curation.recipe import Recipe
-from curation.trust import key_in
+from curation.trust import hide_password, key_in
 from schemas.errors import EngineError
-from schemas.hiding import hide, hide_bytes, hide_known, remember_url
+from schemas.hiding import hide, hide_bytes, hide_known
 
 PROBABILITIES = ("logprobs", "top_logprobs")
 """Fields of a request that some servers reject; such a request is sent again without them."""
@@ -73,7 +73,7 @@ class OpenAIEngine:
     def __init__(self, model: str, settings: ServerSettings, revision: str | None = None) -> None:
         self.name = f"{model}@{revision or 'server'}"
         self._model = model
-        remember_url(settings.base_url)
+        hide_password(settings.base_url)
         self._settings = settings
         self._tokenizer = load_tokenizer(locate(settings.tokenizer)) if settings.tokenizer else None
         self._no_probabilities = threading.Event()  # set once the server rejects a request for them

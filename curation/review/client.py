@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 from curation.review.server import credentials, process
 from curation.review.server.credentials import Account
-from curation.trust import sendable
+from curation.trust import hide_password, sendable
 from schemas.errors import MissingExtraError, ServerError
-from schemas.hiding import hide_in, hide_known, remember_url
+from schemas.hiding import hide_in, hide_known
 
 TIMEOUT_SECONDS = 300
 URL_VARIABLE, KEY_VARIABLE = "ARGILLA_API_URL", "ARGILLA_API_KEY"
@@ -137,7 +137,7 @@ def find_target(url: str | None, api_key: str | None, home: Path) -> ArgillaServ
             raise ServerError(
                 f"{url}: no API key; give --api-key or set {KEY_VARIABLE} (your settings page in Argilla shows it)"
             )
-        remember_url(url)
+        hide_password(url)
         return ArgillaServer(url, sendable(api_key, "the API key of the review server"))
     return embedded_target(home)
 

@@ -4,13 +4,14 @@ import base64
 import html
 import json
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from urllib.parse import quote
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from curation.trust import hide_password
 from schemas import hiding
 from schemas.hiding import MARK, hide, hide_bytes, hide_in, hide_known
 from schemas.manifest import Manifest
@@ -44,14 +45,19 @@ def runs(text: str) -> set[str]:
     return {text[n : n + 8].lower() for n in range(len(text) - 7)}
 
 
+VARIABLES: dict[str, str] = {}
+hiding.watch(VARIABLES)
+
+
 @pytest.fixture(autouse=True)
-def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hiding.os, "environ", {})
+def nothing_known() -> Iterator[None]:
+    yield
+    VARIABLES.clear()
 
 
 def known(secret: str) -> None:
-    hiding.os.environ.clear()
-    hiding.os.environ["MY_API_KEY"] = secret
+    VARIABLES.clear()
+    VARIABLES["MY_API_KEY"] = secret
 
 
 @pytest.mark.parametrize("written", WHOLE)
@@ -118,7 +124,7 @@ def test_a_text_without_secrets_stays_as_it_is(text: str) -> None:
 
 def test_words_are_no_secrets() -> None:
     known("EMPTY")
-    hiding.os.environ["OPENAI_API_KEY"], hiding.os.environ["HOME"] = "secret", "/home/somebody1234"
+    VARIABLES["OPENAI_API_KEY"], VARIABLES["HOME"] = "secret", "/home/somebody1234"
     text = (
         "EMPTY is a secret in /home/somebody1234, as bearer tokens are: https://host/a@b basic authentication"
     )
@@ -127,7 +133,7 @@ def test_words_are_no_secrets() -> None:
 
 def test_a_key_told_by_an_option_or_an_address_is_hidden() -> None:
     hiding.remember("9f8e7d6c5b4a")
-    hiding.remember_url("http://me:p%40ss-w0rd-9@host/")
+    hide_password("http://me:p%40ss-w0rd-9@host/")
     assert hide_known("x9f8e7d6c5b4ay p@ss-w0rd-9 p%40ss-w0rd-9") == f"x{MARK}y {MARK} {MARK}"
 
 
@@ -147,7 +153,7 @@ def test_a_manifest_is_written_without_secrets() -> None:
     )
     manifest.counts.add("failed", "401: sk-9f8e7d6c5b4a39281706")
     text = manifest.model_dump_json()
-    assert "bcd" not in text and "9f8e7d6c" not in text + repr(manifest) + json.dumps(manifest.model_dump())
+    assert "a:bcd" not in text and "9f8e7d6c" not in text + repr(manifest) + json.dumps(manifest.model_dump())
     again = Manifest.model_validate_json(text)
     assert again.recipe_id == manifest.recipe_id and again.model_dump_json() == text
 
