@@ -17,8 +17,10 @@ from schemas import showing
 from schemas.hiding import hide, hide_in
 from schemas.ids import content_id
 
-FORMAT_VERSION = 1
-"""Format version of the folders this code writes; a newer one on disk is an error."""
+FORMAT_VERSION = 2
+"""Newest format version that this code writes and reads; a newer one on disk is an error."""
+BASE_VERSION = 1
+"""The version of folders without conversations, which a toolkit of version 1 reads as well."""
 
 
 class Counts(BaseModel):
@@ -74,7 +76,7 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    format_version: int = FORMAT_VERSION
+    format_version: int = BASE_VERSION
     stage: str
     inputs: list[InputFile] = Field(default_factory=list)
     outputs: dict[str, str] = Field(default_factory=dict)

@@ -1,18 +1,20 @@
-"""A prompt: what a model is asked. Its id covers the text alone, so a question has the same id in every source."""
+"""A prompt: what a model is asked. Its id covers what the model sees alone, so a question has the same id in every source."""
 
 from typing import get_args
 
 from pydantic import BaseModel, ConfigDict
 
 from schemas.choices import PromptKind
-from schemas.ids import texts_id
+from schemas.conversation import Turn, Turns, canonical
+from schemas.ids import content_id, texts_id
 
 KINDS: tuple[PromptKind, ...] = get_args(PromptKind)
 
 
-def prompt_id(text: str) -> str:
-    """The id of a prompt with this text."""
-    return texts_id("prompt", text)
+def prompt_id(text: str, turns: Turns | None = None, tools: str | None = None) -> str:
+    """The id of a prompt: of its text where that is all it has, else of all turns and the tools."""
+    whole = canonical(turns, tools)
+    return texts_id("prompt", text) if whole is None else content_id(["conversation", text, *whole])
 
 
 class Prompt(BaseModel):
@@ -21,9 +23,9 @@ class Prompt(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     prompt_id: str
-    """Content id of `text`."""
+    """Content id of `text`, `turns` and `tools`."""
     text: str
-    """What the model is asked, exactly."""
+    """The last thing that the user says, exactly; for most prompts all of it."""
     kind: PromptKind | None = None
     """The purpose of the prompt; null if unknown."""
     source: str | None = None
@@ -42,3 +44,8 @@ class Prompt(BaseModel):
     """Its id in the source."""
     extra: str | None = None
     """JSON object of the source's other columns."""
+    turns: tuple[Turn, ...] | None = None
+    """The whole conversation: system prompt, earlier turns, calls and results of tools, and the last question; null if there
+    is only the last question."""
+    tools: str | None = None
+    """JSON list of the tools that the model may call, as the source defines them."""

@@ -3,6 +3,7 @@
 from pydantic import BaseModel, ConfigDict
 
 from schemas.choices import PromptKind
+from schemas.conversation import Turn
 from schemas.ids import content_id
 
 
@@ -35,3 +36,7 @@ class Row(BaseModel):
     """Length of prompt, reasoning and answer in tokens, counted as the mix's manifest says."""
     risky: tuple[str, ...]
     """Names of the risky patterns whose consensus label was true."""
+    turns: tuple[Turn, ...] | None = None
+    """The prompt's conversation; null if `prompt` is all of it."""
+    tools: str | None = None
+    """JSON list of the prompt's tools."""

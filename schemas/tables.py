@@ -8,6 +8,20 @@ import pyarrow as pa
 
 _text = pa.string()
 
+TURN = pa.struct(
+    [
+        ("role", _text),
+        ("content", _text),
+        ("reasoning", _text),
+        ("tool_calls", _text),
+        ("tool_call_id", _text),
+        ("name", _text),
+    ]
+)
+"""One message of a conversation (`schemas.conversation.Turn`)."""
+CONVERSATION = [pa.field("turns", pa.list_(TURN)), pa.field("tools", _text)]
+"""What a prompt has beside its text, since format version 2; null for a prompt of one question."""
+
 PROMPTS = pa.schema(
     [
         pa.field("prompt_id", _text, nullable=False),
@@ -21,6 +35,7 @@ PROMPTS = pa.schema(
         ("source_line", pa.int64()),
         ("source_id", _text),
         ("extra", _text),
+        *CONVERSATION,
     ]
 )
 
@@ -48,6 +63,7 @@ TRACES = pa.schema(
         ("source_id", _text),
         ("extra", _text),
         ("parent_id", _text),
+        *CONVERSATION,
     ]
 )
 
@@ -198,3 +214,7 @@ ROWS = pa.schema(
         ("risky", pa.list_(_text)),
     ]
 )
+"""A mix without conversations has exactly these columns."""
+
+TALK_ROWS = pa.schema([*ROWS, *CONVERSATION])
+"""The rows of a mix with conversations."""

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from schemas.choices import PromptKind
+from schemas.conversation import Turn
 from schemas.ids import content_id, texts_id
 
 FIELDS = ("reasoning", "answer")
@@ -41,7 +42,7 @@ class Trace(BaseModel):
     """Content id; see `generated_trace_id` and `ingested_trace_id`."""
     prompt_id: str
     prompt: str
-    """The query without the strategy's instruction (which never enters a training row)."""
+    """The last question, without the strategy's instruction (which never enters a training row)."""
     kind: PromptKind | None = None
     """The prompt's kind."""
     strategy: str | None = None
@@ -76,3 +77,7 @@ class Trace(BaseModel):
     """JSON object of the source's other columns."""
     parent_id: str | None = None
     """The trace that this one repairs: it shares that trace's reasoning up to the first risky sentence."""
+    turns: tuple[Turn, ...] | None = None
+    """The prompt's conversation; null if `prompt` is all of it."""
+    tools: str | None = None
+    """The prompt's tools."""

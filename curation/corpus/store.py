@@ -21,8 +21,8 @@ import pyarrow.parquet as pq
 
 from schemas.errors import CorpusError
 from schemas.ids import canonical_json, content_id
-from schemas.manifest import FORMAT_VERSION, Manifest
-from schemas.tables import KEYS, TABLES
+from schemas.manifest import BASE_VERSION, FORMAT_VERSION, Manifest
+from schemas.tables import CONVERSATION, KEYS, TABLES
 
 MARKER = "corpus.json"
 PACKED = ".packed.parquet"
@@ -65,7 +65,7 @@ class Store:
                 raise CorpusError(
                     f"{root}: the folder is not empty and not a corpus; set --corpus to a new or empty one"
                 )
-            write_file(root / MARKER, canonical_json({"format_version": FORMAT_VERSION}) + b"\n")
+            write_file(root / MARKER, _marker(BASE_VERSION))
         return cls(root)
 
     def parts(self, table: str, among: Collection[str] | None = None) -> list[Path]:
@@ -114,7 +114,13 @@ class Store:
             pieces: returns a new iterator over the rows; called twice, for the part's name and its content. At least one row.
         """
         path = self.root / table / f"part-{_keys_id(table, pieces())}.parquet"
-        write_tables(path, TABLES[table], (piece.cast(TABLES[table]) for piece in pieces()))
+        write_tables(path, TABLES[table], (self._known(conform(piece, TABLES[table])) for piece in pieces()))
+
+    def _known(self, piece: pa.Table) -> pa.Table:
+        """The same rows; before a part with conversations appears, the corpus says that a toolkit of version 1 must not read it."""
+        if has_conversations(piece) and format_version(self.root / MARKER) < FORMAT_VERSION:
+            write_file(self.root / MARKER, _marker(FORMAT_VERSION))
+        return piece
 
     def append_rows(self, table: str, rows: Sequence[dict[str, Any]]) -> None:
         """Add rows given as dicts (missing columns become null) as one part; see `append`."""
@@ -172,15 +178,29 @@ class Store:
         return path
 
 
-def check_format_version(path: Path) -> None:
-    """Reject a marker or manifest of a newer version of this toolkit."""
+def has_conversations(rows: pa.Table) -> bool:
+    """Whether a prompt of some rows has more than its text."""
+    names = [field.name for field in CONVERSATION if field.name in rows.column_names]
+    return any(rows[name].null_count < rows.num_rows for name in names)
+
+
+def _marker(version: int) -> bytes:
+    return canonical_json({"format_version": version}) + b"\n"
+
+
+def format_version(path: Path) -> int:
+    """The version in a marker or manifest; raises as `check_format_version` does."""
     try:
-        version = json.loads(path.read_bytes())["format_version"]
+        return int(json.loads(path.read_bytes())["format_version"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CorpusError(
             f"{path}: not readable as a format marker ({error}); restore it from a copy"
         ) from error
-    if not isinstance(version, int) or version > FORMAT_VERSION:
+
+
+def check_format_version(path: Path) -> None:
+    """Reject a marker or manifest of a newer version of this toolkit."""
+    if (version := format_version(path)) > FORMAT_VERSION:
         raise CorpusError(
             f"{path}: format version {version} is newer than this toolkit supports ({FORMAT_VERSION}); "
             "upgrade with: pip install -U lrm-curate"

@@ -1,22 +1,22 @@
-"""Splits chats into one question, one response and an optional system message; longer chats are faults.
+"""Splits chats into a prompt with all its turns, and the response to it.
 
 The response's message is handed on whole (`schemas.response.messages` reads it); it may be missing, where columns beside the chat
-have the response.
+have the response. A chat that ends in any other turn is a prompt without a response.
 """
 
 from typing import Any
 
 from curation.ingest.fields import BadRow
-from schemas.response.messages import WrongPart, parts_of
+from schemas.response.markups import first_mark
+from schemas.response.messages import READ, WrongPart, parts_of
+from schemas.response.turns import ROLES, UnreadTurn, json_text, turns_of
 
-ROLES = {
-    "system": "system", "developer": "system", "user": "user", "human": "user",
-    "assistant": "assistant", "gpt": "assistant", "model": "assistant", "bot": "assistant",
-}  # fmt: skip
+KNOWN = READ | {"name", "tool_call_id"}
+"""Keys of a message that are part of its turn; others are beside."""
 
 
 def unfold_messages(fields: dict[str, Any]) -> None:
-    """Replace `messages` by prompt, system, and response (or reasoning and answer)."""
+    """Replace `messages` by prompt, turns, tools, system, and the response's message."""
     _unfold(fields, fields.pop("messages", None))
 
 
@@ -32,8 +32,8 @@ def unfold_completion(fields: dict[str, Any]) -> None:
         prompt = [{"role": "user", "content": prompt}]
     if isinstance(completion, str):
         completion = [{"role": "assistant", "content": completion}]
-    if completion is None:
-        raise BadRow("missing_response", "completion is null")
+    if not completion:
+        raise BadRow("missing_response", "completion is null or empty")
     if prompt is None:
         raise BadRow("missing_prompt", "prompt is null")
     if not isinstance(prompt, list) or not isinstance(completion, list):
@@ -41,28 +41,93 @@ def unfold_completion(fields: dict[str, Any]) -> None:
     _unfold(fields, prompt + completion)
 
 
-def _unfold(fields: dict[str, Any], turns: Any) -> None:
-    if not isinstance(turns, list):
-        raise BadRow("wrong_type", f"a conversation must be a list of messages, not {type(turns).__name__}")
-    by_role: dict[str, list[dict[str, Any]]] = {"system": [], "user": [], "assistant": []}
-    for turn in turns:
-        by_role[_role(turn)].append(turn)
-    _check_shape(by_role)
-    for system in by_role["system"]:
-        fields["system"] = _text(system)
-    fields["prompt"] = _text(by_role["user"][0])
-    for response in by_role["assistant"]:  # else it stands in columns beside the chat
-        fields["message"] = response
+def unfold_history(fields: dict[str, Any], history: Any, prompt: Any) -> None:
+    """Put earlier turns, as pairs of question and answer, before a question."""
+    if not isinstance(history, list) or not all(
+        isinstance(pair, list) and len(pair) == 2 for pair in history
+    ):
+        raise BadRow("wrong_type", "history must be a list of pairs of question and answer")
+    pairs = [
+        [{"role": "user", "content": asked}, {"role": "assistant", "content": said}]
+        for asked, said in history
+    ]
+    _unfold(fields, [*(turn for pair in pairs for turn in pair), {"role": "user", "content": prompt}])
+    fields.pop("chat")
 
 
-def _check_shape(by_role: dict[str, list[dict[str, Any]]]) -> None:
-    if len(by_role["user"]) > 1 or len(by_role["assistant"]) > 1 or len(by_role["system"]) > 1:
-        turn_counts = ", ".join(f"{len(turns)} {role}" for role, turns in by_role.items() if turns)
+def _unfold(fields: dict[str, Any], messages: Any) -> None:
+    if not isinstance(messages, list):
         raise BadRow(
-            "multi_turn", f"only single-turn conversations are supported; this one has {turn_counts} messages"
+            "wrong_type", f"a conversation must be a list of messages, not {type(messages).__name__}"
         )
-    if not by_role["user"]:
+    roles = [_role(message) for message in messages]
+    fields["chat"] = True
+    if roles and roles[-1] == "assistant":
+        *messages, fields["message"] = messages
+    turns = _system(fields)
+    for number, (message, role) in enumerate(zip(messages, roles, strict=False), 1):
+        turns += _turns(message, role, number)
+    questions = [turn["content"] for turn in turns if turn["role"] == "user"]
+    if not questions:
         raise BadRow("missing_prompt", "the conversation has no user message")
+    fields["prompt"] = questions[-1]
+    if systems := [turn["content"] for turn in turns if turn["role"] == "system"]:
+        fields["system"] = "\n\n".join(systems)
+    tools = _tools(fields)
+    if tools:
+        fields["tools"] = tools
+    if tools or len(turns) > 1:
+        fields["turns"] = turns
+    beside = {str(n): _beside(message) for n, message in enumerate(messages, 1) if _beside(message)}
+    if beside:
+        fields["beside_turns"] = beside
+
+
+def _system(fields: dict[str, Any]) -> list[dict[str, Any]]:
+    """The system prompt that stands beside the chat. One that dictates a markup says how the response was made: the prompt
+    is without it."""
+    system = fields.pop("system", None)
+    if isinstance(system, list):
+        system = _text(system)
+    if system is not None and not isinstance(system, str):
+        raise BadRow("wrong_type", f"system must be text, not {type(system).__name__}")
+    if not system or not system.strip():
+        return []
+    fields["system"] = system
+    return [] if first_mark(system) else [{"role": "system", "content": system}]
+
+
+def _turns(message: dict[str, Any], role: str, number: int) -> list[dict[str, Any]]:
+    try:
+        return list(turns_of(message, role))
+    except UnreadTurn as error:
+        raise BadRow(error.fault.reason, f"message {number}: {error.fault.detail}") from error
+    except WrongPart as error:
+        raise BadRow("wrong_type", f"message {number}: {error}") from error
+
+
+def _tools(fields: dict[str, Any]) -> str | None:
+    """The definitions of tools as a JSON list; what is none stays where it was."""
+    import orjson
+
+    tools = fields.get("tools")
+    if isinstance(tools, str):
+        try:
+            tools = orjson.loads(tools)
+        except ValueError:
+            tools = None
+    if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
+        if told := fields.pop("tools", None):
+            fields["beside_tools"] = told
+        return None
+    fields.pop("tools")
+    return json_text(tools) if tools else None
+
+
+def _beside(message: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: value for name, value in message.items() if name not in KNOWN and value not in (None, "", [])
+    }
 
 
 def _role(turn: Any) -> str:
@@ -72,9 +137,8 @@ def _role(turn: Any) -> str:
     return ROLES[role]
 
 
-def _text(turn: dict[str, Any]) -> str:
-    """The text of a turn that is not the response."""
+def _text(parts: list[Any]) -> str:
     try:
-        return parts_of(turn).content
+        return parts_of({"content": parts}).content
     except WrongPart as error:
-        raise BadRow("wrong_type", str(error)) from error
+        raise BadRow("wrong_type", f"system: {error}") from error

@@ -35,11 +35,11 @@ _trace_fields = itemgetter(*TRACE_FIELDS)
 COLUMNS = {
     "prompts": (
         "prompt_id", "text", "kind", "source", "category", "attack", "reference_answer", "source_file", "source_line",
-        "source_id", "extra",
+        "source_id", "extra", "turns", "tools",
     ),
     "traces": (
         "trace_id", "prompt_id", "reasoning", "answer", "finish_reason", "source_file", "source_line", "extra",
-        *TRACE_FIELDS,
+        "turns", "tools", *TRACE_FIELDS,
     ),
     "quarantine": (
         "quarantine_id", "stage", "source_file", "source_line", "source_id", "reason", "detail", "row",
@@ -67,6 +67,13 @@ class FieldPath(NamedTuple):
     """Default kind of the prompt."""
 
 
+class FieldTalk(NamedTuple):
+    """What a prompt has beside its last question."""
+
+    turns: list[dict[str, Any]] | None
+    tools: str | None
+
+
 class FieldLines(NamedTuple):
     """One row's lines for the tables."""
 
@@ -80,21 +87,25 @@ def prompt_line(fields: dict[str, Any], extra: dict[str, Any], place: FieldPath,
     Raises:
         BadRow: missing_prompt, wrong_type, nul_character.
     """
+    talk = _talk(fields, extra)
     _clean(fields)
     text = _prompt(fields)
-    leftover = {name: fields[name] for name in fields if name not in _PROMPT_FIELDS}
-    return FieldLines(
-        _prompt_tuple(prompt_id(text), text, fields, _json(extra | leftover), place, line), None
-    )
+    told = _PROMPT_FIELDS | {"system"} if talk.turns else _PROMPT_FIELDS
+    leftover = {name: fields[name] for name in fields if name not in told}
+    key = prompt_id(text, *talk)
+    return FieldLines(_prompt_tuple(key, text, talk, fields, _json(extra | leftover), place, line), None)
 
 
 def trace_line(fields: dict[str, Any], extra: dict[str, Any], place: FieldPath, line: int) -> FieldLines:
-    """The prompts and traces lines of a row.
+    """The prompts and traces lines of a row; of a chat that ends in a question only the former.
 
     Raises:
         BadRow: missing_prompt, missing_response, wrong_type, nul_character, or a reason of `schemas.response`.
     """
     message: dict[str, Any] | None = fields.pop("message", None)
+    if fields.pop("chat", False) and message is None and not _RESPONSES & (fields.keys() | extra.keys()):
+        return prompt_line(fields, extra, place, line)
+    talk = _talk(fields, extra)
     finish_reason = finish_word({"finish_reason": fields.pop("finish_reason", None)}, message or {}, extra)
     _clean(fields)
     prompt = _prompt(fields)
@@ -105,7 +116,7 @@ def trace_line(fields: dict[str, Any], extra: dict[str, Any], place: FieldPath, 
     for name in PROMPT_ONLY:  # the prompts table keeps the first row's; this row's own stay with the trace
         if name in fields:
             extra[name] = fields[name]
-    key = prompt_id(prompt)
+    key = prompt_id(prompt, *talk)
     trace_id = ingested_trace_id(key, get("strategy"), get("model"), reasoning, answer)
     row = DEFAULTS | {"kind": place.kind, "source": place.source} | fields
     trace = (
@@ -117,21 +128,44 @@ def trace_line(fields: dict[str, Any], extra: dict[str, Any], place: FieldPath, 
         place.file,
         line,
         _json(extra),
+        *talk,
         *_trace_fields(row),
     )
-    return FieldLines(_prompt_tuple(key, prompt, fields, None, place, line), trace)
+    return FieldLines(_prompt_tuple(key, prompt, talk, fields, None, place, line), trace)
+
+
+_RESPONSES = frozenset({"response", "answer", "reasoning", "reasoning_content", "thinking"})
+"""Columns beside a chat that could hold its response: where one is there and empty, a response is missing."""
+
+
+def _talk(fields: dict[str, Any], extra: dict[str, Any]) -> FieldTalk:
+    """Take the conversation out of the fields; what its messages carried beside goes to `extra`."""
+    turns, tools = fields.pop("turns", None), fields.pop("tools", None)
+    for name, column in (("beside_turns", "turns"), ("beside_tools", "tools")):
+        if (told := fields.pop(name, None)) is not None:
+            extra[column] = told
+    texts = [text for turn in turns or () for text in turn.values()] + [tools or ""]
+    if any("\0" in text for text in texts):
+        raise BadRow("nul_character", "the conversation has a NUL character, which no text should have")
+    return FieldTalk(turns, tools)
 
 
 _PROMPT_FIELDS = frozenset({"prompt", "kind", "source", "source_id", *PROMPT_ONLY})
 
 
 def _prompt_tuple(
-    key: str, text: str, fields: dict[str, Any], extra: str | None, place: FieldPath, line: int
+    key: str,
+    text: str,
+    talk: FieldTalk,
+    fields: dict[str, Any],
+    extra: str | None,
+    place: FieldPath,
+    line: int,
 ) -> tuple[Any, ...]:
     get = fields.get
     return (
         key, text, get("kind", place.kind), get("source", place.source), get("category"), get("attack"),
-        get("reference_answer"), place.file, line, get("source_id"), extra,
+        get("reference_answer"), place.file, line, get("source_id"), extra, *talk,
     )  # fmt: skip
 
 

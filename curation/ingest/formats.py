@@ -51,7 +51,7 @@ def sort_out(form: Format, row: Any) -> Fields:
     """Sort a source row into fields and extra columns.
 
     Raises:
-        BadRow: wrong_type, multi_turn, missing_response, several.
+        BadRow: wrong_type, missing_prompt, missing_response, or what is wrong with an earlier turn.
     """
     if type(row) is not dict:
         raise BadRow("wrong_type", f"a row must be an object of columns, not {type(row).__name__}")
@@ -126,12 +126,14 @@ def _needs(*sets: str) -> tuple[frozenset[str], ...]:
 
 
 def _alpaca(fields: dict[str, Any]) -> None:
-    """Join instruction and input, as Alpaca's own prompt does, with a blank line."""
-    if fields.pop("history", None):
-        raise BadRow("multi_turn", "the row has a history of earlier turns")
+    """Join instruction and input, as Alpaca's own prompt does, with a blank line; a history is the earlier turns."""
+    history = fields.pop("history", None)
     instruction, given = fields.pop("instruction", None), fields.pop("input", None)
-    fields["prompt"] = f"{instruction}\n\n{given}" if isinstance(instruction, str) and given else instruction
-    fields["response"] = fields.pop("output", None)
+    prompt = f"{instruction}\n\n{given}" if isinstance(instruction, str) and given else instruction
+    output = fields.pop("output", None)
+    if history:
+        conversations.unfold_history(fields, history, prompt)
+    fields["prompt"], fields["response"] = prompt, output
 
 
 def _study(fields: dict[str, Any]) -> None:
@@ -171,25 +173,25 @@ FORMATS: dict[str, Format] = {
     "messages": Format(
         help="chats: messages of any API, reasoning inline, in a field or in parts; response and reasoning also in columns beside",
         columns=_needs("messages"),
-        takes=_takes("messages"),
+        takes=_takes("messages tools"),
         unfold=conversations.unfold_messages,
     ),
     "open-thoughts": Format(
         help="open-thoughts: system, conversations with thought and solution markers",
         columns=_needs("conversations system"),
-        takes=_takes("conversations"),
+        takes=_takes("conversations tools"),
         unfold=conversations.unfold_conversations,
     ),
     "sharegpt": Format(
         help="ShareGPT: conversations of from and value",
         columns=_needs("conversations"),
-        takes=_takes("conversations"),
+        takes=_takes("conversations tools"),
         unfold=conversations.unfold_conversations,
     ),
     "completion": Format(
         help="prompt and completion, as texts or as lists of messages",
         columns=_needs("prompt completion"),
-        takes=_takes("prompt completion"),
+        takes=_takes("prompt completion tools"),
         unfold=conversations.unfold_completion,
     ),
     "study": Format(

@@ -17,6 +17,7 @@ from curation.corpus.store import Store
 from curation.ingest.fields import COLUMNS, FieldLines
 from curation.ingest.rows import RawRow
 from schemas.annotation import Annotation
+from schemas.conversation import size
 from schemas.ids import content_id
 from schemas.response import Fault
 from schemas.tables import KEYS, TABLES
@@ -28,6 +29,7 @@ LINE_SIZE = 500
 KEPT_TEXT = 100_000
 """Code points of a bad row that the quarantine keeps."""
 REASONING, ANSWER = COLUMNS["traces"].index("reasoning"), COLUMNS["traces"].index("answer")
+TURNS = COLUMNS["prompts"].index("turns")
 SHARE = 8
 """Each table of ids may take so much of the memory."""
 LINE_BITS = 40
@@ -110,16 +112,17 @@ class PartWriter:
     def add(self, lines: FieldLines, file: str, line: int) -> bool:
         """Add a valid row's lines; False if the corpus has the same content from another source."""
         prompt, trace = lines
+        asked = len(prompt[1]) + size(prompt[TURNS])
         if trace is None:
             state = self._prompts.meet(prompt[0], file, line)
             if state == "new":
-                self._append("prompts", prompt, len(prompt[1]))
+                self._append("prompts", prompt, asked)
             return state != "elsewhere"
         state = self._traces.meet(trace[0], file, line)
         if state == "new":
             if self._prompts.meet(prompt[0], file, line) == "new":
-                self._append("prompts", prompt, len(prompt[1]))
-            self._append("traces", trace, len(prompt[1]) + len(trace[REASONING]) + len(trace[ANSWER]))
+                self._append("prompts", prompt, asked)
+            self._append("traces", trace, asked + len(trace[REASONING]) + len(trace[ANSWER]))
         return state != "elsewhere"
 
     def annotate(self, annotation: Annotation) -> None:

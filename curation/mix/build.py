@@ -77,6 +77,7 @@ def build(
     validation = (
         _rewritten(folder.chosen_rows(connection, "validation"), loaded) if recipe.validation else None
     )
+    rows, validation = folder.plainly(rows, validation)
     _warn(tallies, rows.num_rows, validation)
     dumped = recipe.model_dump(mode="json")
     manifest = Manifest(

@@ -3,16 +3,18 @@
     MIX/manifest.json                           what was built, from what, with counts and hashes
     MIX/README.md                               the dataset card
     MIX/data/train-00000-of-00001.parquet       one row per example, fields apart (`schemas.row.Row`)
-    MIX/messages/train-...                      the same rows as chat `messages`, reasoning under `reasoning_content`
+    MIX/messages/train-...                      the same rows as chat `messages`, every turn, reasoning under `reasoning_content`
     MIX/prompt_completion/train-...             the same rows as `prompt` and `completion` message lists
     MIX/train.jsonl                             the rows again, if the recipe requests it
     MIX/*/validation-...                        the validation split, if the recipe requests one
 
+Only a mix with conversations has the columns `turns` and `tools`: every other one has the same bytes as before there were any.
 It is built next to its final path and renamed, so an interrupted build leaves the earlier mix or none.
 """
 
 import fcntl
 import hashlib
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -25,15 +27,23 @@ import pyarrow.parquet as pq
 
 from curation.corpus.filling import quoted, sql_file
 from curation.corpus.query import Connection
-from curation.corpus.store import check_format_version, disk_error, make_folder, write_file, write_parquet
+from curation.corpus.store import (
+    check_format_version,
+    disk_error,
+    has_conversations,
+    make_folder,
+    write_file,
+    write_parquet,
+)
 from curation.mix.card import card
 from curation.reading import hash_files
+from schemas.conversation import messages
 from schemas.errors import CorpusError, DataError
 from schemas.ids import canonical_json
-from schemas.manifest import Manifest
+from schemas.manifest import FORMAT_VERSION, Manifest
 from schemas.patterns import RISKY_PATTERNS
 from schemas.row import row_id
-from schemas.tables import ROWS
+from schemas.tables import ROWS, TALK_ROWS
 
 SHARD = "train-00000-of-00001.parquet"
 VALIDATION_SHARD = SHARD.replace("train", "validation")
@@ -42,6 +52,23 @@ _MESSAGE = pa.struct([("role", pa.string()), ("content", pa.string()), ("reasoni
 MESSAGES = pa.schema([("row_id", pa.string()), ("messages", pa.list_(_MESSAGE))])
 PROMPT_COMPLETION = pa.schema(
     [("row_id", pa.string()), ("prompt", pa.list_(_MESSAGE)), ("completion", pa.list_(_MESSAGE))]
+)
+_FUNCTION = pa.struct([("name", pa.string()), ("arguments", pa.string())])
+_CALL = pa.struct([("id", pa.string()), ("type", pa.string()), ("function", _FUNCTION)])
+_TALK_MESSAGE = pa.struct(
+    [*_MESSAGE, ("tool_calls", pa.list_(_CALL)), ("tool_call_id", pa.string()), ("name", pa.string())]
+)
+"""Arguments are JSON texts, since Arrow's objects have all keys of all rows."""
+TALK_MESSAGES = pa.schema(
+    [("row_id", pa.string()), ("messages", pa.list_(_TALK_MESSAGE)), ("tools", pa.string())]
+)
+TALK_PROMPT_COMPLETION = pa.schema(
+    [
+        ("row_id", pa.string()),
+        ("prompt", pa.list_(_TALK_MESSAGE)),
+        ("completion", pa.list_(_TALK_MESSAGE)),
+        ("tools", pa.string()),
+    ]
 )
 
 
@@ -53,7 +80,20 @@ def chosen_rows(connection: Connection, split: str) -> pa.Table:
     ).to_arrow_table()
     keys = zip(*(table[name].to_pylist() for name in ("trace_id", "part", "copy")), strict=True)
     ids = [row_id(*key) for key in keys]
-    return table.add_column(0, "row_id", [ids]).select(ROWS.names).cast(ROWS).combine_chunks()
+    return table.add_column(0, "row_id", [ids]).select(TALK_ROWS.names).cast(TALK_ROWS).combine_chunks()
+
+
+def plainly(*splits: pa.Table | None) -> list[pa.Table | None]:
+    """The splits of a mix without the columns of conversations, where no row of any has one."""
+    if any(has_conversations(rows) for rows in splits if rows is not None):
+        return list(splits)
+    return [rows if rows is None else rows.select(ROWS.names) for rows in splits]
+
+
+def conformed(rows: pa.Table) -> pa.Table:
+    """The rows of a mix under today's schema; raises KeyError or an error of Arrow where they are none."""
+    schema = TALK_ROWS if "turns" in rows.column_names else ROWS
+    return rows.select(schema.names).cast(schema)
 
 
 def mix_id(rows: pa.Table) -> str:
@@ -104,6 +144,8 @@ def _build(
 ) -> Manifest:
     if building.exists():
         shutil.rmtree(building)
+    if "turns" in rows.column_names:
+        manifest = manifest.model_copy(update={"format_version": FORMAT_VERSION})
     _write_files(building, rows, SHARD)
     if validation is not None and validation.num_rows:
         _write_files(building, validation, VALIDATION_SHARD)
@@ -171,18 +213,39 @@ def check_files(mix: Path, manifest: Manifest) -> None:
 
 def _write_files(folder: Path, rows: pa.Table, shard: str) -> None:
     write_parquet(folder / "data" / shard, rows)
-    plain = rows.select(["row_id", "prompt", "reasoning", "answer"]).to_pylist()
-    messages = [{"row_id": row["row_id"], "messages": [_user(row), _assistant(row)]} for row in plain]
-    write_parquet(folder / "messages" / shard, pa.Table.from_pylist(messages, MESSAGES))
-    pairs = [
-        {"row_id": row["row_id"], "prompt": [_user(row)], "completion": [_assistant(row)]} for row in plain
-    ]
-    write_parquet(folder / "prompt_completion" / shard, pa.Table.from_pylist(pairs, PROMPT_COMPLETION))
+    talks = "turns" in rows.column_names
+    names = ["row_id", "prompt", "reasoning", "answer", *(("turns", "tools") if talks else ())]
+    chats: list[dict[str, Any]] = []
+    pairs: list[dict[str, Any]] = []
+    for row in rows.select(names).to_pylist():
+        asked, said = [_as_text(message) for message in messages(row["prompt"], row.get("turns"))], _said(row)
+        common = {"row_id": row["row_id"], "tools": row.get("tools")}
+        chats.append(common | {"messages": [*asked, said]})
+        pairs.append(common | {"prompt": asked, "completion": [said]})
+    chat_schema, pair_schema = (
+        (TALK_MESSAGES, TALK_PROMPT_COMPLETION) if talks else (MESSAGES, PROMPT_COMPLETION)
+    )
+    write_parquet(folder / "messages" / shard, pa.Table.from_pylist(chats, chat_schema))
+    write_parquet(folder / "prompt_completion" / shard, pa.Table.from_pylist(pairs, pair_schema))
 
 
-def _user(row: dict[str, Any]) -> dict[str, str | None]:
-    return {"role": "user", "content": row["prompt"], "reasoning_content": None}
+def _as_text(message: dict[str, Any]) -> dict[str, Any]:
+    """A message with the arguments of its calls as texts."""
+    if "tool_calls" not in message:
+        return message
+    return message | {"tool_calls": calls_as_text(message["tool_calls"])}
 
 
-def _assistant(row: dict[str, Any]) -> dict[str, str | None]:
+def calls_as_text(calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Calls of tools with their arguments as JSON texts, as OpenAI's servers write them."""
+    told = []
+    for call in calls:
+        arguments = call["function"].get("arguments")
+        if not isinstance(arguments, str):
+            arguments = json.dumps(arguments, ensure_ascii=False)
+        told.append(call | {"function": call["function"] | {"arguments": arguments}})
+    return told
+
+
+def _said(row: dict[str, Any]) -> dict[str, str | None]:
     return {"role": "assistant", "content": row["answer"], "reasoning_content": row["reasoning"]}

@@ -20,7 +20,7 @@ from curation.mix.summary import Snapshot, snapshot
 from curation.reading import hash_files
 from curation.recipe import Loaded
 from schemas.errors import DataError, RecipeError
-from schemas.manifest import FORMAT_VERSION, InputFile, Manifest
+from schemas.manifest import BASE_VERSION, InputFile, Manifest
 
 
 class Lock(BaseModel):
@@ -28,7 +28,7 @@ class Lock(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    format_version: int = FORMAT_VERSION
+    format_version: int = BASE_VERSION
     mix_id: str
     recipe: dict[str, object]
     recipe_id: str

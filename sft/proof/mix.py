@@ -8,7 +8,6 @@ from curation.mix import folder
 from schemas.errors import DataError
 from schemas.manifest import Manifest
 from schemas.row import Row
-from schemas.tables import ROWS
 
 
 class TrainingMix(NamedTuple):
@@ -33,9 +32,7 @@ def read_mix(mix: Path) -> TrainingMix:
 
     manifest = folder.read_manifest(mix)
     try:
-        splits = {
-            name: table.select(ROWS.names).cast(ROWS) for name, table in folder.read_splits(mix).items()
-        }
+        splits = {name: folder.conformed(table) for name, table in folder.read_splits(mix).items()}
         table = splits["train"]
         rows, validation = _rows(table), _rows(splits["validation"]) if "validation" in splits else []
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:

@@ -21,7 +21,7 @@ from schemas import (
     prompt_id,
 )
 from schemas.ids import canonical_json
-from schemas.tables import ANNOTATIONS, KEYS, PROMPTS, ROWS, TABLES, TRACES
+from schemas.tables import ANNOTATIONS, KEYS, PROMPTS, TABLES, TALK_ROWS, TRACES
 
 
 def test_an_id_does_not_depend_on_key_order() -> None:
@@ -78,7 +78,7 @@ def test_exclusions_hold_both_ways() -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "schema"), [(Prompt, PROMPTS), (Trace, TRACES), (Annotation, ANNOTATIONS), (Row, ROWS)]
+    ("model", "schema"), [(Prompt, PROMPTS), (Trace, TRACES), (Annotation, ANNOTATIONS), (Row, TALK_ROWS)]
 )
 def test_a_noun_and_its_table_have_the_same_fields(model: type[BaseModel], schema: pa.Schema) -> None:
     assert list(model.model_fields) == schema.names

@@ -9,7 +9,7 @@ exact as (
     select prompt_key, list(distinct benchmark) as names from known_benchmarks where prompt_key is not null group by prompt_key
 )
 select
-    c.* exclude (prompt, reasoning, answer, extra, reference_answer),
+    c.* exclude (prompt, turns, tools, reasoning, answer, extra, reference_answer),
     {estimate} as estimated_tokens,
     prompt_key,
     -- an evaluation prompt is one whether or not anybody ran `curate decontaminate`

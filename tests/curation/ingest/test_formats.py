@@ -62,7 +62,7 @@ TRACE_ROWS: list[tuple[str, dict[str, Any]]] = [
     (
         "open-thoughts",
         {
-            "system": "Think first.",
+            "system": "Think between <|begin_of_thought|> and <|end_of_thought|>.",
             "conversations": [
                 {"from": "user", "value": ASK},
                 {
@@ -173,13 +173,11 @@ USER, BOT = {"role": "user", "content": ASK}, {"role": "assistant", "content": I
 @pytest.mark.parametrize(
     ("name", "row", "reason"),
     [
-        ("messages", {"messages": [USER, BOT, USER, BOT]}, "multi_turn"),
-        ("messages", {"messages": [USER, BOT, BOT]}, "multi_turn"),
-        ("alpaca", {"instruction": ASK, "output": INLINE, "history": [["a", "b"]]}, "multi_turn"),
-        ("messages", {"messages": [USER]}, "missing_response"),
+        ("alpaca", {"instruction": ASK, "output": INLINE, "history": ["a", "b"]}, "wrong_type"),
+        ("messages", {"messages": [USER], "response": None}, "missing_response"),
         ("messages", {"messages": [BOT]}, "missing_prompt"),
         ("messages", {"messages": "hello"}, "wrong_type"),
-        ("messages", {"messages": [USER, {"role": "tool", "content": "x"}]}, "wrong_type"),
+        ("messages", {"messages": [USER, {"role": "narrator", "content": "x"}]}, "wrong_type"),
         ("messages", {"messages": [USER, {"role": ["assistant"], "content": "x"}]}, "wrong_type"),
         ("completion", {"prompt": ASK, "completion": None}, "missing_response"),
         ("completion", {"prompt": None, "completion": INLINE}, "missing_prompt"),
