@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict
 
 Role = Literal["system", "user", "assistant", "tool"]
 ROLES: tuple[Role, ...] = get_args(Role)
+REASONING_KEYS = ("reasoning", "reasoning_content", "thinking")
+"""Under these keys chat templates look for an earlier turn's reasoning: vLLM sets the first two, gpt-oss reads the last."""
 CUT = " [...] "
 """Stands for text that is left out where a conversation is shown."""
 
@@ -53,6 +55,17 @@ def messages(text: str, turns: Turns | None) -> list[dict[str, Any]]:
     return [_message(turn if isinstance(turn, Turn) else Turn.model_validate(turn)) for turn in turns]
 
 
+def calls_as_text(calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Calls of tools with their arguments as JSON texts, as OpenAI's servers write them."""
+    told = []
+    for call in calls:
+        arguments = call["function"].get("arguments")
+        if not isinstance(arguments, str):
+            arguments = json.dumps(arguments, ensure_ascii=False)
+        told.append(call | {"function": call["function"] | {"arguments": arguments}})
+    return told
+
+
 def tool_definitions(tools: str | None) -> list[dict[str, Any]] | None:
     """The tools of a prompt in OpenAI's form, whatever form they came in; null for none."""
     if not tools:
@@ -66,6 +79,16 @@ def canonical(turns: Turns | None, tools: str | None) -> list[Any] | None:
         return None
     told = [turn.model_dump() if isinstance(turn, Turn) else turn for turn in turns or ()]
     return [[{name: turn[name] for name in FIELDS if turn.get(name) is not None} for turn in told], tools]
+
+
+def with_last_question(
+    turns: Sequence[Mapping[str, Any]] | None, text: str
+) -> list[Mapping[str, Any]] | None:
+    """The turns with another last question; null for null."""
+    if turns is None:
+        return None
+    last = max(place for place, turn in enumerate(turns) if turn["role"] == "user")
+    return [*turns[:last], {**turns[last], "content": text}, *turns[last + 1 :]]
 
 
 def shown(turns: Turns | None, limit: int, last: bool = False) -> str:
@@ -116,7 +139,7 @@ def _line(turn: Turn) -> str:
 def _message(turn: Turn) -> dict[str, Any]:
     message: dict[str, Any] = {"role": turn.role, "content": turn.content}
     if turn.reasoning:
-        message |= {"reasoning_content": turn.reasoning, "thinking": turn.reasoning}
+        message |= dict.fromkeys(REASONING_KEYS, turn.reasoning)
     if turn.tool_calls:
         message["tool_calls"] = [_with_object(call) for call in json.loads(turn.tool_calls)]
     return message | {

@@ -12,8 +12,8 @@ from annotators.base import Token
 from curation.recipe import Recipe
 from schemas.response import ReadResponse, read
 
-Message = dict[str, str]
-"""`{"role": ..., "content": ...}`"""
+Message = dict[str, Any]
+"""`{"role": ..., "content": ...}`, and what `schemas.conversation.messages` gives a turn beside."""
 
 
 class Sampling(Recipe):
@@ -61,7 +61,8 @@ class Engine(Protocol):
         """Answer each conversation, in order.
 
         A conversation that ends in the assistant's message is continued from there, and the reply is the whole turn
-        (see `Sampling.continues`). A conversation of one message with the role "text" is a whole prompt.
+        (see `Sampling.continues`). A conversation of one message with the role "text" is a whole prompt. A first message with
+        the role "tools" is no turn: its content is the JSON list of the tools that may be called.
 
         Raises:
             EngineError: if the model does not answer.

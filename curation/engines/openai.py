@@ -18,12 +18,13 @@ from pydantic import Field, field_validator
 
 from curation import console
 from curation.engines.base import Message, Reply, Sampling
-from curation.engines.prompting import beginning_of, plain_prompt, render
+from curation.engines.prompting import beginning_of, plain_prompt, render, tools_apart
 from curation.engines.replies import Again, HttpAnswer, RequestRejected, Unusable, read_answer
 from curation.engines.streaming import Answered, Question, in_order
 from curation.engines.weights import load_tokenizer, locate
 from curation.recipe import Recipe
 from curation.trust import hide_password, key_in
+from schemas.conversation import calls_as_text
 from schemas.errors import EngineError
 from schemas.hiding import hide, hide_bytes, hide_known
 
@@ -144,13 +145,20 @@ class OpenAIEngine:
                 f"{self.name}: continuing an answer on a server needs the model's tokenizer; set "
                 "--tokenizer to its folder (vLLM servers), or use the vllm or transformers engine"
             )
-        body["messages"] = list(messages)
+        turns, body["tools"] = tools_apart(messages)
+        body["messages"] = [_sent(turn) for turn in turns]
         body |= {"logprobs": True, "top_logprobs": wants} if wants else {}
         return _HttpRequest(place, "chat/completions", self._finish(body), "")
 
     def _finish(self, body: dict[str, Any]) -> bytes:
         body |= self._settings.extra_body
         return orjson.dumps({name: value for name, value in body.items() if value is not None})
+
+
+def _sent(turn: Message) -> Message:
+    """A turn as servers take it: arguments of calls are texts, a reasoning is under vLLM's key and the older one."""
+    sent = {name: value for name, value in turn.items() if name != "thinking"}
+    return sent | ({"tool_calls": calls_as_text(turn["tool_calls"])} if "tool_calls" in turn else {})
 
 
 class _HttpRequest:

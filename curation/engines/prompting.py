@@ -9,8 +9,12 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from curation.engines.base import Message
+from schemas.conversation import Turns, messages, tool_definitions
 from schemas.errors import EngineError
 from schemas.response import OPEN
+
+TOOLS = "tools"
+"""The role of what is no turn but the list of tools."""
 
 
 class Rendered(NamedTuple):
@@ -19,6 +23,20 @@ class Rendered(NamedTuple):
     ids: list[int]
     lead: str
     """The part of the assistant's turn that the prompt holds already; the model's text goes on from it."""
+
+
+def asked(text: str, turns: Turns | None = None, tools: str | None = None) -> list[Message]:
+    """What a model is asked for a prompt: the whole conversation, and the tools as `Engine.chat` takes them."""
+    return [*([{"role": TOOLS, "content": tools}] if tools else []), *messages(text, turns)]
+
+
+def tools_apart(
+    conversation: Sequence[Message],
+) -> tuple[list[Message], list[dict[str, Any]] | None]:
+    """The turns of a conversation, and the tools in OpenAI's form."""
+    if conversation and conversation[0]["role"] == TOOLS:
+        return list(conversation[1:]), tool_definitions(conversation[0]["content"])
+    return list(conversation), None
 
 
 def render(tokenizer: Any, messages: Sequence[Message], continues: bool = True) -> Rendered:
@@ -30,7 +48,7 @@ def render(tokenizer: Any, messages: Sequence[Message], continues: bool = True) 
         continues: whether a last message by the assistant is the beginning of the answer.
 
     Raises:
-        EngineError: if the model has no chat template and needs one.
+        EngineError: if the model has no chat template and needs one, or its template cannot render the conversation.
     """
     if (prompt := plain_prompt(messages)) is not None:
         return Rendered(tokenizer.encode(prompt), "")
@@ -38,8 +56,9 @@ def render(tokenizer: Any, messages: Sequence[Message], continues: bool = True) 
         raise EngineError(
             "the model has no chat template, so it cannot be asked; use an instruction-tuned model"
         )
-    asked, beginning = beginning_of(messages) if continues else (list(messages), "")
-    text = tokenizer.apply_chat_template(asked, add_generation_prompt=True, tokenize=False)
+    turns, tools = tools_apart(messages)
+    turns, beginning = beginning_of(turns) if continues else (turns, "")
+    text = _templated(tokenizer, turns, tools)
     lead = beginning
     if text.rstrip().endswith(OPEN):
         opening = text[text.rindex(OPEN) :]
@@ -47,6 +66,19 @@ def render(tokenizer: Any, messages: Sequence[Message], continues: bool = True) 
         beginning = beginning.removeprefix(rest)
         lead = opening + beginning
     return Rendered(tokenizer.encode(text + beginning, add_special_tokens=False), lead)
+
+
+def _templated(tokenizer: Any, turns: list[Message], tools: list[dict[str, Any]] | None) -> str:
+    # The template is the model's, the roles are the data's: whatever it raises concerns this conversation alone.
+    given = {"tools": tools} if tools else {}
+    try:
+        return str(tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False, **given))
+    except Exception as error:
+        roles = ", ".join(turn["role"] for turn in turns)
+        raise EngineError(
+            f"the model's chat template cannot render a conversation of {roles} "
+            f"({type(error).__name__}: {str(error)[:200]}); leave such prompts out, or use a model that takes them"
+        ) from error
 
 
 def beginning_of(messages: Sequence[Message]) -> tuple[list[Message], str]:

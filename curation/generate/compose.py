@@ -13,6 +13,7 @@ from curation.corpus.store import Store
 from curation.corpus.untrusted import prompts_where
 from curation.reading import hash_files, read_text
 from curation.recipe import Recipe, load_yaml
+from schemas.conversation import with_last_question
 from schemas.errors import RecipeError
 from schemas.ids import canonical_json
 from schemas.manifest import Counts, InputFile, Manifest
@@ -94,9 +95,12 @@ def run(corpus_dir: Path, recipe: ComposeRecipe) -> Manifest:
 
 def _composed(prompt: Mapping[str, Any], family: str, template: str) -> dict[str, Any]:
     text = template.replace(QUERY, prompt["text"])
+    turns, tools = with_last_question(prompt.get("turns"), text), prompt.get("tools")
     return {
-        "prompt_id": prompt_id(text),
+        "prompt_id": prompt_id(text, turns, tools),
         "text": text,
+        "turns": turns,
+        "tools": tools,
         "kind": prompt["kind"],
         "source": prompt["source"],
         "category": prompt["category"],

@@ -42,7 +42,7 @@ from schemas.trace import generated_trace_id
 
 STAGE = "repair"
 PARENT_COLUMNS = (
-    "trace_id", "prompt_id", "prompt", "kind", "strategy", "reasoning", "source", "source_file", "source_line", "source_id",
+    "trace_id", "prompt_id", "prompt", "turns", "tools", "kind", "strategy", "reasoning", "source", "source_file", "source_line", "source_id",
 )  # fmt: skip
 
 
@@ -112,8 +112,8 @@ def repair_task(
         "sample_index": attempt,
         "parent_id": parent["trace_id"],
     }
-    messages = [*strategy.messages(parent["prompt"]), {"role": "assistant", "content": begun}]
-    return GenerationTask(trace_id, messages, columns)
+    sent = strategy.messages(parent["prompt"], parent.get("turns"), parent.get("tools"))
+    return GenerationTask(trace_id, [*sent, {"role": "assistant", "content": begun}], columns)
 
 
 def run(corpus_dir: Path, recipe: RepairRecipe) -> Manifest:

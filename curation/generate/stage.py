@@ -257,6 +257,8 @@ def _task(
     columns = {
         "prompt_id": prompt["prompt_id"],
         "prompt": prompt["text"],
+        "turns": prompt.get("turns"),
+        "tools": prompt.get("tools"),
         "kind": prompt["kind"],
         "strategy": strategy.name,
         "strategy_version": strategy.version,
@@ -270,8 +272,10 @@ def _task(
         "source_id": prompt["source_id"],
         **({"answer": strategy.text} if fixed else {}),
     }
-    messages = [] if fixed else [*strategy.messages(prompt["text"]), *_beginning(think)]
-    return GenerationTask(trace_id, messages, columns)
+    if fixed:
+        return GenerationTask(trace_id, [], columns)
+    sent = strategy.messages(prompt["text"], columns["turns"], columns["tools"])
+    return GenerationTask(trace_id, [*sent, *_beginning(think)], columns)
 
 
 def _beginning(think: Think) -> list[Message]:

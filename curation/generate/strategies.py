@@ -15,9 +15,11 @@ from typing import Literal, NamedTuple
 from pydantic import Field
 
 from curation.engines import Message
+from curation.engines.prompting import TOOLS, asked
 from curation.reading import read_text
 from curation.recipe import Recipe, parse_recipe
 from schemas.choices import PromptKind
+from schemas.conversation import Turns
 from schemas.errors import RecipeError
 from schemas.ids import content_id
 
@@ -67,13 +69,20 @@ class Strategy(NamedTuple):
         """Whether prompts of this kind are meant for it."""
         return not self.header.kinds or kind in self.header.kinds
 
-    def messages(self, query: str) -> list[Message]:
-        """What the model is sent for a query."""
+    def messages(self, query: str, turns: Turns | None = None, tools: str | None = None) -> list[Message]:
+        """What the model is sent for a query at the end of a conversation: a system prompt comes first, the instruction after it."""
+        sent = asked(query, turns, tools)
         if self.header.instruction == "before_query":
-            asked = self.text.replace(QUERY, query) if QUERY in self.text else f"{self.text}\n\n{query}"
-            return [{"role": "user", "content": asked}]
-        system: list[Message] = [{"role": "system", "content": self.text}] if self.system else []
-        return [*system, {"role": "user", "content": query}]
+            last = max(place for place, message in enumerate(sent) if message["role"] == "user")
+            told = self.text.replace(QUERY, query) if QUERY in self.text else f"{self.text}\n\n{query}"
+            return [*sent[:last], sent[last] | {"content": told}, *sent[last + 1 :]]
+        if not self.system:
+            return sent
+        first = 1 if sent[0]["role"] == TOOLS else 0
+        if sent[first]["role"] == "system":
+            joined = f"{sent[first]['content']}\n\n{self.system}"
+            return [*sent[:first], sent[first] | {"content": joined}, *sent[first + 1 :]]
+        return [*sent[:first], {"role": "system", "content": self.system}, *sent[first:]]
 
 
 def choose(names: Sequence[str], own: Sequence[Path] = ()) -> list[Strategy]:

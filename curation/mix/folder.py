@@ -14,7 +14,6 @@ It is built next to its final path and renamed, so an interrupted build leaves t
 
 import fcntl
 import hashlib
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -37,7 +36,7 @@ from curation.corpus.store import (
 )
 from curation.mix.card import card
 from curation.reading import hash_files
-from schemas.conversation import messages
+from schemas.conversation import calls_as_text, messages
 from schemas.errors import CorpusError, DataError
 from schemas.ids import canonical_json
 from schemas.manifest import FORMAT_VERSION, Manifest
@@ -234,17 +233,6 @@ def _as_text(message: dict[str, Any]) -> dict[str, Any]:
     if "tool_calls" not in message:
         return message
     return message | {"tool_calls": calls_as_text(message["tool_calls"])}
-
-
-def calls_as_text(calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Calls of tools with their arguments as JSON texts, as OpenAI's servers write them."""
-    told = []
-    for call in calls:
-        arguments = call["function"].get("arguments")
-        if not isinstance(arguments, str):
-            arguments = json.dumps(arguments, ensure_ascii=False)
-        told.append(call | {"function": call["function"] | {"arguments": arguments}})
-    return told
 
 
 def _said(row: dict[str, Any]) -> dict[str, str | None]:
