@@ -133,7 +133,7 @@ def _call(call: Any) -> dict[str, Any]:
     name = inner.get("name", inner.get("toolName"))
     if not isinstance(name, str) or not name:
         raise WrongPart("a call of a tool has no name")
-    arguments = next(
+    arguments: Any = next(
         (inner[key] for key in ("arguments", "args", "input", "parameters") if inner.get(key) is not None), {}
     )
     return _id(call, inner) | {"type": "function", "function": {"name": name, "arguments": arguments}}
