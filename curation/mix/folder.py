@@ -82,11 +82,11 @@ def chosen_rows(connection: Connection, split: str) -> pa.Table:
     return table.add_column(0, "row_id", [ids]).select(TALK_ROWS.names).cast(TALK_ROWS).combine_chunks()
 
 
-def plainly(*splits: pa.Table | None) -> list[pa.Table | None]:
-    """The splits of a mix without the columns of conversations, where no row of any has one."""
-    if any(has_conversations(rows) for rows in splits if rows is not None):
-        return list(splits)
-    return [rows if rows is None else rows.select(ROWS.names) for rows in splits]
+def plainly(rows: pa.Table, validation: pa.Table | None) -> tuple[pa.Table, pa.Table | None]:
+    """The splits of a mix without the columns of conversations, where no row of either has one."""
+    if has_conversations(rows) or (validation is not None and has_conversations(validation)):
+        return rows, validation
+    return rows.select(ROWS.names), None if validation is None else validation.select(ROWS.names)
 
 
 def conformed(rows: pa.Table) -> pa.Table:
