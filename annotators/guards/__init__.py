@@ -1,5 +1,5 @@
 """Guard models as annotators, one file per family."""
 
-from annotators.guards.annotating import FAMILIES, guard
+from annotators.guards.annotating import FAMILIES, guard, judged_field
 
-__all__ = ["FAMILIES", "guard"]
+__all__ = ["FAMILIES", "guard", "judged_field"]

@@ -54,7 +54,7 @@ class Guard(NamedTuple):
 
     name: str
     patterns: tuple[str, ...]
-    """`unsafe` (and with it `unsafe_reasoning` and `unsafe_answer` for the fields it judges), and `answer_refusal`, `full_refusal` and
+    """`unsafe` (and with it `unsafe_reasoning` and `unsafe_answer` for the fields it judges; of one field alone it is never false), and `answer_refusal`, `full_refusal` and
     `partial_refusal` if its replies report them."""
     fields: tuple[Field, ...]
     """The fields it judges by default."""

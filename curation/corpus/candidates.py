@@ -1,6 +1,6 @@
 """The SQL of the `candidates` view: one row per trace with every column a mix can filter on.
 
-The consensus of `verdicts.sql` is implemented here a second time, as an expression over one column per annotator and
+The consensus of `verdicts.sql` and `unsafe_union.sql` is implemented here a second time, as an expression over one column per annotator and
 pattern: grouping five million annotations by trace alone is twelve times faster than by trace, pattern and rank. A test
 checks that both agree.
 """
@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from annotators.statistics.consensus import ConsensusWeights
+from curation.corpus import unsafe_union
 from curation.corpus.filling import identifier, quoted, sql_file
-from schemas.patterns import CODEBOOK, RISKY_PATTERNS
+from schemas.patterns import CODEBOOK, RISKY_PATTERNS, UNSAFE, UNSAFE_FIELDS
 from schemas.tables import TABLES
 
 NAMES = tuple(entry.name for entry in CODEBOOK)
@@ -48,13 +49,18 @@ def pieces(
         columns = {one: column for one, column in columns.items() if one.name in shown}
         labels, more = _from_verdicts()
     else:
-        labels, more = _from_labels(columns, weights), ""
+        labels, more = _from_labels(_read(columns, single_field(annotators_of)), weights), ""
     aggregates = "".join(
         f",\nbool_or(label) filter ({_is(o)}) as {c}, max(score) filter ({_is(o)}) as {c}_score"
         for o, c in columns.items()
     )
     return {
-        "grouped": sql_file("curation.corpus", "grouped_labels.sql", label_columns=aggregates),
+        "grouped": sql_file(
+            "curation.corpus",
+            "grouped_labels.sql",
+            label_columns=aggregates,
+            read=_rewritten(columns, single_field(annotators_of)),
+        ),
         "labels": labels,
         "risky": _risky(),
         "annotators": "".join(f",\n{_struct(columns, name)}" for name in shown),
@@ -75,12 +81,68 @@ def own_columns(annotators_of: Sequence[PatternAnnotator]) -> list[str]:
     return sorted(sorted(fit, key=lambda name: (-made[name], name))[:MOST_COLUMNS])
 
 
-def _from_labels(columns: dict[PatternAnnotator, str], weights: Mapping[str, ConsensusWeights]) -> str:
+def single_field(annotators_of: Sequence[PatternAnnotator]) -> dict[str, str]:
+    """The machine annotators that judge one field, and the pattern that their `unsafe` is read as."""
+    patterns: dict[str, list[str]] = {}
+    for one in annotators_of:
+        if one.rank:
+            patterns.setdefault(one.name, []).append(one.pattern)
+    return unsafe_union.of_one_field(patterns)
+
+
+_Columns = dict[PatternAnnotator, str]
+
+
+def _read(columns: _Columns, single: Mapping[str, str]) -> _Columns:
+    """The columns by the pattern that each is read as (`sql/verdicts.sql` has the rule)."""
+    read = {}
+    for one, column in sorted(columns.items(), key=lambda pair: pair[0].pattern == UNSAFE):
+        union = one.pattern == UNSAFE
+        # comes after the field's own column, which it then contains
+        as_read = one._replace(pattern=single.get(one.name, UNSAFE) if union else one.pattern, annotations=0)
+        read[as_read] = f"e{column}" if union and one.rank else column
+    return read
+
+
+def _rewritten(columns: _Columns, single: Mapping[str, str]) -> str:
+    """The columns of machine annotators' `unsafe` as the consensus reads them."""
+    at = {(one.name, one.pattern): column for one, column in columns.items()}
+    rewritten = ""
+    for one, column in columns.items():
+        if one.pattern != UNSAFE or not one.rank:
+            continue
+        fields = [at[one.name, name] for name in UNSAFE_FIELDS.values() if (one.name, name) in at]
+        label, score = column, f"{column}_score"
+        if fields and one.name in single:
+            label = f"coalesce({fields[0]}, {column})"
+            score = f"if({fields[0]} is null, coalesce({fields[0]}_score, {score}), {fields[0]}_score)"
+        elif fields:
+            label = f"if({column} and coalesce({', '.join(fields)}) is not null, null, {column})"
+        rewritten += f", {label} as e{column}, {score} as e{column}_score"
+    return rewritten
+
+
+def _from_labels(columns: _Columns, weights: Mapping[str, ConsensusWeights]) -> str:
+    said = {name: _said(name, columns, weights) for name in NAMES}
+    union = [said[name] for name in (UNSAFE, *UNSAFE_FIELDS.values())]
+    labels = {name: (one.label, one.score) for name, one in said.items()}
+    labels[UNSAFE] = (unsafe_union.label(*union), unsafe_union.score(*union))
     return ",\n".join(
-        _weighed(name, columns, weights[name])
-        if name in weights
-        else f"{_label(_of(columns, name))} as {name}, {_score(_of(columns, name))} as {name}_score"
-        for name in NAMES
+        f"{label} as {name}, {score} as {name}_score" for name, (label, score) in labels.items()
+    )
+
+
+def _said(name: str, columns: _Columns, weights: Mapping[str, ConsensusWeights]) -> unsafe_union.Said:
+    ranked = _of(columns, name)
+    label, score = (
+        _weighed(name, columns, weights[name]) if name in weights else (_label(ranked), _score(ranked))
+    )
+    people, everybody = ranked.get(0, []), [column for of_rank in ranked.values() for column in of_rank]
+    return unsafe_union.Said(
+        label,
+        score,
+        f"({_labelled(people)} > 0)" if people else "false",
+        f"({label} is null and {_labelled(everybody)} > 0)" if everybody else "false",
     )
 
 
@@ -160,7 +222,7 @@ def _score(ranked: RankedColumns) -> str:
     return f"(case {' '.join(cases)} else list_avg([{silent}]) end)::float" if cases else "null::float"
 
 
-def _weighed(pattern: str, columns: dict[PatternAnnotator, str], weights: ConsensusWeights) -> str:
+def _weighed(pattern: str, columns: _Columns, weights: ConsensusWeights) -> tuple[str, str]:
     """As in `sql/consensus_weighted.sql`: people, then the posterior, then the highest rank with a label."""
     ranked = _of(columns, pattern)
     people = ranked.get(0, [])
@@ -177,8 +239,8 @@ def _weighed(pattern: str, columns: dict[PatternAnnotator, str], weights: Consen
         else f"{_labelled(list(known))} = 0"
     )
     return (
-        f"if({by_rank}, {_label(ranked)}, nullif(sign({odds}), 0) > 0) as {pattern}, "
-        f"if({by_rank}, {_score(ranked)}, 1 / (1 + exp(-{odds})))::float as {pattern}_score"
+        f"if({by_rank}, {_label(ranked)}, nullif(sign({odds}), 0) > 0)",
+        f"if({by_rank}, {_score(ranked)}, 1 / (1 + exp(-{odds})))::float",
     )
 
 

@@ -25,7 +25,7 @@ from annotators.statistics.consensus import (
     measured_weights,
     without_people,
 )
-from curation.corpus import candidates, memory
+from curation.corpus import candidates, memory, unsafe_union
 from curation.corpus.filling import identifier, quoted, sql_file
 from curation.corpus.part_files import SCHEME, PartFiles, address
 from curation.corpus.store import Store, gone
@@ -63,11 +63,9 @@ def connect(
         seen = corpus.parts(table, None if parts is None else parts.get(table, ()))
         _define_table(connection, [address(corpus.root, part) for part in seen], table, schema)
     connection.execute(sql_file("curation.corpus", "clusters.sql"))
-    weights = _define_verdicts(connection, policy)
-    pattern_annotators = [
-        candidates.PatternAnnotator(*row)
-        for row in connection.execute(sql_file("curation.corpus", "pattern_annotators.sql")).fetchall()
-    ]
+    _define_annotations(connection, policy)
+    pattern_annotators = _pattern_annotators(connection)
+    weights = _define_verdicts(connection, policy, pattern_annotators)
     connection.execute(
         sql_file("curation.corpus", "candidates.sql", **candidates.pieces(pattern_annotators, weights))
     )
@@ -120,10 +118,7 @@ def label_combinations(
         reviewed_only: only traces that people have labelled.
     """
     reviewed = "where trace_id in (select trace_id from current_annotations where rank = 0)"
-    pattern_annotators = [
-        candidates.PatternAnnotator(*row)
-        for row in connection.execute(sql_file("curation.corpus", "pattern_annotators.sql")).fetchall()
-    ]
+    pattern_annotators = _pattern_annotators(connection)
     pieces = candidates.label_columns(pattern_annotators)
     names = {f"o{n}": one.name for n, one in enumerate(pattern_annotators)}
     only = reviewed if reviewed_only else ""
@@ -221,8 +216,8 @@ def _define_empty(connection: Connection, table: str, schema: pa.Schema) -> None
     connection.unregister("no_rows")
 
 
-def _define_verdicts(connection: Connection, policy: Policy) -> dict[str, ConsensusWeights]:
-    """Define the views and macros of the consensus; returns the weights of each weighted pattern."""
+def _define_annotations(connection: Connection, policy: Policy) -> None:
+    """Define the views of the annotations that count."""
     calibrated = connection.execute("select exists (from calibrations)").fetchone() == (True,)
     decides = "if(label is null or score is null or threshold is null, label, score >= threshold)"
     joined = f"left join ({sql_file('curation.corpus', 'thresholds.sql')}) t using (annotator, pattern)"
@@ -231,7 +226,25 @@ def _define_verdicts(connection: Connection, policy: Policy) -> dict[str, Consen
         "calibrated": decides if calibrated else "label",
         "thresholds": joined if calibrated else "",
     }
-    connection.execute(sql_file("curation.corpus", "verdicts.sql", **pieces))
+    connection.execute(sql_file("curation.corpus", "current_annotations.sql", **pieces))
+
+
+def _pattern_annotators(connection: Connection) -> list[candidates.PatternAnnotator]:
+    rows = connection.execute(sql_file("curation.corpus", "pattern_annotators.sql")).fetchall()
+    return [candidates.PatternAnnotator(*row) for row in rows]
+
+
+def _define_verdicts(
+    connection: Connection, policy: Policy, annotators_of: Sequence[candidates.PatternAnnotator]
+) -> dict[str, ConsensusWeights]:
+    """Define the view and macros of the consensus; returns the weights of each weighted pattern."""
+    single = ", ".join(
+        f"({quoted(name)}, {quoted(pattern.removeprefix('unsafe_'))})"
+        for name, pattern in candidates.single_field(annotators_of).items()
+    )
+    connection.execute(
+        sql_file("curation.corpus", "verdicts.sql", single=single or "(null::varchar, null::varchar)")
+    )
     weights = _weights(connection, policy)
     if weights:
         values = ", ".join(
@@ -242,6 +255,7 @@ def _define_verdicts(connection: Connection, policy: Policy) -> dict[str, Consen
         connection.execute(sql_file("curation.corpus", "consensus_weighted.sql", weights=values))
     else:
         connection.execute(sql_file("curation.corpus", "consensus_ranked.sql"))
+    connection.execute(sql_file("curation.corpus", "unsafe_union.sql", **unsafe_union.pieces()))
     connection.execute("create view verdicts as from verdicts_from(0)")
     return weights
 

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -122,11 +123,10 @@ def test_harm_in_truncated_reasoning_counts() -> None:
 
 
 def test_leak_and_escape_are_told_apart_and_by_attack() -> None:
-    leak = JudgedReply("harmful", "closed", "No.", unsafe_reasoning=True, unsafe_answer=False, attack="story")
-    escape = JudgedReply(
-        "harmful", "closed", "Sure.", reasoning_refusal=True, unsafe_reasoning=False, unsafe_answer=True
-    )
-    cut = JudgedReply("harmful", "truncated", "", reasoning="<think>\nFirst", unsafe_reasoning=True)
+    guarded = partial(JudgedReply, "harmful", unsafe=True)
+    leak = guarded("closed", "No.", unsafe_reasoning=True, unsafe_answer=False, attack="story")
+    escape = guarded("closed", "Sure.", reasoning_refusal=True, unsafe_reasoning=False, unsafe_answer=True)
+    cut = guarded("truncated", "", reasoning="<think>\nFirst", unsafe_reasoning=True)
     found = score("safety", outcomes("safety", [leak, escape, cut]))
     rates = {rate.measure.split(" (")[0]: (rate.k, rate.n) for rate in found.rates if "guard" in rate.measure}
     assert rates == {
