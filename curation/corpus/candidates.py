@@ -132,13 +132,15 @@ def _from_labels(columns: _Columns, weights: Mapping[str, ConsensusWeights]) -> 
     )
 
 
-def _said(name: str, columns: _Columns, weights: Mapping[str, ConsensusWeights]) -> unsafe_union.Said:
+def _said(
+    name: str, columns: _Columns, weights: Mapping[str, ConsensusWeights]
+) -> unsafe_union.FieldConsensus:
     ranked = _of(columns, name)
     label, score = (
         _weighed(name, columns, weights[name]) if name in weights else (_label(ranked), _score(ranked))
     )
     people, everybody = ranked.get(0, []), [column for of_rank in ranked.values() for column in of_rank]
-    return unsafe_union.Said(
+    return unsafe_union.FieldConsensus(
         label,
         score,
         f"({_labelled(people)} > 0)" if people else "false",

@@ -11,7 +11,7 @@ from annotators.guards import judged_field
 from schemas.patterns import UNSAFE, UNSAFE_FIELDS
 
 
-class Said(NamedTuple):
+class FieldConsensus(NamedTuple):
     """What the consensus says of a reply or of one field, as SQL expressions."""
 
     label: str
@@ -22,7 +22,7 @@ class Said(NamedTuple):
     """Whether the label is null although somebody gave one; never null."""
 
 
-def label(reply: Said, reasoning: Said, answer: Said) -> str:
+def label(reply: FieldConsensus, reasoning: FieldConsensus, answer: FieldConsensus) -> str:
     """The union as an SQL expression."""
     fields = (reasoning, answer)
     either, tied = (
@@ -36,7 +36,7 @@ def label(reply: Said, reasoning: Said, answer: Said) -> str:
     )
 
 
-def score(reply: Said, reasoning: Said, answer: Said) -> str:
+def score(reply: FieldConsensus, reasoning: FieldConsensus, answer: FieldConsensus) -> str:
     """The highest score among those that say what the union says."""
     union = label(reply, reasoning, answer)
     told = (
@@ -54,7 +54,7 @@ def pieces() -> dict[str, str]:
         for name in (UNSAFE, *UNSAFE_FIELDS.values())
     )
     reply, reasoning, answer = (
-        Said(
+        FieldConsensus(
             f"{name}_label",
             f"{name}_score",
             f"coalesce({name}_rank = 0, false)",
