@@ -138,19 +138,18 @@ class SentenceVectors(nn.Module):
         return states
 
     def _rows(self, windows: Iterable[Window]) -> Iterator[Rows]:
-        """Windows, each once, packed into rows: the longest first, into the first of the last rows that has room."""
+        """Windows, each once, packed into rows: the longest first, each into the row where it leaves the least room."""
         rows: list[list[Window]] = []
-        room: list[int] = []
+        with_room: list[list[int]] = [[] for _ in range(ROW + 1)]
         for window in sorted(dict.fromkeys(windows), key=lambda window: -len(window.ids)):
             length = self._length(window)
-            for number in range(max(0, len(rows) - ROWS), len(rows)) if self.packs else ():
-                if room[number] >= length:
-                    rows[number].append(window)
-                    room[number] -= length
-                    break
+            if not self.packs or not (room := next((r for r in range(length, ROW + 1) if with_room[r]), 0)):
+                rows.append([])
+                room, number = max(ROW, length), len(rows) - 1
             else:
-                rows.append([window])
-                room.append(ROW - length)
+                number = with_room[room].pop()
+            rows[number].append(window)
+            with_room[min(ROW, room - length)].append(number)
         for start in range(0, len(rows), ROWS):
             yield self._filled(rows[start : start + ROWS])
 
