@@ -16,6 +16,7 @@ from curation.commands.options import (
     ShowOption,
 )
 from curation.commands.printing import answer
+from curation.commands.printing import report as report_counts
 from schemas.choices import ChatTemplate, ExportFormat
 
 app = typer.Typer()
@@ -143,6 +144,22 @@ def build_mix(
         console.say_counts(f"{manifest.stage} {manifest.recipe['name']}", manifest.counts)
     if json:
         console.json_result(manifests if len(points) > 1 else manifests[0])
+
+
+@app.command("build-pairs", rich_help_panel=PANEL)
+def build_pairs(
+    recipe: Annotated[str, typer.Argument(help="A YAML recipe, or safe-over-risky or repaired.")],
+    out: Annotated[Path, typer.Option(help="Output folder: new, or of an earlier build.", file_okay=False)],
+    corpus: CorpusOption = DEFAULT_CORPUS,
+    json: JsonOption = False,
+) -> None:
+    """Build preference pairs (DPO, KTO), prompts (GRPO) and step labels (process rewards) from the corpus.
+
+    Example: curate build-pairs safe-over-risky --out pairs/safe
+    """
+    from curation.pairs import stage
+
+    report_counts(stage.run(corpus, stage.load(recipe), out=out), json)
 
 
 @app.command(rich_help_panel=PANEL)

@@ -1,5 +1,5 @@
 -- Where the risky patterns of traces show: every evidence span of an annotation that agrees with the consensus.
-select a.trace_id, span.field as field, span.start as start
+select a.trace_id, span.field as field, span.start as start, span."end" as "end"
 from (
     select trace_id, pattern, unnest(spans) as span
     from current_annotations

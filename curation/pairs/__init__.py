@@ -1,0 +1,1 @@
+"""Preference pairs, labels of steps and prompts for trainers other than SFT: `curate build-pairs`."""
