@@ -17,6 +17,11 @@ def prompt_id(text: str, turns: Turns | None = None, tools: str | None = None) -
     return texts_id("prompt", text) if whole is None else content_id(["conversation", text, *whole])
 
 
+def set_prompt_id(prompt_id: str, evaluation_set: str) -> str:
+    """The id of a prompt of an evaluation set that another set has as well: each set is asked and scored whole."""
+    return texts_id("prompt of a set", prompt_id, evaluation_set)
+
+
 class Prompt(BaseModel):
     """One prompt."""
 

@@ -169,6 +169,27 @@ CALIBRATIONS = pa.schema(
 )
 """Score thresholds for positive labels, and their confusion matrix on people's labels; the last version is in force."""
 
+AMENDMENTS = pa.schema(
+    [
+        pa.field("amendment_id", _text, nullable=False),
+        pa.field("subject", _text, nullable=False),
+        pa.field("id", _text, nullable=False),
+        pa.field("field", _text, nullable=False),
+        pa.field("version", pa.int32(), nullable=False),
+        pa.field("value", _text, nullable=False),
+        ("previous", _text),
+        ("source_file", _text),
+        ("source_line", pa.int64()),
+    ]
+)
+"""Fields of prompts and traces (`subject` names the table) that a later ingest put right; the last version of a field is in force."""
+
+AMENDABLE: dict[str, tuple[str, ...]] = {
+    "prompts": ("kind", "source", "category", "attack", "reference_answer"),
+    "traces": ("kind", "source", "strategy", "strategy_version", "model"),
+}
+"""The fields that can be amended, by table."""
+
 TABLES: dict[str, pa.Schema] = {
     "prompts": PROMPTS,
     "traces": TRACES,
@@ -179,6 +200,7 @@ TABLES: dict[str, pa.Schema] = {
     "clusters": CLUSTERS,
     "contamination": CONTAMINATION,
     "calibrations": CALIBRATIONS,
+    "amendments": AMENDMENTS,
 }
 
 KEYS: dict[str, tuple[str, ...]] = {
@@ -191,6 +213,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "clusters": ("field", "method", "generation", "id"),
     "contamination": ("field", "id", "benchmark", "benchmark_row", "method"),
     "calibrations": ("calibration_id", "annotator", "pattern"),
+    "amendments": ("amendment_id",),
 }
 """The primary key of each table."""
 

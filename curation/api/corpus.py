@@ -48,6 +48,9 @@ class Corpus:
         source: str | None = None,
         set: str | None = None,
         seed: int = 0,
+        constants: Mapping[str, str | int] | None = None,
+        filters: Mapping[str, Any] | None = None,
+        amend: bool = False,
     ) -> "Manifest":
         """Read prompts, traces or annotations; bad rows are quarantined with file, line and reason.
 
@@ -59,6 +62,9 @@ class Corpus:
             source: name of the data set; the file's name by default.
             set: a published evaluation set, such as "harmbench".
             seed: shuffles the options of multiple-choice questions.
+            constants: field -> the value of every row, such as {"strategy": "improved"}.
+            filters: column -> the value, values or {"min": ..., "max": ..., "not": ...} of the rows that are read.
+            amend: change rows that are already there where this ingest says otherwise; else `summary["differences"]` lists them.
 
         Raises:
             RecipeError: naming every setting that is wrong.
@@ -74,6 +80,9 @@ class Corpus:
             "source": source,
             "set": set,
             "seed": seed,
+            "constants": dict(constants or {}),
+            "filters": dict(filters or {}),
+            "amend": amend,
         }
         return stage.run(
             self.folder, [fspath(file) for file in files], from_arguments(stage.IngestRecipe, None, given)

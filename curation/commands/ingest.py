@@ -1,7 +1,8 @@
 """`curate ingest, formats`: each command is a few lines that call its stage."""
 
 from collections.abc import Collection
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -9,8 +10,15 @@ from curation.commands.options import DEFAULT_CORPUS, CorpusOption, JsonOption, 
 from curation.commands.printing import report
 from schemas.choices import PromptKind
 
+if TYPE_CHECKING:
+    from schemas.manifest import Manifest
+
 app = typer.Typer()
 PANEL = "Read"
+SHOWN = 40
+"""Characters of a value that differs."""
+DIFFERENCES = 10
+"""Changes that are listed; further ones are counted."""
 
 
 def _format_names() -> Collection[str]:
@@ -31,15 +39,25 @@ def ingest(
         list[str] | None, typer.Argument(help="Files, folders saved by `datasets`, or hub names (hf:NAME).")
     ] = None,
     corpus: CorpusOption = DEFAULT_CORPUS,
+    recipe: Annotated[
+        Path | None,
+        typer.Option(
+            help="YAML with format, map, constants and filters; options win over it.", dir_okay=False
+        ),
+    ] = None,
     format: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="`auto`, or a format's name; `curate formats` lists them.", callback=among(_format_names)
         ),
-    ] = "auto",
+    ] = None,
     kind: Annotated[PromptKind | None, typer.Option(help="What the prompts are for.")] = None,
     map: Annotated[
         list[str] | None, typer.Option(help="field=column for files of an unknown format; repeatable.")
+    ] = None,
+    set_field: Annotated[
+        list[str] | None,
+        typer.Option("--set-field", help="field=value for every row, such as strategy=improved; repeatable."),
     ] = None,
     source: Annotated[
         str | None, typer.Option(help="Name of the data set; by default the file's name.")
@@ -52,8 +70,12 @@ def ingest(
         ),
     ] = None,
     seed: Annotated[
-        int, typer.Option(help="Seed for shuffling the options of multiple-choice questions.")
-    ] = 0,
+        int | None, typer.Option(help="Seed for shuffling the options of multiple-choice questions.")
+    ] = None,
+    amend: Annotated[
+        bool,
+        typer.Option("--amend", help="Change rows that are already there where this ingest says otherwise."),
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Read prompts, traces or annotations into the corpus.
@@ -66,14 +88,47 @@ def ingest(
 
         curate ingest mine.jsonl --map prompt=question --map response=output
 
+        curate ingest star1.json --set-field strategy=default --set-field model=deepseek-r1 --amend
+
         curate ingest --set gpqa-diamond gpqa_diamond.csv --corpus eval
     """
     from curation.ingest import stage
 
-    settings = stage.IngestRecipe.from_options(format, kind, map or [], source, set, seed)
-    if not files and not set:
+    settings = stage.IngestRecipe.from_options(
+        format, kind, map or [], source, set, seed, set_field or [], amend, recipe
+    )
+    if not files and not settings.set:
         raise typer.BadParameter("no input; name files, or an evaluation set with --set", param_hint="FILES")
-    report(stage.run(corpus, files or [], settings), json)
+    manifest = stage.run(corpus, files or [], settings)
+    _tell(manifest, " ".join(files or []) or f"--set {settings.set}")
+    report(manifest, json)
+
+
+def _tell(manifest: "Manifest", files: str) -> None:
+    """Say on stderr what is new, what differs from the corpus, and what a missing kind means."""
+    from curation import console
+
+    told: dict[str, Any] = manifest.summary
+    if told["new_rows"] or told["already_there"]:
+        there = f", {told['already_there']} already there" if told["already_there"] else ""
+        console.say(f"ingest: {told['new_rows']} new{there}")
+    done = "changed" if told["amended"] else "left as it is; --amend changes it"
+    for one in told["differences"][:DIFFERENCES]:
+        change = f"{_shown(one['previous'])} -> {_shown(one['value'])}"
+        console.say(f"ingest: {one['rows']} already there; {one['field']} differs ({change}): {done}")
+    if further := told["differences"][DIFFERENCES:]:
+        rows = sum(one["rows"] for one in further)
+        console.say(f"ingest: {len(further)} further changes of {rows} fields: {done}; --json lists them")
+    if without := told["without_kind"]:
+        console.say(
+            f"ingest: warning: {without} new rows have no kind: recipes that ask for kind = 'harmful' (or benign, math, code) take "
+            f"none of them, and their labels are read as if they were harmful; say it with: "
+            f"curate ingest {files} --kind KIND --amend"
+        )
+
+
+def _shown(value: str | None) -> str:
+    return "none" if value is None else value if len(value) <= SHOWN else f"{value[:SHOWN]}..."
 
 
 @app.command(rich_help_panel=PANEL)

@@ -25,14 +25,14 @@ from annotators.statistics.consensus import (
     measured_weights,
     without_people,
 )
-from curation.corpus import candidates, memory, unsafe_union
+from curation.corpus import amendments, candidates, memory, unsafe_union
 from curation.corpus.filling import identifier, quoted, sql_file
 from curation.corpus.part_files import SCHEME, PartFiles, address
 from curation.corpus.store import Store, gone
 from schemas.choices import Policy
 from schemas.errors import CorpusError, RecipeError
 from schemas.patterns import RISKY_PATTERNS
-from schemas.tables import TABLES
+from schemas.tables import AMENDABLE, TABLES
 
 Connection = duckdb.DuckDBPyConnection
 
@@ -59,9 +59,13 @@ def connect(
     connection.execute("set preserve_insertion_order = false")
     connection.execute("set parquet_metadata_cache = true")  # parts never change: read each footer once
     _close_off(connection, corpus.root)
+    seen = {table: corpus.parts(table, None if parts is None else parts.get(table, ())) for table in TABLES}
+    put_right = [table for table in AMENDABLE if seen["amendments"]]
     for table, schema in TABLES.items():
-        seen = corpus.parts(table, None if parts is None else parts.get(table, ()))
-        _define_table(connection, [address(corpus.root, part) for part in seen], table, schema)
+        name = f"{table}_as_written" if table in put_right else table
+        _define_table(connection, [address(corpus.root, part) for part in seen[table]], name, schema)
+    for table in put_right:
+        connection.execute(amendments.view(table))
     connection.execute(sql_file("curation.corpus", "clusters.sql"))
     _define_annotations(connection, policy)
     pattern_annotators = _pattern_annotators(connection)

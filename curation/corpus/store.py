@@ -19,10 +19,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from curation.corpus import amendments
 from schemas.errors import CorpusError
 from schemas.ids import canonical_json, content_id
 from schemas.manifest import BASE_VERSION, FORMAT_VERSION, Manifest
-from schemas.tables import CONVERSATION, KEYS, TABLES
+from schemas.tables import AMENDABLE, CONVERSATION, KEYS, TABLES
 
 MARKER = "corpus.json"
 PACKED = ".packed.parquet"
@@ -138,9 +139,25 @@ class Store:
     def scan(
         self, table: str, columns: Sequence[str] | None = None, batch_rows: int = 1024
     ) -> Iterator[pa.RecordBatch]:
-        """Stream a table's rows in part order, a batch at a time; raises as `scan_part` does."""
-        for part in self.parts(table):
-            yield from scan_part(part, columns, batch_rows)
+        """Stream a table's rows in part order, a batch at a time, as amended; raises as `scan_part` does."""
+        values = self._amended(table, columns)
+        wanted = (
+            [*columns, *(key for key in KEYS[table] if key not in columns)] if columns and values else columns
+        )
+        batches = (batch for part in self.parts(table) for batch in scan_part(part, wanted, batch_rows))
+        yield from amendments.amended(table, batches, columns, values) if values else batches
+
+    def _amended(self, table: str, columns: Sequence[str] | None) -> dict[str, dict[str, str]]:
+        """The amended values of these columns; none where there are no amendments."""
+        fields = set(AMENDABLE.get(table, ()))
+        if not (fields if columns is None else fields & set(columns)):
+            return {}
+        rows = (
+            batch
+            for part in self.parts("amendments")
+            for batch in scan_part(part, amendments.READ, ROW_GROUP)
+        )
+        return amendments.latest(table, rows)
 
     @contextmanager
     def writing(self, *tables: str) -> Iterator[None]:

@@ -18,9 +18,9 @@ from pydantic import ValidationError
 from curation.corpus import memory
 from curation.corpus.known_ids import KnownIds
 from curation.corpus.store import Store
+from curation.ingest.containers.rows import RawRow
 from curation.ingest.fields import BadRow
 from curation.ingest.parts import SHARE, PartWriter, RowState
-from curation.ingest.rows import RawRow
 from schemas.annotation import Annotation
 from schemas.patterns import CODEBOOK
 from schemas.response import Fault

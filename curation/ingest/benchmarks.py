@@ -11,7 +11,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
-from curation.ingest.sources import open_sources
+from curation.ingest.containers.sources import open_sources
 from curation.reading import hash_files
 from curation.recipe import Recipe, load_recipe
 from schemas.errors import DataError, RecipeError, UsageError

@@ -18,10 +18,10 @@ from pydantic import Field
 
 from annotators.filling import fill
 from curation.ingest import livecodebench
+from curation.ingest.containers.rows import RawRow, Source
+from curation.ingest.containers.sources import open_sources
 from curation.ingest.fields import BadRow
 from curation.ingest.formats import Format
-from curation.ingest.rows import RawRow, Source
-from curation.ingest.sources import open_sources
 from curation.recipe import Recipe, load_recipe
 from schemas.choices import PromptKind
 from schemas.errors import DataError

@@ -65,6 +65,10 @@ class FieldPath(NamedTuple):
     """Default name of the data set."""
     kind: str | None
     """Default kind of the prompt."""
+    source_named: bool = False
+    """Whether the user named the data set; else it is the file's name."""
+    evaluation_set: str | None = None
+    """The published set that the file is."""
 
 
 class FieldTalk(NamedTuple):

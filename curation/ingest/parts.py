@@ -3,6 +3,7 @@
 Arrow and disk writes release the GIL, so one part is written while the next is read; at most two parts are in memory. A part's prompts and quarantine are on disk before its traces are: a trace without its prompt cannot be seen.
 """
 
+from collections.abc import Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from types import TracebackType
@@ -14,13 +15,17 @@ from curation.corpus import memory
 from curation.corpus.buffer import PartBuffer
 from curation.corpus.known_ids import KnownIds
 from curation.corpus.store import Store
-from curation.ingest.fields import COLUMNS, FieldLines
-from curation.ingest.rows import RawRow
+from curation.ingest import evaluation_sets
+from curation.ingest.claims import Claims, said
+from curation.ingest.containers.rows import RawRow
+from curation.ingest.fields import COLUMNS, FieldLines, FieldPath
 from schemas.annotation import Annotation
 from schemas.conversation import size
 from schemas.ids import content_id
+from schemas.prompt import set_prompt_id
 from schemas.response import Fault
-from schemas.tables import KEYS, TABLES
+from schemas.tables import AMENDABLE, KEYS, TABLES
+from schemas.trace import ingested_trace_id
 
 PART_SIZE = 32_000_000
 """Code points of text after which a part is written."""
@@ -28,8 +33,6 @@ LINE_SIZE = 500
 """What a line costs besides its text, in the same unit."""
 KEPT_TEXT = 100_000
 """Code points of a bad row that the quarantine keeps."""
-REASONING, ANSWER = COLUMNS["traces"].index("reasoning"), COLUMNS["traces"].index("answer")
-TURNS = COLUMNS["prompts"].index("turns")
 SHARE = 8
 """Each table of ids may take so much of the memory."""
 LINE_BITS = 40
@@ -46,27 +49,65 @@ class RowState(NamedTuple):
     """Why it is filtered."""
 
 
+Meeting = Literal["new", "again", "beside", "elsewhere"]
+"""An id is new, known from this very line, from another line of this file, or from another file."""
+
+
 class Seen:
-    """The ids of a table and their sources."""
+    """The ids of a table and where they come from."""
 
     def __init__(self, corpus: Store, table: str) -> None:
         self._places = KnownIds(corpus.root, memory.limit() // SHARE)
-        self._files: dict[str | None, int] = {}
-        columns = [*KEYS[table], "source_file", "source_line"]
+        self._origins: dict[tuple[str | None, str | None], int] = {}
+        self._named: list[tuple[str | None, str | None]] = []
+        columns = [*KEYS[table], "source_file", "source_line", "source"]
         for batch in corpus.scan(table, columns, batch_rows=8192):
-            for key, file, line in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-                self._places.setdefault(key, self._place(file, line or 0))
+            for key, file, line, source in zip(
+                *(column.to_pylist() for column in batch.columns), strict=True
+            ):
+                self._places.setdefault(key, self._place(file, source, line or 0))
+        self.files = {file for file, _ in self._named}
+        """The files that were there before."""
 
-    def meet(self, key: str, file: str, line: int) -> Literal["new", "again", "elsewhere"]:
-        """Whether an id is new, known from this very line, or known from somewhere else; it is known from now on."""
-        place = self._place(file, line)
-        known = self._places.setdefault(key, place)
+    def meet(self, key: str, file: str, line: int, source: str | None = None) -> Meeting:
+        """Where an id is known from; it is known from now on."""
+        known = self._places.setdefault(key, self._place(file, source, line))
         if known is None:
             return "new"
-        return "again" if known == place else "elsewhere"
+        if self._named[known >> LINE_BITS][0] != file:
+            return "elsewhere"
+        return "again" if known & ((1 << LINE_BITS) - 1) == line else "beside"
 
-    def _place(self, file: str | None, line: int) -> int:
-        return self._files.setdefault(file, len(self._files)) << LINE_BITS | line
+    def source(self, key: str) -> str | None:
+        """The data set that a known id comes from."""
+        known = self._places.get(key)
+        return None if known is None else self._named[known >> LINE_BITS][1]
+
+    def _place(self, file: str | None, source: str | None, line: int) -> int:
+        number = self._origins.setdefault((file, source), len(self._origins))
+        if number == len(self._named):
+            self._named.append((file, source))
+        return number << LINE_BITS | line
+
+
+class Responses:
+    """The responses of some files' lines that are in the corpus, whatever strategy and model they were ingested under."""
+
+    def __init__(self, corpus: Store, files: Collection[str]) -> None:
+        self._known = KnownIds(corpus.root, memory.limit() // SHARE)
+        columns = ["source_file", "source_line", "prompt_id", "reasoning", "answer"]
+        for batch in corpus.scan("traces", columns):
+            for file, line, *texts in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                if file in files:
+                    self._known.setdefault(_response(file, line, *texts), 0)
+
+    def has(self, file: str, line: int, prompt_id: str, reasoning: str, answer: str) -> bool:
+        """Whether a line's response is in the corpus."""
+        return _response(file, line, prompt_id, reasoning, answer) in self._known
+
+
+def _response(file: str, line: int, prompt_id: str, reasoning: str, answer: str) -> str:
+    return content_id([file, line, ingested_trace_id(prompt_id, None, None, reasoning, answer)])
 
 
 class PartWriter:
@@ -76,9 +117,11 @@ class PartWriter:
         CorpusError: if a part cannot be written. Written parts are kept; a rerun resumes from there.
     """
 
-    def __init__(self, corpus: Store, stage: str) -> None:
+    def __init__(self, corpus: Store, stage: str, claims: Claims, files: Collection[str] = ()) -> None:
         self._corpus = corpus
         self._stage = stage
+        self._claims = claims
+        self._read = files
         self._quarantine = KnownIds(corpus.root, memory.limit() // SHARE)
         for batch in corpus.scan("quarantine", KEYS["quarantine"], batch_rows=8192):
             for key in batch.column(0).to_pylist():
@@ -97,6 +140,10 @@ class PartWriter:
     def _traces(self) -> Seen:
         return Seen(self._corpus, "traces")
 
+    @cached_property
+    def _responses(self) -> Responses:
+        return Responses(self._corpus, self._traces.files & set(self._read))
+
     def __enter__(self) -> "PartWriter":
         return self
 
@@ -109,21 +156,55 @@ class PartWriter:
         finally:
             self._thread.shutdown()
 
-    def add(self, lines: FieldLines, file: str, line: int) -> bool:
-        """Add a valid row's lines; False if the corpus has the same content from another source."""
+    def add(self, lines: FieldLines, place: FieldPath, line: int) -> Meeting:
+        """Add a valid row's lines unless the corpus has them; then what they say is a claim.
+
+        Returns:
+            Where the row's content is known from.
+        """
         prompt, trace = lines
-        asked = len(prompt[1]) + size(prompt[TURNS])
         if trace is None:
-            state = self._prompts.meet(prompt[0], file, line)
-            if state == "new":
-                self._append("prompts", prompt, asked)
-            return state != "elsewhere"
-        state = self._traces.meet(trace[0], file, line)
+            prompt = self._of_its_set(prompt, place)
+            return self._add_prompt(prompt, place, line)
+        file, named = place.file, dict(zip(COLUMNS["traces"], trace, strict=True))
+        key, response = named["trace_id"], (named["prompt_id"], named["reasoning"], named["answer"])
+        state = self._traces.meet(key, file, line)
+        if state == "new" and file in self._traces.files and self._responses.has(file, line, *response):
+            self._claim("traces", None, named, place, line, prompt_id=response[0], said=said(*response[1:]))
+            self._add_prompt(prompt, place, line)
+            return "again"
         if state == "new":
-            if self._prompts.meet(prompt[0], file, line) == "new":
-                self._append("prompts", prompt, asked)
-            self._append("traces", trace, asked + len(trace[REASONING]) + len(trace[ANSWER]))
-        return state != "elsewhere"
+            if self._prompts.meet(prompt[0], file, line, prompt[3]) == "new":
+                self._append("prompts", prompt, _size(prompt))
+            self._append("traces", trace, _size(prompt) + _size(trace))
+        elif state != "beside":
+            self._claim("traces", key, named, place, line)
+            self._add_prompt(prompt, place, line)
+        return state
+
+    def _add_prompt(self, prompt: tuple[Any, ...], place: FieldPath, line: int) -> Meeting:
+        state = self._prompts.meet(prompt[0], place.file, line, prompt[3])
+        if state == "new":
+            self._append("prompts", prompt, _size(prompt))
+        elif state != "beside":
+            named = dict(zip(COLUMNS["prompts"], prompt, strict=True))
+            self._claim("prompts", prompt[0], named, place, line)
+        return state
+
+    def _of_its_set(self, prompt: tuple[Any, ...], place: FieldPath) -> tuple[Any, ...]:
+        """A prompt of an evaluation set that another set has as well is the set's own, so that each is scored whole."""
+        other = self._prompts.source(prompt[0]) if place.evaluation_set else None
+        if other is None or other == place.evaluation_set or other not in evaluation_sets.known():
+            return prompt
+        return (set_prompt_id(prompt[0], str(place.evaluation_set)), *prompt[1:])
+
+    def _claim(
+        self, subject: str, key: str | None, named: dict[str, Any], place: FieldPath, line: int, **where: str
+    ) -> None:
+        told = {field: named[field] for field in AMENDABLE[subject]}
+        if told["source"] == place.source and not place.source_named:
+            told["source"] = None  # a file's name is no claim about where its rows come from
+        self._claims.add(subject, key, told, (place.file, line), **where)
 
     def annotate(self, annotation: Annotation) -> None:
         """Add an annotation with a new key."""
@@ -161,6 +242,11 @@ class PartWriter:
     def _wait(self) -> None:
         if self._pending:
             self._pending.result()
+
+
+def _size(line: tuple[Any, ...]) -> int:
+    """The text of a line: a row's other columns may be longer than its answer."""
+    return sum(len(value) if isinstance(value, str) else size(value) for value in line if isinstance(value, str | list))
 
 
 def write_lines(corpus: Store, lines: dict[str, list[tuple[Any, ...]]]) -> None:

@@ -8,27 +8,27 @@ import gc
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import orjson
-from pydantic import Field, model_validator
 
 from curation import console
 from curation.corpus.store import Store
 from curation.ingest import evaluation_sets
 from curation.ingest.annotations import ingest_annotations
-from curation.ingest.fields import BadRow, FieldPath, prompt_line, trace_line
-from curation.ingest.formats import FORMATS, MAPPABLE, Format, detect, mapped, sort_out
+from curation.ingest.claims import Claims
+from curation.ingest.containers.rows import RawRow, Source
+from curation.ingest.containers.sources import open_sources
+from curation.ingest.fields import COLUMNS, BadRow, FieldPath, prompt_line, trace_line
+from curation.ingest.formats import FORMATS, Fields, Format, detect, mapped, sort_out
 from curation.ingest.parts import PartWriter
-from curation.ingest.rows import RawRow, Source
-from curation.ingest.sources import open_sources
+from curation.ingest.recipe import IngestRecipe
 from curation.reading import hash_files
-from curation.recipe import Recipe, from_options
 from curation.versions import versions
-from schemas.choices import PromptKind
-from schemas.errors import CurateError, DataError, UsageError
+from schemas.errors import CurateError, DataError
 from schemas.manifest import Counts, InputFile, Manifest
 from schemas.response import Fault
 
@@ -43,83 +43,18 @@ TABLES_WRITTEN = {
 }
 
 
-class IngestRecipe(Recipe):
-    """How to read the files."""
-
-    format: str = "auto"
-    """A name in FORMATS, or "auto"."""
-    kind: PromptKind | None = None
-    """Default kind of the prompts."""
-    map: dict[str, str] = Field(default_factory=dict)
-    """field -> column, for files of an unknown format."""
-    source: str | None = None
-    """Name of the data set, where a row does not say; by default the file's name without its suffix."""
-    set: str | None = None
-    """A published evaluation set, by its name in evaluation_sets.yaml."""
-    seed: int = 0
-    """Shuffles the options of multiple-choice questions."""
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if faults := list(_faults(self)):
-            raise ValueError("\n".join(faults))
-        return self
-
-    @classmethod
-    def from_options(
-        cls,
-        format: str,
-        kind: PromptKind | None,
-        map: Sequence[str],
-        source: str | None,
-        set: str | None = None,
-        seed: int = 0,
-    ) -> Self:
-        """The recipe of the command line's options, `map` as "field=column" texts.
-
-        Raises:
-            UsageError: naming every fault.
-        """
-        pairs = [entry.partition("=") for entry in map]
-        wrong = [
-            f"--map {field}{sep}{column}: write it as field=column"
-            for field, sep, column in pairs
-            if not column
-        ]
-        doubled = {field for field, _, _ in pairs if [f for f, _, _ in pairs].count(field) > 1}
-        wrong += [f"--map {field}: given twice; a field has one column" for field in sorted(doubled)]
-        if wrong:
-            raise UsageError("\n".join(wrong))
-        given = {
-            "format": format, "kind": kind, "map": {field: column for field, _, column in pairs},
-            "source": source, "set": set, "seed": seed,
-        }  # fmt: skip
-        return from_options(cls, None, {(name,): value for name, value in given.items()})
+KIND = COLUMNS["prompts"].index("kind")
 
 
-def _faults(recipe: IngestRecipe) -> list[str]:
-    faults = []
-    if recipe.format != "auto" and recipe.format not in FORMATS:
-        faults.append(f"--format {recipe.format}: unknown; choose from auto, {', '.join(FORMATS)}")
-    if recipe.set is not None and recipe.set not in evaluation_sets.known():
-        faults.append(f"--set {recipe.set}: unknown; choose from {', '.join(evaluation_sets.known())}")
-    if recipe.set and (recipe.map or recipe.format != "auto" or recipe.kind):
-        faults.append("---set implies format and kind; omit --format, --map and --kind")
-    if recipe.map and recipe.format != "auto":
-        faults.append("---map and --format exclude each other; use one of them")
-    if unknown := [field for field in recipe.map if field not in MAPPABLE]:
-        faults.append(f"--map {', '.join(unknown)}: unknown field; choose from {', '.join(MAPPABLE)}")
-    if recipe.map and "prompt" not in recipe.map:
-        faults.append("--map: no column is named for the prompt; add --map prompt=COLUMN")
-    if len(set(recipe.map.values())) < len(recipe.map):
-        faults.append("--map: one column is named for two fields; give each its own")
-    if "response" in recipe.map and not recipe.map.keys().isdisjoint({"reasoning", "answer"}):
-        faults.append("--map: response holds reasoning and answer; map either it or those two")
-    if len(recipe.map.keys() & {"reasoning", "answer"}) == 1:
-        faults.append(
-            "--map: reasoning and answer need each other; map both, or response where both are in one text"
-        )
-    return faults
+@dataclass
+class Told:
+    """What became of the rows of prompts and traces, for the person who ingests them."""
+
+    new_rows: int = 0
+    already_there: int = 0
+    """Rows whose content was in the corpus, or came from another file of this run."""
+    without_kind: int = 0
+    """New rows whose prompt has no kind."""
 
 
 class IngestPlan(NamedTuple):
@@ -129,6 +64,7 @@ class IngestPlan(NamedTuple):
     format: str
     form: Format
     place: FieldPath
+    recipe: IngestRecipe
 
 
 def choose_format(name: str, columns: Sequence[str], recipe: IngestRecipe) -> tuple[str, Format]:
@@ -176,7 +112,7 @@ def run(corpus_dir: Path, files: list[str], recipe: IngestRecipe) -> Manifest:
     corpus = Store.create(corpus_dir)
     with ThreadPoolExecutor(max_workers=1) as thread:
         hashes = [thread.submit(hash_files, plan.source.files) for plan in plans]
-        counts, summary = _ingest(corpus, plans)
+        counts, summary = _ingest(corpus, plans, recipe.amend)
         inputs = [
             InputFile(name=p.source.name, blake2b=h.result()) for p, h in zip(plans, hashes, strict=True)
         ]
@@ -231,46 +167,79 @@ def _plan(source: Source, recipe: IngestRecipe) -> IngestPlan:
             f"{source.name}: none of its first rows is a JSON object; give JSONL, a JSON array, CSV (named .csv) or Parquet"
         )
     name, form = choose_format(source.name, columns, recipe)
-    stem = recipe.source or recipe.set or source.name.split(".", 1)[0]
-    return IngestPlan(source, name, form, FieldPath(source.name, stem, recipe.kind or form.kind))
+    named = recipe.source or recipe.set
+    place = FieldPath(
+        source.name,
+        named or source.name.split(".", 1)[0],
+        recipe.kind or form.kind,
+        named is not None,
+        recipe.set,
+    )
+    return IngestPlan(source, name, form, place, recipe)
 
 
-def _ingest(corpus: Store, plans: Sequence[IngestPlan]) -> tuple[Counts, dict[str, Any]]:
-    counts = Counts()
-    tables = {table for plan in plans for table in TABLES_WRITTEN[plan.form.makes]}
-    with (
-        corpus.writing(*tables),
-        PartWriter(corpus, STAGE) as writer,
-        console.progress(STAGE) as advance,
-        _no_cycle_search(),
-    ):
-        for plan in plans:
-            rows = _advancing(plan.source.rows(), counts, advance)
-            if plan.form.makes == "annotations":
-                _ingest_annotations(plan, rows, corpus, writer, counts)
-            else:
-                _ingest_rows(plan, rows, writer, counts)
-    return counts, {"formats": {plan.source.name: plan.format for plan in plans}, "new": writer.new}
+def _ingest(corpus: Store, plans: Sequence[IngestPlan], amend: bool) -> tuple[Counts, dict[str, Any]]:
+    counts, told = Counts(), Told()
+    tables = {table for plan in plans for table in TABLES_WRITTEN[plan.form.makes]} | {"amendments"}
+    with corpus.writing(*tables), Claims() as claims:
+        with (
+            PartWriter(corpus, STAGE, claims, [plan.source.name for plan in plans]) as writer,
+            console.progress(STAGE) as advance,
+            _no_cycle_search(),
+        ):
+            for plan in plans:
+                rows = _advancing(plan.source.rows(), counts, advance)
+                if plan.form.makes == "annotations":
+                    _ingest_annotations(plan, rows, corpus, writer, counts)
+                else:
+                    _ingest_rows(plan, rows, writer, counts, told)
+        differences = claims.settle(corpus, amend)
+    return counts, {
+        "formats": {plan.source.name: plan.format for plan in plans},
+        "new": writer.new,
+        **asdict(told),
+        "differences": differences,
+        "amended": amend and bool(differences),
+    }
 
 
-def _ingest_rows(plan: IngestPlan, rows: Iterable[RawRow], writer: PartWriter, counts: Counts) -> None:
-    form, place, kept = plan.form, plan.place, 0
+def _ingest_rows(
+    plan: IngestPlan, rows: Iterable[RawRow], writer: PartWriter, counts: Counts, told: "Told"
+) -> None:
+    form, place = plan.form, plan.place
     make = trace_line if form.makes == "traces" else prompt_line
     for raw in rows:
         line, row, _, fault = raw
         try:
             if fault:
                 raise BadRow(*fault)
-            fields, extra = sort_out(form, row)
+            if unmet := plan.recipe.wants(row):
+                counts.add("filtered", f"filter {unmet}")
+                continue
+            fields, extra = _with_constants(sort_out(form, row), plan.recipe)
             lines = make(fields, extra, place, line)
         except BadRow as bad:
             _set_aside(raw, bad.fault, plan, writer, counts)
             continue
-        if writer.add(lines, place.file, line):
-            kept += 1
+        met = writer.add(lines, place, line)
+        if met == "new":
+            told.new_rows += 1
+            told.without_kind += lines.prompt[KIND] is None
+        else:
+            told.already_there += met != "beside"
+        if met in ("new", "again"):
+            counts.kept += 1
         else:
             counts.add("filtered", "duplicate")
-    counts.kept += kept
+
+
+def _with_constants(row: Fields, recipe: IngestRecipe) -> Fields:
+    """A row with the recipe's constants; what it says itself is kept beside."""
+    for field, value in recipe.constants.items():
+        if (own := row.fields.get(field)) is not None and own != value:
+            row.extra[field] = own
+        row.fields[field] = value
+    return row
 
 
 def _ingest_annotations(

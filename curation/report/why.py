@@ -55,6 +55,10 @@ def why(identifier: str, corpus_dir: Path, mix: Path | None = None, show: bool =
             "annotations": _where(connection, "annotations", *one),
             "verdicts": _where(connection, "verdicts", *one),
             "prompt": _where(connection, "prompts", "prompt_id = $prompt", {"prompt": trace["prompt_id"]}),
+            "amendments": sorted(
+                _where(connection, "amendments", *either),
+                key=lambda row: (row["subject"], row["field"], row["version"]),
+            ),
             "reviews": _where(connection, "reviews", *one),
             "duplicates": _where(connection, "current_clusters", *either),
             "contamination": _where(connection, "contamination", *either),
@@ -77,6 +81,11 @@ def show_why(document: dict[str, Any]) -> None:
         console.show_rows(["trace", "value"], [
             {"trace": name, "value": value} for name, value in told.items() if value is not None
         ])  # fmt: skip
+        _show(
+            "amendments",
+            ["subject", "field", "version", "previous", "value", "source_file", "source_line"],
+            entry,
+        )
         _show("annotations", ["pattern", "label", "score", "annotator", "spans", "rationale"], entry)
         _show("reviews", ["round", "reviewer", "status", "verdict", "patterns", "updated_at"], entry)
         _show("duplicates", ["field", "method", "cluster_id", "representative"], entry)

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from curation.ingest import readers
-from curation.ingest.json_array import elements
-from curation.ingest.sources import open_sources
+from curation.ingest.containers import readers
+from curation.ingest.containers.json_array import elements
+from curation.ingest.containers.sources import open_sources
 from schemas.errors import DataError
 
 ROWS: list[dict[str, Any]] = [
@@ -183,7 +183,7 @@ def test_a_folder_that_is_no_dataset_names_the_way_out(tmp_path: Path) -> None:
 
 
 def test_a_hub_out_of_reach_names_the_local_path_as_the_way_out() -> None:
-    code = "from curation.ingest.sources import open_sources; open_sources('hf:nobody/nothing')"
+    code = "from curation.ingest.containers.sources import open_sources; open_sources('hf:nobody/nothing')"
     env = os.environ | {"HF_HUB_OFFLINE": "1"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env)
     assert "DataError: hf:nobody/nothing: the hub cannot be reached" in done.stderr

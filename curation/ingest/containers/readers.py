@@ -13,8 +13,8 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from curation.ingest.json_array import elements
-from curation.ingest.rows import BATCH_ROWS, RawRow, Source, batch_rows
+from curation.ingest.containers.json_array import elements
+from curation.ingest.containers.rows import BATCH_ROWS, RawRow, Source, batch_rows
 from schemas.errors import DataError
 from schemas.response import Fault
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from curation.ingest.readers import file_source
-from curation.ingest.rows import Source
+from curation.ingest.containers.readers import file_source
+from curation.ingest.containers.rows import Source
 from schemas.errors import DataError
 
 
@@ -17,13 +17,13 @@ def open_sources(name: str) -> list[Source]:
         DataError: if it is missing, unreadable, empty, compressed, or not a supported container.
     """
     if name.startswith("hf:"):
-        from curation.ingest.hub import hub_sources
+        from curation.ingest.containers.hub import hub_sources
 
         return hub_sources(name.removeprefix("hf:"))
     path = Path(name)
     try:
         if path.is_dir():
-            from curation.ingest.hub import folder_sources
+            from curation.ingest.containers.hub import folder_sources
 
             return folder_sources(path)
         return [file_source(path)]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curation.ingest.rows import BATCH_ROWS, Source, batch_rows
+from curation.ingest.containers.rows import BATCH_ROWS, Source, batch_rows
 from schemas.errors import DataError
 
 if TYPE_CHECKING:
