@@ -20,6 +20,7 @@ from curation.corpus.store import Store, write_file
 from curation.engines import Sampling
 from curation.engines.settings import EngineSettings
 from curation.ingest import stage as ingest
+from curation.ingest.recipe import IngestRecipe
 from curation.mix import build as mix
 from schemas.errors import CorpusError, MissingExtraError
 from sft.comparison import report
@@ -101,7 +102,7 @@ def _claim(out: Path) -> None:
 
 
 def _ingest(out: Path, samples: Path) -> None:
-    plain = ingest.IngestRecipe.from_options(format="auto", kind=None, map=[], source=None)
+    plain = IngestRecipe.from_options(format="auto", kind=None, map=[], source=None)
     for name in ("traces", "labels", "broken"):
         console.say_counts(
             f"{name}.jsonl", ingest.run(out / "corpus", [str(samples / f"{name}.jsonl")], plain).counts

@@ -71,6 +71,7 @@ class Corpus:
             DataError: naming every file that cannot be read, before anything is written.
         """
         from curation.ingest import stage
+        from curation.ingest.recipe import IngestRecipe
         from curation.recipe import from_arguments
 
         given = {
@@ -85,7 +86,7 @@ class Corpus:
             "amend": amend,
         }
         return stage.run(
-            self.folder, [fspath(file) for file in files], from_arguments(stage.IngestRecipe, None, given)
+            self.folder, [fspath(file) for file in files], from_arguments(IngestRecipe, None, given)
         )
 
     def annotate(

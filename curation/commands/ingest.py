@@ -93,8 +93,9 @@ def ingest(
         curate ingest --set gpqa-diamond gpqa_diamond.csv --corpus eval
     """
     from curation.ingest import stage
+    from curation.ingest.recipe import IngestRecipe
 
-    settings = stage.IngestRecipe.from_options(
+    settings = IngestRecipe.from_options(
         format, kind, map or [], source, set, seed, set_field or [], amend, recipe
     )
     if not files and not settings.set:

@@ -66,7 +66,7 @@ class Seen:
                 *(column.to_pylist() for column in batch.columns), strict=True
             ):
                 self._places.setdefault(key, self._place(file, source, line or 0))
-        self.files = {file for file, _ in self._named}
+        self.files = {file for file, _ in self._named if file}
         """The files that were there before."""
 
     def meet(self, key: str, file: str, line: int, source: str | None = None) -> Meeting:
