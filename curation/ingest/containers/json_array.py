@@ -6,22 +6,24 @@ and the next one is found. Parsing is left to the caller.
 
 import re
 from collections.abc import Iterator
-from typing import BinaryIO
+from io import BufferedIOBase
 
 TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{},"]', re.DOTALL)
 """A whole string, or a bracket or comma outside strings, or the quote of a string that does not end in the buffer."""
 
 
-def elements(file: BinaryIO, block: int, longest: int) -> Iterator[bytes]:
+def elements(file: BufferedIOBase, block: int, longest: int, tail: bool = True) -> Iterator[bytes]:
     """The bytes of each element of the array that `file` holds, without the commas between.
 
-    What stands behind the array's end, or is left when the file ends early, comes as a last element. An element over
+    What stands behind the array's end (with `tail`), or is left when the file ends early, comes as a last element. An element over
     `longest` bytes whose end is not in sight is yielded as far as it was read, and is the last.
     """
-    buffer = file.read(block)
+    buffer = file.read1(block)
+    while b"[" not in buffer and (more := file.read1(block)):
+        buffer += more
     buffer = buffer[buffer.index(b"[") + 1 :]
-    at, depth, more = 0, 0, True
-    while more:
+    at, depth, goes_on = 0, 0, True
+    while goes_on:
         start = 0
         for token in TOKEN.finditer(buffer, at):
             mark = token[0]
@@ -37,10 +39,11 @@ def elements(file: BinaryIO, block: int, longest: int) -> Iterator[bytes]:
                 yield from _unless_blank(buffer[start : token.start()])
                 start = at
                 if mark != b",":
-                    yield from _unless_blank(buffer[at:] + file.read(block))
+                    if tail:
+                        yield from _unless_blank(buffer[at:] + file.read1(block))
                     return
-        fresh = file.read(max(block, len(buffer) - start)) if len(buffer) - start <= longest else b""
-        more = bool(fresh)
+        fresh = file.read1(max(block, len(buffer) - start)) if len(buffer) - start <= longest else b""
+        goes_on = bool(fresh)
         buffer, at = buffer[start:] + fresh, at - start
     yield from _unless_blank(buffer)
 

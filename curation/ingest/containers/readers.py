@@ -1,40 +1,40 @@
-"""Streams of raw rows from JSONL, JSON arrays, CSV and Parquet, each with its line or row number.
+"""Streams of raw rows from any container, each with its line or row number.
 
-The container is detected by content, not by the file's name; only CSV, which has no signature, needs .csv or .tsv. JSON rows that
-cannot be parsed are yielded as rows with a fault, so that an invalid row does not stop the others.
+The container is detected by content, not by the file's name; only CSV, which has no signature, needs .csv or .tsv. Rows that
+cannot be read are yielded as rows with a fault, so that an invalid row does not stop the others.
 """
 
-import csv
 import json
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import orjson
 
+from curation.ingest.containers.arrow_files import ARROW, ARROW_STREAM, PARQUET, arrow_rows, parquet_rows
+from curation.ingest.containers.csv_files import COMMENT, SEPARATORS, csv_rows
 from curation.ingest.containers.json_array import elements
-from curation.ingest.containers.rows import BATCH_ROWS, RawRow, Source, batch_rows
+from curation.ingest.containers.packing import (
+    BLOCK,
+    Unreadable,
+    open_plain,
+    packing_of,
+    plain_suffix,
+    read_head,
+)
+from curation.ingest.containers.rows import MAX_ROW, RawRow, Source
+from curation.ingest.containers.wrapped import find_rows, opens_over_lines
+from curation.ingest.containers.zipped import MAGIC as ZIP
+from curation.ingest.containers.zipped import faulty, sample_files, zip_texts
 from schemas.errors import DataError
 from schemas.response import Fault
 
-BLOCK = 4 * 2**20
-"""Bytes read at once."""
-NESTED_BATCH = 32
-"""Rows of a Parquet file read at once where columns are nested: texts inside them are copied out of their dictionaries."""
-MAX_ROW = 64 * 2**20
-"""A longer line is quarantined instead of being loaded completely."""
 LARGE, DIGITS = 2.0**63, 19
 """From here on a whole number may not fit into 64 bits."""
-PACKED = {
-    b"\x1f\x8b": "gzip",
-    b"PK\x03\x04": "zip",
-    b"\x28\xb5\x2f\xfd": "zstd",
-    b"\xfd7zXZ": "xz",
-    b"BZh": "bzip2",
-}
-SEPARATORS = {".csv": ",", ".tsv": "\t"}
 WIDE = (b"\xff\xfe", b"\xfe\xff")
+BOM = b"\xef\xbb\xbf"
+Stream = Callable[[], Iterator[RawRow]]
 
 
 def file_source(path: Path) -> Source:
@@ -42,10 +42,9 @@ def file_source(path: Path) -> Source:
 
     Raises:
         OSError: if it cannot be opened.
-        DataError: if it is empty, compressed, or not a supported container.
+        DataError: if it is empty, or not a supported container.
     """
-    with path.open("rb") as file:
-        return Source(path.name, (path,), _told(path, _reader(path, file)))
+    return Source(path.name, (path,), _told(path, _reader(path)))
 
 
 def parse(text: bytes, line: int) -> RawRow:
@@ -85,40 +84,100 @@ def _has_large_float(value: Any) -> bool:
     return type(value) is list and any(_has_large_float(entry) for entry in value if type(entry) is not str)
 
 
-def _reader(path: Path, file: BinaryIO) -> Callable[[], Iterator[RawRow]]:
-    start = file.read(BLOCK)
-    for magic, packing in PACKED.items():
-        if start.startswith(magic):
-            raise DataError(f"{path}: compressed with {packing}; decompress it first")
+def _reader(path: Path) -> Stream:
+    packing = packing_of(path)
+    try:
+        start = read_head(path)
+    except Unreadable as error:
+        raise DataError(f"{path}: {error}; fetch it again") from error
+    binary = _binary_reader(path, start)
+    if binary and packing:
+        raise DataError(f"{path}: Parquet, Arrow or zip inside {packing}; unpack it first")
+    return binary or _text_reader(path, start)
+
+
+def _binary_reader(path: Path, start: bytes) -> Stream | None:
+    """The reader of a container with a signature of its own."""
+    if start.startswith(PARQUET):
+        return lambda: parquet_rows(path)
+    if start.startswith((ARROW, ARROW_STREAM)):
+        return lambda: arrow_rows(path, stream=start.startswith(ARROW_STREAM))
+    if start.startswith(ZIP):
+        samples = sample_files(path)
+        return lambda: (
+            faulty(number, text) if isinstance(text, Fault) else parse(text, number)
+            for number, text in zip_texts(path, samples)
+        )
+    return None
+
+
+def _text_reader(path: Path, start: bytes) -> Stream:
     if start.startswith(WIDE):
         raise DataError(
             f"{path}: not UTF-8 but UTF-16; convert it first, such as with: iconv -f utf-16 -t utf-8"
         )
-    if start.startswith(b"PAR1"):
-        return lambda: _parquet_rows(path)
-    text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
+    text = start.removeprefix(BOM).lstrip()
     if not text:
         raise DataError(f"{path}: the file is empty; name a file with rows")
     if text.startswith(b"["):
         return lambda: array_rows(path)
-    if text.split(b"\n", 1)[0].strip() == b"{":
+    if text.startswith(b"{"):
+        return _object_reader(path, start, text)
+    separators = SEPARATORS.get(plain_suffix(path))
+    if separators:
+        return lambda: csv_rows(path, separators)
+    if text.startswith(COMMENT.encode()) or b"{" not in text:
         raise DataError(
-            f"{path}: one JSON object over several lines, not rows; write one object per line, or an array"
+            f"{path}: neither JSON nor Parquet; if its values are separated by commas or tabs, name it .csv or .tsv"
         )
-    separator = SEPARATORS.get(path.suffix.lower())
-    if separator and not text.startswith(b"{"):
-        header = text.split(b"\n", 1)[0]
-        separator = ";" if header.count(b";") > header.count(separator.encode()) else separator
-        return lambda: _csv_rows(path, separator)
     return lambda: jsonl_rows(path)
 
 
-def _told(path: Path, rows: Callable[[], Iterator[RawRow]]) -> Callable[[], Iterator[RawRow]]:
-    """The rows of a file; an error that names it if it is gone or breaks after it was found."""
+def _object_reader(path: Path, start: bytes, text: bytes) -> Stream:
+    """JSONL, or the rows inside one JSON object."""
+    first, _, others = text.partition(b"\n")
+    alone = not others.strip() and len(start) < BLOCK
+    over_lines = opens_over_lines(first)
+    if not alone and not over_lines and others:
+        return lambda: jsonl_rows(path)
+    rows = find_rows(start)
+    if rows and (over_lines or not others or _only_wraps(first, rows.key)):
+        return partial(wrapped_rows, path, rows.offset)
+    if over_lines:
+        raise DataError(
+            f"{path}: one JSON object over several lines, and no single list of rows in it; write one object per line, or an array, "
+            "such as with: jq -c . FILE"
+        )
+    return lambda: jsonl_rows(path)
+
+
+def _only_wraps(text: bytes, key: str) -> bool:
+    """Whether an object on one line holds rows, and is none itself: a chat of one line is a row."""
+    try:
+        row = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return True
+    if key in ("messages", "conversations"):
+        return not any("role" in turn or "from" in turn for turn in row[key])
+    return not any(
+        isinstance(value, str) and key not in ("samples", "rows", "data") for value in row.values()
+    )
+
+
+def _told(path: Path, rows: Stream) -> Stream:
+    """The rows of a file; an error that names it if it is gone or breaks after it was found.
+
+    What packed data that break off would have held is a fault behind the last row.
+    """
 
     def stream() -> Iterator[RawRow]:
+        line = 0
         try:
-            yield from rows()
+            for raw in rows():
+                line = raw.line
+                yield raw
+        except Unreadable as error:
+            yield RawRow(line + 1, None, None, Fault("damaged_rows", f"what follows is lost: {error}"))
         except OSError as error:
             why = "it was deleted" if isinstance(error, FileNotFoundError) else error.strerror
             raise DataError(
@@ -135,77 +194,11 @@ def jsonl_rows(path: Path) -> Iterator[RawRow]:
             yield parse(text, line)
 
 
-def _csv_rows(path: Path, separator: str) -> Iterator[RawRow]:
-    """Rows by the names in the first line, all values texts; numbered from 1 as the first row behind it."""
-    csv.field_size_limit(MAX_ROW)
-    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-        taken: list[str] = []
-        reader = csv.DictReader(_remembered(file, taken), delimiter=separator, strict=True)
-        names = _header(path, reader)
-        taken.clear()
-        for number, row in enumerate(_parsed(reader), 1):
-            fault = _csv_fault(row, len(names), taken)
-            if fault:
-                text = "".join(taken).strip("\r\n").encode("utf-8", "surrogateescape")
-                yield RawRow(number, None, text, fault)
-            else:
-                yield RawRow(number, row, None)
-            taken.clear()
-
-
-def _remembered(lines: Iterable[str], taken: list[str]) -> Iterator[str]:
-    """Pass lines on and keep them, so that a row that cannot be read is set aside as it stands in the file."""
-    for line in lines:
-        taken.append(line)
-        yield line
-
-
-def _header(path: Path, reader: "csv.DictReader[str]") -> Sequence[str]:
-    try:
-        names = reader.fieldnames or ()
-    except csv.Error as error:
-        raise DataError(f"{path}: cannot read the column names in its first line ({error})") from error
-    if twice := [name for name, times in Counter(names).items() if times > 1]:
-        raise DataError(
-            f"{path}: several columns are named {', '.join(map(repr, twice))}; give each a name of its own"
-        )
-    return names
-
-
-def _csv_fault(row: Any, names: int, taken: list[str]) -> Fault | None:
-    """What is wrong with a row, or with the lines that an error was met in."""
-    if isinstance(row, csv.Error):
-        several = (
-            f"; {len(taken)} lines were taken for this row: is a quote not closed?" if len(taken) > 1 else ""
-        )
-        return Fault("malformed_csv", f"{row}{several}")
-    if None in row or None in row.values():
-        return Fault("malformed_csv", f"has another number of values than the header has columns ({names})")
-    if any(not value.isprintable() and _surrogate(value) for value in row.values()):
-        return Fault("invalid_utf8", "a value is not UTF-8")
-    return None
-
-
-def _parsed(reader: Any) -> Iterator[Any]:
-    """The rows of a CSV reader; an error in the place of a row that it cannot read."""
-    while True:
-        try:
-            yield next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield error
-
-
-def _surrogate(text: str) -> bool:
-    return any("\ud800" <= c <= "\udfff" for c in text)
-
-
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """Number and bytes of each line; a line over MAX_ROW is cut there, and so cannot be parsed."""
     line, rest = 1, b""
-    with path.open("rb") as file:
-        block = file.read(BLOCK).removeprefix(b"\xef\xbb\xbf")
+    with open_plain(path) as file:
+        block = file.read1(BLOCK).removeprefix(BOM)
         while block:
             pieces = block.split(b"\n")
             if len(rest) < MAX_ROW:
@@ -214,14 +207,34 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
                 pieces[0], rest = rest, pieces.pop()
                 yield from enumerate(pieces, line)
                 line += len(pieces)
-            block = file.read(BLOCK)
+            block = file.read1(BLOCK)
     yield line, rest
 
 
 def array_rows(path: Path) -> Iterator[RawRow]:
     """Rows of one JSON array, numbered from 1; a broken or endless one is a row with its fault."""
-    with path.open("rb") as file:
-        for number, text in enumerate(elements(file, BLOCK, MAX_ROW), 1):
+    yield from _element_rows(path, 0)
+
+
+def wrapped_rows(path: Path, offset: int) -> Iterator[RawRow]:
+    """Rows of the array that begins at a byte of a file that is one JSON object; a row that is wrapped again, as `{"row": ...}`."""
+    for raw in _element_rows(path, offset, tail=False):
+        row = raw.row
+        if not (isinstance(row, dict) and isinstance(row.get("row"), dict) and "row_idx" in row):
+            yield raw
+        elif cut := row.get("truncated_cells"):
+            detail = (
+                f"the viewer cut these columns: {', '.join(map(str, cut))[:200]}; take the data set's files"
+            )
+            yield RawRow(raw.line, row["row"], raw.text, Fault("truncated_cells", detail))
+        else:
+            yield raw._replace(row=row["row"], text=None)
+
+
+def _element_rows(path: Path, offset: int, tail: bool = True) -> Iterator[RawRow]:
+    with open_plain(path) as file:
+        file.read(offset)
+        for number, text in enumerate(elements(file, BLOCK, MAX_ROW, tail), 1):
             if len(text) > MAX_ROW:
                 lost = (
                     f"longer than {MAX_ROW} bytes without an end in sight; the rest of the file was not read"
@@ -229,56 +242,6 @@ def array_rows(path: Path) -> Iterator[RawRow]:
                 yield RawRow(number, None, text, Fault("too_long", lost))
             else:
                 yield parse(text, number)
-
-
-def _parquet_rows(path: Path) -> Iterator[RawRow]:
-    """Rows of a Parquet file, a row group at a time; a damaged one is a fault in the place of its rows.
-
-    Texts stay in their dictionaries, so that a long one that many rows share is held once.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        schema = pq.read_schema(path)
-        texts = [
-            field.name
-            for field in schema
-            if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)
-        ]
-        nested = any(pa.types.is_nested(field.type) for field in schema)
-        with pq.ParquetFile(path, read_dictionary=texts) as file:
-            before = 0
-            for group in range(file.num_row_groups):
-                rows = file.metadata.row_group(group).num_rows
-                yield from _group_rows(file, group, before, rows, NESTED_BATCH if nested else BATCH_ROWS)
-                before += rows
-    except FileNotFoundError:
-        raise
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path}: a damaged Parquet file ({error}); fetch it again") from error
-
-
-def _group_rows(file: Any, group: int, before: int, rows: int, batch_size: int) -> Iterator[RawRow]:
-    import pyarrow as pa
-
-    read = 0
-    try:
-        for raw in batch_rows(file.iter_batches(batch_size=batch_size, row_groups=[group])):
-            read = raw.line
-            raw = raw._replace(line=before + raw.line)
-            yield _too_long(raw) if raw.fault is None else raw
-    except (pa.ArrowException, OSError) as error:
-        lost = f"rows {before + read + 1} to {before + rows} (row group {group}) cannot be read: {str(error)[:200]}"
-        yield RawRow(before + read + 1, None, None, Fault("damaged_rows", lost))
-
-
-def _too_long(raw: RawRow) -> RawRow:
-    """A row as it is, or without its values and with a fault where they are too long."""
-    size = sum(len(value) for value in raw.row.values() if isinstance(value, str | bytes))
-    if size <= MAX_ROW:
-        return raw
-    return RawRow(raw.line, None, None, Fault("too_long", f"the row is longer than {MAX_ROW} characters"))
 
 
 def _json_fault(text: bytes, error: orjson.JSONDecodeError) -> Fault:

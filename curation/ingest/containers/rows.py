@@ -1,13 +1,15 @@
 """Streams of raw rows: what every reader yields and every format reads."""
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from curation.ingest.containers.cells import cells, distinct_names
 from schemas.response import Fault
 
 BATCH_ROWS = 1024
+MAX_ROW = 64 * 2**20
+"""A longer row is quarantined instead of being loaded completely; in bytes, or characters where it is parsed already."""
 
 
 class RawRow(NamedTuple):
@@ -38,52 +40,14 @@ def batch_rows(batches: Iterator[Any]) -> Iterator[RawRow]:
     number = 0
     for batch in batches:
         names = distinct_names(batch.schema.names)
-        columns = [_cells(column) for column in batch.columns]
-        for cells in zip(*columns, strict=True):
+        columns = [cells(column) for column in batch.columns]
+        for values in zip(*columns, strict=True):
             number += 1
-            bad = next(
-                ((name, cell) for name, cell in zip(names, cells, strict=True) if isinstance(cell, Fault)),
-                None,
-            )
-            if bad:
-                shown = {n: None if isinstance(c, Fault) else c for n, c in zip(names, cells, strict=True)}
-                yield RawRow(number, shown, None, Fault(bad[1].reason, f"column {bad[0]}: {bad[1].detail}"))
+            row = dict(zip(names, values, strict=True))
+            bad = next((name for name, value in row.items() if type(value) is Fault), None)
+            if bad is None:
+                yield RawRow(number, row, None)
             else:
-                yield RawRow(number, dict(zip(names, cells, strict=True)), None)
-
-
-def distinct_names(names: list[str]) -> list[str]:
-    """Column names without repetition: a second `a` is `a.2`."""
-    counts: Counter[str] = Counter()
-    found = []
-    for name in names:
-        counts[name] += 1
-        found.append(name if counts[name] == 1 else f"{name}.{counts[name]}")
-    return found
-
-
-def _cells(column: Any) -> list[Any]:
-    """The values of a column; a Fault in the place of one that cannot be read. Values of a dictionary are shared, not copied."""
-    import pyarrow as pa
-
-    if pa.types.is_dictionary(column.type):
-        values = _cells(column.dictionary)
-        return [None if index is None else values[index] for index in column.indices.to_pylist()]
-    try:
-        return list(column.to_pylist())
-    except (ValueError, OverflowError, ArithmeticError, KeyError, pa.ArrowException):
-        return [_cell(column[place]) for place in range(len(column))]
-
-
-def _cell(scalar: Any) -> Any:
-    """One value; a date, time or duration out of Python's range as its number and unit."""
-    import pyarrow as pa
-
-    try:
-        return scalar.as_py()
-    except UnicodeDecodeError as error:
-        return Fault("invalid_utf8", f"byte {error.start} is not UTF-8")
-    except (ValueError, OverflowError, ArithmeticError, KeyError, pa.ArrowException):
-        if pa.types.is_temporal(scalar.type):
-            return f"{scalar.value} ({scalar.type})"
-        return Fault("bad_cell", f"a value of type {scalar.type} cannot be read")
+                fault = row[bad]
+                shown = {name: None if type(value) is Fault else value for name, value in row.items()}
+                yield RawRow(number, shown, None, Fault(fault.reason, f"column {bad}: {fault.detail}"))

@@ -1,0 +1,158 @@
+"""Rows of Parquet and Arrow IPC (Feather) files, a few at a time; what is damaged is a fault in the place of its rows."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from curation.corpus import memory
+from curation.ingest.containers.cells import longer
+from curation.ingest.containers.rows import BATCH_ROWS, MAX_ROW, RawRow, batch_rows
+from schemas.errors import DataError
+from schemas.response import Fault
+
+PARQUET, ARROW, ARROW_STREAM = b"PAR1", b"ARROW1", b"\xff\xff\xff\xff"
+"""Magic bytes."""
+SHARE = 16
+"""Values of fixed width of one batch may take so much of the memory."""
+
+
+def parquet_rows(path: Path) -> Iterator[RawRow]:
+    """Rows of a Parquet file, a row group at a time; texts and bytes stay in their dictionaries, at any depth."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            columns = [file.schema.column(number) for number in range(len(file.schema))]
+            texts = [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
+            rows_at_once = _rows_at_once(file.schema_arrow)
+        with pq.ParquetFile(path, read_dictionary=texts) as file:
+            before = 0
+            for group in range(file.num_row_groups):
+                rows = file.metadata.row_group(group).num_rows
+                batches = file.iter_batches(batch_size=rows_at_once, row_groups=[group])
+                yield from _sound_rows(batches, before, rows, f"row group {group}")
+                before += rows
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise DataError(f"{path}: a damaged Parquet file ({_brief(error)}); fetch it again") from error
+
+
+def arrow_rows(path: Path, stream: bool) -> Iterator[RawRow]:
+    """Rows of an Arrow IPC file (Feather), or of a stream as `datasets` writes it."""
+    import pyarrow as pa
+
+    try:
+        with pa.memory_map(str(path)) as data:
+            before = 0
+            reader = pa.ipc.open_stream(data) if stream else pa.ipc.open_file(data)
+            rows_at_once = _rows_at_once(reader.schema)
+            for number, batch in enumerate(_batches(reader, stream)):
+                if isinstance(batch, Fault):
+                    yield RawRow(before + 1, None, None, batch)
+                    if stream:
+                        return
+                    continue
+                pieces = (
+                    _sound_columns(batch.slice(at, rows_at_once))
+                    for at in range(0, batch.num_rows, rows_at_once)
+                )
+                yield from _sound_rows(pieces, before, batch.num_rows, f"batch {number}")
+                before += batch.num_rows
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise DataError(f"{path}: a damaged Arrow file ({_brief(error)}); fetch it again") from error
+
+
+def _batches(reader: Any, stream: bool) -> Iterator[Any]:
+    """The record batches; a Fault in the place of one that cannot be read."""
+    import pyarrow as pa
+
+    number = 0
+    while stream or number < reader.num_record_batches:
+        try:
+            yield reader.read_next_batch() if stream else reader.get_batch(number)
+        except StopIteration:
+            return
+        except (pa.ArrowException, OSError, ValueError) as error:
+            lost = " and all behind it" if stream else ""
+            yield Fault("damaged_rows", f"batch {number}{lost} cannot be read: {_brief(error)}")
+        number += 1
+
+
+def _sound_columns(batch: Any) -> Any:
+    """A batch whose columns can be read without danger: what is not UTF-8 as bytes, what is damaged as null of a type that says so."""
+    import pyarrow as pa
+
+    columns = []
+    for column in batch.columns:
+        try:
+            column.validate(full=True)
+        except (pa.ArrowException, ValueError) as error:
+            column = _unchecked_text(column)
+            if column is None:
+                raise pa.ArrowInvalid(
+                    f"a column of type {batch.schema.types[len(columns)]}: {_brief(error)}"
+                ) from error
+        columns.append(column)
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+
+
+def _unchecked_text(column: Any) -> Any:
+    """A text column that is sound but for its UTF-8, or null; a cell that is not UTF-8 is found when it is read."""
+    import pyarrow as pa
+
+    bytes_of = {pa.string(): pa.binary(), pa.large_string(): pa.large_binary()}
+    dictionary = pa.types.is_dictionary(column.type)
+    texts = column.dictionary if dictionary else column
+    if texts.type not in bytes_of:
+        return None
+    try:
+        texts.view(bytes_of[texts.type]).validate(full=True)
+        if dictionary:
+            column.indices.validate(full=True)
+    except (pa.ArrowException, ValueError):
+        return None
+    return column
+
+
+def _sound_rows(batches: Iterator[Any], before: int, rows: int, where: str) -> Iterator[RawRow]:
+    """The rows of some batches, numbered behind `before`; a fault for those that cannot be read or are too long."""
+    import pyarrow as pa
+
+    read = 0
+    try:
+        for raw in batch_rows(batches):
+            read = raw.line
+            raw = raw._replace(line=before + raw.line)
+            if raw.fault is None and longer(raw.row, MAX_ROW):
+                raw = RawRow(
+                    raw.line, None, None, Fault("too_long", f"the row is longer than {MAX_ROW} characters")
+                )
+            yield raw
+    except (pa.ArrowException, OSError, ValueError) as error:
+        first, last = before + read + 1, before + rows
+        lost = f"rows {first} to {last} ({where}) cannot be read: {_brief(error)}"
+        yield RawRow(first, None, None, Fault("damaged_rows", lost))
+
+
+def _rows_at_once(schema: Any) -> int:
+    """Rows of a batch; fewer where values of fixed width are wide."""
+    width = sum(_width(kind) for kind in schema.types)
+    return int(max(1, min(BATCH_ROWS, memory.limit() // SHARE // max(1, width))))
+
+
+def _width(kind: Any) -> int:
+    import pyarrow as pa
+
+    if pa.types.is_fixed_size_binary(kind):
+        return int(kind.byte_width)
+    if pa.types.is_fixed_size_list(kind):
+        return int(kind.list_size) * max(8, _width(kind.value_type))
+    return sum(_width(kind.field(number).type) for number in range(kind.num_fields))
+
+
+def _brief(error: Exception) -> str:
+    return str(error)[:200]
