@@ -21,7 +21,11 @@ LONG = 300_000
 def table(rng: random.Random) -> pa.Table:
     """A table with a prompt, a reasoning and an answer, and some columns of wild types, names perhaps repeated."""
     texts = [f"Question {n}?" for n in range(ROWS)]
-    arrays = {"prompt": pa.array(texts), "reasoning": pa.array(["Because."] * ROWS), "answer": pa.array(texts)}
+    arrays = {
+        "prompt": pa.array(texts),
+        "reasoning": pa.array(["Because."] * ROWS),
+        "answer": pa.array(texts),
+    }
     wild = _wild(rng)
     for name in rng.sample(sorted(wild), rng.randint(1, 6)):
         arrays[name] = wild[name]()
@@ -73,7 +77,10 @@ def packed(rng: random.Random, kind: str) -> bytes:
     """A file of a random table: "parquet", "arrow" or "stream"."""
     rows, sink = table(rng), pa.BufferOutputStream()
     if kind == "parquet":
-        options = {"row_group_size": rng.choice([7, ROWS]), "compression": rng.choice(["none", "snappy", "zstd"])}
+        options = {
+            "row_group_size": rng.choice([7, ROWS]),
+            "compression": rng.choice(["none", "snappy", "zstd"]),
+        }
         pq.write_table(rows, sink, **options)
     else:
         settings = pa.ipc.IpcWriteOptions(compression=rng.choice([None, "zstd", "lz4"]))

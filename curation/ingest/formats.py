@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from curation.ingest import conversations
 from curation.ingest.fields import META, BadRow
+from curation.ingest.records import batches, evaluations, exchanges, published
 from schemas.choices import PromptKind
 from schemas.response.messages import filled
 
@@ -18,6 +19,9 @@ MAPPABLE = (*TRACE_TEXT, "id", *sorted(META - {"id"}))
 ID_ONLY = {"id": "source_id"}
 REASONING_COLUMNS = ("reasoning", "reasoning_content", "thinking")
 RESPONSE_COLUMNS = ("response", "answer")
+
+
+Unfold = Callable[[dict[str, Any]], None]
 
 
 class Format(NamedTuple):
@@ -32,7 +36,7 @@ class Format(NamedTuple):
     makes: Literal["traces", "prompts", "annotations"] = "traces"
     rename: Mapping[str, str] = ID_ONLY
     """Source column -> field, for columns that only need another name."""
-    unfold: Callable[[dict[str, Any]], None] | None = None
+    unfold: Unfold | None = None
     """Turns structured columns into fields, in place."""
     kind: PromptKind | None = None
     """The kind of its prompts where neither the row nor the user says one."""
@@ -67,6 +71,7 @@ def sort_out(form: Format, row: Any) -> Fields:
             fields[field] = value
     if form.unfold:
         form.unfold(fields)
+        extra |= fields.pop("beside", None) or {}
     if form.beside and form.makes == "traces":
         _take_beside(fields, extra)
     return Fields(fields, extra)
@@ -136,14 +141,14 @@ def _alpaca(fields: dict[str, Any]) -> None:
     fields["prompt"], fields["response"] = prompt, output
 
 
-def _study(fields: dict[str, Any]) -> None:
-    kinds = {"safety": "harmful", "harmful": "harmful", "math": "math", "benign": "benign", "code": "code"}
-    data_type = fields.pop("data_type", None)
-    if data_type is None:
-        return
-    if not isinstance(data_type, str) or data_type not in kinds:
-        raise BadRow("wrong_type", f"data_type is none of {', '.join(kinds)}")
-    fields.setdefault("kind", kinds[data_type])
+def _chat(unfold: Unfold) -> Unfold:
+    """A way to messages, and from there on as any chat."""
+
+    def both(fields: dict[str, Any]) -> None:
+        unfold(fields)
+        conversations.unfold_messages(fields)
+
+    return both
 
 
 def _text_as_prompt(fields: dict[str, Any]) -> None:
@@ -157,6 +162,30 @@ FORMATS: dict[str, Format] = {
         columns=_needs("source_id pattern annotator label", "trace_id pattern annotator label"),
         takes=_takes("source_id trace_id pattern annotator label score spans rationale"),
         makes="annotations",
+    ),
+    "batch-output": Format(
+        help="outputs of OpenAI, Mistral, vLLM, Anthropic and Gemini batches; name their file of requests too",
+        columns=_needs("custom_id response", "custom_id result", "key response", "request response"),
+        takes=_takes("custom_id key response result error request"),
+        unfold=_chat(batches.unfold_output),
+    ),
+    "batch-requests": Format(
+        help="requests of batches: joined with their outputs, prompts without them",
+        columns=_needs("custom_id body", "custom_id params", "key request"),
+        takes=_takes("custom_id key body params request"),
+        unfold=_chat(batches.unfold_request),
+    ),
+    "inspect": Format(
+        help="logs of Inspect (.eval, .json): input, messages, output, target (kept as the reference answer)",
+        columns=_needs("input output target epoch", "input output target scores"),
+        takes=_takes("input messages output target error attachments events store events_data timelines"),
+        unfold=_chat(evaluations.unfold_inspect),
+    ),
+    "lm-eval": Format(
+        help="lm-eval's samples_*.jsonl: arguments, resps, target (kept as the reference answer)",
+        columns=_needs("doc_id arguments resps"),
+        takes=_takes("doc_id arguments resps target"),
+        unfold=_chat(evaluations.unfold_lm_eval),
     ),
     "traces": Format(
         help="this project's traces: id, prompt, reasoning, answer[, strategy, model, kind, category, ...]",
@@ -175,6 +204,32 @@ FORMATS: dict[str, Format] = {
         columns=_needs("messages"),
         takes=_takes("messages tools"),
         unfold=conversations.unfold_messages,
+    ),
+    "gemini": Format(
+        help="Gemini's chats: contents of parts, systemInstruction",
+        columns=_needs("contents"),
+        takes=_takes("contents systemInstruction system_instruction"),
+        unfold=_chat(exchanges.unfold_contents),
+    ),
+    "open-thoughts-metadata": Format(
+        help="OpenThoughts' metadata: problem, deepseek_reasoning, deepseek_solution, ground_truth_solution, domain",
+        columns=_needs("problem deepseek_reasoning deepseek_solution"),
+        takes=_takes("problem deepseek_reasoning deepseek_solution ground_truth_solution domain"),
+        rename=ID_ONLY
+        | {
+            "problem": "prompt",
+            "deepseek_reasoning": "reasoning",
+            "deepseek_solution": "answer",
+            "ground_truth_solution": "reference_answer",
+        },
+        unfold=published.unfold_domain,
+        beside=False,
+    ),
+    "open-thoughts-3": Format(
+        help="OpenThoughts 2 and 3: conversations, domain (category, and math or code as kind), source",
+        columns=_needs("conversations domain"),
+        takes=_takes("conversations domain"),
+        unfold=published.unfold_domain,
     ),
     "open-thoughts": Format(
         help="open-thoughts: system, conversations with thought and solution markers",
@@ -198,7 +253,13 @@ FORMATS: dict[str, Format] = {
         help="the safety study: prompt, response with inline think[, data_type (safety, math)]",
         columns=_needs("prompt response"),
         takes=_takes("prompt response data_type"),
-        unfold=_study,
+        unfold=published.unfold_study,
+    ),
+    "instruction": Format(
+        help="SafeChain, R1-Act: instruction, response with inline think[, label such as vanilla_harmful]",
+        columns=_needs("instruction response"),
+        takes=_takes("instruction response label data_type"),
+        unfold=published.unfold_instruction,
     ),
     "alpaca": Format(
         help="Alpaca: instruction, input, output with inline think",
@@ -211,7 +272,7 @@ FORMATS: dict[str, Format] = {
         columns=_needs("instruction solution"),
         takes=_takes("instruction solution data_type"),
         rename=ID_ONLY | {"instruction": "prompt", "solution": "response"},
-        unfold=_study,
+        unfold=published.unfold_study,
         kind="math",
     ),
     "problems": Format(

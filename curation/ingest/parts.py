@@ -246,7 +246,11 @@ class PartWriter:
 
 def _size(line: tuple[Any, ...]) -> int:
     """The text of a line: a row's other columns may be longer than its answer."""
-    return sum(len(value) if isinstance(value, str) else size(value) for value in line if isinstance(value, str | list))
+    return sum(
+        len(value) if isinstance(value, str) else size(value)
+        for value in line
+        if isinstance(value, str | list)
+    )
 
 
 def write_lines(corpus: Store, lines: dict[str, list[tuple[Any, ...]]]) -> None:

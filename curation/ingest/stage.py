@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +27,7 @@ from curation.ingest.fields import COLUMNS, BadRow, FieldPath, prompt_line, trac
 from curation.ingest.formats import FORMATS, Fields, Format, detect, mapped, sort_out
 from curation.ingest.parts import PartWriter
 from curation.ingest.recipe import IngestRecipe
+from curation.ingest.records.batches import Requests
 from curation.reading import hash_files
 from curation.versions import versions
 from schemas.errors import CurateError, DataError
@@ -36,6 +38,10 @@ STAGE = "ingest"
 PROGRESS_ROWS = 256
 PEEK_ROWS = 50
 """Number of rows used to detect the format."""
+PEEK_BROKEN = 10_000
+"""Rows that are looked at where the first ones cannot be read."""
+OUTPUT, REQUESTS = "batch-output", "batch-requests"
+"""The formats of a batch's two files."""
 TABLES_WRITTEN = {
     "prompts": ("prompts", "quarantine"),
     "traces": ("prompts", "quarantine", "traces"),
@@ -65,6 +71,8 @@ class IngestPlan(NamedTuple):
     form: Format
     place: FieldPath
     recipe: IngestRecipe
+    columns: tuple[str, ...]
+    """The columns of its first rows."""
 
 
 def choose_format(name: str, columns: Sequence[str], recipe: IngestRecipe) -> tuple[str, Format]:
@@ -145,6 +153,12 @@ def make_plans(files: Sequence[str], recipe: IngestRecipe) -> list[IngestPlan]:
             faults.append(str(error))
     if recipe.set and not files:
         plans = [_plan(source, recipe) for source in evaluation_sets.sources(recipe.set, [])]
+    if not any(plan.format == REQUESTS for plan in plans):
+        faults += [
+            f"{plan.source.name}: outputs of a batch, which do not hold their prompts; name the file of requests as well"
+            for plan in plans
+            if plan.format == OUTPUT and "request" not in plan.columns
+        ]
     if faults:
         raise DataError("\n".join(faults))
     return sorted(plans, key=lambda plan: plan.form.makes == "annotations")
@@ -155,18 +169,30 @@ def _sources(name: str, recipe: IngestRecipe) -> list[Source]:
 
 
 def _plan(source: Source, recipe: IngestRecipe) -> IngestPlan:
-    columns: list[str] = []
-    peeked = 0
-    for raw in islice(source.rows(), PEEK_ROWS):  # only names are kept: rows may be long
-        peeked += 1
-        columns += [name for name in raw.row if name not in columns] if isinstance(raw.row, dict) else []
+    columns: dict[str, type] = {}
+    fault, peeked = None, 0
+    for peeked, raw in enumerate(
+        islice(source.rows(), PEEK_BROKEN), 1
+    ):  # only names are kept: rows may be long
+        fault = fault or raw.fault
+        for name, value in raw.row.items() if isinstance(raw.row, dict) else ():
+            columns.setdefault(name, type(value))
+        if columns and peeked >= PEEK_ROWS:
+            break
     if not peeked:
         raise DataError(f"{source.name}: no rows; name a file with rows")
     if not columns:
+        why = f" ({fault.reason}: {fault.detail})" if fault else ""
         raise DataError(
-            f"{source.name}: none of its first rows is a JSON object; give JSONL, a JSON array, CSV (named .csv) or Parquet"
+            f"{source.name}: none of its first {peeked} rows is a JSON object{why}; give JSONL, a JSON array, CSV (named .csv), "
+            "Parquet or Arrow"
         )
-    name, form = choose_format(source.name, columns, recipe)
+    if columns.get(recipe.map.get("prompt", "")) is list:
+        raise DataError(
+            f"{source.name}: the column {recipe.map['prompt']!r} holds chats, not texts; leave --map away: chats are read as they are, "
+            "with their reasoning and answer in columns beside them"
+        )
+    name, form = choose_format(source.name, list(columns), recipe)
     named = recipe.source or recipe.set
     place = FieldPath(
         source.name,
@@ -175,19 +201,19 @@ def _plan(source: Source, recipe: IngestRecipe) -> IngestPlan:
         named is not None,
         recipe.set,
     )
-    return IngestPlan(source, name, form, place, recipe)
+    return IngestPlan(source, name, form, place, recipe, tuple(columns))
 
 
 def _ingest(corpus: Store, plans: Sequence[IngestPlan], amend: bool) -> tuple[Counts, dict[str, Any]]:
     counts, told = Counts(), Told()
     tables = {table for plan in plans for table in TABLES_WRITTEN[plan.form.makes]} | {"amendments"}
-    with corpus.writing(*tables), Claims() as claims:
+    with corpus.writing(*tables), Claims() as claims, _with_requests(plans) as joined:
         with (
             PartWriter(corpus, STAGE, claims, [plan.source.name for plan in plans]) as writer,
             console.progress(STAGE) as advance,
             _no_cycle_search(),
         ):
-            for plan in plans:
+            for plan in joined:
                 rows = _advancing(plan.source.rows(), counts, advance)
                 if plan.form.makes == "annotations":
                     _ingest_annotations(plan, rows, corpus, writer, counts)
@@ -201,6 +227,30 @@ def _ingest(corpus: Store, plans: Sequence[IngestPlan], amend: bool) -> tuple[Co
         "differences": differences,
         "amended": amend and bool(differences),
     }
+
+
+@contextmanager
+def _with_requests(plans: Sequence[IngestPlan]) -> Iterator[Sequence[IngestPlan]]:
+    """The plans, the outputs of batches with their requests; these are then no prompts of their own."""
+    outputs = [plan for plan in plans if plan.format == OUTPUT]
+    if not outputs:
+        yield plans
+        return
+    with Requests() as requests:
+        for plan in plans:
+            if plan.format == REQUESTS:
+                requests.add(plan.source.rows())
+        yield [
+            plan._replace(source=plan.source._replace(rows=partial(_joined, requests, plan)))
+            if plan.format == OUTPUT
+            else plan
+            for plan in plans
+            if plan.format != REQUESTS
+        ]
+
+
+def _joined(requests: Requests, plan: IngestPlan) -> Iterator[RawRow]:
+    return requests.joined(plan.source.rows())
 
 
 def _ingest_rows(

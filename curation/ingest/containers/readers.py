@@ -34,6 +34,8 @@ LARGE, DIGITS = 2.0**63, 19
 """From here on a whole number may not fit into 64 bits."""
 WIDE = (b"\xff\xfe", b"\xfe\xff")
 BOM = b"\xef\xbb\xbf"
+LIKELY = ("data", "rows", "samples")
+"""Keys that hold the rows of an object, whatever stands beside them."""
 Stream = Callable[[], Iterator[RawRow]]
 
 
@@ -141,7 +143,7 @@ def _object_reader(path: Path, start: bytes, text: bytes) -> Stream:
     if not alone and not over_lines and others:
         return lambda: jsonl_rows(path)
     rows = find_rows(start)
-    if rows and (over_lines or not others or _only_wraps(first, rows.key)):
+    if rows and (over_lines or _only_wraps(first, rows.key)):
         return partial(wrapped_rows, path, rows.offset)
     if over_lines:
         raise DataError(
@@ -157,11 +159,7 @@ def _only_wraps(text: bytes, key: str) -> bool:
         row = orjson.loads(text)
     except orjson.JSONDecodeError:
         return True
-    if key in ("messages", "conversations"):
-        return not any("role" in turn or "from" in turn for turn in row[key])
-    return not any(
-        isinstance(value, str) and key not in ("samples", "rows", "data") for value in row.values()
-    )
+    return key in LIKELY or not any(isinstance(value, str) for value in row.values())
 
 
 def _told(path: Path, rows: Stream) -> Stream:

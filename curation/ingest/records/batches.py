@@ -20,7 +20,8 @@ BODIES = ("body", "params", "request")
 """Where a request is: OpenAI, Mistral and vLLM; Anthropic; Gemini."""
 REQUEST = "request"
 """The column under which an output gets its request."""
-INSERTED = 1000
+NOTHING_SAID = "null"
+"""The finish reason of a response that has none: it is not known to be whole."""
 
 
 class Requests:
@@ -53,9 +54,10 @@ class Requests:
         """Outputs, each with its request where there is one."""
         for raw in rows:
             key = _key(raw.row)
-            found = key is not None and self._database.execute(
-                "select body from requests where id = ?", (key,)
-            ).fetchone()
+            found = (
+                key is not None
+                and self._database.execute("select body from requests where id = ?", (key,)).fetchone()
+            )
             yield raw._replace(row={**raw.row, REQUEST: orjson.loads(found[0])}) if found else raw
 
 
@@ -73,9 +75,8 @@ def unfold_output(fields: dict[str, Any]) -> None:
     if request is None:
         raise BadRow("missing_prompt", "no request with this id is in the files of requests")
     beside = take_response(fields, turns_of_request(request), body)
-    fields["finish_reason"] = fields.get("finish_reason") or "stop"
-    if beside:
-        fields["response_beside"] = beside
+    fields.setdefault("finish_reason", NOTHING_SAID)
+    fields["beside"] = beside
 
 
 def unfold_request(fields: dict[str, Any]) -> None:
@@ -96,7 +97,9 @@ def _answered(fields: dict[str, Any]) -> tuple[str, Any]:
         return ("" if message else _words(result.get("error") or result.get("type"))), message
     if isinstance(response, dict) and "body" in response:  # OpenAI, Mistral, vLLM
         status, body = response.get("status_code", 200), response["body"]
-        failed = error or (isinstance(body, dict) and body.get("error")) or (status != 200 and (body or status))
+        failed = (
+            error or (isinstance(body, dict) and body.get("error")) or (status != 200 and (body or status))
+        )
         return _words(failed), body
     return _words(error), response
 
@@ -105,7 +108,9 @@ def _words(error: Any) -> str:
     """An error in words."""
     if isinstance(error, dict):
         inner = error.get("error")
-        return _words(inner if isinstance(inner, dict) else error.get("message") or error.get("type") or str(error))
+        return _words(
+            inner if isinstance(inner, dict) else error.get("message") or error.get("type") or str(error)
+        )
     return str(error) if error else ""
 
 

@@ -42,7 +42,8 @@ def unfold_inspect(fields: dict[str, Any]) -> None:
         "model": output.get("model"),
         "usage": output.get("usage"),
     }
-    take_response(fields, _attached(turns, attached, DEPTH), _attached(body, attached, DEPTH))
+    beside = take_response(fields, _attached(turns, attached, DEPTH), _attached(body, attached, DEPTH))
+    fields["beside"] = beside
     _take_reference(fields, target)
 
 
@@ -65,7 +66,7 @@ def unfold_lm_eval(fields: dict[str, Any]) -> None:
     if isinstance(replies, list) and len(replies) > 1 and all(isinstance(one, str) for one in replies[:2]):
         if _is_number(replies[0]) and replies[1] in ("True", "False"):
             raise BadRow("missing_response", "the model was asked for likelihoods, not for a text")
-        fields["further_responses"] = replies[1:]
+        fields["beside"] = {"further_responses": replies[1:]}
     if not isinstance(reply, str):
         raise BadRow("missing_response", "the model was asked for likelihoods, not for a text")
     if prompt is None:
@@ -92,7 +93,11 @@ def _chat(prompt: Any) -> list[Any]:
             turns = orjson.loads(prompt)
         except orjson.JSONDecodeError:
             turns = None
-        if isinstance(turns, list) and turns and all(isinstance(turn, dict) and "role" in turn for turn in turns):
+        if (
+            isinstance(turns, list)
+            and turns
+            and all(isinstance(turn, dict) and "role" in turn for turn in turns)
+        ):
             return turns
     return prompt if isinstance(prompt, list) else [{"role": "user", "content": prompt}]
 
@@ -103,7 +108,7 @@ def _take_reference(fields: dict[str, Any], target: Any) -> None:
     if isinstance(target, str | int | float) and not isinstance(target, bool) and str(target).strip():
         fields.setdefault("reference_answer", str(target))
     elif target:
-        fields["target"] = target
+        fields.setdefault("beside", {})["target"] = target
 
 
 def _attached(value: Any, attached: Any, depth: int) -> Any:
