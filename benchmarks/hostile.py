@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from annotators.guards import FAMILIES
 from annotators.judge.judge import read
 from annotators.rules import annotator
+from benchmarks.hostile_tables import ingest_table
 from curation.corpus.query import connect
 from curation.corpus.store import Store
 from curation.corpus.untrusted import check_condition, check_order, select_untrusted
@@ -203,6 +204,7 @@ def targets(folder: Path) -> dict[str, HostileTarget]:
     """Everything that is attacked, by name."""
     return {
         "ingest": HostileTarget(FILE, ingest, 3),
+        "Parquet and Arrow": HostileTarget(st.integers(0, 2**32), ingest_table, 2),
         "trace splitter": HostileTarget(TEXT, take_apart, 3),
         "recipe": HostileTarget(
             st.binary(max_size=80) | TEXT.map(lambda text: text.encode("utf-8", "replace")), recipe, 3

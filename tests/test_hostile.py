@@ -16,6 +16,7 @@ from schemas.response import Fault, Split, split
 
 NAMES = [
     "ingest",
+    "Parquet and Arrow",
     "trace splitter",
     "recipe",
     "judge reply",

@@ -83,39 +83,56 @@ def _batches(reader: Any, stream: bool) -> Iterator[Any]:
 
 
 def _sound_columns(batch: Any) -> Any:
-    """A batch whose columns can be read without danger: what is not UTF-8 as bytes, what is damaged as null of a type that says so."""
+    """A batch whose columns can be read without danger; values that are odd or not UTF-8 are found when they are read.
+
+    Raises:
+        pyarrow.ArrowInvalid: if a column's offsets or indices point beyond its data.
+    """
     import pyarrow as pa
 
-    columns = []
-    for column in batch.columns:
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
         try:
             column.validate(full=True)
         except (pa.ArrowException, ValueError) as error:
-            column = _unchecked_text(column)
-            if column is None:
-                raise pa.ArrowInvalid(
-                    f"a column of type {batch.schema.types[len(columns)]}: {_brief(error)}"
-                ) from error
-        columns.append(column)
-    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+            try:
+                _check_layout(column)
+            except (pa.ArrowException, ValueError, NotImplementedError):
+                raise pa.ArrowInvalid(f"column {name}: {_brief(error)}") from error
+    return batch
 
 
-def _unchecked_text(column: Any) -> Any:
-    """A text column that is sound but for its UTF-8, or null; a cell that is not UTF-8 is found when it is read."""
+def _check_layout(column: Any) -> None:
+    """Check a column as numbers and bytes, whatever they mean; raises as pyarrow does."""
     import pyarrow as pa
 
-    bytes_of = {pa.string(): pa.binary(), pa.large_string(): pa.large_binary()}
-    dictionary = pa.types.is_dictionary(column.type)
-    texts = column.dictionary if dictionary else column
-    if texts.type not in bytes_of:
-        return None
-    try:
-        texts.view(bytes_of[texts.type]).validate(full=True)
-        if dictionary:
-            column.indices.validate(full=True)
-    except (pa.ArrowException, ValueError):
-        return None
-    return column
+    if pa.types.is_dictionary(column.type):
+        _check_layout(column.dictionary)
+        column.indices.validate(full=True)
+    else:
+        column.view(_plain_type(column.type)).validate(full=True)
+
+
+def _plain_type(kind: Any) -> Any:
+    """The type of the same layout that takes any value."""
+    import pyarrow as pa
+
+    types = pa.types
+    if types.is_string(kind):
+        return pa.binary()
+    if types.is_large_string(kind):
+        return pa.large_binary()
+    if types.is_temporal(kind) and kind.bit_width in (32, 64):
+        return pa.int32() if kind.bit_width == 32 else pa.int64()
+    if types.is_decimal(kind):
+        return pa.binary(kind.byte_width)
+    if types.is_list(kind):
+        return pa.list_(_plain_type(kind.value_type))
+    if types.is_large_list(kind):
+        return pa.large_list(_plain_type(kind.value_type))
+    if types.is_struct(kind):
+        fields = [kind.field(number) for number in range(kind.num_fields)]
+        return pa.struct([(field.name, _plain_type(field.type)) for field in fields])
+    return kind
 
 
 def _sound_rows(batches: Iterator[Any], before: int, rows: int, where: str) -> Iterator[RawRow]:
