@@ -18,8 +18,8 @@ from curation.corpus.store import Store
 from curation.engines.replies import Again, HttpAnswer, RequestRejected, Unusable, read_answer
 from curation.ingest.recipe import IngestRecipe
 from curation.ingest.stage import run
-from curation.overlap.words import plain_words
 from schemas.errors import DataError
+from tests.command_line import curate
 
 THOUGHT, SAID, ASK = "The person wants a colour.", "Red.", "Name a colour."
 THINK = f"<think>\n{THOUGHT}\n</think>\n\n{SAID}"
@@ -258,10 +258,12 @@ def test_bad_cells_in_nested_columns_cost_their_rows_alone(tmp_path: Path) -> No
     ("one", "other"),
     [("x + 3", "x - 3"), ("C", "C++"), ("is safe", "is not safe"), ("1.5", "15"), ("安全です", "安全ではない")],
 )  # fmt: skip
-def test_texts_that_mean_different_things_keep_different_keys(one: str, other: str, tmp_path: Path) -> None:
+def test_texts_that_mean_different_things_are_no_duplicates(one: str, other: str, tmp_path: Path) -> None:
     found = read(tmp_path, "a.jsonl", lines(row(THINK, prompt=one), row(THINK, prompt=other)))
     assert len(found) == 2
-    assert plain_words(one) != plain_words(other)
+    curate("dedup", "--methods", "exact,near", "--corpus", "c", cwd=tmp_path)
+    duplicates = "select count(*) as n from candidates where prompt_duplicate or duplicate"
+    assert select(connect(Store(tmp_path / "c")), duplicates)["n"][0].as_py() == 0
 
 
 def answer(body: Any, status: int = 200) -> HttpAnswer:
