@@ -74,9 +74,9 @@ def _trace(prompt: Any, completion: Any, kind: Any) -> Trace | None:
     asked, parts = _text(prompt), split(_text(completion))
     if isinstance(parts, Fault):
         return None
-    identity = prompt_id(asked)
+    identity = prompt_id(asked)  # the kind decides what is judged, so it is in the id too
     return Trace(
-        trace_id=ingested_trace_id(identity, None, None, *parts),
+        trace_id=ingested_trace_id(identity, kind, None, *parts),
         prompt_id=identity,
         prompt=asked,
         kind=kind,
