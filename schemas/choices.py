@@ -39,6 +39,10 @@ Sharding = Literal["none", "zero2", "zero3"]
 """What of a training run is spread over devices."""
 SavedDtype = Literal["bfloat16", "float32", "auto"]
 """How weights are saved; auto: as they are."""
+LossOn = Literal["last", "all"]
+"""Which turns of the assistant are learned."""
+ControlPolicy = Literal["refuse", "escape", "allow"]
+"""What becomes of a row with a control token of the model inside a text."""
 TableFormat = Literal["markdown", "csv", "latex"]
 """How a comparison is printed."""
 

@@ -29,7 +29,7 @@ class Turn(BaseModel):
     reasoning: str | None = None
     """The assistant's reasoning in this turn, without think tags; null where the source has none."""
     tool_calls: str | None = None
-    """JSON list of the assistant's calls, as OpenAI writes them; `arguments` as the source had it."""
+    """JSON list of the assistant's calls, as OpenAI writes them, but `arguments` are an object where they are JSON."""
     tool_call_id: str | None = None
     """The call that a tool's result answers."""
     name: str | None = None
@@ -119,6 +119,12 @@ def shortened(text: str, limit: int) -> str:
         return text
     half = (limit - len(CUT)) // 2
     return text[:half] + CUT + text[-half:]
+
+
+def whole_text(text: str, turns: Sequence[Mapping[str, Any]] | None, tools: str | None) -> str:
+    """All that a prompt says, for counting: the reasoning of earlier turns is left out, as most templates do."""
+    told = [turn["content"] + (turn["tool_calls"] or "") for turn in turns or ()]
+    return "".join([*(told or [text]), tools or ""])
 
 
 def size(turns: Iterable[Mapping[str, Any]] | None) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from schemas import showing
-from schemas.choices import ScoredThink, Suite, check_choice
+from schemas.choices import ControlPolicy, LossOn, ScoredThink, Suite, check_choice
 from schemas.errors import DataError, RecipeError
 
 if TYPE_CHECKING:
@@ -81,7 +81,13 @@ class Run:
 
 
 def check(
-    mix: "Mix | File", model: "Run | File", revision: str | None = None, max_length: int = 4096
+    mix: "Mix | File",
+    model: "Run | File",
+    revision: str | None = None,
+    max_length: int = 4096,
+    *,
+    loss_on: LossOn = "last",
+    control_tokens: ControlPolicy = "refuse",
 ) -> "Proof":
     """Prove that every row of a mix teaches its whole reasoning, answer and EOS to this model, and nothing else.
 
@@ -90,8 +96,11 @@ def check(
         model: a model folder (its tokenizer is enough), a run, or a hub name.
         revision: the commit of a hub model.
         max_length: longest row in tokens.
+        loss_on: last, or all turns of the assistant.
+        control_tokens: refuse, escape or allow texts with control tokens of the model.
 
     Raises:
+        UsageError: for an unknown choice.
         RenderError: naming the rows that are not proven, why, and what to do; `train` would refuse them.
         DataError: if the mix cannot be read.
         EngineError: if the tokenizer cannot be loaded.
@@ -99,9 +108,13 @@ def check(
     from curation.engines.weights import load_tokenizer, locate
     from sft.proof.check import prove, require_proof
     from sft.proof.mix import read_mix
+    from sft.proof.targets import Rendering
 
-    place = fspath(mix)
-    proof = prove(load_tokenizer(locate(fspath(model), revision)), read_mix(Path(place)).rows, max_length)
+    check_choice("loss_on", loss_on, LossOn)
+    check_choice("control_tokens", control_tokens, ControlPolicy)
+    place, tokenizer = fspath(mix), load_tokenizer(locate(fspath(model), revision))
+    rendering = Rendering(loss_on, control_tokens)
+    proof = prove(tokenizer, read_mix(Path(place)).rows, max_length, rendering=rendering)
     require_proof(proof, place, fspath(model))
     return proof
 

@@ -17,7 +17,16 @@ from curation.commands.options import (
 )
 from curation.commands.printing import answer, report
 from curation.commands.running import Program, run_app, version_option
-from schemas.choices import Device, SavedDtype, ScoredThink, Sharding, Suite, TableFormat
+from schemas.choices import (
+    ControlPolicy,
+    Device,
+    LossOn,
+    SavedDtype,
+    ScoredThink,
+    Sharding,
+    Suite,
+    TableFormat,
+)
 from schemas.errors import RecipeError
 
 app = typer.Typer(
@@ -43,6 +52,12 @@ def check(
     show: Annotated[
         int, typer.Option(help="Also print this many rows as the model sees them, unmasked.", min=0)
     ] = 0,
+    loss_on: Annotated[
+        LossOn, typer.Option(help="Check the last turn of a conversation, or every turn of the assistant.")
+    ] = "last",
+    control_tokens: Annotated[
+        ControlPolicy, typer.Option(help="What to do with texts that contain control tokens of the model.")
+    ] = "refuse",
     json: JsonOption = False,
 ) -> None:
     """Check that for every row of a mix the loss covers the whole reasoning, the answer and EOS, and nothing else.
@@ -55,10 +70,11 @@ def check(
     from sft.proof import check as stage
     from sft.proof import shown
     from sft.proof.mix import read_mix
+    from sft.proof.targets import Rendering
 
     rows = read_mix(mix).rows
     tokenizer = load_tokenizer(locate(model, revision))
-    proven = stage.prove(tokenizer, rows, max_length)
+    proven = stage.prove(tokenizer, rows, max_length, rendering=Rendering(loss_on, control_tokens))
     shown.report(proven, tokenizer, shown=show, json=json)
     stage.require_proof(proven, str(mix), model)
 

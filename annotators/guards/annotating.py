@@ -19,6 +19,7 @@ from annotators.base import (
     ask_all,
     model_identity,
 )
+from annotators.earlier import with_earlier_turns
 from annotators.grading import agreeing
 from annotators.guards import (
     harmbench,
@@ -115,9 +116,8 @@ def _template(family: Guard, prompt: str | None) -> str:
 def _annotator(model: Model, family: Guard, fields: tuple[Field, ...], template: str, name: str) -> Annotator:
     def due(trace: Trace) -> dict[Field, Sequence[Conversation]]:
         texts: dict[Field, str] = {field: getattr(trace, field) for field in fields}
-        return {
-            field: family.ask(template, trace.prompt, text) for field, text in texts.items() if text.strip()
-        }
+        asked = with_earlier_turns(trace.prompt, trace.turns)
+        return {field: family.ask(template, asked, text) for field, text in texts.items() if text.strip()}
 
     def questions(trace: Trace) -> list[Conversation]:
         return [question for asked in due(trace).values() for question in asked]

@@ -21,6 +21,7 @@ from annotators.base import (
     ask_all,
     model_identity,
 )
+from annotators.earlier import with_earlier_turns
 from annotators.filling import fill
 from annotators.judge.reading import QUOTES, JudgeReply, JudgeResult, combined, merged, outside_scope, read
 from schemas.annotation import Annotation
@@ -91,7 +92,8 @@ def settled(trace: Trace) -> dict[str, JudgeResult] | None:
 def question(trace: Trace) -> list[dict[str, str]]:
     """The rubric, and the trace between markers that its text cannot forge."""
     code = content_id([trace.trace_id, VERSION])[:8]
-    pieces = {"code": code, "prompt": trace.prompt, "reasoning": trace.reasoning, "answer": trace.answer}
+    asked = with_earlier_turns(trace.prompt, trace.turns)
+    pieces = {"code": code, "prompt": asked, "reasoning": trace.reasoning, "answer": trace.answer}
     return [
         {"role": "system", "content": rubric_file(f"codebook-{CODEBOOK_VERSION}.md")},
         {"role": "user", "content": fill(rubric_file("query.md"), **pieces)},

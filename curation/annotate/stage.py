@@ -274,9 +274,18 @@ def _wrapped_queries(corpus: Store) -> dict[str, str]:
 def _unwrapped(batch: pa.RecordBatch, queries: dict[str, str]) -> pa.RecordBatch:
     if not queries:
         return batch
-    asked = zip(batch["prompt_id"].to_pylist(), batch["prompt"].to_pylist(), strict=True)
-    plain = pa.array([queries.get(key, prompt) for key, prompt in asked], batch.schema.field("prompt").type)
-    return batch.set_column(batch.schema.get_field_index("prompt"), batch.schema.field("prompt"), plain)
+    keys = batch["prompt_id"].to_pylist()
+    asked = zip(keys, batch["prompt"].to_pylist(), strict=True)
+    batch = _with_column(batch, "prompt", [queries.get(key, prompt) for key, prompt in asked])
+    if "turns" not in batch.schema.names or batch["turns"].null_count == batch.num_rows:
+        return batch
+    talks = zip(keys, batch["turns"].to_pylist(), strict=True)
+    return _with_column(batch, "turns", [None if key in queries else turns for key, turns in talks])
+
+
+def _with_column(batch: pa.RecordBatch, name: str, values: list[Any]) -> pa.RecordBatch:
+    field = batch.schema.field(name)
+    return batch.set_column(batch.schema.get_field_index(name), field, pa.array(values, field.type))
 
 
 def _rows(connection: Connection, file: str, annotator: Annotator) -> pa.Table:

@@ -96,7 +96,8 @@ class Mix:
             redact: full, masked (harmful prompts and quotes of them) or ids (no text).
 
         Raises:
-            RecipeError: for an unknown format or template, or one that cannot hold the rows.
+            RecipeError: for an unknown format or template, or one that cannot hold what the template needs.
+            DataError: naming the rows whose conversations the format cannot hold.
             CorpusError: if `out` cannot be written.
         """
         from curation.release import export

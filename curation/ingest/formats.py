@@ -131,13 +131,13 @@ def _needs(*sets: str) -> tuple[frozenset[str], ...]:
 
 
 def _alpaca(fields: dict[str, Any]) -> None:
-    """Join instruction and input, as Alpaca's own prompt does, with a blank line; a history is the earlier turns."""
+    """Join instruction and input, as Alpaca's own prompt does, with a blank line; a history is the earlier turns, after the system prompt."""
     history = fields.pop("history", None)
     instruction, given = fields.pop("instruction", None), fields.pop("input", None)
     prompt = f"{instruction}\n\n{given}" if isinstance(instruction, str) and given else instruction
     output = fields.pop("output", None)
-    if history:
-        conversations.unfold_history(fields, history, prompt)
+    if history or fields.get("system"):
+        conversations.unfold_history(fields, history or [], prompt)
     fields["prompt"], fields["response"] = prompt, output
 
 

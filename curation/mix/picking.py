@@ -15,7 +15,7 @@ from curation.corpus.store import Store
 from curation.mix import narrow
 from curation.mix.quotas import Allotment, allot
 from curation.mix.recipe import MixRecipe, Part
-from curation.mix.tokens import TokenCounter
+from curation.mix.tokens import READ, TokenCounter
 
 MILLION = 1_000_000
 
@@ -151,7 +151,7 @@ def _tally(
 def _count_all(counter: TokenCounter, corpus: Store) -> pa.Table:
     ids: list[str] = []
     tokens: list[int] = []
-    for batch in corpus.scan("traces", ["trace_id", "prompt", "reasoning", "answer"]):
+    for batch in corpus.scan("traces", ["trace_id", *READ]):
         ids += batch.column("trace_id").to_pylist()
         tokens += counter.count(batch)
     return pa.table({"trace_id": ids, "tokens": pa.array(tokens, pa.int32())})

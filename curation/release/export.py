@@ -4,6 +4,7 @@ The key of the reasoning decides whether a trainer sees it: many chat templates 
 be named: see `TEMPLATES`.
 """
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -12,7 +13,8 @@ from curation.corpus.store import write_file
 from curation.mix import folder
 from curation.release.redaction import redacted
 from schemas.choices import ChatTemplate, ExportFormat, Tier, check_choice
-from schemas.errors import RecipeError
+from schemas.conversation import calls_as_text
+from schemas.errors import DataError, RecipeError
 from schemas.ids import canonical_json
 
 Line = dict[str, Any]
@@ -29,6 +31,10 @@ TEMPLATES: dict[ChatTemplate, Carrier] = {
 `deepseek-r1` is the training template that comes with TRL; the model's own always deletes the reasoning."""
 
 
+TOLD = 20
+"""Rows that an error names."""
+
+
 class Export(NamedTuple):
     """The result of an export."""
 
@@ -36,29 +42,45 @@ class Export(NamedTuple):
     rows: int
 
 
+class Unfit(ValueError):
+    """A row that a format cannot hold, and why."""
+
+
 def messages(row: Line, carrier: Carrier) -> Line:
-    """TRL conversational."""
-    return {"row_id": row["row_id"], "messages": [_user(row), _assistant(row, carrier)]}
+    """TRL conversational: every turn, and the tools."""
+    turns = [*_earlier(row, carrier), _assistant(row["reasoning"], row["answer"], carrier)]
+    return {"row_id": row["row_id"], "messages": turns} | _tools(row)
 
 
 def prompt_completion(row: Line, carrier: Carrier) -> Line:
     """TRL prompt and completion, both as lists of messages."""
-    return {"row_id": row["row_id"], "prompt": [_user(row)], "completion": [_assistant(row, carrier)]}
+    said = [_assistant(row["reasoning"], row["answer"], carrier)]
+    return {"row_id": row["row_id"], "prompt": _earlier(row, carrier), "completion": said} | _tools(row)
 
 
 def sharegpt(row: Line, carrier: Carrier) -> Line:
     """ShareGPT, reasoning in think tags: its turns have no field for it."""
-    turns = [{"from": "human", "value": row["prompt"]}, {"from": "gpt", "value": inline(row)}]
-    return {"id": row["row_id"], "conversations": turns}
+    names = {"user": "human", "assistant": "gpt", "system": "system"}
+    turns = [{"from": names[role], "value": text} for role, text in _plain_turns(row)]
+    return {"id": row["row_id"], "conversations": [*turns, {"from": "gpt", "value": inline(row)}]}
 
 
 def alpaca(row: Line, carrier: Carrier) -> Line:
-    """Alpaca, reasoning in think tags; the whole prompt is the instruction."""
-    return {"id": row["row_id"], "instruction": row["prompt"], "input": "", "output": inline(row)}
+    """Alpaca, reasoning in think tags; the last question is the instruction, earlier turns are `system` and `history`."""
+    turns = _plain_turns(row)
+    system = [turns.pop(0)[1]] if turns[0][0] == "system" else []
+    roles = [role for role, _ in turns]
+    if roles != ["user", "assistant"] * (len(turns) // 2) + ["user"]:
+        raise Unfit("its turns are not pairs of question and answer")
+    line = {"id": row["row_id"], "instruction": turns[-1][1], "input": "", "output": inline(row)}
+    history = [[turns[n][1], turns[n + 1][1]] for n in range(0, len(turns) - 1, 2)]
+    return line | ({"system": system[0]} if system else {}) | ({"history": history} if history else {})
 
 
 def study(row: Line, carrier: Carrier) -> Line:
     """The safety study's training rows: prompt, response with inline think, and the purpose of the row."""
+    if row.get("turns") or row.get("tools"):
+        raise Unfit("it has more than one question")
     kinds = {"harmful": "safety"}
     line = {"id": row["row_id"], "prompt": row["prompt"], "response": inline(row)}
     return line | ({"data_type": kinds.get(row["kind"], row["kind"])} if row["kind"] else {})
@@ -93,7 +115,7 @@ def write(
     Raises:
         UsageError: for an unknown format, template or tier.
         RecipeError: if the format cannot hold what the template needs.
-        DataError: if the folder is not a mix.
+        DataError: if the folder is not a mix, or the format cannot hold the conversation of a row; names the rows.
         CorpusError: if `out` cannot be written.
     """
     check_choice("format", format, ExportFormat)
@@ -116,15 +138,63 @@ def _lines(mix: Path, format: ExportFormat, carrier: Carrier, redact: Tier) -> I
     if redact == "ids":
         yield from rows.to_pylist()
         return
+    unfit = []
     for row in rows.to_pylist():
-        yield FORMATS[format](row, carrier)
+        try:
+            yield FORMATS[format](row, carrier)
+        except Unfit as error:
+            unfit.append(f"  row {row['row_id']}: {error}")
+    if unfit:
+        told = "\n".join(unfit[:TOLD]) + (
+            f"\n  ... and {len(unfit) - TOLD} more" if len(unfit) > TOLD else ""
+        )
+        raise DataError(
+            f"{mix}: {format} cannot hold {len(unfit)} of {rows.num_rows} rows, and nothing was written; use {' or '.join(CHAT)}:\n{told}"
+        )
 
 
-def _user(row: Line) -> Line:
-    return {"role": "user", "content": row["prompt"]}
+def _tools(row: Line) -> Line:
+    """The tools as a JSON text, as TRL and LLaMA-Factory read them: the order of their keys is what the model sees."""
+    return {"tools": row["tools"]} if row.get("tools") else {}
 
 
-def _assistant(row: Line, carrier: Carrier) -> Line:
+def _earlier(row: Line, carrier: Carrier) -> list[Line]:
+    """The prompt's turns, as the format's messages."""
+    if not row.get("turns"):
+        return [{"role": "user", "content": row["prompt"]}]
+    return [_message(turn, carrier) for turn in row["turns"]]
+
+
+def _message(turn: Line, carrier: Carrier) -> Line:
+    if turn["role"] != "assistant":
+        return {
+            name: turn[name] for name in ("role", "content", "tool_call_id", "name") if turn[name] is not None
+        }
+    reasoning = turn["reasoning"]
+    message = {"role": "assistant", "content": turn["content"]}
+    if reasoning:
+        message = _assistant(reasoning, turn["content"], carrier)
+    if turn["tool_calls"]:
+        message["tool_calls"] = calls_as_text(json.loads(turn["tool_calls"]))
+    return message
+
+
+def _plain_turns(row: Line) -> list[tuple[str, str]]:
+    """Role and text of each turn, for formats of texts alone."""
+    turns = row.get("turns") or [{"role": "user", "content": row["prompt"]}]
+    if row.get("tools") or any(turn["role"] == "tool" or turn.get("tool_calls") for turn in turns):
+        raise Unfit("it has tools")
+    if any(turn.get("name") for turn in turns):
+        raise Unfit("its turns have names")
+    return [
+        (turn["role"], inline({"reasoning": turn["reasoning"], "answer": turn["content"]}))
+        if turn.get("reasoning")
+        else (turn["role"], turn["content"])
+        for turn in turns
+    ]
+
+
+def _assistant(reasoning: str, answer: str, carrier: Carrier) -> Line:
     if carrier == "think":
-        return {"role": "assistant", "content": inline(row)}
-    return {"role": "assistant", "content": row["answer"], carrier: row["reasoning"]}
+        return {"role": "assistant", "content": inline({"reasoning": reasoning, "answer": answer})}
+    return {"role": "assistant", "content": answer, carrier: reasoning}

@@ -4,7 +4,9 @@ The surprise: reasoning quotes its prompt, so masking only the prompt's field wo
 (of five words or more); paraphrases remain.
 """
 
+import json
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
 from curation.masking import BLOT, mask
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 TIERS: tuple[Tier, ...] = get_args(Tier)
-TEXTS = ("prompt", "reasoning", "answer", "reference_answer")
+TEXTS = ("prompt", "reasoning", "answer", "reference_answer", "turns", "tools")
 HARMLESS = ("benign", "math", "code")
 """Kinds whose prompts are not masked; prompts of unknown kind are."""
 QUOTE = 5
@@ -37,14 +39,33 @@ def redacted(rows: "pa.Table", tier: Tier) -> "pa.Table":
 
 
 def masked(row: dict[str, Any]) -> dict[str, Any]:
-    """A row with its prompt and all quotes from it masked; rows of harmless kinds are unchanged."""
+    """A row with its prompt and all quotes from it masked, in every turn; rows of harmless kinds are unchanged."""
     if row["kind"] in HARMLESS:
         return row
-    quotes = _ngrams(row["prompt"])
-    return row | {
+    turns = row.get("turns") or []
+    asked = [turn["content"] for turn in turns if turn["role"] != "assistant"]
+    quotes = [_ngrams(text) for text in (row["prompt"], *asked)]
+    hidden: dict[str, Any] = {
         "prompt": mask(row["prompt"]),
-        **{name: _blot(row[name], quotes) for name in ("reasoning", "answer")},
+        **{name: _blotted(row[name], quotes) for name in ("reasoning", "answer")},
     }
+    if turns:
+        hidden["turns"] = [_masked_turn(turn, quotes) for turn in turns]
+    return row | hidden
+
+
+def _masked_turn(turn: dict[str, Any], quotes: Sequence[frozenset[tuple[str, ...]]]) -> dict[str, Any]:
+    if turn["role"] != "assistant":
+        return turn | {"content": mask(turn["content"])}
+    texts = {name: _blotted(turn[name], quotes) for name in ("content", "reasoning") if turn[name]}
+    calls = [{"type": "function", "function": {"name": "masked", "arguments": {}}}]
+    return turn | texts | ({"tool_calls": json.dumps(calls)} if turn["tool_calls"] else {})
+
+
+def _blotted(text: str, quotes: Sequence[frozenset[tuple[str, ...]]]) -> str:
+    for of_text in quotes:
+        text = _blot(text, of_text)
+    return text
 
 
 def _ngrams(text: str) -> frozenset[tuple[str, ...]]:

@@ -21,7 +21,7 @@ from schemas.errors import DataError, RecipeError
 from schemas.manifest import Manifest
 
 TEXTS = (
-    "prompt", "text", "system", "reasoning", "answer", "reference_answer", "row", "extra", "comment",
+    "prompt", "text", "system", "reasoning", "answer", "reference_answer", "row", "extra", "comment", "content", "tool_calls", "tools",
 )  # fmt: skip
 
 

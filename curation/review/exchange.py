@@ -12,11 +12,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from annotators.earlier import with_earlier_turns
 from curation import console
 from curation.corpus.query import connect
 from curation.corpus.store import Store, write_file
 from curation.reading import read_text
 from curation.review import ledger, reviews, rounds
+from curation.review.records import SHOWN
 from curation.review.reviews import SUBMITTED, Mark, Review, reviewer_name
 from curation.review.rounds import RoundRecipe
 from curation.versions import versions
@@ -170,6 +172,7 @@ def _export_line(row: dict[str, Any], given: list[Review]) -> dict[str, Any]:
             name: row[name]
             for name in ("trace_id", "prompt", "reasoning", "answer", "strategy", "model", "kind")
         },
+        "prompt": with_earlier_turns(row["prompt"], row["turns"], SHOWN),
         "reason": row["reason"],
         "blind": row["blind"],
         "choices": [*RISKY_PATTERNS, "none"],

@@ -6,10 +6,13 @@ content id of everything that is shown, so pushing again sends only what has cha
 
 from typing import Any, NamedTuple
 
+from annotators.earlier import with_earlier_turns
 from curation.review import questions
 from curation.review.spans import to_field, to_page
 from schemas.ids import content_id
 
+SHOWN = 20_000
+"""Code points of earlier turns that a reviewer sees before the question."""
 METADATA = ("strategy", "model", "kind", "category", "source", "reason")
 """What reviewers may filter by."""
 
@@ -40,7 +43,9 @@ class Record(NamedTuple):
 
 def record(row: dict[str, Any]) -> Record:
     """The record of a row of `sql/records.sql`."""
-    fields = {name: to_field(row[name]) for name in ("prompt", *questions.SPANS)}
+    asked = with_earlier_turns(row["prompt"], row.get("turns"), SHOWN)
+    fields: dict[str, str] = {"prompt": to_field(asked)}
+    fields |= {str(name): to_field(row[name]) for name in questions.SPANS}
     metadata = {name: row[name] for name in METADATA if row[name] is not None}
     return Record(row["trace_id"], fields, metadata, [] if row["blind"] else _suggestions(row))
 

@@ -70,7 +70,7 @@ def turns_of(message: Mapping[str, Any], role: str) -> Iterator[dict[str, Any]]:
 
 
 def calls_of(message: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The calls of an assistant's message, as OpenAI writes them; arguments as they came."""
+    """The calls of an assistant's message, as OpenAI writes them; arguments that came as JSON texts are objects."""
     found = []
     for key in CALL_KEYS:
         value = _parsed(message.get(key))
@@ -136,7 +136,8 @@ def _call(call: Any) -> dict[str, Any]:
     arguments: Any = next(
         (inner[key] for key in ("arguments", "args", "input", "parameters") if inner.get(key) is not None), {}
     )
-    return _id(call, inner) | {"type": "function", "function": {"name": name, "arguments": arguments}}
+    told = {"name": name, "arguments": _parsed(arguments)}  # equal calls have equal ids, whatever the API
+    return _id(call, inner) | {"type": "function", "function": told}
 
 
 def _id(*places: Mapping[str, Any]) -> dict[str, str]:

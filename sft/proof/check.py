@@ -11,20 +11,27 @@ from typing import Literal, NamedTuple
 from schemas import showing
 from schemas.errors import RenderError
 from schemas.row import Row
+from sft.proof import control
 from sft.proof.render import (
     IGNORED,
     RenderedRow,
     Tokenizer,
+    Unrenderable,
     check_family,
     is_whole,
     markup_of,
+    prompt_text,
+    prompt_tokens,
     render,
     take_apart,
 )
+from sft.proof.targets import Rendering, called, joined, targets, unseen
 
 CLAIMS = {
     "prompt_as_inference": "prompt tokens equal those of the template at inference",
-    "one_bos": "BOS once, as at inference",
+    "conversation_whole": "the template renders every turn and tool of the prompt",
+    "no_control_tokens": "no text contains a control token of the model",
+    "one_bos": "BOS as at inference, and nowhere else",
     "prompt_without_loss": "no prompt token carries loss, every later token does",
     "reasoning_whole": "the whole reasoning is in the labels",
     "answer_whole": "the whole answer is in the labels",
@@ -34,7 +41,9 @@ CLAIMS = {
 }
 ADVICE = {
     "prompt_as_inference": "the tokenizer's chat template is not deterministic; check its special tokens",
-    "one_bos": "tokenizer and template both add a BOS, or the prompt contains one",
+    "conversation_whole": "the model would not see these turns or tools; use a family that takes them, or leave the rows out of the mix",
+    "no_control_tokens": "such a text opens or ends turns; filter these rows, or set control_tokens: escape or allow",
+    "one_bos": "tokenizer and template both add a BOS, or a text contains one",
     "prompt_without_loss": "this is a bug of the renderer; please report it",
     "reasoning_whole": "the text contains tokens or characters that this tokenizer changes; filter these rows",
     "answer_whole": "the text contains tokens or characters that this tokenizer changes; filter these rows",
@@ -51,6 +60,8 @@ class UnprovenRow(NamedTuple):
     row_id: str
     claims: list[str]
     tokens: int
+    places: tuple[str, ...] = ()
+    """Where control tokens are, and which turns the template does not render."""
 
 
 class Proof(NamedTuple):
@@ -65,6 +76,15 @@ class Proof(NamedTuple):
     overlong: list[UnprovenRow]
     """Rows dropped as too long, if the policy is to drop them."""
     max_length: int
+    escaped: int = 0
+    """Rows in which control tokens were escaped."""
+    silent_turns: int = 0
+    """Turns that call tools and carry no loss under `loss_on: all`: the template does not say what the model would write."""
+
+    @property
+    def proven(self) -> int:
+        """Rows that pass; with `loss_on: all` one may give several sequences."""
+        return self.rows - len(self.failures) - len(self.overlong)
 
     @property
     def holds(self) -> dict[str, int]:
@@ -73,7 +93,7 @@ class Proof(NamedTuple):
         return {claim: self.rows - failed.count(claim) for claim in CLAIMS}
 
     def __repr__(self) -> str:
-        return f"<Proof: {len(self.rendered):,} of {self.rows:,} rows proven>"
+        return f"<Proof: {self.proven:,} of {self.rows:,} rows proven>"
 
     def _repr_html_(self) -> str:
         told = [
@@ -82,39 +102,106 @@ class Proof(NamedTuple):
         return showing.page(repr(self).strip("<>"), {"": told})
 
 
-def prove(tokenizer: Tokenizer, rows: Iterable[Row], max_length: int, overlong: Overlong = "error") -> Proof:
+def prove(
+    tokenizer: Tokenizer,
+    rows: Iterable[Row],
+    max_length: int,
+    overlong: Overlong = "error",
+    rendering: Rendering | None = None,
+) -> Proof:
     """Render every row and check every claim.
+
+    Args:
+        tokenizer: the model's.
+        rows: of a mix.
+        max_length: most tokens of a sequence.
+        overlong: what becomes of longer rows.
+        rendering: which turns carry loss, and what becomes of control tokens.
 
     Raises:
         RenderError: if the tokenizer's family is not supported.
     """
+    rendering = rendering or Rendering()
     check_family(tokenizer)
-    rendered, kept, failures, dropped, count = [], [], [], [], 0
+    controls = control.of_tokenizer(tokenizer)
+    rendered, kept, failures, dropped, count, escaped, silent = [], [], [], [], 0, 0, 0
     for row in rows:
         count += 1
-        tokens = render(tokenizer, row.prompt, row.reasoning, row.answer)
-        claims = broken_claims(tokenizer, row, tokens, max_length)
-        failure = UnprovenRow(row.row_id, claims, len(tokens.input_ids))
-        if claims == ["not_truncated"] and overlong == "drop":
+        if rendering.control_tokens == "escape" and controls.find(row):
+            row, escaped = controls.escape(row), escaped + 1
+        sequences, failure, quiet = _proven(tokenizer, row, max_length, rendering)
+        if failure.claims == ["not_truncated"] and overlong == "drop":
             dropped.append(failure)
-        elif claims:
+        elif failure.claims:
             failures.append(failure)
         else:
-            rendered.append(tokens)
-            kept.append(row)
-    return Proof(count, rendered, kept, failures, dropped, max_length)
+            rendered += sequences
+            kept += [row] * len(sequences)
+            silent += quiet
+    return Proof(count, rendered, kept, failures, dropped, max_length, escaped, silent)
 
 
-def broken_claims(tokenizer: Tokenizer, row: Row, tokens: RenderedRow, max_length: int) -> list[str]:
-    """The claims that do not hold for a rendered row."""
+def _proven(
+    tokenizer: Tokenizer, row: Row, max_length: int, rendering: Rendering
+) -> tuple[list[RenderedRow], UnprovenRow, int]:
+    """The sequences of a row, the claims that fail for any of them, and how many turns carry no loss."""
+    claims: set[str] = set()
+    sequences: list[RenderedRow] = []
+    quiet = 0
+    try:
+        for target in targets(row, rendering.loss_on):
+            one = target.row
+            tokens = (
+                called(tokenizer, target, rendering.day)
+                if target.calls
+                else render(
+                    tokenizer, one.prompt, one.reasoning, one.answer, one.turns, one.tools, rendering.day
+                )
+            )
+            if tokens is None:
+                quiet += 1
+                continue
+            if not target.calls:
+                claims |= set(broken_claims(tokenizer, one, tokens, max_length, rendering))
+            sequences.append(tokens)
+    except Unrenderable as error:
+        told = str(error).partition("(")[2].rpartition(")")[0]
+        return [], UnprovenRow(row.row_id, ["conversation_whole"], 0, (told,)), 0
+    places: list[str] = []
+    if "no_control_tokens" in claims:
+        places += map(str, control.of_tokenizer(tokenizer).find(row)[: control.SHOWN])
+    if "conversation_whole" in claims:
+        text = prompt_text(tokenizer, row.prompt, row.turns, row.tools, rendering.day)
+        places += unseen(text, row)[: control.SHOWN]
+    sequences = joined(sequences)
+    longest = max(len(tokens.input_ids) for tokens in sequences)
+    if longest > max_length:
+        claims.add("not_truncated")
+    ordered = [claim for claim in CLAIMS if claim in claims]
+    return sequences, UnprovenRow(row.row_id, ordered, longest, tuple(places)), quiet
+
+
+def broken_claims(
+    tokenizer: Tokenizer,
+    row: Row,
+    tokens: RenderedRow,
+    max_length: int,
+    rendering: Rendering | None = None,
+) -> list[str]:
+    """The claims that do not hold for a rendered row, whose last turn alone carries loss."""
+    rendering = rendering or Rendering()
     text = _learned_text(tokenizer, tokens)
     markup = markup_of(tokenizer)
     parts = take_apart(text, markup)
-    asked = _inference_tokens(tokenizer, row.prompt)
+    asked = prompt_tokens(tokenizer, row.prompt, row.turns, row.tools, rendering.day)
     prompt, completion = tokens.labels[: tokens.prompt_length], tokens.labels[tokens.prompt_length :]
     holds = {
         "prompt_as_inference": tokens.input_ids[: tokens.prompt_length] == asked,
-        "one_bos": _one_bos(tokenizer, tokens),
+        "conversation_whole": not (row.turns or row.tools)
+        or not unseen(prompt_text(tokenizer, row.prompt, row.turns, row.tools, rendering.day), row),
+        "no_control_tokens": rendering.control_tokens == "allow"
+        or not control.of_tokenizer(tokenizer).find(row),
+        "one_bos": _one_bos(tokenizer, tokens, asked),
         "prompt_without_loss": set(prompt) == {IGNORED}
         and completion == tokens.input_ids[tokens.prompt_length :],
         "reasoning_whole": _equal(parts.reasoning, row.reasoning),
@@ -155,20 +242,14 @@ def _learned_text(tokenizer: Tokenizer, tokens: RenderedRow) -> str:
     return str(tokenizer.decode(body, skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
 
-def _one_bos(tokenizer: Tokenizer, tokens: RenderedRow) -> bool:
+def _one_bos(tokenizer: Tokenizer, tokens: RenderedRow, asked: Sequence[int]) -> bool:
+    """BOS where inference sends it: in SmolLM2 it is the token that opens every turn, in some families that which ends one."""
     bos = tokenizer.bos_token_id
     if bos is None:
         return True
-    # a template may not use its tokenizer's BOS; in some families BOS and EOS are the same token
-    expected = int(tokens.input_ids[0] == bos) + int(bos == tokenizer.eos_token_id)
-    return tokens.input_ids.count(bos) == expected
-
-
-def _inference_tokens(tokenizer: Tokenizer, prompt: str) -> list[int]:
-    messages = [{"role": "user", "content": prompt}]
-    return list(
-        tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, return_dict=False)
-    )
+    prompt, completion = tokens.input_ids[: tokens.prompt_length], tokens.input_ids[tokens.prompt_length :]
+    ends = int(bos == tokenizer.eos_token_id)
+    return prompt.count(bos) == list(asked).count(bos) and completion.count(bos) == ends
 
 
 def _equal(decoded: str, text: str) -> bool:
@@ -183,10 +264,17 @@ def _failing(claim: str, failures: Sequence[UnprovenRow]) -> list[UnprovenRow]:
 
 def _explain(claim: str, failures: Sequence[UnprovenRow], max_length: int) -> str:
     failing = _failing(claim, failures)
-    names = ", ".join(failure.row_id for failure in failing[:3]) + (", ..." if len(failing) > 3 else "")
+    names = ", ".join(_named(claim, failure) for failure in failing[:3]) + (
+        ", ..." if len(failing) > 3 else ""
+    )
     size = (
         f" (longest {max(f.tokens for f in failing)}, max_length {max_length})"
         if claim == "not_truncated"
         else ""
     )
     return f"  {len(failing)} rows fail: {CLAIMS[claim]}{size}: {names}\n    {ADVICE[claim]}"
+
+
+def _named(claim: str, failure: UnprovenRow) -> str:
+    told = claim in ("no_control_tokens", "conversation_whole") and failure.places
+    return f"{failure.row_id} ({'; '.join(failure.places)})" if told else failure.row_id

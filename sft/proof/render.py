@@ -3,13 +3,17 @@
 The surprise: the chat template of DeepSeek-R1-Distill deletes the reasoning of every assistant turn, so rendering a finished
 conversation trains on the answer alone. Here no assistant turn is ever rendered by a template. The prompt tokens come from
 the template as called at inference, and the completion is appended as the model would write it: `<think>` (unless the prompt
-already opens it), reasoning, `</think>`, answer, EOS; for gpt-oss the analysis channel, then the final one.
+already opens it), reasoning, `</think>`, answer, EOS; for gpt-oss the analysis channel, then the final one. Earlier turns are
+part of the prompt, so their reasoning is kept or dropped as the template does it at inference.
 """
 
+from collections.abc import Callable
+from datetime import date
 from typing import Any, NamedTuple
 
 import jinja2
 
+from schemas.conversation import Turns, messages, tool_definitions
 from schemas.errors import RenderError
 
 
@@ -50,10 +54,22 @@ class RenderedRow(NamedTuple):
     labels: list[int]
     """`input_ids` on the completion, `IGNORED` on the prompt."""
     prompt_length: int
-    """Number of prompt tokens at the start."""
+    """Number of prompt tokens at the start; where several turns carry loss, of those before the last one."""
 
 
-def render(tokenizer: Tokenizer, prompt: str, reasoning: str, answer: str) -> RenderedRow:
+class Unrenderable(RenderError):
+    """A conversation that a chat template does not take."""
+
+
+def render(
+    tokenizer: Tokenizer,
+    prompt: str,
+    reasoning: str,
+    answer: str,
+    turns: Turns | None = None,
+    tools: str | None = None,
+    day: str | None = None,
+) -> RenderedRow:
     """Render one row for the tokenizer's chat template.
 
     Args:
@@ -61,18 +77,76 @@ def render(tokenizer: Tokenizer, prompt: str, reasoning: str, answer: str) -> Re
         prompt: the query.
         reasoning: the chain of thought; "" gives a closed, empty think block.
         answer: the text after it.
+        turns: the prompt's conversation, if it is more than `prompt`.
+        tools: JSON list of the prompt's tools.
+        day: what a template that writes the date takes for today (ISO); today if not given.
+
+    Raises:
+        RenderError: if the template does not take the conversation.
     """
-    asked = prompt_text(tokenizer, prompt)
+    asked = prompt_text(tokenizer, prompt, turns, tools, day)
     prompt_ids = tokenizer.encode(asked, add_special_tokens=False)
     text = completion_text(opens_thinking(asked), reasoning, answer, markup_of(tokenizer))
     completion = [*tokenizer.encode(text, add_special_tokens=False), tokenizer.eos_token_id]
     return RenderedRow(prompt_ids + completion, [IGNORED] * len(prompt_ids) + completion, len(prompt_ids))
 
 
-def prompt_text(tokenizer: Tokenizer, prompt: str) -> str:
-    """The text of `prompt` at inference."""
-    messages = [{"role": "user", "content": prompt}]
-    return str(tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False))
+def prompt_text(
+    tokenizer: Tokenizer,
+    prompt: str,
+    turns: Turns | None = None,
+    tools: str | None = None,
+    day: str | None = None,
+) -> str:
+    """The text of a prompt at inference; arguments and errors as of `render`."""
+    given = inference_settings(tools, day)
+    return str(_templated(tokenizer, messages(prompt, turns), tokenize=False, **given))
+
+
+def prompt_tokens(
+    tokenizer: Tokenizer,
+    prompt: str,
+    turns: Turns | None = None,
+    tools: str | None = None,
+    day: str | None = None,
+) -> list[int]:
+    """The tokens of a prompt as the template itself tokenises it; arguments and errors as of `render`."""
+    given = inference_settings(tools, day)
+    return list(_templated(tokenizer, messages(prompt, turns), tokenize=True, return_dict=False, **given))
+
+
+def finished_text(tokenizer: Tokenizer, turns: Turns, tools: str | None, day: str | None) -> str:
+    """A conversation whose last turn is finished, as the template writes it; errors as of `render`."""
+    given = inference_settings(tools, day) | {"add_generation_prompt": False}
+    return str(_templated(tokenizer, messages("", turns), tokenize=False, **given))
+
+
+def inference_settings(tools: str | None, day: str | None) -> dict[str, Any]:
+    """What `apply_chat_template` is given beside the messages."""
+    settings: dict[str, Any] = {"add_generation_prompt": True}
+    if tools:
+        settings["tools"] = tool_definitions(tools)
+    if day:
+        settings["strftime_now"] = date.fromisoformat(day).strftime
+    return settings
+
+
+def writes_the_date(tokenizer: Tokenizer) -> bool:
+    """Whether a chat template asks for today's date, so that its prompts differ from day to day."""
+    return "strftime_now" in str(tokenizer.chat_template or "")
+
+
+def _templated(tokenizer: Tokenizer, turns: list[dict[str, Any]], **given: Any) -> Any:
+    apply: Callable[..., Any] = tokenizer.apply_chat_template
+    try:
+        return apply(turns, **given)
+    except Exception as error:  # the template is a stranger: it may raise anything
+        name = tokenizer.name_or_path or "the tokenizer"
+        roles = ", ".join(turn["role"] for turn in turns)
+        raise Unrenderable(
+            f"{name}: its chat template cannot render a conversation of {roles} ({type(error).__name__}: {str(error)[:200]}); "
+            "repair the template, or leave such rows out of the mix"
+        ) from error
 
 
 def completion_text(prompt_opens_thinking: bool, reasoning: str, answer: str, markup: Markup = THINK) -> str:

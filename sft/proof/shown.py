@@ -50,7 +50,10 @@ def segments(tokenizer: Tokenizer, row: RenderedRow) -> list[tuple[str, str]]:
 def _document(proof: Proof, tokenizer: Tokenizer, chosen: list[RenderedRow]) -> dict[str, Any]:
     return {
         "rows": proof.rows,
-        "proven": len(proof.rendered),
+        "proven": proof.proven,
+        "sequences": len(proof.rendered),
+        "escaped": proof.escaped,
+        "silent_turns": proof.silent_turns,
         "max_length": proof.max_length,
         "claims": proof.holds,
         "failures": [failure._asdict() for failure in proof.failures],
@@ -68,9 +71,7 @@ def _lengths(proof: Proof) -> list[int]:
 def _table(proof: Proof) -> "Table":
     from rich.table import Table
 
-    title = (
-        f"{len(proof.rendered)} of {proof.rows} rows pass, longest {max(_lengths(proof), default=0)} tokens"
-    )
+    title = f"{proof.proven} of {proof.rows} rows pass, longest {max(_lengths(proof), default=0)} tokens"
     table = Table("claim", "holds for", "", title=title)
     for claim, count in proof.holds.items():
         table.add_row(CLAIMS[claim], f"{count} / {proof.rows}", "ok" if count == proof.rows else "FAILS")

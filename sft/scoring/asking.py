@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from curation import console
 from curation.corpus.store import Store
 from curation.engines import Engine, Message, Reply, Sampling
+from curation.engines.prompting import asked
 from curation.engines.streaming import Question, stream
 from curation.generate.strategies import thinking
 from schemas.choices import ScoredThink
@@ -101,7 +102,7 @@ def _replies(
     )
     questions = [
         Question(
-            [{"role": "user", "content": task.prompt["text"]}, *beginning],
+            [*asked(task.prompt["text"], task.prompt.get("turns"), task.prompt.get("tools")), *beginning],
             int(content_id([asking.sampling.seed, task.trace_id])[:8], 16) % 2**31,
         )
         for task in tasks
@@ -121,6 +122,8 @@ def _trace(task: _Task, reply: Reply, engine: Engine, asking: Asking) -> dict[st
         "trace_id": task.trace_id,
         "prompt_id": task.prompt["prompt_id"],
         "prompt": task.prompt["text"],
+        "turns": task.prompt.get("turns"),
+        "tools": task.prompt.get("tools"),
         "kind": task.prompt["kind"],
         "strategy": STRATEGY,
         "model": engine.name,

@@ -10,9 +10,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from annotators.earlier import with_earlier_turns
 from curation.corpus.filling import sql_file
 from curation.corpus.query import connect, select
 from curation.corpus.store import Store
+from curation.review.records import SHOWN
 from curation.versions import versions
 from schemas.errors import MissingExtraError
 from sft.scoring.masking import masked_reply
@@ -68,6 +70,8 @@ def write(
 def _replies(corpus: Store, trace_ids: Sequence[str]) -> dict[tuple[str, int], dict[str, Any]]:
     query = sql_file("sft.scoring", "logged_replies.sql")
     rows = select(connect(corpus), query, {"ids": list(trace_ids)}).to_pylist()
+    for row in rows:
+        row["prompt"] = with_earlier_turns(row["prompt"], row.pop("turns"), SHOWN)
     return {(row["prompt_id"], row["sample_index"]): row for row in rows}
 
 

@@ -149,7 +149,7 @@ def _group(name: tuple[str, str], values: Sequence[float], draw: "np.random.Gene
 
 
 def _prompts(corpus: Store) -> list[dict[str, Any]]:
-    query = "select prompt_id, text, kind, attack from prompts where list_contains($kinds, kind) order by prompt_id"
+    query = "select prompt_id, text, turns, tools, kind, attack from prompts where list_contains($kinds, kind) order by prompt_id"
     prompts: list[dict[str, Any]] = select(connect(corpus), query, {"kinds": list(KINDS)}).to_pylist()
     if not prompts:
         raise RecipeError(
@@ -169,7 +169,8 @@ def read_prompts(
     listener = Listener(model, where["layer"])
     with console.progress("probe", total=len(prompts), unit="prompts") as advance, torch.no_grad():
         for prompt in prompts:
-            ids = tokenizer.encode(prompt_text(tokenizer, prompt["text"]), add_special_tokens=False)
+            asked = prompt_text(tokenizer, prompt["text"], prompt.get("turns"), prompt.get("tools"))
+            ids = tokenizer.encode(asked, add_special_tokens=False)
             model(input_ids=torch.tensor([ids], device=model.device), use_cache=False)
             states = listener.take()[0]
             state = states[-1:] if where["position"] == "last" else states.mean(0, keepdim=True)

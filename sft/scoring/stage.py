@@ -193,7 +193,7 @@ def load_prompts(corpus: Store, suite: Suite | Literal["all"]) -> dict[Suite, li
 
 def _prompts_of(connection: Any, kinds: Sequence[str]) -> list[dict[str, Any]]:
     # Prompts that already have traces of other models are included: the corpus defines the prompts.
-    query = "select prompt_id, text, kind from prompts where list_contains($kinds, kind) order by prompt_id"
+    query = "select prompt_id, text, turns, tools, kind from prompts where list_contains($kinds, kind) order by prompt_id"
     rows: list[dict[str, Any]] = select(connection, query, {"kinds": list(kinds)}).to_pylist()
     return rows
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from curation.recipe import Recipe
+from schemas.choices import ControlPolicy, LossOn
 
 
 class LoraConfig(Recipe):
@@ -63,6 +64,10 @@ class TrainConfig(Recipe):
     """Maximum tokens of prompt and completion together."""
     overlong: Literal["error", "drop"] = "error"
     """Longer rows: stop with an error, or drop and count them. They are never truncated."""
+    loss_on: LossOn = "last"
+    """The last turn of a conversation, or every turn of the assistant."""
+    control_tokens: ControlPolicy = "refuse"
+    """A text with a control token of the model (`<|im_end|>`): stop with an error, put an invisible character inside, or let it be."""
     packing: bool = False
     """Fill sequences of `max_length` tokens with several rows each; a batch then counts sequences, not rows."""
     padding_free: bool = False

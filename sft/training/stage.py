@@ -14,6 +14,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ from schemas.errors import CorpusError, MissingExtraError, RecipeError
 from schemas.manifest import Counts, InputFile, Manifest
 from sft.proof.check import CLAIMS, Proof, prove, require_proof
 from sft.proof.mix import TrainingMix, read_mix
-from sft.proof.render import IGNORED, RenderedRow
+from sft.proof.render import IGNORED, RenderedRow, writes_the_date
+from sft.proof.targets import Rendering
 from sft.training import loading
 from sft.training.config import PresafeConfig, TrainConfig
 
@@ -53,17 +55,23 @@ def train(config: TrainConfig) -> Manifest:
         CorpusError: if the run's folder cannot be used.
         RecipeError: if the folder has a different run.
     """
+    if config.presafe and config.loss_on == "all":
+        raise RecipeError(
+            "presafe: its head reads the state before the last turn alone; set loss_on: last, or leave presafe out"
+        )
     mix = read_mix(Path(config.mix))
     weights = locate(config.model, config.revision)
-    identity = _identity(config, mix, weights)
+    tokenizer = load_tokenizer(weights)
     out = Path(config.out)
+    day = _day(out) if writes_the_date(tokenizer) else None
+    identity = _identity(config, mix, weights) | ({"prompt_date": day} if day else {})
     if finished := _claim_folder(out, identity):
         console.say(f"{out}: the run is already finished")
         return finished
-    tokenizer = load_tokenizer(weights)
-    proof = prove(tokenizer, mix.rows, config.max_length, config.overlong)
+    rendering = Rendering(config.loss_on, config.control_tokens, day)
+    proof = prove(tokenizer, mix.rows, config.max_length, config.overlong, rendering)
     require_proof(proof, config.mix, config.model)
-    held_out = prove(tokenizer, mix.validation, config.max_length, config.overlong)
+    held_out = prove(tokenizer, mix.validation, config.max_length, config.overlong, rendering)
     if mix.validation:
         require_proof(held_out, f"{config.mix} (validation)", config.model)
     try:
@@ -165,6 +173,15 @@ def _identity(config: TrainConfig, mix: TrainingMix, weights: Weights) -> dict[s
     return identity
 
 
+def _day(out: Path) -> str:
+    """The date that a template writes into the prompts of a run: that of its first start, so that a resumed run goes on alike."""
+    try:
+        started = json.loads((out / "run.json").read_bytes()).get("prompt_date")
+    except (OSError, ValueError, AttributeError):
+        started = None
+    return str(started or date.today().isoformat())
+
+
 def _claim_folder(out: Path, identity: dict[str, Any]) -> Manifest | None:
     """Create the folder or check that it is this run's; returns the manifest of a finished run."""
     marker = out / "run.json"
@@ -204,7 +221,14 @@ def _announce(config: TrainConfig, proof: Proof, devices: int, checkpoint: Path 
     batch = config.per_device_train_batch_size * config.gradient_accumulation_steps * devices
     dropped = f", {len(proof.overlong)} dropped as too long" if proof.overlong else ""
     unit = "packed sequences" if config.packing else "rows"
-    console.say(f"sft: {len(proof.rendered)} rows checked{dropped}; {batch} {unit} per step")
+    as_many = f" in {len(proof.rendered)} sequences" if len(proof.rendered) != proof.proven else ""
+    console.say(f"sft: {proof.proven} rows checked{as_many}{dropped}; {batch} {unit} per step")
+    if proof.escaped:
+        console.say(f"sft: control tokens are escaped in {proof.escaped} rows")
+    if proof.silent_turns:
+        console.say(
+            f"sft: {proof.silent_turns} turns call tools and carry no loss: the template does not say what the model would write"
+        )
     if checkpoint:
         console.say(f"sft: resuming from {checkpoint.name}")
 
@@ -219,7 +243,7 @@ def _appear(folder: Path, write: Any) -> None:
 
 
 def _manifest(config: TrainConfig, mix: TrainingMix, proof: Proof, identity: dict[str, Any]) -> Manifest:
-    counts = Counts(rows=proof.rows, kept=len(proof.rendered))
+    counts = Counts(rows=proof.rows, kept=proof.proven)
     if proof.overlong:
         counts.add("filtered", "overlong", len(proof.overlong))
     # A manifest is shared, so local paths stay in run.json.
@@ -236,9 +260,11 @@ def _manifest(config: TrainConfig, mix: TrainingMix, proof: Proof, identity: dic
             "mix_id": mix.mix_id,
             "mix_recipe": mix.manifest.recipe_id,
             "base_model": identity["base_model"],
+            **({"prompt_date": identity["prompt_date"]} if "prompt_date" in identity else {}),
+            "sequences": len(tokens),
             "tokens": sum(tokens),
             "tokens_in_loss": sum(label != IGNORED for row in proof.rendered for label in row.labels),
             "longest_row": max(tokens),
-            "proven": {claim: len(proof.rendered) for claim in CLAIMS},
+            "proven": dict.fromkeys(CLAIMS, proof.proven),
         },
     )

@@ -14,5 +14,5 @@ left join ({grouped}) o using (trace_id)
 {other_annotators}
 left join response_clusters r using (trace_id)
 left join prompt_clusters q using (prompt_id)
-left join (select id, list(distinct benchmark) as benchmarks from contamination where field = 'prompt' group by id) cp on cp.id = t.prompt_id
-left join (select id, list(distinct benchmark) as benchmarks from contamination where field <> 'prompt' group by id) ct on ct.id = t.trace_id
+left join (select id, list(distinct benchmark) as benchmarks from contamination where field in ('prompt', 'turns') group by id) cp on cp.id = t.prompt_id
+left join (select id, list(distinct benchmark) as benchmarks from contamination where field not in ('prompt', 'turns') group by id) ct on ct.id = t.trace_id

@@ -27,7 +27,8 @@ from schemas.manifest import Counts, Manifest
 
 STAGE = "decontaminate"
 FIELDS = {"prompts": {"text": "prompt"}, "traces": {"reasoning": "reasoning", "answer": "answer"}}
-"""Compared columns of each table, and their names in `contamination`."""
+"""Compared columns of each table, and their names in `contamination`; earlier turns of a prompt are `turns`."""
+TURNS = "turns"
 BATCH_ROWS = 2048
 
 
@@ -137,8 +138,9 @@ def _compare(
 def read_batches(part: Path, table: str) -> Iterator[pa.RecordBatch]:
     """The texts of one part that are compared, with their ids."""
     key = "prompt_id" if table == "prompts" else "trace_id"
+    turns = [TURNS] if table == "prompts" else []  # parts of format version 1 have none
     with pq.ParquetFile(part) as file:
-        yield from file.iter_batches(BATCH_ROWS, columns=[key, *FIELDS[table]])
+        yield from file.iter_batches(BATCH_ROWS, columns=[key, *FIELDS[table], *turns])
 
 
 def _hits(
@@ -147,15 +149,40 @@ def _hits(
     ids = rows.column("prompt_id" if table == "prompts" else "trace_id")
     for column, field in FIELDS[table].items():
         for hit in found_in(rows.column(column), field, targets, recipe):
-            yield {
-                "field": field,
-                "id": ids[hit.text].as_py(),
-                "benchmark": targets.names[hit.target],
-                "benchmark_row": targets.rows[hit.target],
-                "method": hit.method,
-                "score": hit.score,
-                "spans": [{"field": field, "start": start, "end": end} for start, end in hit.spans],
-            }
+            yield _hit(hit, ids[hit.text].as_py(), field, field, targets)
+    if earlier := list(_earlier_turns(rows)):
+        texts = pa.array([turn.text for turn in earlier], pa.string())
+        for hit in found_in(texts, "prompt", targets, recipe):
+            turn = earlier[hit.text]
+            yield _hit(hit, ids[turn.row].as_py(), TURNS, f"turn {turn.number}", targets)
+
+
+class _EarlierTurn(NamedTuple):
+    row: int
+    number: int
+    text: str
+
+
+def _earlier_turns(rows: pa.RecordBatch) -> Iterator[_EarlierTurn]:
+    """Every turn with text; the last question too, which is in `text` as well: a hit there is one more reason."""
+    if TURNS not in rows.schema.names or rows.column(TURNS).null_count == rows.num_rows:
+        return
+    for row, turns in enumerate(rows.column(TURNS).to_pylist()):
+        for number, turn in enumerate(turns or (), 1):
+            if turn["content"]:
+                yield _EarlierTurn(row, number, turn["content"])
+
+
+def _hit(hit: matching.Hit, key: str, field: str, place: str, targets: BenchmarkTexts) -> dict[str, Any]:
+    return {
+        "field": field,
+        "id": key,
+        "benchmark": targets.names[hit.target],
+        "benchmark_row": targets.rows[hit.target],
+        "method": hit.method,
+        "score": hit.score,
+        "spans": [{"field": place, "start": start, "end": end} for start, end in hit.spans],
+    }
 
 
 def _names(part: Path) -> set[str]:

@@ -57,11 +57,26 @@ class NgramCounts(NamedTuple):
 
 
 def read(part: Path, field: str) -> Iterator[pa.Array]:
-    """The texts of a part, a batch at a time."""
-    columns = ["reasoning", "answer"] if field == "response" else ["text"]
+    """The texts of a part, a batch at a time: of a conversation all turns, as a query all that the user says.
+
+    The last question alone would make duplicates of all that end in "Go on.".
+    """
+    columns = ["reasoning", "answer"] if field == "response" else ["text", "turns"]
     for batch in scan_part(part, columns, BATCH_ROWS):
-        both = field == "response"
-        yield pc.binary_join_element_wise(*batch.columns, "\n") if both else batch.column(0)
+        if field == "response":
+            yield pc.binary_join_element_wise(*batch.columns, "\n")
+        elif "turns" not in batch.schema.names or batch["turns"].null_count == batch.num_rows:
+            yield batch["text"]
+        else:
+            rows = zip(batch["text"].to_pylist(), batch["turns"].to_pylist(), strict=True)
+            yield pa.array([_said(text, turns, field) for text, turns in rows], pa.string())
+
+
+def _said(text: str, turns: list[dict[str, Any]] | None, field: str) -> str:
+    if not turns:
+        return text
+    told = [turn for turn in turns if field == "prompt" or turn["role"] == "user"]
+    return "\n".join(turn["content"] for turn in told)
 
 
 def count(parts: Sequence[Path]) -> Iterator[NgramCounts]:

@@ -20,7 +20,7 @@ evidence as (
     group by trace_id
 )
 select
-    trace_id, reason, blind, traces.prompt, reasoning, answer, strategy, model, traces.source,
+    trace_id, reason, blind, traces.prompt, traces.turns, reasoning, answer, strategy, model, traces.source,
     coalesce(traces.kind, prompts.kind) as kind, prompts.category, verdicts, evidence
 from tasks
 join traces using (trace_id)

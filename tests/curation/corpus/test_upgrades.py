@@ -69,3 +69,24 @@ def test_a_newer_format_is_a_clear_error(old: Path, marker: str) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format_version": FORMAT_VERSION + 1}))
     with pytest.raises(CorpusError, match="newer than this toolkit supports"):
         Store(old / "corpus") if "corpus" in marker else read_mix(old / "mix")
+
+
+def test_conversations_join_an_old_corpus_and_old_locks_build_the_same_bytes(
+    old: Path, tmp_path: Path
+) -> None:
+    corpus, recipe = old / "corpus", old / "recipe.yaml"
+    curate("build-mix", recipe, "--corpus", corpus, "--lock", tmp_path / "a.lock", "--out", tmp_path / "a")
+    assert json.loads((corpus / "corpus.json").read_bytes()) == {"format_version": 1}
+    said = {"role": "assistant", "content": "<think>\nSo.\n</think>\n\nYes."}
+    chat = {"messages": [{"role": "user", "content": "Hi"}, said, {"role": "user", "content": "Sure?"}, said]}
+    (tmp_path / "chat.jsonl").write_text(json.dumps(chat))
+    curate("ingest", tmp_path / "chat.jsonl", "--kind", "benign", "--corpus", corpus)
+    assert json.loads((corpus / "corpus.json").read_bytes()) == {"format_version": FORMAT_VERSION}
+    curate("build-mix", recipe, "--corpus", corpus, "--lock", tmp_path / "a.lock", "--out", tmp_path / "b")
+    files = [path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*") if path.is_file()]
+    assert files and all(
+        (tmp_path / "a" / f).read_bytes() == (tmp_path / "b" / f).read_bytes() for f in files
+    )
+    compact(corpus, CompactRecipe())
+    counts = select(connect(Store(corpus)), "select count(turns) as talks, count(*) as all from traces")
+    assert counts.to_pylist() == [{"talks": 1, "all": 9}]

@@ -145,6 +145,8 @@ def test_alpaca_history_is_the_earlier_turns() -> None:
     prompt, trace = read(row)
     assert shape(prompt) == [("system", "S"), ("user", "A?"), ("assistant", "a"), ("user", "B?")]
     assert trace and trace["answer"] == "b"
+    prompt, _ = read({name: value for name, value in row.items() if name != "history"})
+    assert shape(prompt) == [("system", "S"), ("user", "B?")]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from curation.ingest import stage as ingest
 from curation.mix import build as mix
 from curation.mix import folder
 from curation.release import export
-from schemas import RecipeError
+from curation.release.redaction import masked
+from schemas import DataError, RecipeError
 
 RECIPE = "name: x\nparts:\n  a: {where: kind = 'harmful', take: 40, stratify_by: [strategy]}\n  b: {where: kind = 'math', take: 6}\n"
 
@@ -141,3 +142,62 @@ def test_ids_alone_hold_no_text(rows: list[dict[str, Any]], tmp_path: Path) -> N
     found = lines(tmp_path / "i.jsonl")
     assert [line["row_id"] for line in found] == [row["row_id"] for row in rows]
     assert not {"prompt", "reasoning", "answer", "messages"} & set(found[0])
+
+
+def turn(role: str, content: str, **more: Any) -> dict[str, Any]:
+    return {"role": role, "content": content, "reasoning": None, "tool_calls": None, "name": None,
+            "tool_call_id": None} | more  # fmt: skip
+
+
+TALK: dict[str, Any] = {
+    "row_id": "r", "prompt": "And two?", "reasoning": "Sums.", "answer": "Four.", "kind": "math", "tools": None,
+    "turns": [turn("system", "Be brief."), turn("user", "One?"), turn("assistant", "One.", reasoning="Easy."),
+              turn("user", "And two?")],
+}  # fmt: skip
+
+
+def test_formats_hold_as_many_turns_as_they_can_and_say_what_they_cannot() -> None:
+    chat = export.sharegpt(TALK, "think")["conversations"]
+    assert [message["from"] for message in chat] == ["system", "human", "gpt", "human", "gpt"]
+    assert chat[2]["value"] == "<think>\nEasy.\n</think>\n\nOne."
+    line = export.alpaca(TALK, "think")
+    assert line["system"] == "Be brief." and line["instruction"] == "And two?"
+    assert line["history"] == [["One?", "<think>\nEasy.\n</think>\n\nOne."]]
+    told = TALK | {"turns": [*TALK["turns"], turn("tool", "4")]}
+    for form, row, why in (
+        (export.study, TALK, "more than one question"),
+        (export.sharegpt, told, "has tools"),
+        (export.alpaca, TALK | {"turns": [turn("user", "a"), turn("user", "b")]}, "pairs"),
+    ):
+        with pytest.raises(export.Unfit, match=why):
+            form(row, "think")
+
+
+def test_a_format_that_cannot_hold_a_conversation_names_the_rows_and_writes_nothing(
+    corpus: Store, tmp_path: Path
+) -> None:
+    said = {"role": "assistant", "content": "<think>\nSo.\n</think>\n\nYes."}
+    asked = {"role": "user", "content": "Is it?"}
+    chats = [{"id": "one", "messages": [asked, said]}, {"id": "two", "messages": [asked, said, asked, said]}]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(chat) + "\n" for chat in chats))
+    ingest.run(corpus.root, [str(tmp_path / "in.jsonl")], ingest.IngestRecipe(kind="benign"))
+    (tmp_path / "r.yaml").write_text("name: x\nparts:\n  a: {where: 'true', take: all}\n")
+    mix.run(corpus.root, tmp_path / "r.yaml", out=tmp_path / "mix")
+    two = next(row for row in folder.read_rows(tmp_path / "mix").to_pylist() if row["turns"])
+    with pytest.raises(
+        DataError, match=f"study cannot hold 1 of 2 rows.*\n  row {two['row_id']}: it has more"
+    ):
+        export.write(tmp_path / "mix", out=tmp_path / "out.jsonl", format="study")
+    assert not (tmp_path / "out.jsonl").exists()
+    assert folder.read_manifest(tmp_path / "mix").format_version == 2
+
+
+def test_masking_covers_every_turn() -> None:
+    row = TALK | {"kind": "harmful", "answer": "You asked for one two three four five six."}
+    row["turns"] = [turn("user", "Secretly count one two three four five six"),
+                    turn("assistant", "Fine: one two three four five six.", reasoning="He wants it."),
+                    turn("user", "And two?")]  # fmt: skip
+    hidden = masked(row)
+    told = json.dumps(hidden, ensure_ascii=False)
+    assert "one two three four" not in told and "Secretly" not in told
+    assert hidden["turns"][1]["content"].startswith("Fine")

@@ -91,3 +91,15 @@ def test_the_guidelines_tell_every_pattern_with_its_examples() -> None:
         assert entry.definition in text
         assert all(example in text for example in (*entry.present, *entry.absent))
     assert not any(entry.definition in text for entry in CODEBOOK if not entry.risky)
+
+
+def test_earlier_turns_stand_before_the_question(corpus_of) -> None:
+    turns = [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Hello", "reasoning": "Greet."},
+        {"role": "user", "content": "prompt 0"},
+    ]
+    corpus = corpus_of([{"reasoning": "x", "prompt": "prompt 0", "turns": turns}], [])
+    told = shown(corpus)["t0"].fields["prompt"]
+    assert told.index("Hi") < told.index("(thinks) Greet.") < told.index("prompt 0")
+    assert shown(corpus)["t0"].fields["reasoning"].strip() == "x"

@@ -5,6 +5,7 @@ A look-alike: QwQ, whose own template is in no package here; it is Qwen2.5's wit
 The tokenizer is one small BPE with the special tokens of all of them.
 """
 
+import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,6 +50,29 @@ def known() -> dict[str, Known]:
 
 
 FAMILIES = sorted(known())
+CALL = {
+    "id": "call00001",
+    "type": "function",
+    "function": {"name": "clock", "arguments": '{"zone": "UTC", "at": 1}'},
+}
+TALK = [
+    {"role": "system", "content": "Be brief."},
+    {"role": "user", "content": "What time is it?"},
+    {"role": "assistant", "content": "", "tool_calls": json.dumps([CALL])},
+    {"role": "tool", "content": "noon", "tool_call_id": "call00001", "name": "clock"},
+    {"role": "assistant", "content": "Noon.", "reasoning": "The clock says so."},
+    {"role": "user", "content": "And tomorrow?"},
+]
+TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": "clock",
+            "description": "Tells the time.",
+            "parameters": {"type": "object", "properties": {"zone": {"type": "string"}}},
+        },
+    }
+]
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +148,7 @@ def test_prompts_are_token_for_token_those_of_vllm(everyones: Any, tmp_path: Pat
     make_model(
         tmp_path / "model", of_family(everyones, known()["qwen3"].template, R1_END), hidden=256, layers=1
     )
-    engine: Any = VllmEngine.load(str(tmp_path / "model"), settings=VllmSettings(max_model_len=512))
+    engine: Any = VllmEngine.load(str(tmp_path / "model"), settings=VllmSettings(max_model_len=1024))
     saved = load_tokenizer(
         locate(str(tmp_path / "model"))
     )  # as training does: transformers reads Qwen2's in its own way
@@ -136,3 +160,16 @@ def test_prompts_are_token_for_token_those_of_vllm(everyones: Any, tmp_path: Pat
         for prompt, output in zip(prompts, outputs, strict=True):
             rendered = render(tokenizer, prompt, "So.", "Yes.")
             assert rendered.input_ids[: rendered.prompt_length] == list(output.prompt_token_ids), name
+        tools = TOOLS if "deepseek" not in name else None
+        turns = (
+            TALK
+            if tools
+            else [turn for turn in TALK if turn["role"] != "tool" and not turn.get("tool_calls")]
+        )
+        sent = [
+            {key: json.loads(value) if key == "tool_calls" else value for key, value in turn.items()}
+            for turn in turns
+        ]
+        (output,) = engine.llm.chat([sent], chat_template=family.template, tools=tools, use_tqdm=False)
+        rendered = render(tokenizer, TALK[-1]["content"], "So.", "Yes.", turns, tools and json.dumps(tools))
+        assert rendered.input_ids[: rendered.prompt_length] == list(output.prompt_token_ids), name

@@ -240,3 +240,29 @@ def test_the_shipped_registry_is_whole() -> None:
     assert {entry.suite for entry in found.values()} == {"safety", "overrefusal", "reasoning"} and len(
         found
     ) >= 11
+
+
+def test_an_evaluation_prompt_in_an_earlier_turn_is_found(corpus: Store) -> None:
+    turns = [
+        {"role": "user", "content": QUESTIONS[0]},
+        {"role": "assistant", "content": "Hm."},
+        {"role": "user", "content": "Go on."},
+    ]
+    key = prompt_id("Go on.", turns)
+    corpus.append_rows("prompts", [{"prompt_id": key, "text": "Go on.", "turns": turns}])
+    trace = {
+        "trace_id": "t",
+        "prompt_id": key,
+        "prompt": "Go on.",
+        "turns": turns,
+        "reasoning": "",
+        "answer": "x",
+    }
+    corpus.append_rows("traces", [trace | {"sample_index": 0}])
+    fill(corpus, 1)
+    run(corpus.root, [benchmark()], DecontaminateRecipe())
+    found = select(connect(corpus), "select field, id, spans from contamination").to_pylist()
+    assert {(hit["field"], hit["id"]) for hit in found} == {("turns", key)}
+    assert found[0]["spans"][0]["field"] == "turn 1"
+    marked = select(connect(corpus), "select trace_id from candidates where contaminated").to_pylist()
+    assert marked == [{"trace_id": "t"}]

@@ -309,3 +309,22 @@ def test_arrays_on_disk_and_buckets_in_turns_give_the_same_files(
     assert [name for name, _ in names[0]] == [name for name, _ in names[1]]
     assert clusters(corpus, "response", "near") == clusters(other, "response", "near")
     assert len(set(clusters(other, "response", "near").values())) == 150
+
+
+def test_conversations_are_duplicates_by_all_that_is_said_not_by_their_last_question(corpus: Store) -> None:
+    def talk(first: str, said: str) -> list[dict[str, str]]:
+        return [
+            {"role": "user", "content": first},
+            {"role": "assistant", "content": said},
+            {"role": "user", "content": "Go on."},
+        ]
+
+    talks = [talk("Boats?", "Yes."), talk("Boats?", "Many boats."), talk("Trains run late?", "Yes.")]
+    keys = [prompt_id("Go on.", turns) for turns in talks]
+    rows = [{"prompt_id": key, "text": "Go on.", "turns": t} for key, t in zip(keys, talks, strict=True)]
+    corpus.append_rows("prompts", [*rows, {"prompt_id": prompt_id("Go on."), "text": "Go on."}])
+    dedup.run(corpus.root, DedupRecipe(methods=("exact",)))
+    query = "select cluster_id, list(id) as ids from current_clusters where field = 'prompt' group by all"
+    assert {tuple(row["ids"]) for row in select(connect(corpus), query).to_pylist()} == {
+        (key,) for key in (*keys, prompt_id("Go on."))
+    }
