@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from annotators.base import Annotator, Model
-from schemas.errors import RecipeError
+from schemas.choices import meant
+from schemas.errors import RecipeError, explained
 
 PLUG_INS = "lrm_curate.annotators"
 """Entry point group: an entry's name is the annotator's name, its object a factory."""
@@ -130,7 +131,9 @@ def get(name: str, model: Model | None = None, settings: JudgeSettings = DEFAULT
         return _build(name, plug_in.load(), model)
     if which:
         return _build(name, _function(name, family, which), model)
-    raise RecipeError(f"unknown annotator {name!r}; available: {', '.join(names())}, or module:function")
+    raise RecipeError(
+        f"unknown annotator {name!r}; available: {', '.join(names())}, or module:function{meant(name, names())}"
+    )
 
 
 def names() -> list[str]:
@@ -149,6 +152,8 @@ def _function(name: str, module: str, function: str) -> Any:
     try:
         return getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError, ValueError) as error:
+        if isinstance(error, ImportError) and error.name != module and (missing := explained(error)):
+            raise missing from error
         raise RecipeError(
             f"annotator {name!r}: {error}; name a function as module:function, from an installed module or one in the current folder"
         ) from error

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from schemas.errors import CurateError, EngineError, MissingExtraError
+from schemas.errors import CurateError, EngineError, require
 
 RETRIES = 10
 """Retries of a part after the death of a worker or node."""
@@ -29,11 +29,10 @@ def start() -> None:
         MissingExtraError: if Ray is not installed.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        import ray
-        import ray.data
-    except ImportError as error:
-        raise MissingExtraError("ray", "ray") from error
+    require("ray")
+    import ray
+    import ray.data
+
     if not ray.is_initialized():
         ray.init(logging_level=logging.ERROR, log_to_driver=False)
     context = ray.data.DataContext.get_current()

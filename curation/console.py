@@ -25,35 +25,46 @@ LINE_SECONDS = 60.0
 """Interval between progress lines if stderr is not a terminal."""
 
 
-class Advance(Protocol):
-    """Advances progress by `n` units, and sets a note to show with it."""
+STARTS_AGAIN = "the corpus has only whole parts; run the same command again"
+"""What is true of every stage that is stopped."""
+_stopped: "list[ProgressState]" = []
+"""What was being done when Ctrl-C or SIGTERM came, innermost first."""
 
-    def __call__(self, n: int = 1, note: str = "") -> None: ...
+
+class Advance(Protocol):
+    """Advances progress by `n` units, and sets a note to show with it; `total` if it is known only now, and `n` was done before."""
+
+    def __call__(self, n: int = 1, note: str = "", total: int | None = None) -> None: ...
 
 
 class ProgressState:
     """Progress as text."""
 
-    def __init__(self, description: str, total: int | None, unit: str) -> None:
-        self._description, self._total, self._unit = description, total, unit
+    def __init__(self, description: str, total: int | None, unit: str, keeps: str) -> None:
+        self._description, self.total, self._unit = description, total, unit
+        self.keeps = keeps
         self._began = monotonic()
         self._note = ""
+        self._before = 0
         self.done = 0
 
-    def advance(self, n: int = 1, note: str = "") -> None:
+    def advance(self, n: int = 1, note: str = "", total: int | None = None) -> None:
         """Count `n` more units; a note is shown at the end of the line until the next one."""
         self.done += n
+        if total is not None:
+            self.total, self._before = total, self.done
         self._note = note or self._note
 
     def numbers(self) -> str:
         """Count, rate and time left, such as "120/400 traces, 6.0/s, 47 s left"."""
         spent = max(monotonic() - self._began, 1e-6)
-        of_total = "" if self._total is None else f"/{self._total:,}"
+        of_total = "" if self.total is None else f"/{self.total:,}"
         pieces = [f"{self.done:,}{of_total} {self._unit}"]
-        if self.done:
-            pieces.append(f"{self.done / spent:,.1f}/s")
-            if self._total is not None:
-                pieces.append(f"{_duration((self._total - self.done) * spent / self.done)} left")
+        if made := self.done - self._before:
+            rate = made / spent
+            pieces.append(f"{rate:,.1f}/s" if rate >= 0.5 else f"{60 * rate:,.1f}/min")
+            if self.total is not None:
+                pieces.append(f"{_duration((self.total - self.done) / rate)} left")
         return ", ".join([*pieces, *filter(None, [self._note])])
 
     def line(self) -> str:
@@ -62,11 +73,36 @@ class ProgressState:
 
 
 @contextmanager
-def progress(description: str, total: int | None = None, unit: str = "rows") -> Iterator[Advance]:
-    """Show count, rate and time left on stderr while the block runs: a bar on a terminal, otherwise a line every minute."""
-    state = ProgressState(description, total, unit)
-    with _bar(description, total, state) if sys.stderr.isatty() else _lines(state):
-        yield state.advance
+def progress(
+    description: str, total: int | None = None, unit: str = "rows", keeps: str = STARTS_AGAIN
+) -> Iterator[Advance]:
+    """Show count, rate and time left on stderr while the block runs: a bar on a terminal, otherwise a line every minute.
+
+    Args:
+        description: what is done.
+        total: units of the whole; null if nobody knows yet.
+        unit: what is counted, in the plural.
+        keeps: what is kept if the command is stopped inside the block, and how to go on.
+    """
+    state = ProgressState(description, total, unit, keeps)
+    try:
+        with _bar(description, total, state) if sys.stderr.isatty() else _lines(state):
+            yield state.advance
+    except KeyboardInterrupt:
+        _stopped.append(state)
+        raise
+
+
+def say_stopped(cause: str) -> None:
+    """Say after Ctrl-C or SIGTERM how far the command was, what is kept, and how to go on."""
+    if _stopped:
+        whole = _stopped[
+            -1
+        ]  # of what is inside of another, such as a model's answers, only the other can go on
+        say(f"{cause}: {whole.line()}; {whole.keeps}")
+    else:
+        say(f"{cause}: {STARTS_AGAIN}")
+    _stopped.clear()
 
 
 @contextmanager
@@ -76,7 +112,7 @@ def _bar(description: str, total: int | None, state: ProgressState) -> Iterator[
 
     class Numbers(ProgressColumn):
         def render(self, task: Task) -> Text:
-            task.completed = state.done
+            task.completed, task.total = state.done, state.total
             return Text(state.numbers())
 
     columns = (TextColumn("{task.description}", markup=False), Numbers(), BarColumn())

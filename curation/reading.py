@@ -7,9 +7,14 @@ import stat
 from collections.abc import Sequence
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
-from schemas.errors import CurateError, DataError, RecipeError
+from pydantic import BaseModel, ValidationError
+
+from schemas.errors import CorpusError, CurateError, DataError, RecipeError
+from schemas.faults import listed
+
+M = TypeVar("M", bound=BaseModel)
 
 MAX_BYTES = 1_000_000
 """Largest recipe, template or strategy."""
@@ -73,3 +78,16 @@ def hash_files(paths: Sequence[Path]) -> str:
                 f"{path}: cannot be read ({error.strerror}); put it right and try again"
             ) from error
     return digest.hexdigest()
+
+
+def read_model(path: Path, model: type[M]) -> M:
+    """A JSON file that this toolkit wrote, such as a manifest.
+
+    Raises:
+        CorpusError: if it is damaged; says where.
+        FileNotFoundError: if it is missing.
+    """
+    try:
+        return model.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise CorpusError(f"{path}: damaged or edited ({listed(error)}); restore it from a copy") from error

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from curation.reading import read_text
 from curation.trust import beside, check_keys
 from schemas.errors import RecipeError, UsageError
+from schemas.faults import faults
 
 Location = tuple[str | int, ...]
 MAX_DEPTH = 20
@@ -106,9 +107,9 @@ def from_options(model: type[R], path: Path | None, options: Mapping[tuple[str, 
     try:
         return model.model_validate(given)
     except ValidationError as error:
-        faults = [(".".join(map(str, place)), message) for place, message in _faults(error, model)]
+        named = [(".".join(map(str, place)), message) for place, message in faults(error, model, given)]
         raise UsageError(
-            "\n".join(f"{name}: {message}".removeprefix(": ") for name, message in faults)
+            "\n".join(f"{name}: {message}".removeprefix(": ") for name, message in named)
         ) from error
 
 
@@ -136,7 +137,7 @@ def check_recipe(data: Any, lines: Lines, model: type[R]) -> Loaded[R]:
     try:
         return Loaded(model.model_validate(data), lines)
     except ValidationError as error:
-        raise RecipeError("\n".join(lines.error(*fault) for fault in _faults(error, model))) from error
+        raise RecipeError("\n".join(lines.error(*fault) for fault in faults(error, model, data))) from error
 
 
 def _parse(path: Path, text: str) -> tuple[Any, Lines]:
@@ -228,33 +229,3 @@ def _walk(path: Path, node: yaml.Node, location: Location) -> Iterator[tuple[Loc
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
             yield from _walk(path, value, (*location, index))
-
-
-def _faults(error: ValidationError, model: type[BaseModel]) -> Iterator[tuple[Location, str]]:
-    for fault in error.errors(include_url=False):
-        message = fault["msg"].removeprefix("Value error, ")
-        if fault["type"] == "extra_forbidden":
-            message = f"unknown field; allowed: {', '.join(_known(model, fault['loc'])) or 'none'}"
-        elif fault["type"] == "string_type" and isinstance(fault["input"], bool):
-            message += " (YAML reads yes, no, on and off as booleans: put it in quotes)"
-        elif fault["type"] != "missing" and not isinstance(fault["input"], (dict, list)):
-            message += f" (got {fault['input']!r})"
-        yield fault["loc"], message
-
-
-def _known(model: type[BaseModel], location: Location) -> list[str]:
-    current: Any = model
-    for step in location[:-1]:
-        fields = getattr(current, "model_fields", {})
-        annotation = fields[step].annotation if step in fields else current
-        current = _model_in(annotation) or current
-    return sorted(getattr(current, "model_fields", {}))
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for argument in getattr(annotation, "__args__", ()):
-        if inner := _model_in(argument):
-            return inner
-    return None

@@ -4,6 +4,7 @@ They stand in a file of their own, so that the command line knows them before it
 that lists the good ones.
 """
 
+from collections.abc import Iterable
 from typing import Any, Literal, get_args
 
 from schemas.errors import UsageError
@@ -29,6 +30,8 @@ Tier = Literal["full", "masked", "ids"]
 """How much of a mix's text is given away."""
 ExportFormat = Literal["messages", "prompt-completion", "sharegpt", "alpaca", "study"]
 """Formats of other trainers."""
+MixSplit = Literal["train", "validation"]
+"""The splits of a mix."""
 ChatTemplate = Literal["think", "deepseek-r1", "qwen3", "gpt-oss"]
 """Chat templates that differ in where they take the reasoning from."""
 Suite = Literal["safety", "overrefusal", "reasoning"]
@@ -47,6 +50,15 @@ TableFormat = Literal["markdown", "csv", "latex"]
 """How a comparison is printed."""
 
 
+def meant(name: object, known: Iterable[object]) -> str:
+    """`; did you mean 'x'?` where a known name is near, else an empty text."""
+    from difflib import get_close_matches
+
+    spelled = {str(one).lower(): str(one) for one in known}
+    near = get_close_matches(str(name).lower(), spelled, 1, 0.6)
+    return f"; did you mean {spelled[near[0]]!r}?" if near else ""
+
+
 def check_choice(name: str, value: object, choices: Any) -> None:
     """Refuse what is none of the choices, for callers that no type checker and no command line has checked.
 
@@ -59,7 +71,10 @@ def check_choice(name: str, value: object, choices: Any) -> None:
         UsageError: listing the choices.
     """
     if value not in get_args(choices):
-        raise UsageError(f"{name}: {value!r} is not one of {', '.join(map(repr, get_args(choices)))}.")
+        known = get_args(choices)
+        raise UsageError(
+            f"{name}: {value!r} is not one of {', '.join(map(repr, known))}{meant(value, known) or '.'}"
+        )
 
 
 ReviewOrder = Literal["disagreement", "uncertainty", "diversity"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from schemas import showing
 from schemas.choices import ControlPolicy, LossOn, ScoredThink, Suite, check_choice
-from schemas.errors import DataError, RecipeError
+from schemas.errors import CorpusError, DataError, RecipeError
 
 if TYPE_CHECKING:
     from curation import Corpus, Mix
@@ -32,14 +32,13 @@ class Run:
     """
 
     def __init__(self, folder: File) -> None:
+        from curation.reading import read_model
         from schemas.manifest import Manifest
 
         self.folder = Path(folder)
         try:
-            self.manifest: Manifest = Manifest.model_validate_json(
-                (self.folder / "manifest.json").read_bytes()
-            )
-        except (OSError, ValueError) as error:
+            self.manifest: Manifest = read_model(self.folder / "manifest.json", Manifest)
+        except (OSError, CorpusError) as error:
             raise DataError(
                 f"{folder}: no finished run ({error}); make one with sft.train(CONFIG)"
             ) from error
@@ -59,12 +58,13 @@ class Run:
         Raises:
             DataError: if the file is damaged.
         """
+        from curation.reading import read_model
         from sft.scoring.scores import SCORES, Scores
 
         path = self.folder / SCORES
         try:
-            return Scores.model_validate_json(path.read_bytes()) if path.is_file() else None
-        except ValueError as error:
+            return read_model(path, Scores) if path.is_file() else None
+        except CorpusError as error:
             raise DataError(f"{path}: cannot be read ({error}); score the run again") from error
 
     def __repr__(self) -> str:

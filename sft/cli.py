@@ -283,6 +283,7 @@ def score(
         corpus, settings, suite=suite, asking=asking, judging=judging, out=out, export=logs
     )
     answer(scores, json, stage.show)
+    stage.require_answers(scores)
 
 
 @app.command(rich_help_panel=SCORE)

@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import as_file, files
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from curation.engines.settings import EngineSettings
 from curation.ingest import stage as ingest
 from curation.ingest.recipe import IngestRecipe
 from curation.mix import build as mix
-from schemas.errors import CorpusError, MissingExtraError
+from schemas.errors import CorpusError, require
 from sft.comparison import report
 from sft.scoring import stage as score
 from sft.scoring.asking import Asking
@@ -92,8 +91,7 @@ def play(out: Path) -> dict[str, Any]:
 
 
 def _claim(out: Path) -> None:
-    if find_spec("trl") is None:
-        raise MissingExtraError("trl", "train")
+    require("trl")
     if (out / MARKER).is_file():
         shutil.rmtree(out)
     if out.is_dir() and any(out.iterdir()):

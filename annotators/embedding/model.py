@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 from pydantic import BaseModel, ConfigDict
 
 from annotators.embedding.reading import Document, Sentence, read
-from schemas.errors import DataError, MissingExtraError
+from schemas.errors import DataError, require
+from schemas.faults import reason
 from schemas.patterns import CODEBOOK_VERSION, RISKY_PATTERNS
 from schemas.trace import Trace
 
@@ -128,19 +129,18 @@ def open_model(folder: Path = HERE) -> TrainedReader:
         MissingExtraError: if the extra `models` is not installed.
         DataError: if the folder holds no reader.
     """
-    try:
-        from safetensors.torch import load_file
+    require("sentence_transformers", "torch", "safetensors", extra="models")
+    from safetensors.torch import load_file
 
-        from annotators.embedding.reader import Reader
-        from annotators.embedding.vectors import SentenceVectors
-    except ImportError as error:
-        raise MissingExtraError("sentence-transformers", "models") from error
+    from annotators.embedding.reader import Reader
+    from annotators.embedding.vectors import SentenceVectors
+
     try:
         card = Card.model_validate_json((folder / CARD).read_text(encoding="utf-8"))
         weights = load_file(folder / WEIGHTS)
     except (OSError, ValueError) as error:
         raise DataError(
-            f"{folder}: no annotator here ({error}); `curate train-annotator` makes one"
+            f"{folder}: no annotator here ({reason(error)}); `curate train-annotator` makes one"
         ) from error
     reader = Reader(SentenceVectors(Path(card.encoder) if card.encoder else None))
     reader.load_state_dict(weights)

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 
 from annotators.embedding.encoder import MODEL, load
-from schemas.errors import DataError, EngineError, MissingExtraError
+from schemas.errors import DataError, EngineError, require
+from schemas.faults import reason
 
 if TYPE_CHECKING:
     import numpy as np
@@ -89,13 +90,12 @@ class SafetyClassifier:
             MissingExtraError: if transformers is not installed.
             DataError: if the folder contains no classifier.
         """
-        try:
-            import torch
-            from safetensors.torch import load_file
-            from transformers import AutoModel, AutoTokenizer
-            from transformers.utils import logging
-        except ImportError as error:
-            raise MissingExtraError("transformers", "models") from error
+        require("transformers", "torch", "safetensors", extra="models")
+        import torch
+        from safetensors.torch import load_file
+        from transformers import AutoModel, AutoTokenizer
+        from transformers.utils import logging
+
         logs: Any = logging
         logs.disable_progress_bar()
         try:
@@ -107,7 +107,7 @@ class SafetyClassifier:
             head.load_state_dict(load_file(folder / "head.safetensors"))
         except (OSError, ValueError) as error:
             raise DataError(
-                f"{folder}: no safety classifier here ({error}); `curate train-classifier` makes one"
+                f"{folder}: no safety classifier here ({reason(error)}); `curate train-classifier` makes one"
             ) from error
         return cls(model, tokenizer, head, card.temperature)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from annotators.embedding.encoder import MODEL
 from annotators.safety_classifier.families import families_of, split
 from annotators.safety_classifier.model import Decided, Quality, SafetyCard, SafetyClassifier, untrained
-from schemas.errors import RecipeError
+from schemas.errors import RecipeError, require
 
 if TYPE_CHECKING:
     from annotators.safety_classifier.model import Array
@@ -57,6 +57,7 @@ def fit(
         EngineError: if the base cannot be loaded.
         RecipeError: if a part of the split would lack refused or answered prompts.
     """
+    require("torch", "transformers", "sklearn", "safetensors", extra="models")
     families = families_of([one.text for one in decided])
     parts = split(decided, families, seed)
     for part, chosen in parts.items():

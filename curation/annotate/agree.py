@@ -15,7 +15,8 @@ from curation import console
 from curation.corpus.query import connect, label_combinations
 from curation.corpus.store import Store
 from curation.recipe import Recipe
-from schemas.errors import RecipeError
+from schemas.choices import meant
+from schemas.errors import RecipeError, UsageError
 from schemas.patterns import CODEBOOK, RISKY_PATTERNS
 
 PEOPLE = "people"
@@ -80,20 +81,24 @@ def read(corpus_dir: Path, recipe: AgreeRecipe) -> dict[str, PatternAgreement]:
     """How far the annotators of a corpus agree, by pattern.
 
     Raises:
-        RecipeError: if an annotator or pattern is unknown, or there are not two annotators to compare.
+        UsageError: if an annotator or pattern is unknown; lists those there are.
+        RecipeError: if there are not two annotators to compare.
         CorpusError: if there is no corpus.
     """
     known = [entry.name for entry in CODEBOOK]
     if unknown := sorted(set(recipe.patterns) - set(known)):
-        raise RecipeError(f"unknown pattern {', '.join(unknown)}; the codebook has {', '.join(known)}")
+        raise UsageError(
+            f"unknown pattern {', '.join(unknown)}{meant(unknown[0], known)}; the codebook has {', '.join(known)}"
+        )
     by_pattern = label_combinations(connect(Store(corpus_dir)))
     of_patterns = [combination for pattern in recipe.patterns for combination in by_pattern.get(pattern, ())]
     spoke = sorted({name for combination in of_patterns for name in combination.labels})
     people = [PEOPLE] if any(combination.truth is not None for combination in of_patterns) else []
     names = list(recipe.annotators) or spoke
     if missing := sorted(set(names) - {*spoke, *people}):
-        raise RecipeError(
-            f"no labels by {', '.join(missing)}; annotators of these patterns: {', '.join([*spoke, *people]) or 'nobody'}"
+        there = [*spoke, *people]
+        raise UsageError(
+            f"no labels by {', '.join(missing)}{meant(missing[0], there)}; annotators of these patterns: {', '.join(there) or 'nobody'}"
         )
     if len(set(names)) < 2:
         raise RecipeError(f"agreement needs two annotators; there is only {', '.join(names) or 'none'}")

@@ -4,7 +4,7 @@ Judges answer greedily, or with one seed per sample, in order of completion. The
 in `annotators`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from annotators.base import Annotator, Answer, Conversation
@@ -31,6 +31,8 @@ class EngineModel:
         self._settings = settings
         self._engine: Engine | None = None
         self.questions = self.prompt_tokens = self.generated_tokens = 0
+        self.on_reply: Callable[[str], None] = lambda note: None
+        """Told after each reply how many there were, since a batch of traces may take long."""
 
     def answer(
         self,
@@ -70,6 +72,7 @@ class EngineModel:
 
     def _read(self, reply: Reply) -> str:
         self.questions += 1
+        self.on_reply(f"{self.questions:,} replies")
         self.prompt_tokens += reply.prompt_tokens
         self.generated_tokens += reply.reasoning_tokens + reply.answer_tokens
         return verdict_text(reply)

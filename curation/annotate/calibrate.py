@@ -24,14 +24,15 @@ from annotators.statistics.calibration import (
 from annotators.statistics.prevalence import precision_at, prevalence
 from curation import console
 from curation.corpus.filling import sql_file
-from curation.corpus.query import Connection, connect, select
+from curation.corpus.query import Connection, annotator_names, connect, select
 from curation.corpus.store import Store
 from curation.recipe import Recipe
 from curation.versions import versions
-from schemas.errors import RecipeError
+from schemas.choices import meant
+from schemas.errors import RecipeError, UsageError
 from schemas.ids import content_id
 from schemas.manifest import Counts, Manifest
-from schemas.patterns import CODEBOOK_VERSION, RISKY_PATTERNS
+from schemas.patterns import CODEBOOK, CODEBOOK_VERSION, RISKY_PATTERNS
 
 STAGE = "calibrate"
 
@@ -84,19 +85,34 @@ def calibrated(rows: Sequence[Mapping[str, Any]], target: ThresholdTarget) -> li
     return calibrations
 
 
+def _check_names(recipe: CalibrateRecipe, there: Sequence[str]) -> None:
+    for name in recipe.annotators:
+        if name not in there:
+            raise UsageError(
+                f"annotators: no labels by {name!r}{meant(name, there)}; this corpus has {', '.join(there) or 'none'}"
+            )
+    known = [entry.name for entry in CODEBOOK]
+    for pattern in recipe.patterns:
+        if pattern not in known:
+            raise UsageError(
+                f"patterns: unknown pattern {pattern!r}{meant(pattern, known)}; the codebook has {', '.join(known)}"
+            )
+
+
 def run(corpus_dir: Path, recipe: CalibrateRecipe) -> Manifest:
     """Find thresholds, keep them in the corpus, and say in the summary how each annotator does on people's labels.
 
     Raises:
+        UsageError: if an annotator or pattern is unknown; lists those there are.
         RecipeError: if no trace is labelled by people and by one of the annotators.
         CorpusError: if the corpus is missing or cannot be written.
     """
     corpus, target = Store(corpus_dir), ThresholdTarget(recipe.precision)
+    connection = connect(corpus)
+    _check_names(recipe, annotator_names(connection))
     rows = [
         row
-        for row in select(
-            connect(corpus), sql_file("curation.annotate", "calibration_labels.sql")
-        ).to_pylist()
+        for row in select(connection, sql_file("curation.annotate", "calibration_labels.sql")).to_pylist()
         if row["pattern"] in recipe.patterns
         and (not recipe.annotators or row["annotator"].partition("@")[0] in recipe.annotators)
     ]
@@ -107,7 +123,6 @@ def run(corpus_dir: Path, recipe: CalibrateRecipe) -> Manifest:
         )
     calibrations = calibrated(rows, target)
     abstained = sum(one.abstained for one in calibrations)
-    connection = connect(corpus)
     manifest = Manifest(
         stage=STAGE,
         recipe=recipe.model_dump(mode="json"),

@@ -1,16 +1,15 @@
 """`curate annotate`: runs annotators on the traces that they have not annotated yet.
 
 Workers get Arrow batches and return Arrow tables, so large corpora are processed in parallel without pickling Trace objects. An
-interrupted run keeps its finished parts; the next run processes only missing traces. The table is locked while rules run; an
-annotator with a model may take hours, so it locks only while a part is written.
+interrupted run keeps its finished parts; the next run processes only missing traces. The table is locked only while a part is written.
 """
 
 import multiprocessing
 import os
+import signal
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,12 +28,13 @@ from curation.annotate import cascade
 from curation.annotate.asking import EngineModel, estimate
 from curation.annotate.cascade import CascadeSettings
 from curation.annotate.judging import Judged, judge, to_traces
+from curation.annotate.pace import FIRST, FIRST_OF_A_MODEL, Pace
 from curation.corpus import memory
 from curation.corpus.buffer import PartBuffer
 from curation.corpus.filling import sql_file
 from curation.corpus.known_ids import KnownIds
 from curation.corpus.query import Connection, connect, select
-from curation.corpus.store import Store
+from curation.corpus.store import Store, scan_part
 from curation.engines.settings import EngineSettings
 from curation.reading import read_text
 from curation.recipe import Recipe
@@ -46,6 +46,7 @@ BATCH_TRACES = 512
 PART_TRACES = 8192
 PART_SECONDS = 10.0
 """A part is written when either is reached: many small parts are slow to open, large ones lose more on an interruption."""
+KEEPS = "what was annotated is saved; the same command goes on with the rest"
 MISSING_SAMPLE = 0.2
 """A cascade is not fitted if a larger share of its sample could not be judged."""
 PARALLEL_FROM = 20_000
@@ -105,7 +106,9 @@ def run(corpus_dir: Path, recipe: AnnotateRecipe) -> Manifest:
         if _is_cascade(name):
             failures = _run_cascade(corpus, name, recipe, opened)
         else:
-            failures = _annotate(corpus, name, opened.annotators[name], recipe.ray_workers)
+            failures = _annotate(
+                corpus, name, opened.annotators[name], recipe.ray_workers, model=opened.model
+            )
         for trace_id, reason in failures:
             failed.setdefault(trace_id, reason)
     manifest = _manifest(corpus, recipe, opened, failed)
@@ -143,14 +146,14 @@ def _run_cascade(corpus: Store, name: str, recipe: AnnotateRecipe, opened: Opene
     if bands is None:
         sample = cascade.sample_ids(connect(corpus), recipe.cascade.sample)
         failures = _annotate(corpus, recipe.cascade.first, parts.first, None, sample)
-        failures += _annotate(corpus, name, parts.judge, None, sample)
+        failures += _annotate(corpus, name, parts.judge, None, sample, opened.model)
         if len(failures) > MISSING_SAMPLE * len(sample):
             return failures
         bands = cascade.fit(
             corpus, connect(corpus), parts.title, recipe.cascade, parts.first.name, parts.judge.name
         )
     opened.annotators[name] = parts.together(bands, recipe.cascade.audit)
-    return _annotate(corpus, name, opened.annotators[name], None)
+    return _annotate(corpus, name, opened.annotators[name], None, model=opened.model)
 
 
 class _CascadeParts(NamedTuple):
@@ -185,34 +188,25 @@ def _annotate(
     annotator: Annotator,
     ray_workers: int | None,
     only: Collection[str] | None = None,
+    model: EngineModel | None = None,
 ) -> list[tuple[str, str]]:
-    with _turn(corpus, annotator):
-        return _annotate_missing(corpus, name, annotator, ray_workers, only)
-
-
-def _turn(corpus: Store, annotator: Annotator) -> AbstractContextManager[None]:
-    return nullcontext() if annotator.questions else corpus.writing("annotations")
-
-
-def _annotate_missing(
-    corpus: Store,
-    name: str,
-    annotator: Annotator,
-    ray_workers: int | None,
-    only: Collection[str] | None = None,
-) -> list[tuple[str, str]]:
+    writer = _Writer(corpus, annotator)
     missing = _missing(corpus, annotator, only)
     failures: list[tuple[str, str]] = []
     stopped = None
     with (
-        PartBuffer[pa.Table](partial(_write, corpus, annotator), PART_TRACES, PART_SECONDS) as buffer,
-        console.progress(f"annotate {annotator.name}", total=len(missing), unit="traces") as advance,
+        console.progress(
+            f"annotate {annotator.name}", total=len(missing), unit="traces", keeps=KEEPS
+        ) as advance,
+        PartBuffer[Judged](partial(writer.write, advance), PART_TRACES, PART_SECONDS) as buffer,
     ):
+        if model:
+            model.on_reply = partial(advance, 0)
         for judged in _spread(
             name, annotator, _batches(corpus, annotator, missing), len(missing), ray_workers
         ):
             failures += judged.failures
-            buffer.add(judged.annotations, judged.traces)
+            buffer.add(judged, judged.traces)
             advance(judged.traces)
             if stopped := judged.stopped:
                 break
@@ -294,16 +288,35 @@ def _rows(connection: Connection, file: str, annotator: Annotator) -> pa.Table:
     ).to_arrow_table()
 
 
-def _write(corpus: Store, annotator: Annotator, tables: list[pa.Table]) -> None:
-    rows = pa.concat_tables(tables)
-    if not annotator.questions:  # the lock is held already
-        corpus.append("annotations", rows)
-        return
-    with corpus.writing("annotations"):
-        # Another process may have annotated some of these traces meanwhile.
-        missing = _missing(corpus, annotator)
-        ours = pa.array([trace_id in missing for trace_id in rows["trace_id"].to_pylist()], pa.bool_())
-        corpus.append("annotations", rows.filter(ours))
+class _Writer:
+    """Writes parts of annotations, with the table locked only meanwhile: others may write between two of them."""
+
+    def __init__(self, corpus: Store, annotator: Annotator) -> None:
+        self._corpus, self._annotator = corpus, annotator
+        self._seen = {part.name for part in corpus.parts("annotations")}
+        self._saved = 0
+
+    def write(self, advance: console.Advance, judged: list[Judged]) -> None:
+        """Write a part, without what another process has annotated since this one began."""
+        rows = pa.concat_tables([one.annotations for one in judged])
+        with self._corpus.writing("annotations"):
+            if theirs := self._annotated_meanwhile():
+                ours = [trace_id not in theirs for trace_id in rows["trace_id"].to_pylist()]
+                rows = rows.filter(pa.array(ours, pa.bool_()))
+            self._corpus.append("annotations", rows)
+            self._seen |= {part.name for part in self._corpus.parts("annotations")}
+        self._saved += sum(one.traces for one in judged)
+        advance(0, f"{self._saved:,} saved")
+
+    def _annotated_meanwhile(self) -> set[str]:
+        new = [part for part in self._corpus.parts("annotations") if part.name not in self._seen]
+        return {
+            row["trace_id"]
+            for part in new
+            for batch in scan_part(part, ["trace_id", "annotator"])
+            for row in batch.to_pylist()
+            if row["annotator"] == self._annotator.name
+        }
 
 
 def _spread(
@@ -317,7 +330,10 @@ def _spread(
         return
     cores = len(os.sched_getaffinity(0))
     if not annotator.parallel or cores == 1 or traces < PARALLEL_FROM:
-        yield from (judge(annotator, batch) for batch in batches)
+        pace = Pace(FIRST_OF_A_MODEL if annotator.questions else FIRST, annotator.batch_traces)
+        for batch in batches:
+            for piece in pace.slices(batch):
+                yield pace.timed(partial(judge, annotator, piece))
         return
     # Spawned, not forked: the parent has DuckDB's threads.
     with ProcessPoolExecutor(cores, multiprocessing.get_context("spawn"), _open_annotator, (name,)) as pool:
@@ -335,6 +351,9 @@ _here: Annotator
 
 def _open_annotator(name: str) -> None:
     global _here
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C reaches every process; the first one stops the others
     _here = catalog.get(name)
 
 

@@ -11,7 +11,7 @@ from schemas.errors import DataError
 if TYPE_CHECKING:
     from datasets import DatasetDict
 
-    from schemas.choices import ChatTemplate, ExportFormat, Tier
+    from schemas.choices import ChatTemplate, ExportFormat, MixSplit, Tier
     from schemas.manifest import Manifest
 
 View = Literal["rows", "messages", "prompt_completion"]
@@ -45,7 +45,7 @@ class Mix:
         """Hash of every row in order: equal mixes have equal ids."""
         return str(self.manifest.summary["mix_id"])
 
-    def rows(self, split: Literal["train", "validation"] = "train") -> QueryResult:
+    def rows(self, split: "MixSplit" = "train") -> QueryResult:
         """The rows of a split, in the order they are trained in; none where the mix has no such split."""
         from curation.mix.folder import read_splits
 
@@ -86,14 +86,16 @@ class Mix:
         format: "ExportFormat" = "messages",
         template: "ChatTemplate" = "think",
         redact: "Tier" = "full",
+        split: "MixSplit" = "train",
     ) -> Path:
-        """Write the training rows in another trainer's format; returns the file.
+        """Write the rows of a split in another trainer's format; returns the file.
 
         Args:
             out: a .jsonl file, or .json for one array.
             format: messages, prompt-completion, sharegpt, alpaca or study.
             template: the target chat template: think, deepseek-r1, qwen3 or gpt-oss.
             redact: full, masked (harmful prompts and quotes of them) or ids (no text).
+            split: train, or validation where the recipe asked for it.
 
         Raises:
             RecipeError: for an unknown format or template, or one that cannot hold what the template needs.
@@ -102,7 +104,9 @@ class Mix:
         """
         from curation.release import export
 
-        return export.write(self.folder, out=Path(out), format=format, template=template, redact=redact).path
+        return export.write(
+            self.folder, out=Path(out), format=format, template=template, redact=redact, split=split
+        ).path
 
     def to_dataset(self, view: View = "rows") -> "DatasetDict":
         """The mix as a `datasets.DatasetDict` with `train`, and `validation` where the recipe asked for it.

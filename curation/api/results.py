@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from curation.masking import mask_value
 from schemas import showing
-from schemas.errors import MissingExtraError
+from schemas.errors import require
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +34,12 @@ class QueryResult:
         return self._table
 
     def df(self) -> "pd.DataFrame":
-        """The rows as a pandas data frame."""
+        """The rows as a pandas data frame.
+
+        Raises:
+            MissingExtraError: if pandas is not installed.
+        """
+        require("pandas")
         return self._table.to_pandas()
 
     def pl(self) -> "pl.DataFrame":
@@ -43,10 +48,9 @@ class QueryResult:
         Raises:
             MissingExtraError: if polars is not installed.
         """
-        try:
-            import polars
-        except ImportError as error:
-            raise MissingExtraError("polars", "notebook") from error
+        require("polars")
+        import polars
+
         return polars.DataFrame(self._table)
 
     def __len__(self) -> int:

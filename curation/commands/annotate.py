@@ -1,25 +1,21 @@
 """`curate annotate, agree, calibrate`: each command is a few lines that call its stage."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from curation.commands.options import (
     DEFAULT_CORPUS,
+    LABELLING,
+    MODEL,
     CorpusOption,
-    EngineOption,
+    Given,
     JsonOption,
-    LabellersOption,
-    ModelOption,
-    PatternsOption,
     RecipeArgument,
-    ReplicasOption,
-    RevisionOption,
-    TokenizerOption,
-    UrlOption,
     check_annotators,
     listed,
+    taking,
 )
 from curation.commands.printing import answer, report
 
@@ -28,7 +24,9 @@ PANEL = "Judge"
 
 
 @app.command(rich_help_panel=PANEL)
+@taking(MODEL)
 def annotate(
+    given: Given,
     recipe: RecipeArgument = None,
     corpus: CorpusOption = DEFAULT_CORPUS,
     annotators: Annotated[
@@ -40,12 +38,6 @@ def annotate(
             help="Comma-separated: rules (the default), embedding, ensemble, judge, guard:FAMILY, a plug-in's name, or module:function.",
         ),
     ] = None,
-    model: ModelOption = None,
-    revision: RevisionOption = None,
-    engine: EngineOption = None,
-    base_url: UrlOption = None,
-    tokenizer: TokenizerOption = None,
-    replicas: ReplicasOption = None,
     guard_prompt: Annotated[
         Path | None, typer.Option(help="File with the guard's published prompt; see docs/annotators.md.")
     ] = None,
@@ -79,22 +71,17 @@ def annotate(
 
     names = listed(annotators) or (None if recipe else ["rules"])
     # annotators without a model, spread over the cluster's workers
-    on_ray = engine == "ray" and model is None
-    options: dict[tuple[str, ...], Any] = {
+    if given["engine", "kind"] == "ray" and given["engine", "model"] is None:
+        given["engine", "kind"] = None
+        given["ray_workers",] = given.pop(("engine", "replicas")) or 2
+    given |= {
         ("annotators",): names,
-        ("ray_workers",): (replicas or 2) if on_ray else None,
-        ("engine", "model"): model,
-        ("engine", "revision"): revision,
-        ("engine", "kind"): None if on_ray else engine,
-        ("engine", "replicas"): None if on_ray else replicas,
-        ("engine", "server", "base_url"): base_url,
-        ("engine", "server", "tokenizer"): tokenizer,
         ("guard_prompt",): guard_prompt,
         ("samples",): samples,
         ("price_in",): price_in,
         ("price_out",): price_out,
     }
-    settings = from_options(stage.AnnotateRecipe, recipe, options)
+    settings = from_options(stage.AnnotateRecipe, recipe, given)
     if dry_run:
         console.json_result(stage.estimates(corpus, settings))
         return
@@ -102,10 +89,10 @@ def annotate(
 
 
 @app.command(rich_help_panel=PANEL)
+@taking(LABELLING)
 def agree(
+    given: Given,
     corpus: CorpusOption = DEFAULT_CORPUS,
-    annotators: LabellersOption = None,
-    patterns: PatternsOption = None,
     json: JsonOption = False,
 ) -> None:
     """Show inter-annotator agreement, including people: alpha, Fleiss' and Cohen's kappa per pattern, with 95 % intervals.
@@ -119,21 +106,17 @@ def agree(
     from curation.annotate import agree as stage
     from curation.recipe import from_options
 
-    given: dict[tuple[str, ...], Any] = {
-        ("annotators",): listed(annotators),
-        ("patterns",): listed(patterns),
-    }
     answer(stage.read(corpus, from_options(stage.AgreeRecipe, None, given)), json, stage.show)
 
 
 @app.command(rich_help_panel=PANEL)
+@taking(LABELLING)
 def calibrate(
+    given: Given,
     corpus: CorpusOption = DEFAULT_CORPUS,
     precision: Annotated[
         float | None, typer.Option(min=0.01, max=1, help="Minimum precision; by default the best macro-F1.")
     ] = None,
-    annotators: LabellersOption = None,
-    patterns: PatternsOption = None,
     json: JsonOption = False,
 ) -> None:
     """Measure annotators on people's labels, and save the score thresholds above which a verdict is positive.
@@ -143,9 +126,5 @@ def calibrate(
     from curation.annotate import calibrate as stage
     from curation.recipe import from_options
 
-    given: dict[tuple[str, ...], Any] = {
-        ("precision",): precision,
-        ("annotators",): listed(annotators),
-        ("patterns",): listed(patterns),
-    }
+    given["precision",] = precision
     report(stage.run(corpus, from_options(stage.CalibrateRecipe, None, given)), json, stage.show)

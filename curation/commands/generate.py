@@ -3,7 +3,6 @@
 Every setting can be in a recipe file; the options are the ones used most, and they override the file.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,31 +10,26 @@ import typer
 
 from curation.commands.options import (
     DEFAULT_CORPUS,
-    AcceptOption,
+    JUDGING,
+    MODEL,
+    SAMPLING,
+    STRATEGIES,
     CorpusOption,
-    EngineOption,
     FilesOption,
+    Given,
     JsonOption,
-    JudgesOption,
     LimitOption,
-    ModelOption,
     PromptsOption,
     RecipeArgument,
-    ReplicasOption,
-    RevisionOption,
     SeedOption,
-    StrategiesOption,
-    TemperatureOption,
-    TokenizerOption,
-    TokensOption,
-    TopPOption,
-    UrlOption,
     among,
     listed,
     strategy_names,
+    taking,
+    within,
 )
 from curation.commands.printing import answer, report
-from schemas.choices import EngineKind, Think
+from schemas.choices import Think
 
 app = typer.Typer()
 PANEL = "Generate"
@@ -95,27 +89,17 @@ def compose(
 
 
 @app.command(rich_help_panel=PANEL)
+@taking(MODEL, STRATEGIES, SAMPLING)
 def generate(
+    given: Given,
     recipe: RecipeArgument = None,
     corpus: CorpusOption = DEFAULT_CORPUS,
-    model: ModelOption = None,
-    revision: RevisionOption = None,
-    engine: EngineOption = None,
-    base_url: UrlOption = None,
-    tokenizer: TokenizerOption = None,
-    replicas: ReplicasOption = None,
-    strategies: StrategiesOption = None,
-    strategy_file: FilesOption = None,
     samples: Annotated[int | None, typer.Option(help="Traces per prompt and strategy.")] = None,
     think: Annotated[
         Think | None, typer.Option(help="zero: CoT off; less: a short fixed one; more: one more round.")
     ] = None,
     where: PromptsOption = None,
     limit: LimitOption = None,
-    temperature: TemperatureOption = None,
-    top_p: TopPOption = None,
-    max_new_tokens: TokensOption = None,
-    seed: SeedOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Estimate requests and tokens; calls no model.")
     ] = False,
@@ -135,10 +119,8 @@ def generate(
     from curation.generate import stage
     from curation.recipe import from_options
 
-    how = _how(model, revision, engine, base_url, tokenizer, replicas, strategies, strategy_file)
-    how |= _sampling(temperature, top_p, max_new_tokens, seed)
-    how |= {("samples",): samples, ("think",): think, ("where",): where, ("limit",): limit}
-    settings = from_options(stage.GenerateRecipe, recipe, how)
+    given |= {("samples",): samples, ("think",): think, ("where",): where, ("limit",): limit}
+    settings = from_options(stage.GenerateRecipe, recipe, given)
     if dry_run:
         from curation.generate.estimate import estimate
 
@@ -148,27 +130,15 @@ def generate(
 
 
 @app.command(rich_help_panel=PANEL)
+@taking(*(within("generate", group) for group in (MODEL, STRATEGIES, SAMPLING)), JUDGING)
 def sample(
+    given: Given,
     recipe: RecipeArgument = None,
     target: Annotated[int | None, typer.Option(help="Number of accepted traces per strategy.")] = None,
     corpus: CorpusOption = DEFAULT_CORPUS,
-    model: ModelOption = None,
-    revision: RevisionOption = None,
-    engine: EngineOption = None,
-    base_url: UrlOption = None,
-    tokenizer: TokenizerOption = None,
-    replicas: ReplicasOption = None,
-    strategies: StrategiesOption = None,
-    strategy_file: FilesOption = None,
-    accept: AcceptOption = None,
-    annotators: JudgesOption = None,
     budget: Annotated[int | None, typer.Option(help="Maximum number of traces per strategy.")] = None,
     samples: Annotated[int | None, typer.Option(help="Maximum number of samples per prompt.")] = None,
     where: PromptsOption = None,
-    temperature: TemperatureOption = None,
-    top_p: TopPOption = None,
-    max_new_tokens: TokensOption = None,
-    seed: SeedOption = None,
     json: JsonOption = False,
 ) -> None:
     """Rejection sampling: generate and annotate in rounds until each strategy has its accepted traces or the budget is spent.
@@ -178,25 +148,17 @@ def sample(
     from curation.generate import sample as stage
     from curation.recipe import from_options
 
-    how = _how(model, revision, engine, base_url, tokenizer, replicas, strategies, strategy_file)
-    how |= _sampling(temperature, top_p, max_new_tokens, seed)
-    how |= {("samples",): samples, ("where",): where}
-    given: dict[tuple[str, ...], Any] = {("generate", *place): value for place, value in how.items()}
-    given |= {("target",): target, ("accept",): accept, ("budget",): budget}
-    given[("annotate", "annotators")] = listed(annotators)
+    given |= {("generate", "samples"): samples, ("generate", "where"): where}
+    given |= {("target",): target, ("budget",): budget}
     report(stage.run(corpus, from_options(stage.SampleRecipe, recipe, given)), json, stage.show)
 
 
 @app.command(rich_help_panel=PANEL)
+@taking(within("generate", MODEL), within("generate", SAMPLING), JUDGING)
 def repair(
+    given: Given,
     recipe: RecipeArgument = None,
     corpus: CorpusOption = DEFAULT_CORPUS,
-    model: ModelOption = None,
-    revision: RevisionOption = None,
-    engine: EngineOption = None,
-    base_url: UrlOption = None,
-    tokenizer: TokenizerOption = None,
-    replicas: ReplicasOption = None,
     strategies: Annotated[
         str | None, typer.Option("--strategy", help="The strategy for the continuation; improved by default.")
     ] = None,
@@ -207,12 +169,6 @@ def repair(
     where: Annotated[
         str | None, typer.Option(help="SQL condition over `candidates`: the traces to repair.")
     ] = None,
-    accept: AcceptOption = None,
-    annotators: JudgesOption = None,
-    temperature: TemperatureOption = None,
-    top_p: TopPOption = None,
-    max_new_tokens: TokensOption = None,
-    seed: SeedOption = None,
     json: JsonOption = False,
 ) -> None:
     """Truncate risky traces before their first risky sentence and regenerate the rest; the originals are kept.
@@ -223,46 +179,13 @@ def repair(
     from curation.generate import repair as stage
     from curation.recipe import from_options
 
-    how = _how(model, revision, engine, base_url, tokenizer, replicas, strategies, strategy_file)
-    how |= _sampling(temperature, top_p, max_new_tokens, seed)
-    given: dict[tuple[str, ...], Any] = {("generate", *place): value for place, value in how.items()}
-    given |= {("tries",): tries, ("where",): where, ("accept",): accept}
-    given[("annotate", "annotators")] = listed(annotators)
+    given |= {
+        ("generate", "strategies"): listed(strategies),
+        ("generate", "strategy_files"): strategy_file or None,
+    }
+    given |= {("tries",): tries, ("where",): where}
     report(
         stage.run(corpus, from_options(stage.RepairRecipe, recipe, given)),
         json,
         lambda manifest: console.json_result(manifest.summary),
     )
-
-
-def _how(
-    model: str | None,
-    revision: str | None,
-    engine: EngineKind | None,
-    base_url: str | None,
-    tokenizer: str | None,
-    replicas: int | None,
-    strategies: str | None,
-    strategy_file: list[Path] | None,
-) -> dict[tuple[str, ...], Any]:
-    return {
-        ("engine", "model"): model,
-        ("engine", "revision"): revision,
-        ("engine", "kind"): engine,
-        ("engine", "server", "base_url"): base_url,
-        ("engine", "server", "tokenizer"): tokenizer,
-        ("engine", "replicas"): replicas,
-        ("strategies",): listed(strategies),
-        ("strategy_files",): strategy_file or None,
-    }
-
-
-def _sampling(
-    temperature: float | None, top_p: float | None, max_new_tokens: int | None, seed: int | None
-) -> Mapping[tuple[str, ...], Any]:
-    return {
-        ("sampling", "temperature"): temperature,
-        ("sampling", "top_p"): top_p,
-        ("sampling", "max_new_tokens"): max_new_tokens,
-        ("sampling", "seed"): seed,
-    }

@@ -17,11 +17,12 @@ from curation.commands.options import (
 )
 from curation.commands.printing import answer
 from curation.commands.printing import report as report_counts
-from schemas.choices import ChatTemplate, ExportFormat
+from schemas.choices import ChatTemplate, ExportFormat, MixSplit
 
 app = typer.Typer()
 PANEL = "Build and explain mixes"
 RELEASE = "Export and publish"
+SUFFIXES = (".json", ".jsonl", ".parquet", ".csv")
 
 
 @app.command(rich_help_panel=PANEL)
@@ -76,7 +77,7 @@ def plan(
     recipe: MixRecipeArgument,
     corpus: CorpusOption = DEFAULT_CORPUS,
     sql: Annotated[
-        bool, typer.Option("--sql", help="Also print the SQL that selects and orders the traces.")
+        bool, typer.Option("--sql", help="Also print each part's SQL, which `curate sql` runs.")
     ] = False,
     json: JsonOption = False,
 ) -> None:
@@ -227,6 +228,9 @@ def export(
         Literal[ExportFormat, "hf"], typer.Option(help="A trainer's format; hf is a data set folder.")
     ] = "messages",
     template: Annotated[ChatTemplate, typer.Option(help="The target chat template.")] = "think",
+    split: Annotated[
+        MixSplit | None, typer.Option(help="The split to write; train by default. hf has them all.")
+    ] = None,
     redact: RedactOption = "full",
 ) -> None:
     """Write a mix in another trainer's format.
@@ -240,10 +244,18 @@ def export(
     from curation.release import publish
 
     if format == "hf":
+        if out.suffix in SUFFIXES:
+            raise typer.BadParameter(
+                f"{out} names a file, but hf is a folder; write --out {out.with_suffix('')}, or leave out --format hf",
+                param_hint="--out",
+            )
+        if split:
+            raise typer.BadParameter("a folder of --format hf has every split", param_hint="--split")
         console.result(str(publish.stage(mix, out, redact)))
         return
-    done = stage.write(mix, out=out, format=format, template=template, redact=redact)
-    console.say(f"export: {done.rows} rows written to {done.path}")
+    done = stage.write(mix, out=out, format=format, template=template, redact=redact, split=split or "train")
+    others = "".join(f"; {n} rows of {name} were not: --split {name}" for name, n in done.others.items())
+    console.say(f"export: {done.rows} rows of {done.split} written to {done.path}{others}")
 
 
 @app.command(rich_help_panel=RELEASE)

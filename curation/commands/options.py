@@ -3,13 +3,15 @@
 A test keeps them here: elsewhere an option stands in the command that alone takes it.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from functools import wraps
+from inspect import Parameter, signature
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from schemas.choices import EngineKind, ReviewOrder, Teacher, Tier
+from schemas.choices import EngineKind, ReviewOrder, Teacher, Tier, meant
 
 
 def among(known: Callable[[], Collection[str]]) -> Callable[[str | None], str | None]:
@@ -23,7 +25,9 @@ def among(known: Callable[[], Collection[str]]) -> Callable[[str | None], str | 
         names = known() if value else ()
         for name in listed(value) or ():
             if name not in names:
-                raise typer.BadParameter(f"{name!r} is not one of {', '.join(map(repr, names))}.")
+                raise typer.BadParameter(
+                    f"{name!r} is not one of {', '.join(map(repr, names))}{meant(name, names) or '.'}"
+                )
         return value
 
     return check
@@ -173,3 +177,84 @@ BlindOption = Annotated[float | None, typer.Option(help="Share of a new round wi
 RoundSeedOption = Annotated[
     int | None, typer.Option("--seed", help="Seed of a new round's random choices (42).")
 ]
+
+
+# Options that several commands take together.
+Given = dict[tuple[str, ...], Any]
+"""Field path of a recipe -> what an option says of it; null where it is not given."""
+
+
+class Field(NamedTuple):
+    """An option, and the field of the recipe that it sets."""
+
+    annotation: Any
+    place: tuple[str, ...]
+    read: Callable[[Any], Any] = lambda value: value
+
+
+Group = Mapping[str, Field]
+"""Options by the name of their parameter."""
+
+MODEL: Group = {
+    "model": Field(ModelOption, ("engine", "model")),
+    "revision": Field(RevisionOption, ("engine", "revision")),
+    "engine": Field(EngineOption, ("engine", "kind")),
+    "base_url": Field(UrlOption, ("engine", "server", "base_url")),
+    "tokenizer": Field(TokenizerOption, ("engine", "server", "tokenizer")),
+    "replicas": Field(ReplicasOption, ("engine", "replicas")),
+}
+STRATEGIES: Group = {
+    "strategies": Field(StrategiesOption, ("strategies",), listed),
+    "strategy_file": Field(FilesOption, ("strategy_files",), lambda files: files or None),
+}
+SAMPLING: Group = {
+    "temperature": Field(TemperatureOption, ("sampling", "temperature")),
+    "top_p": Field(TopPOption, ("sampling", "top_p")),
+    "max_new_tokens": Field(TokensOption, ("sampling", "max_new_tokens")),
+    "seed": Field(SeedOption, ("sampling", "seed")),
+}
+JUDGING: Group = {
+    "accept": Field(AcceptOption, ("accept",)),
+    "annotators": Field(JudgesOption, ("annotate", "annotators"), listed),
+}
+LABELLING: Group = {
+    "annotators": Field(LabellersOption, ("annotators",), listed),
+    "patterns": Field(PatternsOption, ("patterns",), listed),
+}
+ROUND: Group = {
+    "traces": Field(RoundTracesOption, ("traces",)),
+    "where": Field(RoundWhereOption, ("where",)),
+    "by": Field(ByOption, ("by",)),
+    "audit": Field(AuditOption, ("audit",)),
+    "overlap": Field(OverlapOption, ("overlap",)),
+    "blind": Field(BlindOption, ("blind",)),
+    "seed": Field(RoundSeedOption, ("seed",)),
+}
+
+
+def within(block: str, group: Group) -> Group:
+    """The options, for a recipe that has these fields in a block of its own."""
+    return {name: field._replace(place=(block, *field.place)) for name, field in group.items()}
+
+
+def taking(*groups: Group) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options of some groups; it gets what they say as the argument `given`."""
+    fields = {name: field for group in groups for name, field in group.items()}
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @wraps(command)
+        def run(**values: Any) -> None:
+            given = {field.place: field.read(values.pop(name)) for name, field in fields.items()}
+            command(**values, given=given)
+
+        own = [one for one in signature(command).parameters.values() if one.name != "given"]
+        more = [
+            Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=field.annotation)
+            for name, field in fields.items()
+        ]
+        together = [one.replace(kind=Parameter.KEYWORD_ONLY) for one in own] + more
+        run.__annotations__ = {one.name: one.annotation for one in together}
+        run.__signature__ = signature(command).replace(parameters=together)  # type: ignore[attr-defined]
+        return run
+
+    return decorate

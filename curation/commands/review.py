@@ -1,7 +1,7 @@
 """`curate review`: each command is a few lines that call the `run` of its module."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,23 +9,19 @@ from curation.commands.options import (
     DEFAULT_CORPUS,
     DEFAULT_PORT,
     DEFAULT_ROUND,
+    ROUND,
     ArgillaOption,
-    AuditOption,
-    BlindOption,
-    ByOption,
     CorpusOption,
+    Given,
     HomeOption,
     JsonOption,
     KeyOption,
-    OverlapOption,
     PortOption,
     ReviewersOption,
     RoundOption,
-    RoundSeedOption,
-    RoundTracesOption,
-    RoundWhereOption,
     WheelsOption,
     listed,
+    taking,
 )
 from curation.commands.printing import answer, report
 
@@ -38,7 +34,7 @@ app = typer.Typer(help="Have people review traces, in Argilla or by file.", no_a
 server = typer.Typer(help="The embedded Argilla server in the background.", no_args_is_help=True)
 app.add_typer(server, name="server", rich_help_panel="The server")
 
-ROUND = "A round"
+PANEL = "A round"
 SERVER = "The server"
 
 
@@ -142,17 +138,12 @@ def logs(
         console.result(line)
 
 
-@app.command(rich_help_panel=ROUND)
+@app.command(rich_help_panel=PANEL)
+@taking(ROUND)
 def push(
+    given: Given,
     corpus: CorpusOption = DEFAULT_CORPUS,
     round: RoundOption = DEFAULT_ROUND,
-    traces: RoundTracesOption = None,
-    where: RoundWhereOption = None,
-    by: ByOption = None,
-    audit: AuditOption = None,
-    overlap: OverlapOption = None,
-    blind: BlindOption = None,
-    seed: RoundSeedOption = None,
     reviewers: ReviewersOption = None,
     url: ArgillaOption = None,
     api_key: KeyOption = None,
@@ -166,7 +157,7 @@ def push(
     from curation import console
     from curation.review import push as stage
 
-    recipe = _recipe(round, traces, where, by, audit, overlap, blind, seed)
+    recipe = _recipe(round, given)
     manifest = stage.run(corpus, recipe, client=_client(url, api_key, home), reviewers=listed(reviewers))
     report(manifest, json, _show)
     if not manifest.summary["reviewers"]:
@@ -175,7 +166,7 @@ def push(
         )
 
 
-@app.command(rich_help_panel=ROUND)
+@app.command(rich_help_panel=PANEL)
 def pull(
     corpus: CorpusOption = DEFAULT_CORPUS,
     round: RoundOption = DEFAULT_ROUND,
@@ -193,7 +184,7 @@ def pull(
     report(stage.run(corpus, round=round, client=_client(url, api_key, home)), json, _show)
 
 
-@app.command(rich_help_panel=ROUND)
+@app.command(rich_help_panel=PANEL)
 def status(
     corpus: CorpusOption = DEFAULT_CORPUS, round: RoundOption = DEFAULT_ROUND, json: JsonOption = False
 ) -> None:
@@ -206,18 +197,13 @@ def status(
     answer(stage.read(corpus, round), json, stage.show)
 
 
-@app.command(rich_help_panel=ROUND)
+@app.command(rich_help_panel=PANEL)
+@taking(ROUND)
 def export(
+    given: Given,
     out: Annotated[Path, typer.Argument(help="The JSONL file to write.", dir_okay=False)],
     corpus: CorpusOption = DEFAULT_CORPUS,
     round: RoundOption = DEFAULT_ROUND,
-    traces: RoundTracesOption = None,
-    where: RoundWhereOption = None,
-    by: ByOption = None,
-    audit: AuditOption = None,
-    overlap: OverlapOption = None,
-    blind: BlindOption = None,
-    seed: RoundSeedOption = None,
 ) -> None:
     """Write a round as JSONL for another tool: traces, suggestions, and existing reviews.
 
@@ -226,11 +212,11 @@ def export(
     from curation import console
     from curation.review import exchange
 
-    written = exchange.export(corpus, _recipe(round, traces, where, by, audit, overlap, blind, seed), out)
+    written = exchange.export(corpus, _recipe(round, given), out)
     console.say(f"review-export: {written} traces written to {out}")
 
 
-@app.command("import", rich_help_panel=ROUND)
+@app.command("import", rich_help_panel=PANEL)
 def import_(
     file: Annotated[Path, typer.Argument(help="A JSONL file of reviews.", dir_okay=False)],
     corpus: CorpusOption = DEFAULT_CORPUS,
@@ -249,13 +235,11 @@ def import_(
     report(exchange.run(corpus, file, round=round), json, _show)
 
 
-def _recipe(round: str, *settings: Any) -> "RoundRecipe":
+def _recipe(round: str, given: Given) -> "RoundRecipe":
     """A recipe with only the given settings; an existing round keeps its own for the others."""
     from curation.recipe import from_options
     from curation.review.rounds import RoundRecipe
 
-    names = ("traces", "where", "by", "audit", "overlap", "blind", "seed")
-    given: dict[tuple[str, ...], Any] = {(name,): value for name, value in zip(names, settings, strict=True)}
     return from_options(RoundRecipe, None, {**given, ("name",): round})
 
 

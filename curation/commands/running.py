@@ -2,9 +2,12 @@
 
 import os
 import re
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Any
@@ -14,7 +17,7 @@ from typer.core import TyperGroup
 
 from curation.trust import ALLOWED
 from schemas import __version__
-from schemas.errors import CurateError, UsageError
+from schemas.errors import CurateError, UsageError, explained
 
 
 def run_app(application: typer.Typer) -> None:
@@ -35,13 +38,41 @@ def run_app(application: typer.Typer) -> None:
         sys.exit(1)
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: batch systems send it before they kill. It ends a command as Ctrl-C does."""
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM raise `Terminated` here, so that what waits is written; only the main thread can."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(*unused: object) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 class Program(TyperGroup):
     """A command line that says what is wrong with an option without the words that pydantic puts in front."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command that was asked for."""
+        """Run the command that was asked for; Ctrl-C and SIGTERM say what is kept and how to go on."""
         try:
-            return super().invoke(ctx)
+            with _terminable():
+                return super().invoke(ctx)
+        except KeyboardInterrupt as interrupt:
+            from curation import console
+
+            terminated = isinstance(interrupt, Terminated)
+            console.say_stopped("terminated" if terminated else "stopped")
+            raise typer.Exit(143 if terminated else 130) from interrupt
         except typer.BadParameter as error:
             error.message = error.message.removeprefix("Value error, ")
             raise
@@ -88,9 +119,13 @@ def version_option(program: str) -> Callable[..., None]:
 
 
 def _named(error: Exception) -> object:
-    """The message for an error that no stage handles: deleted data, no memory or disk space left."""
+    """The message for an error that no stage handles: a library that is not installed, deleted data, no memory or disk space left."""
     if isinstance(error, FileNotFoundError):
         return _vanished(error)
+    if isinstance(error, OSError):
+        return _in_the_way(error)
+    if missing := explained(error):
+        return missing
     if "duckdb" in sys.modules:
         from curation.corpus.query import trouble
 
@@ -98,11 +133,22 @@ def _named(error: Exception) -> object:
     return None
 
 
+def _in_the_way(error: OSError) -> object:
+    """The message for a path of the command line that cannot be used; trouble with any other is a bug."""
+    from curation.corpus.store import disk_error, within
+
+    path = error.filename and Path(os.fsdecode(error.filename))
+    return disk_error(path, error) if path and within(path, _named_paths()) else None
+
+
+def _named_paths() -> list[Path]:
+    return [Path(part) for word in sys.argv[1:] for part in (word, *re.split("[=:]", word)) if part]
+
+
 def _vanished(error: FileNotFoundError) -> str | None:
     """The message for a missing file of a corpus or of the command line; any other missing file is a bug."""
     from curation.corpus.store import MARKER, gone, missing_file, within
 
     path = missing_file(error)
-    named = [Path(part) for word in sys.argv[1:] for part in (word, *re.split("[=:]", word)) if part]
     of_a_corpus = any((folder / MARKER).is_file() for folder in path.absolute().parents)
-    return gone(path) if of_a_corpus or within(path, named) else None
+    return gone(path) if of_a_corpus or within(path, _named_paths()) else None

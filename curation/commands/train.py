@@ -18,6 +18,7 @@ from curation.commands.printing import answer
 
 app = typer.Typer()
 PANEL = "Train annotators"
+NOTHING = "nothing is kept of an unfinished training; run the same command again"
 
 
 @app.command("train-annotator", rich_help_panel=PANEL)
@@ -63,7 +64,7 @@ def train_annotator(
     lessons, schedule = gather(star1, real_text), Schedule()
     for reason, rows in lessons.skipped.items():
         console.say(f"{rows} labelled rows skipped: {reason}")
-    with console.progress("train", total=length(lessons, schedule), unit="steps") as advance:
+    with console.progress("train", total=length(lessons, schedule), unit="steps", keeps=NOTHING) as advance:
         model = train(lessons, schedule, encoder, advance)
     model.save(out)
     if json:
@@ -136,7 +137,7 @@ def train_classifier(
     from curation.annotate import decisions
 
     decided = [Decided(one.text, one.refused) for one in decisions.decide(corpus, teacher, where)]
-    with console.progress("train", unit="steps") as advance:
+    with console.progress("train", unit="steps", keeps=NOTHING) as advance:
         card = training.train(decided, f"{teacher}: {where}", out, epochs, seed, advance, base, revision)
     if json:
         console.json_result(card)

@@ -79,7 +79,9 @@ def run(corpus_dir: Path, recipe: CompactRecipe) -> Manifest:
     """
     corpus = Store(corpus_dir)
     outcomes, counts = {}, Counts()
-    with console.progress(STAGE) as advance:
+    with console.progress(
+        STAGE, keeps="files that are packed stay packed; the same command goes on"
+    ) as advance:
         for table in TABLES:
             before = corpus.parts(table)
             if not before:

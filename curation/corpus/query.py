@@ -29,7 +29,7 @@ from curation.corpus import amendments, candidates, memory, unsafe_union
 from curation.corpus.filling import identifier, quoted, sql_file
 from curation.corpus.part_files import SCHEME, PartFiles, address
 from curation.corpus.store import Store, gone
-from schemas.choices import Policy
+from schemas.choices import Policy, meant
 from schemas.errors import CorpusError, RecipeError
 from schemas.patterns import RISKY_PATTERNS
 from schemas.tables import AMENDABLE, TABLES
@@ -161,7 +161,7 @@ def select(connection: Connection, query: str, values: Mapping[str, Any] | None 
     try:
         return connection.sql(query, params=dict(values) if values else None).to_arrow_table()
     except duckdb.Error as error:
-        raise trouble(error) or RecipeError(rejected(str(error))) from error
+        raise trouble(error) or RecipeError(rejected(str(error), query)) from error
 
 
 def execute(connection: Connection, statement: str, values: Mapping[str, Any] | None = None) -> list[Any]:
@@ -169,7 +169,7 @@ def execute(connection: Connection, statement: str, values: Mapping[str, Any] | 
     try:
         return connection.execute(statement, dict(values or {})).fetchall()
     except duckdb.Error as error:
-        raise trouble(error) or RecipeError(rejected(str(error))) from error
+        raise trouble(error) or RecipeError(rejected(str(error), statement)) from error
 
 
 def trouble(error: Exception) -> CorpusError | None:
@@ -184,6 +184,12 @@ def trouble(error: Exception) -> CorpusError | None:
         missing = re.search(r"(?:pattern|open file) \"(.+?)\"", str(error))
         return CorpusError(gone(missing[1]) if missing else rejected(str(error)))
     return None
+
+
+def annotator_names(connection: Connection) -> list[str]:
+    """The annotators that have labelled anything, without versions, in alphabetical order."""
+    rows = connection.execute(sql_file("curation.corpus", "pattern_annotators.sql")).fetchall()
+    return sorted({candidates.PatternAnnotator(*row).name for row in rows})
 
 
 def risky_spans(connection: Connection) -> list[dict[str, Any]]:
@@ -275,7 +281,16 @@ def _weights(connection: Connection, policy: Policy) -> dict[str, ConsensusWeigh
     return {pattern: weights for pattern, weights in by_pattern.items() if weights}
 
 
-def rejected(message: str) -> str:
-    """What DuckDB says is wrong with a query, without the lines that quote it."""
+def rejected(message: str, query: str = "") -> str:
+    """What DuckDB says is wrong with a query, without the lines that quote it; a word in double quotes is a name to it."""
     text = re.sub(r"\s*LINE \d+:.*", "", message, flags=re.DOTALL)
-    return re.sub(r"^(\w+ Error): ", "", text).strip()
+    text = re.sub(r"^(\w+ Error): ", "", text).strip()
+    unknown = re.match(
+        r'Referenced column "(.+?)" (?:not found|was not found).*?(?:bindings: (.*))?$', text, re.DOTALL
+    )
+    if not unknown:
+        return text
+    name, bindings = unknown[1], re.findall(r'"([^"]+)"', unknown[2] or "")
+    near = meant(name, bindings) or (f"; near: {', '.join(bindings)}" if bindings else "")
+    quoted_text = f"; text stands in single quotes: {quoted(name)}" if f'"{name}"' in query else ""
+    return f"there is no column {name!r}{quoted_text or near}"

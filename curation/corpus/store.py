@@ -6,7 +6,6 @@ processes can query the parts at once (`curation.corpus.query`).
 """
 
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -20,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curation.corpus import amendments
+from curation.corpus.locks import take
 from schemas.errors import CorpusError
 from schemas.ids import canonical_json, content_id
 from schemas.manifest import BASE_VERSION, FORMAT_VERSION, Manifest
@@ -161,15 +161,13 @@ class Store:
 
     @contextmanager
     def writing(self, *tables: str) -> Iterator[None]:
-        """Hold the write locks of some tables; waits while another process holds one."""
+        """Hold the write locks of some tables; waits while another process holds one, and says for whom."""
         locks = self.root / ".locks"
         handles = []
         try:
             make_folder(locks)
             for table in sorted(tables):
-                handle = (locks / table).open("w")
-                handles.append(handle)
-                fcntl.flock(handle, fcntl.LOCK_EX)
+                handles.append(take(locks / table, f"the table {table} of {self.root}"))
                 for stale in (self.root / table).glob(".tmp-*"):
                     stale.unlink()
             yield
@@ -316,6 +314,7 @@ def disk_error(path: Path, error: OSError) -> CorpusError:
         errno.EPERM: "no permission to write here; choose another folder or change its mode",
         errno.EROFS: "the file system is read-only; choose another folder",
         errno.ENOTDIR: "a part of this path is a file, not a folder; choose another folder",
+        errno.EISDIR: "a folder of this name is in the way; name a file",
         errno.EEXIST: "a file of this name is in the way; choose another folder",
     }
     return CorpusError(f"{path}: {meanings.get(error.errno or 0, str(error))}")

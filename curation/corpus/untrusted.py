@@ -15,6 +15,7 @@ import pyarrow as pa
 from curation.corpus.bounds import bounded
 from curation.corpus.filling import sql_file
 from curation.corpus.query import Connection, read_only, rejected, select
+from schemas.choices import meant
 from schemas.errors import RecipeError
 from schemas.tables import TABLES
 
@@ -30,6 +31,53 @@ class Allowed(NamedTuple):
     """Classes and types of nodes."""
     functions: frozenset[str]
     """Functions and operators."""
+
+
+class Conjunct(NamedTuple):
+    """One of the clauses that `and` joins."""
+
+    sql: str
+    """As DuckDB writes it."""
+    columns: list[str]
+    """Columns that it names, without structs' fields."""
+    texts: list[str]
+    """Texts that it compares with."""
+
+
+def conjuncts(connection: Connection, condition: str) -> list[Conjunct]:
+    """The clauses of a condition that has passed `check_condition`; one, where no `and` joins several at the top."""
+    statement = _parsed(connection, f"select ({condition}\n)", "one expression")
+    waiting, found = list(statement["node"]["select_list"]), []
+    while waiting:
+        node = waiting.pop(0)
+        if node.get("type") == "CONJUNCTION_AND":
+            waiting = [*node["children"], *waiting]
+            continue
+        inner = [one for one in _nodes(node) if one.get("class") in ("COLUMN_REF", "CONSTANT")]
+        alone = {
+            "error": False,
+            "statements": [statement | {"node": statement["node"] | {"select_list": [node]}}],
+        }
+        back = select(
+            connection,
+            "select json_deserialize_sql($tree::json) as text",
+            {"tree": orjson.dumps(alone).decode()},
+        )
+        names = [one["column_names"][0] for one in inner if len(one.get("column_names", ())) == 1]
+        texts = [one["literal"]["text"] for one in inner if one.get("literal", {}).get("kind") == "STRING"]
+        text = str(back["text"][0].as_py()).removeprefix("SELECT ")
+        found.append(Conjunct(_unwrapped(text), list(dict.fromkeys(names)), texts))
+    return found
+
+
+def _unwrapped(text: str) -> str:
+    """Without the brackets around the whole, which DuckDB adds."""
+    depth = 0
+    for place, character in enumerate(text):
+        depth += (character == "(") - (character == ")")
+        if not depth and place < len(text) - 1:
+            return text
+    return text[1:-1] if text.startswith("(") and text.endswith(")") else text
 
 
 def check_condition(connection: Connection, condition: str) -> None:
@@ -145,11 +193,13 @@ def _check_tree(tree: dict[str, Any], allowed: Allowed) -> None:
         name = node.get("function_name")
         if name is not None and (name.lower() not in allowed.functions or _elsewhere(node)):
             raise RecipeError(
-                f"the function {name!r} is not allowed in this SQL; docs/security.md says which are"
+                f"the function {name!r} is not allowed in this SQL{meant(name, allowed.functions)}; docs/security.md says which are"
             )
         table = node.get("table_name") if node.get("type") in ("BASE_TABLE", "SHOW_REF") else None
         if table and (table.strip('"').lower() not in tables or _elsewhere(node)):
-            raise RecipeError(f"there is no table {table!r}; there are {', '.join(sorted(tables))}")
+            raise RecipeError(
+                f"there is no table {table!r}{meant(table, tables)}; there are {', '.join(sorted(tables))}"
+            )
         if node.get("sample") or node.get("at_clause"):
             raise RecipeError("a sample is not allowed in this SQL: it would draw others each time")
 

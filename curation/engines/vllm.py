@@ -19,7 +19,7 @@ from curation.engines.reaper import take_along
 from curation.engines.streaming import Answered, Question, in_order
 from curation.engines.weights import fingerprint, load_tokenizer, locate
 from curation.recipe import Recipe
-from schemas.errors import EngineError, MissingExtraError
+from schemas.errors import EngineError, require
 from schemas.response import CLOSE, OPEN
 
 WINDOW = 1024
@@ -68,6 +68,7 @@ class VllmEngine:
             EngineError: if there is no such model or vLLM cannot load it.
             MissingExtraError: if vLLM is not installed.
         """
+        require("vllm")
         settings = settings or VllmSettings()
         weights = locate(model, revision)
         tokenizer = load_tokenizer(weights)
@@ -195,11 +196,9 @@ def _start(model: str, settings: VllmSettings, seed: int, lora: bool) -> Any:
     os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-    try:
-        from vllm import LLM
-        from vllm.platforms import current_platform
-    except ImportError as error:
-        raise MissingExtraError("vllm", "vllm") from error
+    from vllm import LLM
+    from vllm.platforms import current_platform
+
     options: dict[str, Any] = {"quantization": settings.quantization}
     if current_platform.is_cpu():
         os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
@@ -237,8 +236,6 @@ def _shut_down(core: Any) -> None:
 
 
 def _adapter(folder: str) -> Any:
-    try:
-        from vllm.lora.request import LoRARequest
-    except ImportError as error:
-        raise MissingExtraError("vllm", "vllm") from error
+    from vllm.lora.request import LoRARequest
+
     return LoRARequest("adapter", 1, folder)

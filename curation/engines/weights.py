@@ -5,12 +5,13 @@ template: a model trained again under the same name is another model.
 """
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from curation.reading import hash_files
-from schemas.errors import EngineError, MissingExtraError
+from schemas.errors import EngineError, require
 from schemas.ids import content_id
 
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -84,6 +85,7 @@ def load_model(weights: Weights, dtype: str, **how: Any) -> Any:
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise EngineError(f"{base.folder}: the model cannot be loaded ({_first_line(error)})") from error
     if weights.adapter_base:
+        require("peft")
         from peft import PeftModel
 
         return PeftModel.from_pretrained(model, str(weights.folder))
@@ -99,6 +101,27 @@ def fingerprint(weights: Weights) -> str:
     return content_id(parts)[:12]
 
 
+def base_of_run(run: Path, named: str) -> str:
+    """Where the base model of a run is now: the run may have been moved, with its base or without, and the current folder be another.
+
+    Args:
+        run: the folder of a run; `base_places` of its run.json are paths relative to it, or absolute.
+        named: the base as its recipe named it.
+    """
+    try:
+        places = json.loads((run / "run.json").read_bytes())["base_places"]
+        found = [run / place for place in places if (run / place).is_dir()]
+    except (OSError, ValueError, KeyError, TypeError):
+        found = []  # not a run, or one of an older version
+    return str(found[0].resolve()) if found else named
+
+
+def base_places(weights: Weights, run: Path) -> list[str]:
+    """The places of a base model for `base_of_run`; none for a model of the hub, which is found by its name."""
+    folder = weights.folder.resolve()
+    return [] if HUB_NAME.fullmatch(weights.name) else [os.path.relpath(folder, run.resolve()), str(folder)]
+
+
 def _local(folder: Path) -> Weights:
     if (folder / "model").is_dir() and (folder / "manifest.json").is_file():
         return _local(folder / "model")._replace(name=folder.resolve().name)
@@ -109,6 +132,7 @@ def _local(folder: Path) -> Weights:
         base = json.loads(adapter.read_bytes())["base_model_name_or_path"] if adapter.is_file() else None
     except (ValueError, KeyError) as error:
         raise EngineError(f"{adapter}: not an adapter's configuration ({error})") from error
+    base = base and base_of_run(folder.parent, base)
     return Weights(folder, folder.resolve().name, base)
 
 
@@ -132,10 +156,9 @@ def _from_hub(model: str, revision: str | None) -> Weights:
 
 
 def _transformers() -> Any:
-    try:
-        import transformers
-    except ImportError as error:
-        raise MissingExtraError("transformers", "train") from error
+    require("transformers", "torch")
+    import transformers
+
     logs: Any = transformers.utils.logging
     logs.disable_progress_bar()  # one bar of ours instead of one per step of theirs
     return transformers

@@ -8,6 +8,8 @@ from typing import Self
 from curation import console
 from curation.engines import Reply
 
+KEEPS = "finished traces are saved; the same command goes on with the others"
+
 
 class Meter:
     """Counts replies while a `with` block runs."""
@@ -21,7 +23,7 @@ class Meter:
         self.new_tokens = 0
 
     def __enter__(self) -> Self:
-        self._advance = self._open.enter_context(console.progress("generate", self._total, "traces"))
+        self._advance = self._open.enter_context(console.progress("generate", self._total, "traces", KEEPS))
         self._began = monotonic()
         return self
 

@@ -31,6 +31,8 @@ from schemas.response import OPEN
 from schemas.trace import generated_trace_id
 
 STAGE = "generate"
+TRUNCATED = "truncated"
+"""Why a reply is quarantined that the limit of tokens has cut."""
 CHUNK = 1024
 """Questions whose first answers are held in memory where thinking is prolonged."""
 
@@ -180,7 +182,7 @@ def run(corpus_dir: Path, recipe: GenerateRecipe) -> Manifest:
 
     Raises:
         RecipeError: if a strategy, a condition or the model's settings are wrong.
-        EngineError: if the model cannot be loaded.
+        EngineError: if the model cannot be loaded, or every reply was truncated.
         CorpusError: if the corpus is missing or cannot be written.
     """
     corpus = Store(corpus_dir)
@@ -191,6 +193,11 @@ def run(corpus_dir: Path, recipe: GenerateRecipe) -> Manifest:
     ran = generate(corpus, engine, missing, recipe)
     manifest = _manifest(corpus, recipe, strategies, planned, ran)
     corpus.write_manifest(manifest)
+    if ran.meter.replies and not manifest.counts.kept and set(manifest.counts.quarantined) == {TRUNCATED}:
+        raise EngineError(
+            f"all {manifest.counts.quarantined[TRUNCATED]} replies were truncated at {recipe.sampling.max_new_tokens} tokens "
+            "and are quarantined; raise --max-new-tokens and run it again"
+        )
     return manifest
 
 

@@ -22,6 +22,7 @@ from curation.ingest.containers.rows import RawRow
 from curation.ingest.fields import BadRow
 from curation.ingest.parts import SHARE, PartWriter, RowState
 from schemas.annotation import Annotation
+from schemas.faults import listed
 from schemas.patterns import CODEBOOK
 from schemas.response import Fault
 from schemas.trace import FIELDS
@@ -197,8 +198,7 @@ def read_verdict(raw: RawRow, index: TraceIndex, texts: dict[str, dict[str, str]
     try:
         return Annotation(trace_id=trace_id, spans=tuple(spans), **values)
     except ValidationError as error:
-        fault = error.errors()[0]
-        raise BadRow("wrong_type", f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}") from error
+        raise BadRow("wrong_type", listed(error, Annotation, values)) from error
 
 
 def _trace_or_none(raw: RawRow, index: TraceIndex) -> str | None:

@@ -4,6 +4,7 @@ Long texts are kept out of the queries: traces are selected on narrow columns (`
 ones are read and written (`folder`).
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from schemas.errors import RecipeError
 from schemas.manifest import Manifest
 
 STAGE = "build-mix"
+KEEPS = "nothing was written, and an earlier mix in this folder is as it was; run the same command again"
 
 
 def run(corpus_dir: Path, recipe: Path | Loaded[MixRecipe], *, out: Path) -> Manifest:
@@ -71,14 +73,15 @@ def build(
     folder.check_target(out)
     connection = connect(corpus, parts=snapshot.parts if snapshot else None, policy=recipe.consensus)
     _demand(checks.expression_faults(connection, recipe, lines))
-    tallies = decide(connection, recipe, corpus)
+    with console.progress(f"{STAGE} {recipe.name}", len(recipe.parts) + 2, "steps", KEEPS) as advance:
+        tallies = decide(connection, recipe, corpus, advance)
     _demand(checks.wish_faults(connection, tallies, recipe, lines))
     rows = _rewritten(folder.chosen_rows(connection, "train"), loaded)
     validation = (
         _rewritten(folder.chosen_rows(connection, "validation"), loaded) if recipe.validation else None
     )
     rows, validation = folder.plainly(rows, validation)
-    _warn(tallies, rows.num_rows, validation)
+    _warn(connection, recipe, tallies, rows.num_rows, validation)
     dumped = recipe.model_dump(mode="json")
     manifest = Manifest(
         stage=STAGE,
@@ -98,11 +101,18 @@ def build(
     return folder.write(out, rows, manifest, recipe.jsonl, validation)
 
 
-def decide(connection: Connection, recipe: MixRecipe, corpus: Store) -> dict[str, picking.PartTally]:
+def decide(
+    connection: Connection, recipe: MixRecipe, corpus: Store, advance: Callable[[], None] = lambda: None
+) -> dict[str, picking.PartTally]:
     """Decide the state of every trace in the table `decisions`; returns each part's counts."""
     picking.prepare(connection, recipe, corpus)
-    tallies = {name: picking.pick(connection, name, recipe) for name in recipe.parts}
+    advance()
+    tallies = {}
+    for name in recipe.parts:
+        tallies[name] = picking.pick(connection, name, recipe)
+        advance()
     picking.finish(connection, recipe)
+    advance()
     return tallies
 
 
@@ -135,7 +145,13 @@ def _rewritten(rows: Any, loaded: Loaded[MixRecipe]) -> Any:
     return pa.Table.from_pylist(plain, rows.schema)
 
 
-def _warn(tallies: dict[str, picking.PartTally], rows: int, validation: Any) -> None:
+def _warn(
+    connection: Connection,
+    recipe: MixRecipe,
+    tallies: dict[str, picking.PartTally],
+    rows: int,
+    validation: Any,
+) -> None:
     if not rows:
         raise RecipeError("all rows are in the validation split; lower validation")
     for name, tally in tallies.items():
@@ -143,6 +159,8 @@ def _warn(tallies: dict[str, picking.PartTally], rows: int, validation: Any) -> 
             console.say(
                 f'warning: part "{name}" is empty: none of {tally.matched} matching traces can be used'
             )
+            for line in checks.passing(connection, recipe.parts[name], tally):
+                console.say(line)
         for shortage in tally.shortages:
             console.say(f'warning: part "{name}": {shortage}')
     if validation is not None and not validation.num_rows:

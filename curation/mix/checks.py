@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from curation.corpus.funnel import funnel
 from curation.corpus.query import Connection
 from curation.corpus.untrusted import check_condition, check_order
 from curation.mix.picking import PartTally
@@ -9,6 +10,7 @@ from curation.mix.recipe import MixRecipe, Part
 from curation.mix.rewriting import rewriter
 from curation.recipe import Lines, Location
 from curation.review import gate
+from schemas.choices import meant
 from schemas.errors import RecipeError
 
 
@@ -38,13 +40,33 @@ def wish_faults(
         if recipe.shortage_rule(part) == "take_all":
             continue
         place: Location = ("parts", name)
-        shortages = _shortages(name, part, tally)
-        faults += [lines.error(place, fault).replace(f"parts.{name}: ", "", 1) for fault in shortages]
+        shortages = [
+            lines.error(place, fault).replace(f"parts.{name}: ", "", 1)
+            for fault in _shortages(name, part, tally)
+        ]
+        faults += ["\n".join([fault, *passing(connection, part, tally)]) for fault in shortages]
     if not faults and not any(tally.kept for tally in tallies.values()):
         faults.append(
-            f"{lines.file}: the mix is empty: no trace of this corpus matches any part; see `curate status`"
+            "\n".join(
+                [
+                    f"{lines.file}: the mix is empty: no trace of this corpus matches any part; see `curate status`",
+                    *(
+                        line
+                        for name, tally in tallies.items()
+                        for line in (f'part "{name}":', *passing(connection, recipe.parts[name], tally))
+                    ),
+                ]
+            )
         )
     return faults
+
+
+def passing(connection: Connection, part: Part, tally: PartTally) -> Iterator[str]:
+    """How many traces pass each clause of a part's `where`, as lines for a person."""
+    passed = funnel(connection, part.where)
+    yield from passed.lines()
+    if taken := passed.left - tally.matched:
+        yield f"  {taken:,} of these went to an earlier part"
 
 
 def _part_faults(
@@ -58,7 +80,9 @@ def _part_faults(
     for field in ("stratify_by", "ratios"):
         for column in getattr(part, field):
             if column not in known:
-                yield lines.error((*place, field), f"no column {column!r} in candidates")
+                yield lines.error(
+                    (*place, field), f"no column {column!r} in candidates{meant(column, known)}"
+                )
     if part.rewrite:
         try:
             rewriter(part.rewrite, lines.file_of((*place, "rewrite")))

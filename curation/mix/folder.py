@@ -35,7 +35,7 @@ from curation.corpus.store import (
     write_parquet,
 )
 from curation.mix.card import card
-from curation.reading import hash_files
+from curation.reading import hash_files, read_model
 from schemas.conversation import calls_as_text, messages
 from schemas.errors import CorpusError, DataError
 from schemas.ids import canonical_json
@@ -178,7 +178,7 @@ def read_manifest(mix: Path) -> Manifest:
             f"{mix}: not a mix (no manifest.json); make one with: curate build-mix RECIPE --out {mix}"
         )
     check_format_version(path)
-    return Manifest.model_validate_json(path.read_bytes())
+    return read_model(path, Manifest)
 
 
 def read_rows(mix: Path, columns: list[str] | None = None) -> pa.Table:

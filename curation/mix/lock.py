@@ -17,9 +17,9 @@ from curation.mix import folder
 from curation.mix.build import build
 from curation.mix.recipe import MixRecipe
 from curation.mix.summary import Snapshot, snapshot
-from curation.reading import hash_files
+from curation.reading import hash_files, read_model
 from curation.recipe import Loaded
-from schemas.errors import DataError, RecipeError
+from schemas.errors import CorpusError, DataError, RecipeError
 from schemas.manifest import BASE_VERSION, InputFile, Manifest
 
 
@@ -88,11 +88,9 @@ def read(path: Path) -> Lock:
     """
     check_format_version(path)
     try:
-        return Lock.model_validate_json(path.read_bytes())
-    except ValueError as error:
-        raise DataError(
-            f"{path}: not a lock file of this toolkit ({error}); delete it to lock again"
-        ) from error
+        return read_model(path, Lock)
+    except CorpusError as error:
+        raise DataError(f"{error}, or delete it to lock again") from error
 
 
 def what_changed(locked: Lock, manifest: Manifest, recipe: MixRecipe, corpus: Store) -> list[str]:

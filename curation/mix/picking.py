@@ -18,6 +18,8 @@ from curation.mix.recipe import MixRecipe, Part
 from curation.mix.tokens import READ, TokenCounter
 
 MILLION = 1_000_000
+CATEGORY = "category"
+"""The column that may hold several labels."""
 
 
 class PartTally(NamedTuple):
@@ -55,16 +57,31 @@ def prepare(connection: Connection, recipe: MixRecipe, corpus: Store) -> None:
     )
 
 
-def match_sql(part: Part, recipe: MixRecipe) -> str:
-    """The statement that finds the traces of a part."""
+def listing_sql(part: Part, recipe: MixRecipe) -> str:
+    """A query of `curate sql` for the traces that a part matches, in the order in which they are drawn."""
+    return sql_file(
+        "curation.mix",
+        "listing.sql",
+        stratum="".join(f"{identifier(column)}, " for column in part.strata),
+        draw=_draw(part, recipe),
+        where=part.where,
+    )
+
+
+def _draw(part: Part, recipe: MixRecipe) -> str:
     seed = quoted(str(recipe.seed))
     by_trace = f"md5(trace_id || {seed})"
+    return by_trace if part.draw_by == "trace" else f"md5(prompt_id || {seed}) || {by_trace}"
+
+
+def match_sql(part: Part, recipe: MixRecipe) -> str:
+    """The statement that finds the traces of a part."""
     longest = part.max_tokens or recipe.max_tokens
     return sql_file(
         "curation.mix",
         "match.sql",
         stratum=", ".join(f"{identifier(column)}::varchar" for column in part.strata),
-        draw=by_trace if part.draw_by == "trace" else f"md5(prompt_id || {seed}) || {by_trace}",
+        draw=_draw(part, recipe),
         too_long=f"tokens > {longest}" if longest else "false",
         lengths="join lengths using (trace_id)" if longest else "",
         where=part.where,
@@ -84,6 +101,9 @@ def pick(connection: Connection, name: str, recipe: MixRecipe) -> PartTally:
     """Decide the fate of the traces that match one part; adds them to `decisions`."""
     part = recipe.parts[name]
     bounded(connection, lambda: execute(connection, match_sql(part, recipe)))
+    if CATEGORY in part.strata:
+        place = str(part.strata.index(CATEGORY) + 1)
+        connection.execute(sql_file("curation.mix", "labels.sql", place=place))
     if part.per_prompt:
         nothing = "(select null::varchar as prompt_id, 0 as traces)"
         connection.execute(sql_file("curation.mix", "cap.sql", cap=str(part.per_prompt), taken=nothing))

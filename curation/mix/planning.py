@@ -53,20 +53,21 @@ def plan(loaded: Loaded[MixRecipe], corpus_dir: Path) -> dict[str, Any]:
     splits = connection.execute(sql_file("curation.mix", "splits.sql")).fetchall()
     return {
         "name": recipe.name,
+        "consensus": recipe.consensus,
         "rows": sum(tally.kept for tally in tallies.values()),
         "splits": dict(splits),
         "traces": summary.counts(connection).model_dump(),
         "parts": {
-            name: tally._asdict() | {"sql": picking.match_sql(recipe.parts[name], recipe)}
+            name: tally._asdict() | {"sql": picking.listing_sql(recipe.parts[name], recipe)}
             for name, tally in tallies.items()
         },
-        "order_sql": picking.order_sql(recipe),
         "faults": checks.wish_faults(connection, tallies, recipe, lines),
     }
 
 
 def show_plan(plan_of_mix: Mapping[str, Any], sql: bool) -> None:
     """Print a plan."""
+    policy = "" if plan_of_mix["consensus"] == "ranked" else f" --consensus {plan_of_mix['consensus']}"
     splits = ", ".join(f"{split} {n}" for split, n in plan_of_mix["splits"].items())
     console.result(f"{plan_of_mix['name']}: {plan_of_mix['rows']} rows ({splits})")
     rows = [
@@ -83,9 +84,9 @@ def show_plan(plan_of_mix: Mapping[str, Any], sql: bool) -> None:
             console.result(f"part {name}:")
             console.show_rows(["stratum", "traces", "rows"], strata)
         if sql:
-            console.result(part["sql"])
-    if sql:
-        console.result(plan_of_mix["order_sql"])
+            console.result(
+                f"/* part {name.replace('*/', '')}, for `curate sql{policy}`: matching traces; the first are taken */\n{part['sql']}"
+            )
     for fault in plan_of_mix["faults"]:
         console.say(f"build-mix would fail: {fault}")
 

@@ -44,7 +44,8 @@ class Part(Recipe):
     take: Count | Annotated[float, Field(gt=0, le=1)] | Literal["all"] = "all"
     """How many rows: a count, a fraction of the traces that match (0.25), or all."""
     stratify_by: tuple[str, ...] = ()
-    """Columns of `candidates`; each combination of their values is a stratum, and the draw keeps their proportions."""
+    """Columns of `candidates`; each combination of their values is a stratum, and the draw keeps their proportions. Of several
+    labels in `category`, the rarest counts."""
     ratios: dict[str, Weights] = Field(default_factory=dict)
     """Column -> value -> weight: proportions other than the corpus has. Values that are not named are left out, unless
     "*" is; "null" stands for no value. The columns join `stratify_by`."""

@@ -7,6 +7,7 @@ from curation.corpus.filling import sql_file
 from curation.corpus.query import Connection
 from curation.corpus.store import Store
 from curation.mix import folder
+from curation.reading import read_model
 from schemas.manifest import Counts, InputFile, Manifest
 from schemas.patterns import RISKY_PATTERNS
 from schemas.tables import TABLES
@@ -30,7 +31,7 @@ def sources(corpus: Store) -> list[InputFile]:
     """The files that were ingested: they name the data without naming the corpus's own part layout."""
     files = {}
     for path in sorted((corpus.root / "manifests").glob("ingest-*.json")):
-        for entry in Manifest.model_validate_json(path.read_bytes()).inputs:
+        for entry in read_model(path, Manifest).inputs:
             files[entry.name, entry.blake2b] = entry
     return [files[key] for key in sorted(files)]
 

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 from curation.mix.recipe import MixRecipe
 from curation.recipe import Lines, Loaded, Location, check_recipe, load_merged
+from schemas.choices import meant
 from schemas.errors import RecipeError, UsageError
 
 MAX_POINTS = 1000
@@ -84,8 +85,11 @@ def find_points(name: str) -> Points:
         points = load_points(path)
         if name in points:
             return {name: points[name]}
-    known = "\n  ".join([*shipped, *shipped_recipes()])
-    raise UsageError(f"{name}: no such file, and no shipped recipe of that name; shipped:\n  {known}")
+    known = [*shipped, *shipped_recipes()]
+    listed = "\n  ".join(known)
+    raise UsageError(
+        f"{name}: no such file, and no shipped recipe of that name{meant(name, known)}; shipped:\n  {listed}"
+    )
 
 
 def shipped_recipes() -> dict[str, str]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from annotators.embedding import encoder
+from schemas.errors import require
 
 Vectors = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -32,6 +33,7 @@ def embed(texts: Sequence[str]) -> Vectors:
     Raises:
         MissingExtraError: if sentence-transformers is not installed.
     """
+    require("torch", "sentence_transformers", extra="models")
     import torch
 
     model, tokenizer = encoder.load()

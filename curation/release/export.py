@@ -9,12 +9,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import pyarrow as pa
+
+from curation import console
 from curation.corpus.store import write_file
 from curation.mix import folder
 from curation.release.redaction import redacted
-from schemas.choices import ChatTemplate, ExportFormat, Tier, check_choice
+from schemas.choices import ChatTemplate, ExportFormat, MixSplit, Tier, check_choice
 from schemas.conversation import calls_as_text
-from schemas.errors import DataError, RecipeError
+from schemas.errors import DataError, RecipeError, UsageError
 from schemas.ids import canonical_json
 
 Line = dict[str, Any]
@@ -40,6 +43,9 @@ class Export(NamedTuple):
 
     path: Path
     rows: int
+    split: MixSplit
+    others: dict[str, int]
+    """Rows of the splits that were not written."""
 
 
 class Unfit(ValueError):
@@ -109,11 +115,12 @@ def write(
     format: ExportFormat = "messages",
     template: ChatTemplate = "think",
     redact: Tier = "full",
+    split: MixSplit = "train",
 ) -> Export:
-    """Write the training rows of a mix to `out`: JSON lines, or a JSON array if its name ends in .json.
+    """Write the rows of one split of a mix to `out`: JSON lines, or a JSON array if its name ends in .json.
 
     Raises:
-        UsageError: for an unknown format, template or tier.
+        UsageError: for an unknown format, template, tier or split, or a split that the mix has not.
         RecipeError: if the format cannot hold what the template needs.
         DataError: if the folder is not a mix, or the format cannot hold the conversation of a row; names the rows.
         CorpusError: if `out` cannot be written.
@@ -121,20 +128,35 @@ def write(
     check_choice("format", format, ExportFormat)
     check_choice("template", template, ChatTemplate)
     check_choice("redact", redact, Tier)
+    check_choice("split", split, MixSplit)
     if TEMPLATES[template] != "think" and format not in CHAT:
         raise RecipeError(
             f"{format} has no separate field for reasoning, which {template} needs; use {' or '.join(CHAT)}"
         )
-    lines = [canonical_json(line) for line in _lines(mix, format, TEMPLATES[template], redact)]
+    splits = folder.read_splits(mix)
+    if split not in splits:
+        raise UsageError(
+            f"split: {mix} has no {split} split; set `validation: 0.1` in its recipe and build it again"
+        )
+    rows = splits.pop(split)
+    lines = []
+    with console.progress(
+        "export", rows.num_rows, keeps="no file was written; run the same command again"
+    ) as advance:
+        for line in _lines(mix, rows, format, TEMPLATES[template], redact):
+            lines.append(canonical_json(line))
+            advance()
     array = out.suffix == ".json"
     write_file(
         out, b"[\n" + b",\n".join(lines) + b"\n]\n" if array else b"".join(line + b"\n" for line in lines)
     )
-    return Export(out, len(lines))
+    return Export(out, len(lines), split, {name: other.num_rows for name, other in splits.items()})
 
 
-def _lines(mix: Path, format: ExportFormat, carrier: Carrier, redact: Tier) -> Iterator[Line]:
-    rows = redacted(folder.read_rows(mix), redact)
+def _lines(
+    mix: Path, rows: pa.Table, format: ExportFormat, carrier: Carrier, redact: Tier
+) -> Iterator[Line]:
+    rows = redacted(rows, redact)
     if redact == "ids":
         yield from rows.to_pylist()
         return

@@ -6,6 +6,7 @@ anything is sent. The token is handled by the hub library; it is never read, sho
 
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,9 +14,10 @@ from typing import Any, NamedTuple
 from curation.corpus.store import write_file, write_parquet
 from curation.mix import folder
 from curation.mix.card import UNKNOWN, card, source_lines
+from curation.reading import read_model
 from curation.release.redaction import redacted
 from schemas.choices import Tier
-from schemas.errors import DataError
+from schemas.errors import CorpusError, DataError
 from schemas.manifest import Manifest
 
 
@@ -61,7 +63,7 @@ def publish(
     """
     with tempfile.TemporaryDirectory(prefix="curate-push-") as scratch:
         staged = stage(mix, Path(scratch) / "mix", tier)
-        if not confirm(_offer(staged, repository, tier, private)):
+        if not confirm(_offer(mix, staged, repository, tier, private)):
             return None
         return _upload(staged, repository, private)
 
@@ -71,7 +73,10 @@ def stage(mix: Path, out: Path, tier: Tier) -> Path:
 
     Raises:
         DataError: if the folder is not a mix, or its files were changed after the build.
+        CorpusError: if `out` is there already.
     """
+    if out.exists():
+        raise CorpusError(f"{out}: already there; name a new folder, or delete this one")
     manifest = folder.read_manifest(mix)
     folder.check_files(mix, manifest)
     public = manifest.model_copy(update={"recipe": _without_paths(manifest.recipe)})
@@ -105,17 +110,17 @@ def _without_paths(recipe: dict[str, Any]) -> dict[str, Any]:
     return recipe | {"parts": parts, "tokenizer": tokenizer and Path(tokenizer).name}
 
 
-def _offer(staged: Path, repository: str, tier: Tier, private: bool) -> PublicationPlan:
-    manifest = Manifest.model_validate_json((staged / "manifest.json").read_bytes())
-    summary: Any = manifest.summary
-    kinds = summary["kinds"]
-    harmless = sum(kinds.get(kind, 0) for kind in ("benign", "math", "code"))
+def _offer(mix: Path, staged: Path, repository: str, tier: Tier, private: bool) -> PublicationPlan:
+    manifest = read_model(staged / "manifest.json", Manifest)
+    # of the mix itself, in every split: a redacted copy may not have the column, and the summary counts the training split
+    kinds = Counter(kind for rows in folder.read_splits(mix).values() for kind in rows["kind"].to_pylist())
+    harmless = sum(kinds[kind] for kind in ("benign", "math", "code"))
     return PublicationPlan(
         repository,
         private,
         tier,
-        summary["rows"] + summary.get("validation_rows", 0),
-        summary["rows"] - harmless,
+        kinds.total(),
+        kinds.total() - harmless,
         sorted({line["source"] for line in source_lines(manifest) if line["license"] == UNKNOWN}),
         sorted(str(path.relative_to(staged)) for path in staged.rglob("*") if path.is_file()),
     )

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from annotators.statistics.agreement import Agreement
+from curation import console
 from curation.corpus.filling import quoted, sql_file
 from curation.corpus.query import Connection, connect, select
 from curation.corpus.store import Store, write_file
 from curation.masking import mask, mask_words
 from curation.mix.folder import read_manifest, read_rows
 from curation.page import render
+from curation.reading import read_model
 from curation.review import gate
 from schemas.manifest import Manifest
 from schemas.patterns import CODEBOOK, RISKY_PATTERNS
@@ -25,6 +27,8 @@ AROUND = 160
 """Code points shown on each side of the evidence."""
 UNITS = 5000
 """Maximum traces per pattern for the agreement, which bootstraps over them a thousand times."""
+
+KEEPS = "no page was written; run the same command again"
 
 
 class TextPiece(NamedTuple):
@@ -56,11 +60,19 @@ def write_page(corpus_dir: Path, mixes: Sequence[Path] = (), *, out: Path, show:
     """
     corpus = Store(corpus_dir)
     connection = connect(corpus)
-    # the consensus is used eight times below and is the most expensive part, so it is computed once
-    connection.execute("create temp table settled as from verdicts")
-    connection.execute("create temp view verdicts as from settled")
-    manifests = {mix.name: read_manifest(mix) for mix in mixes}
-    strategies = _rows(connection, sql_file("curation.report", "strategies.sql"))
+    with console.progress("report", 4, "sections", KEEPS) as advance:
+        # the consensus is used eight times below and is the most expensive part, so it is computed once
+        connection.execute("create temp table settled as from verdicts")
+        connection.execute("create temp view verdicts as from settled")
+        advance()
+        manifests = {mix.name: read_manifest(mix) for mix in mixes}
+        strategies = _rows(connection, sql_file("curation.report", "strategies.sql"))
+        rates = pattern_rates(connection, mixes)
+        advance()
+        people, machines = gate.agreements(connection), _machine_agreement(connection)
+        advance()
+        found = {pattern: examples(connection, pattern, show) for pattern in RISKY_PATTERNS}
+        advance()
     page = render(
         "curation.report",
         "report.html",
@@ -68,15 +80,15 @@ def write_page(corpus_dir: Path, mixes: Sequence[Path] = (), *, out: Path, show:
         tables={name: _count(connection, name) for name in TABLES},
         stages=[m for m in _manifests(corpus) if m.counts.rows],
         patterns=RISKY_PATTERNS,
-        rates=pattern_rates(connection, mixes),
+        rates=rates,
         strategies=strategies,
         longest=max((row["reasoning_tokens"][2] for row in strategies if row["reasoning_tokens"]), default=1)
         or 1,
-        people=gate.agreements(connection),
-        machines=_machine_agreement(connection),
+        people=people,
+        machines=machines,
         mixes=manifests,
         codebook={entry.name: entry for entry in CODEBOOK},
-        examples={pattern: examples(connection, pattern, show) for pattern in RISKY_PATTERNS},
+        examples=found,
         shown=show,
         units=UNITS,
     )
@@ -157,7 +169,7 @@ def _machine_agreement(connection: Connection) -> dict[str, Agreement]:
 
 def _manifests(corpus: Store) -> list[Manifest]:
     paths = sorted((corpus.root / "manifests").glob("*.json"))
-    return [Manifest.model_validate_json(path.read_bytes()) for path in paths]
+    return [read_model(path, Manifest) for path in paths]
 
 
 def _count(connection: Connection, table: str) -> int:

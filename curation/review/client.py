@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from curation.review.server import credentials, process
 from curation.review.server.credentials import Account
 from curation.trust import hide_password, sendable
-from schemas.errors import MissingExtraError, ServerError
+from schemas.errors import ServerError, require
 from schemas.hiding import hide_in, hide_known
 
 TIMEOUT_SECONDS = 300
@@ -162,11 +162,10 @@ def load_argilla() -> Any:
     Raises:
         MissingExtraError: if it is not installed.
     """
-    try:
-        import argilla
-        import argilla._exceptions
-    except ImportError as error:
-        raise MissingExtraError("argilla", "review") from error
+    require("argilla")
+    import argilla
+    import argilla._exceptions
+
     return argilla
 
 

@@ -22,6 +22,7 @@ from curation.review.records import SHOWN
 from curation.review.reviews import SUBMITTED, Mark, Review, reviewer_name
 from curation.review.rounds import RoundRecipe
 from curation.versions import versions
+from schemas import faults
 from schemas.errors import DataError
 from schemas.manifest import Counts, Manifest
 from schemas.patterns import RISKY_PATTERNS
@@ -193,7 +194,5 @@ def _lines(file: Path) -> Iterator[tuple[int, str]]:
 
 def _reason(error: ValueError) -> str:
     if isinstance(error, ValidationError):
-        return "; ".join(
-            f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_url=False)
-        )
+        return faults.listed(error)
     return str(error)

@@ -19,6 +19,7 @@ from schemas.errors import ServerError
 from schemas.manifest import Counts, Manifest
 
 STAGE = "review-pull"
+FETCHED = "nothing was taken over yet; the responses are safe on the server; run the same command again"
 
 
 def run(corpus_dir: Path, *, round: str, client: Client) -> Manifest:
@@ -35,7 +36,7 @@ def run(corpus_dir: Path, *, round: str, client: Client) -> Manifest:
         raise ServerError(
             f'{client.url}: no round "{round}" there; send it with: curate review push --round {round}'
         )
-    with console.progress("pull", total=len(current.tasks), unit="traces") as advance:
+    with console.progress("pull", total=len(current.tasks), unit="traces", keeps=FETCHED) as advance:
         answered = []
         for record in datasets.responses(client, dataset):
             if record.get("responses"):

@@ -21,6 +21,7 @@ from curation.versions import versions
 from schemas.manifest import Counts, Manifest
 
 STAGE = "review-push"
+SENT = "what was sent is kept; the same command sends the rest"
 BATCH = 100
 
 Vectored = tuple[Record, list[float]]
@@ -42,7 +43,7 @@ def run(
     dataset = datasets.ensure(client, current.recipe)
     members = datasets.ensure_members(client, dataset, reviewers)
     sent = _Sent(client, dataset, datasets.stored(client, dataset))
-    with console.progress("push", total=len(current.tasks), unit="traces") as advance:
+    with console.progress("push", total=len(current.tasks), unit="traces", keeps=SENT) as advance:
         for batch in _batches(_with_vectors(corpus, recipe.name)):
             sent.send(batch)
             advance(len(batch))

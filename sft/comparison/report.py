@@ -14,6 +14,7 @@ from curation.corpus.query import connect, select
 from curation.corpus.store import Store, write_file
 from curation.mix.folder import read_manifest
 from curation.page import percent, render
+from curation.reading import read_model
 from schemas.manifest import Counts, Manifest
 from schemas.patterns import RISKY_PATTERNS
 from sft.scoring.masking import masked_reply
@@ -75,7 +76,7 @@ def write_page(
         note: a caveat shown at the top.
     """
     corpus, evaluation = Store(corpus_dir), Store(evaluation_dir)
-    scores = {e.name: Scores.model_validate_json((e.run / SCORES).read_bytes()) for e in entries}
+    scores = {e.name: read_model(e.run / SCORES, Scores) for e in entries}
     page = render(
         "sft.comparison",
         "report.html",
@@ -199,4 +200,4 @@ def _manifests(corpus: Store) -> list[Manifest]:
 
 
 def _manifest(path: Path) -> Manifest:
-    return Manifest.model_validate_json(path.read_bytes())
+    return read_model(path, Manifest)

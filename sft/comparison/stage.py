@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 import orjson
 
 from curation.page import percent
+from curation.reading import read_model
 from schemas import showing
 from schemas.choices import Suite
-from schemas.errors import DataError
+from schemas.errors import CorpusError, DataError
 from sft.scoring.scores import OUTCOMES, SCORES, Scores
 from sft.scoring.statistics import (
     Interval,
@@ -151,10 +152,10 @@ def load(folders: Sequence[Path], names: Sequence[str] = ()) -> list[ScoredModel
     models, faults = [], []
     for number, folder in enumerate(folders):
         try:
-            scores = Scores.model_validate_json((folder / SCORES).read_bytes())
+            scores = read_model(folder / SCORES, Scores)
             lines = (folder / OUTCOMES).read_bytes().splitlines()
             outcomes = [ReplyOutcome(**orjson.loads(line)) for line in lines]
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, CorpusError) as error:
             faults.append(
                 f"{folder}: has no scores ({error}); make them with: sft score {folder} --corpus EVAL"
             )

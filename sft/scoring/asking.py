@@ -4,9 +4,11 @@ A model retrained under the same name is asked again; an interrupted run generat
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from curation import console
+from curation.corpus.buffer import PartBuffer
 from curation.corpus.store import Store
 from curation.engines import Engine, Message, Reply, Sampling
 from curation.engines.prompting import asked
@@ -20,7 +22,9 @@ from schemas.trace import generated_trace_id
 STRATEGY = "default@1"
 """The plain query, no instruction."""
 CHUNK = 128
-"""Replies per written part: the most that an interruption can lose."""
+CHUNK_SECONDS = 10.0
+"""Replies per written part, and its age: the most that a kill can lose."""
+KEEPS = "replies are saved; the same command asks for the others"
 
 
 class Asking(NamedTuple):
@@ -66,19 +70,17 @@ def ask(engine: Engine, corpus: Store, prompts: Sequence[dict[str, Any]], asking
     """
     known = corpus.keys("traces")
     missing = [task for task in _tasks(engine.name, prompts, asking) if task.trace_id not in known]
-    waiting: list[dict[str, Any]] = []
     failed: list[EngineError] = []
-    with console.progress("score", total=len(missing), unit="replies") as advance:
+    with (
+        console.progress("score", total=len(missing), unit="replies", keeps=KEEPS) as advance,
+        PartBuffer[dict[str, Any]](partial(_write, corpus), CHUNK, CHUNK_SECONDS) as buffer,
+    ):
         for task, reply in _replies(engine, missing, asking):
             advance(1)
             if isinstance(reply, EngineError):
                 failed.append(reply)
                 continue
-            waiting.append(_trace(task, reply, engine, asking))
-            if len(waiting) >= CHUNK:
-                _write(corpus, waiting)
-                waiting = []
-    _write(corpus, waiting)
+            buffer.add(_trace(task, reply, engine, asking))
     if failed:
         raise EngineError(
             f"{len(failed)} of {len(missing)} prompts got no reply; first error: {failed[0]}; repeat the command to retry"

@@ -6,7 +6,6 @@ which Inspect counts as unscored, not as wrong.
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ from curation.corpus.query import connect, select
 from curation.corpus.store import Store
 from curation.review.records import SHOWN
 from curation.versions import versions
-from schemas.errors import MissingExtraError
+from schemas.errors import require
 from sft.scoring.masking import masked_reply
 from sft.scoring.scores import Scores, ScoringResult
 from sft.scoring.suites import Rate, ReplyOutcome, SuiteScore
@@ -34,8 +33,7 @@ def require_library() -> None:
     Raises:
         MissingExtraError: if it is not.
     """
-    if find_spec("inspect_ai") is None:
-        raise MissingExtraError("inspect-ai", "inspect")
+    require("inspect_ai")
 
 
 def write(

@@ -8,7 +8,7 @@ import re
 from threading import current_thread, main_thread
 from typing import Any, NamedTuple
 
-from schemas.errors import MissingExtraError
+from schemas.errors import require
 from sft.scoring.answers import ranges, units
 from sft.scoring.answers.final_text import boxed, clean, statements
 from sft.scoring.answers.numbers import Verdict, compare_bases, compare_numbers, number
@@ -220,11 +220,10 @@ def _seconds() -> int | None:
 
 
 def _library() -> tuple[Any, Any, Any]:
-    try:
-        import math_verify
-        from math_verify.utils import timeout
-    except ImportError as error:
-        raise MissingExtraError("math-verify", "train") from error
+    require("math_verify")
+    import math_verify
+    from math_verify.utils import timeout
+
     return math_verify.parse, math_verify.verify, timeout
 
 

@@ -167,7 +167,15 @@ def read_prompts(
     from sft.training.presafe import Listener
 
     listener = Listener(model, where["layer"])
-    with console.progress("probe", total=len(prompts), unit="prompts") as advance, torch.no_grad():
+    with (
+        console.progress(
+            "probe",
+            total=len(prompts),
+            unit="prompts",
+            keeps="nothing is written yet; run the same command again",
+        ) as advance,
+        torch.no_grad(),
+    ):
         for prompt in prompts:
             asked = prompt_text(tokenizer, prompt["text"], prompt.get("turns"), prompt.get("tools"))
             ids = tokenizer.encode(asked, add_special_tokens=False)

@@ -22,7 +22,7 @@ from curation.engines.settings import EngineSettings
 from curation.page import percent
 from curation.versions import versions
 from schemas.choices import Suite
-from schemas.errors import DataError
+from schemas.errors import DataError, EngineError
 from schemas.manifest import Counts, InputFile, Manifest
 from schemas.patterns import RISKY_PATTERNS
 from sft.scoring.asking import Asking, ask, trace_ids
@@ -91,6 +91,21 @@ def score_model(
         for path in inspect_logs.write(corpus, scored, ids, folder, export.show):
             console.say(f"score: {path}; look at it with: inspect view --log-dir {path.parent}")
     return scored.scores
+
+
+def require_answers(scores: Scores) -> None:
+    """Raise if no reply of a suite came to its end: rates of nothing would look like a result.
+
+    Raises:
+        EngineError: naming the suite, and what to raise.
+    """
+    for suite in scores.suites:
+        truncated = sum(n for ending, n in suite.endings.items() if ending.startswith("truncated"))
+        if truncated and truncated == sum(suite.endings.values()):
+            raise EngineError(
+                f"{suite.suite}: truncated {truncated} of {truncated} at {scores.sampling.max_new_tokens} tokens, so no answer "
+                "was judged; raise --max-new-tokens and run it again"
+            )
 
 
 def measure(

@@ -10,6 +10,7 @@ from typing import Any
 
 from curation.corpus.store import write_file
 from curation.engines.weights import fingerprint, load_model, load_tokenizer, locate
+from curation.reading import read_model
 from schemas.choices import SavedDtype
 from schemas.errors import CorpusError, DataError
 from schemas.manifest import Manifest
@@ -31,7 +32,7 @@ def write_model(run_folder: Path, *, out: Path, dtype: SavedDtype = "bfloat16") 
         EngineError: if the model or its base cannot be loaded.
     """
     try:
-        manifest = Manifest.model_validate_json((run_folder / "manifest.json").read_bytes())
+        manifest = read_model(run_folder / "manifest.json", Manifest)
         settings = json.loads((run_folder / "run.json").read_bytes())["config"]
     except (OSError, ValueError, KeyError) as error:
         raise DataError(

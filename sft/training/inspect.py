@@ -13,8 +13,10 @@ from curation.corpus.store import write_file
 from curation.engines import Sampling
 from curation.engines.choosing import open_engine
 from curation.engines.settings import EngineSettings
+from curation.engines.weights import base_of_run
 from curation.masking import mask_words
 from curation.page import render
+from curation.reading import read_model
 from schemas.errors import DataError
 from schemas.manifest import Manifest
 from schemas.row import Row
@@ -71,7 +73,7 @@ def write_page(folder: Path, *, out: Path, samples: int = 0, max_new_tokens: int
     except (OSError, ValueError, KeyError) as error:
         raise DataError(f"{folder}: not a run of `sft run` ({error})") from error
     manifest = folder / "manifest.json"
-    finished = Manifest.model_validate_json(manifest.read_bytes()) if manifest.is_file() else None
+    finished = read_model(manifest, Manifest) if manifest.is_file() else None
     if samples and not finished:
         raise DataError(f"{folder}: the run is not finished, so it has no model yet; omit --samples")
     said = ask(config, folder, read_mix(Path(config.mix)).rows[:samples], max_new_tokens) if samples else []
@@ -133,8 +135,9 @@ def ask(config: TrainConfig, folder: Path, rows: Sequence[Row], max_new_tokens: 
     """The answers of the base model and the trained one to the prompts of some rows."""
     conversations = [[{"role": "user", "content": row.prompt}] for row in rows]
     answers = []
-    for model in (config.model, str(folder)):
-        revision = config.revision if model == config.model else None
+    base = base_of_run(folder, config.model)
+    for model in (base, str(folder)):
+        revision = config.revision if model == base else None
         engine = open_engine(EngineSettings(kind="transformers", model=model, revision=revision))
         replies = engine.chat(conversations, Sampling(max_new_tokens=max_new_tokens))
         answers.append([f"{reply.reasoning}\n\n{reply.answer} [{reply.think_state}]" for reply in replies])

@@ -5,11 +5,10 @@ bfloat16 resolution and would be lost. A frozen base is in bfloat16, or in 4 bit
 """
 
 import os
-from importlib.util import find_spec
 from typing import Any
 
 from curation.engines.weights import Weights, load_model
-from schemas.errors import MissingExtraError
+from schemas.errors import require
 from sft.training.config import TrainConfig
 
 
@@ -39,8 +38,7 @@ def four_bits() -> dict[str, Any]:
     Raises:
         MissingExtraError: without bitsandbytes.
     """
-    if find_spec("bitsandbytes") is None:
-        raise MissingExtraError("bitsandbytes", "qlora")
+    require("bitsandbytes")
     import torch
     import transformers
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from curation import console
 from curation.engines.weights import locate
 from schemas.choices import Device, Sharding
-from schemas.errors import EngineError
+from schemas.errors import EngineError, require
 from sft.proof.mix import TrainingMix
 from sft.training.config import TrainConfig
 
@@ -73,6 +73,7 @@ def shape_of(model: str, revision: str | None = None) -> Shape:
     """
     weights = locate(model, revision)
     folder = locate(weights.adapter_base).folder if weights.adapter_base else weights.folder
+    require("torch", "transformers")
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 

@@ -21,11 +21,11 @@ from typing import Any
 from curation import console
 from curation.annotate import decisions
 from curation.corpus.store import disk_error, make_folder, write_file
-from curation.engines.weights import Weights, fingerprint, load_tokenizer, locate
-from curation.reading import hash_files
+from curation.engines.weights import Weights, base_places, fingerprint, load_tokenizer, locate
+from curation.reading import hash_files, read_model
 from curation.recipe import load_recipe
 from curation.versions import versions
-from schemas.errors import CorpusError, MissingExtraError, RecipeError
+from schemas.errors import CorpusError, RecipeError, require
 from schemas.manifest import Counts, InputFile, Manifest
 from sft.proof.check import CLAIMS, Proof, prove, require_proof
 from sft.proof.mix import TrainingMix, read_mix
@@ -35,6 +35,7 @@ from sft.training import loading
 from sft.training.config import PresafeConfig, TrainConfig
 
 STAGE = "sft"
+KEEPS = "the last checkpoint is kept (`save_steps`); the same command resumes from it"
 PATIENCE = 120
 """Seconds that a process waits for the first one to create the run's folder."""
 LIBRARIES = ("lrm-curate", "torch", "transformers", "trl", "peft", "accelerate")
@@ -54,11 +55,13 @@ def train(config: TrainConfig) -> Manifest:
         RenderError: if a row fails a check; nothing has been trained then.
         CorpusError: if the run's folder cannot be used.
         RecipeError: if the folder has a different run.
+        MissingExtraError: if a library that the recipe wants is not installed.
     """
     if config.presafe and config.loss_on == "all":
         raise RecipeError(
             "presafe: its head reads the state before the last turn alone; set loss_on: last, or leave presafe out"
         )
+    _require_libraries(config)
     mix = read_mix(Path(config.mix))
     weights = locate(config.model, config.revision)
     tokenizer = load_tokenizer(weights)
@@ -80,6 +83,15 @@ def train(config: TrainConfig) -> Manifest:
         raise disk_error(out, error) from error
 
 
+def _require_libraries(config: TrainConfig) -> None:
+    """Say at once what is not installed, and not after every row was checked."""
+    if config.method == "qlora":
+        require("bitsandbytes")  # its extra brings the others
+    require("trl", "peft", "accelerate", "torch", "transformers")
+    if config.report_to != "none":
+        require(config.report_to)
+
+
 def _train(
     config: TrainConfig,
     mix: TrainingMix,
@@ -89,10 +101,7 @@ def _train(
     held_out: Proof,
     identity: dict[str, Any],
 ) -> Manifest:
-    try:
-        from sft.training import trainer as trl_home
-    except ImportError as error:
-        raise MissingExtraError("trl", "train") from error
+    from sft.training import trainer as trl_home
 
     out = Path(config.out)
     refused = _refused(config.presafe, proof) if config.presafe else None
@@ -100,7 +109,7 @@ def _train(
     trainer = trl_home.build(config, model, tokenizer, proof.rendered, out, refused, _by_part(held_out))
     checkpoint = trl_home.last_checkpoint(out)
     _announce(config, proof, trainer.args.world_size, checkpoint)
-    with console.progress("train", total=None, unit="steps") as advance:
+    with console.progress("train", total=None, unit="steps", keeps=KEEPS) as advance:
         trainer.add_callback(trl_home.MetricsFile(out / "metrics.jsonl", advance))
         trainer.add_callback(trl_home.Watch(out))
         result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -166,6 +175,7 @@ def _identity(config: TrainConfig, mix: TrainingMix, weights: Weights) -> dict[s
         "config": config.model_dump(mode="json", exclude={"out"}),
         "mix_id": mix.mix_id,
         "base_model": f"{weights.name}@{fingerprint(weights)}",
+        "base_places": base_places(weights, Path(config.out)),
     }
     if config.presafe:
         decisions.read(Path(config.presafe.decisions))  # reports faults of the file before anything is loaded
@@ -194,7 +204,7 @@ def _claim_folder(out: Path, identity: dict[str, Any]) -> Manifest | None:
             f"{out}: contains a run with a different {', '.join(differing)}; set `out` to a new folder, or delete this one"
         )
     if (out / "manifest.json").is_file() and (out / "model").is_dir():
-        return Manifest.model_validate_json((out / "manifest.json").read_bytes())
+        return read_model(out / "manifest.json", Manifest)
     make_folder(out)
     write_file(marker, json.dumps(identity, indent=2, ensure_ascii=False).encode() + b"\n")
     return None

@@ -7,13 +7,12 @@ a resumed run continues its record. Keys stay in the libraries' own environment 
 import sys
 from contextlib import redirect_stdout
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback
 
-from schemas.errors import MissingExtraError, TrainingError
+from schemas.errors import TrainingError, require
 from schemas.ids import content_id
 from sft.training.config import TrainConfig
 
@@ -30,8 +29,7 @@ class Tracker(TrainerCallback):
 
     def __init__(self, config: TrainConfig) -> None:
         """Raises MissingExtraError if the library is not installed."""
-        if find_spec(config.report_to) is None:
-            raise MissingExtraError(config.report_to, config.report_to)
+        require(config.report_to)
         self._config = config
         self._library: Any = None
 

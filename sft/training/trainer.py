@@ -174,7 +174,7 @@ class MetricsFile(TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.is_world_process_zero:
             self._path.write_text("".join(_line(entry) for entry in state.log_history), encoding="utf-8")
-        self._advance(state.global_step)
+        self._advance(state.global_step, total=state.max_steps)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._advance()

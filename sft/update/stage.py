@@ -14,7 +14,7 @@ from typing import NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 
 from curation import console
-from curation.engines.weights import Weights, fingerprint, locate
+from curation.engines.weights import Weights, base_of_run, fingerprint, locate
 from schemas.errors import DataError
 from sft.update import measures
 from sft.update.tensors import TensorOnDisk, Update, stored, updates
@@ -135,7 +135,7 @@ def _base_of(run: Path, after: Weights) -> str:
     if after.adapter_base:
         return after.adapter_base
     try:
-        return str(json.loads((run / "run.json").read_bytes())["config"]["model"])
+        return base_of_run(run, str(json.loads((run / "run.json").read_bytes())["config"]["model"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"{run}: does not say which model it started from; name it: sft diff {run} BASE"

@@ -100,7 +100,7 @@ def test_a_bad_query_is_explained(tmp_path: Path) -> None:
     curate("ingest", "mine.jsonl", cwd=tmp_path)
     done = curate("sql", "select promt from traces", cwd=tmp_path)
     assert done.returncode == 1
-    assert 'Referenced column "promt" not found' in done.stderr
+    assert "there is no column 'promt'; did you mean 'prompt'?" in done.stderr
 
 
 def test_an_unknown_annotator_lists_the_known_ones(tmp_path: Path) -> None:

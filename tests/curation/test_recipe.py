@@ -36,9 +36,9 @@ def test_every_fault_is_reported_at_once_with_its_line(tmp_path: Path) -> None:
     found = fault(
         tmp_path, "name: x\nparts:\n  a:\n    were: y\n  b:\n    where: z\n    take: some\n"
     ).splitlines()
-    assert found[0] == "mix.yaml:3: parts.a.where: Field required"
-    assert found[1] == "mix.yaml:4: parts.a.were: unknown field; allowed: take, where"
-    assert found[2].startswith("mix.yaml:7: parts.b.take: Input should be a valid integer")
+    assert found[0] == "mix.yaml:3: parts.a.where: this field is required"
+    assert found[1] == "mix.yaml:4: parts.a.were: unknown field; did you mean 'where'?; allowed: take, where"
+    assert found[2].startswith("mix.yaml:7: parts.b.take: write ")
     assert len(found) == 3
 
 
@@ -47,14 +47,14 @@ def test_every_fault_is_reported_at_once_with_its_line(tmp_path: Path) -> None:
     [
         (
             "name: no",
-            "mix.yaml:1: name: Input should be a valid string (YAML reads yes, no, on and off as booleans",
+            "mix.yaml:1: name: write text (YAML reads yes, no, on and off as booleans",
         ),
         ("name: a\nname: b", "mix.yaml:2: duplicate key 'name'"),
         ("name: &a x\nrate: *a", "mix.yaml:1: anchors and aliases are not allowed"),
         ("name: [", "mix.yaml:1: not valid YAML"),
         ("name: !!python/object/apply:os.getcwd []", "mix.yaml:1: not valid YAML"),
-        ("- 1", "mix.yaml:1: Input should be a valid dictionary"),
-        ("", "mix.yaml:1: Input should be a valid dictionary"),
+        ("- 1", "mix.yaml:1: write a mapping of names to values"),
+        ("", "mix.yaml:1: write a mapping of names to values"),
         ("[" * 100_000, "nested more than 20 levels"),
         ("name: x" + " " * 1_000_000, "larger than"),
         ("extends: gone.yaml", "gone.yaml: cannot be read"),

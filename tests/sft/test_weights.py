@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from curation.engines.weights import fingerprint, load_tokenizer, locate
+from curation.engines.weights import Weights, base_of_run, base_places, fingerprint, load_tokenizer, locate
 from schemas.errors import EngineError
 
 
@@ -46,3 +46,33 @@ def test_a_folder_without_a_readable_tokenizer_or_adapter_is_explained(
     (broken / "adapter_config.json").write_text("{}")
     with pytest.raises(EngineError, match="not an adapter's configuration"):
         locate(str(broken))
+
+
+def test_the_base_of_a_run_is_found_after_the_folders_were_moved_and_from_anywhere(
+    models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = tmp_path / "project"
+    adapter = project / "runs" / "own" / "model"
+    adapter.mkdir(parents=True)
+    shutil.copytree(models["own"], project / "base")
+    monkeypatch.chdir(project)
+    (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "base"}))
+    places = base_places(locate("base"), Path("runs/own"))
+    (adapter.parent / "run.json").write_text(json.dumps({"base_places": places}))
+    (adapter.parent / "manifest.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    assert locate("project/runs/own").adapter_base == str(project / "base")
+    project.rename(tmp_path / "moved")
+    assert locate("moved/runs/own").adapter_base == str(tmp_path / "moved" / "base")
+    before = fingerprint(locate("moved/runs/own"))
+    (tmp_path / "moved").rename(project)
+    (project / "runs" / "own").rename(tmp_path / "alone")
+    assert locate("alone").adapter_base == str(project / "base")
+    assert fingerprint(locate("alone")) == before
+
+
+def test_a_model_of_the_hub_and_a_run_of_an_older_version_keep_their_name(tmp_path: Path) -> None:
+    assert base_places(Weights(tmp_path, "org/model"), tmp_path / "run") == []
+    for content in ("{}", "[]", '{"base_places": []}', "{"):
+        (tmp_path / "run.json").write_text(content)
+        assert base_of_run(tmp_path, "org/model") == "org/model"

@@ -20,12 +20,14 @@ from curation.corpus.query import connect, select
 from curation.corpus.store import PACKED, Store, replaced
 from curation.ingest.benchmarks import Benchmark
 from curation.overlap.decontaminate import matching
+from curation.reading import read_model
 from curation.recipe import Recipe
 from curation.versions import versions
 from schemas.choices import OverlapMethod
 from schemas.manifest import Counts, Manifest
 
 STAGE = "decontaminate"
+KEEPS = "parts that were compared are saved; the same command goes on with the others"
 FIELDS = {"prompts": {"text": "prompt"}, "traces": {"reasoning": "reasoning", "answer": "answer"}}
 """Compared columns of each table, and their names in `contamination`; earlier turns of a prompt are `turns`."""
 TURNS = "turns"
@@ -119,7 +121,7 @@ def _compare(
 ) -> None:  # fmt: skip
     known = corpus.keys("contamination")
     total = sum(pq.read_metadata(part).num_rows for _, part in todo)
-    with console.progress(STAGE, total=total, unit="rows") as advance:
+    with console.progress(STAGE, total=total, unit="rows", keeps=KEEPS) as advance:
         for table, part in todo:
             hits: dict[tuple[str, ...], dict[str, Any]] = {}
             for rows in read_batches(part, table):
@@ -193,7 +195,7 @@ def _done(corpus: Store, manifest: Manifest) -> set[str]:
     path = corpus.manifest_path(manifest)
     if not path.is_file():
         return set()
-    compared: Any = Manifest.model_validate_json(path.read_bytes()).summary.get("compared", [])
+    compared: Any = read_model(path, Manifest).summary.get("compared", [])
     return set(compared)
 
 

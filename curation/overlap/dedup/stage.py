@@ -24,6 +24,7 @@ from curation.overlap.dedup import queries, sketches, texts
 from curation.overlap.dedup.clustering import Clusters, ClusterSlice, Ranked, cluster, place, rank
 from curation.overlap.dedup.texts import KeyedTexts, Work
 from curation.overlap.words import hash_words, plain_words
+from curation.reading import read_model
 from curation.recipe import Recipe
 from curation.versions import versions
 from schemas.choices import DedupMethod
@@ -32,6 +33,7 @@ from schemas.manifest import Counts, Manifest
 from schemas.tables import CLUSTERS
 
 STAGE = "dedup"
+KEEPS = "comparisons that are done are saved, this one is not; the same command goes on with it"
 FIELDS: dict[str, tuple[str, ...]] = {
     "exact": ("prompt", "response"), "near": ("query", "response"), "semantic": ("query",)
 }  # fmt: skip
@@ -131,7 +133,7 @@ def _latest(corpus: Store, work: Work) -> str | None:
 
 def _generation_of(corpus: Store, manifest: Manifest) -> object:
     path = corpus.manifest_path(manifest)
-    return Manifest.model_validate_json(path.read_bytes()).summary["generation"] if path.is_file() else None
+    return read_model(path, Manifest).summary["generation"] if path.is_file() else None
 
 
 def _compare(corpus: Store, work: Work, recipe: DedupRecipe) -> Clusters:
@@ -139,7 +141,9 @@ def _compare(corpus: Store, work: Work, recipe: DedupRecipe) -> Clusters:
     folder = place(parts, corpus.root)
     ranked = rank(parts, work.id_column, folder)
     total = len(ranked.ids.array)
-    with console.progress(f"dedup {work.field} by {work.method}", total=total, unit="texts") as advance:
+    with console.progress(
+        f"dedup {work.field} by {work.method}", total=total, unit="texts", keeps=KEEPS
+    ) as advance:
         if work.method == "semantic":
             return _semantic(parts, ranked, _common(parts, recipe), recipe.cosine)
         common = _common(parts, recipe) if work.field == "query" else np.zeros(0, np.int64)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from schemas.faults import listed
 from sft.scoring.programs import sandbox
 
 OPENING = re.compile(r"[ \t]*+```[ \t]*+([\w+#.-]*+)[^`]*+")
@@ -84,9 +85,7 @@ def judge_one(answer: str, reference: str | None, limits: sandbox.Limits | None 
     try:
         tests = Tests.model_validate_json(reference)
     except ValidationError as error:
-        fault = error.errors()[0]
-        where = "".join(f"{place}: " for place in fault["loc"])
-        return ProgramResult(None, f"no tests: {where}{fault['msg'].removeprefix('Value error, ')}")
+        return ProgramResult(None, f"no tests: {listed(error)}")
     program = program_of(answer)
     if program is None:
         return ProgramResult(False, "no program: the answer has no closed code block")

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from curation.annotate.agree import AgreeRecipe
 from curation.annotate.calibrate import CalibrateRecipe
 from curation.corpus.query import connect, select
 from curation.corpus.store import Store
-from schemas.errors import RecipeError
+from schemas.errors import RecipeError, UsageError
 from schemas.manifest import Manifest
 from tests.command_line import curate
 
@@ -131,6 +132,18 @@ def test_labels_of_a_disputed_queue_are_told_and_set_no_threshold(reviewed: Stor
 def test_people_must_have_judged_something(corpus: Store) -> None:
     with pytest.raises(RecipeError, match="no trace is labelled by people and by any annotator"):
         calibrate.run(corpus.root, CalibrateRecipe())
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        (CalibrateRecipe(annotators=("judge:n",)), "no labels by 'judge:n'; did you mean 'judge:m'"),
+        (CalibrateRecipe(patterns=("inconsistent",)), "did you mean 'inconsistency'"),
+    ],
+)
+def test_unknown_names_are_wrong_usage(reviewed: Store, recipe: CalibrateRecipe, message: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(message)):
+        calibrate.run(reviewed.root, recipe)
 
 
 def test_agreement_between_any_annotators_people_included(reviewed: Store) -> None:

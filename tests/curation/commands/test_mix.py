@@ -47,7 +47,7 @@ def test_validate_and_plan(place: Path) -> None:
     assert [plan["rows"] for plan in plans] == [2, 4]
     short = curate("plan", "study-improved", "--sql", cwd=place)
     assert short.returncode == 1
-    assert "create or replace temp table matched" in short.stdout
+    assert "order by draw" in short.stdout
     assert "build-mix would fail" in short.stderr and 'part "safety": take 1000 but only' in short.stderr
 
 
@@ -73,12 +73,40 @@ def test_diff_why_report_and_export(place: Path) -> None:
     assert curate("report", "mix", "--out", "report.html", cwd=place).stdout.strip() == "report.html"
     assert (
         curate("export", "mix", "--format", "alpaca", "--out", "a.jsonl", cwd=place).stderr
-        == "export: 9 rows written to a.jsonl\n"
+        == "export: 9 rows of train written to a.jsonl\n"
     )
     assert (
         curate("export", "mix", "--format", "hf", "--redact", "ids", "--out", "ids", cwd=place).stdout
         == "ids\n"
     )
+
+
+def test_each_split_can_be_exported(place: Path) -> None:
+    (place / "v.yaml").write_text(
+        "name: v\nvalidation: 0.5\nparts: {a: {where: kind = 'harmful', take: 40}}\n"
+    )
+    assert curate("build-mix", "v.yaml", "--out", "v", cwd=place).returncode == 0
+    train = curate("export", "v", "--out", "train.jsonl", cwd=place)
+    assert "--split validation" in train.stderr
+    held_out = curate("export", "v", "--split", "validation", "--out", "held-out.jsonl", cwd=place)
+    assert "rows of validation written to held-out.jsonl" in held_out.stderr
+    ids = [
+        {json.loads(line)["row_id"] for line in (place / name).read_text().splitlines()}
+        for name in ("train.jsonl", "held-out.jsonl")
+    ]
+    assert len(ids[0]) + len(ids[1]) == 40 and ids[1] and not ids[0] & ids[1]
+    none = curate("export", "mix", "--split", "validation", "--out", "x.jsonl", cwd=place)
+    assert none.returncode == 2 and "no validation split" in none.stderr
+
+
+def test_a_folder_is_not_written_to_a_name_of_a_file_or_over_another(place: Path) -> None:
+    named_file = curate("export", "mix", "--format", "hf", "--out", "x.jsonl", cwd=place)
+    assert named_file.returncode == 2 and "--out x" in named_file.stderr and not (place / "x.jsonl").exists()
+    assert curate("export", "mix", "--format", "hf", "--out", "folder", cwd=place).returncode == 0
+    again = curate("export", "mix", "--format", "hf", "--out", "folder", cwd=place)
+    assert again.returncode == 1 and "folder: already there; name a new folder" in again.stderr
+    over = curate("export", "mix", "--out", "folder", cwd=place)
+    assert over.returncode == 1 and "a folder of this name is in the way" in over.stderr
 
 
 def test_push_asks_and_a_no_sends_nothing(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -355,7 +355,7 @@ def test_a_map_reads_what_no_format_knows(tmp_path: Path) -> None:
     ("options", "words"),
     [
         ({"format": "excel"}, ["--format excel: unknown", "star1", "sharegpt", "alpaca"]),
-        ({"kind": "evil"}, ["kind: Input should be 'harmful', 'benign', 'math' or 'code'"]),
+        ({"kind": "evil"}, ["kind: write 'harmful', 'benign', 'math' or 'code'"]),
         ({"format": "x", "set": "y"}, ["--format x", "--set y"]),
         ({"map": ["prompt"]}, ["--map prompt: write it as field=column"]),
         ({"map": ["prompt="]}, ["--map prompt=: write it as field=column"]),

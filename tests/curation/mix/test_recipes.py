@@ -346,7 +346,7 @@ def test_points_that_cannot_be_built_do_not_stop_the_others(filled: Store, tmp_p
         ),
         (("[3, 5]", "[]"), r"s\.yaml:4: sweep\.size: give a list of values"),
         (("[3, 5]", "[[3]]"), r"s\.yaml:4: sweep\.size: values are texts, numbers"),
-        (("[3, 5]", "[0, 5]"), r"s\.yaml:9: parts\.a\.take.*greater than or equal to 1"),
+        (("[3, 5]", "[0, 5]"), r"s\.yaml:9: parts\.a\.take: write 1 or more"),
     ],
 )
 def test_faults_of_a_sweep_have_their_line(tmp_path: Path, change: tuple[str, str], message: str) -> None:
@@ -363,7 +363,7 @@ def test_the_names_of_the_study_are_still_known() -> None:
         <= sweep.shipped_recipes().keys()
     )
     (nocot,) = find_points("study-nocot-math400").values()
-    assert nocot.recipe.parts["safety"].where == "kind = 'harmful' and reasoning = ''"
+    assert nocot.recipe.parts["safety"].where == "kind = 'harmful' and reasoning = '' and not unsafe"
     assert (nocot.recipe.parts["safety"].take, nocot.recipe.parts["math"].take) == (400, 4000)
     assert list(find_points("ablation")) == [
         n for n in sweep.shipped_recipes() if n.startswith(("no-", "only", "guard"))
@@ -397,8 +397,8 @@ def test_validate_reports_faults_of_every_point_at_once(filled: Store, tmp_path:
     with pytest.raises(RecipeError) as caught:
         planning.validate(load_points(tmp_path / "s.yaml"), filled.root)
     message = str(caught.value)
-    assert 's.yaml:10: order_by.0: SQL error: Referenced column "tokns"' in message
-    assert message.count('s.yaml:8: parts.a.where: SQL error: Referenced column "riskyy"') == 1
+    assert "s.yaml:10: order_by.0: SQL error: there is no column 'tokns'" in message
+    assert message.count("s.yaml:8: parts.a.where: SQL error: there is no column 'riskyy'") == 1
 
 
 def test_the_schema_knows_every_shipped_recipe_and_refuses_a_misspelt_one() -> None:

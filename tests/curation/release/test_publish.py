@@ -65,6 +65,19 @@ def test_nothing_is_sent_before_a_yes(build, tmp_path: Path, hub: Hub) -> None:
     assert text.startswith("Publish 80 rows to the private dataset me/x") and "data/validation" in text
 
 
+def test_harmful_rows_are_counted_in_every_split_and_tier(build, tmp_path: Path, hub: Hub) -> None:
+    build(RECIPE)
+    splits = folder.read_splits(tmp_path / "mix")
+    harmful = sum(rows["kind"].to_pylist().count("harmful") for rows in splits.values())
+    asked: list[publish.PublicationPlan] = []
+    for tier in redaction.TIERS:
+        publish.publish(
+            tmp_path / "mix", "me/x", tier=tier, private=True, confirm=lambda offer: bool(asked.append(offer))
+        )
+    assert len(splits) == 2 and {offer.rows for offer in asked} == {80}
+    assert {offer.harmful for offer in asked} == {harmful}
+
+
 def test_the_whole_folder_is_sent(build, tmp_path: Path, hub: Hub) -> None:
     build(RECIPE)
     assert (

@@ -115,7 +115,7 @@ def test_what_was_imported_comes_out_again_and_goes_into_another_corpus(
         (review(patterns=["vacillation"]), "unknown pattern vacillation"),
         (review(spans=[{"pattern": WEAK, "field": "reasoning", "start": 5, "end": 500}]), r"\[5, 500\) are outside of the reasoning"),
         (review(spans=[{"pattern": WEAK, "field": "prompt", "start": 0, "end": 1}]), "spans.0.field"),
-        ({"trace_id": "t0", "patterns": []}, "reviewer: Field required"),
+        ({"trace_id": "t0", "patterns": []}, "reviewer: this field is required"),
     ],
 )  # fmt: skip
 def test_a_bad_line_is_set_aside_with_its_place_and_reason_and_the_good_go_on(

@@ -8,6 +8,7 @@ import pytest
 from curation.corpus.store import Store
 from curation.engines import Sampling
 from curation.masking import BLOT
+from schemas import errors
 from schemas.errors import MissingExtraError
 from sft.scoring import inspect_logs, stage
 from sft.scoring.asking import Asking, trace_ids
@@ -39,7 +40,7 @@ def read(folder: Path) -> dict[str, Any]:
 
 
 def test_without_the_library_the_export_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inspect_logs, "find_spec", lambda name: None)
+    monkeypatch.setattr(errors, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"lrm-curate\[inspect\]"):
         inspect_logs.require_library()
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from curation.engines.weights import load_model, locate
+from schemas import errors
 from schemas.errors import MissingExtraError
 from sft.tiny import make_model
 from sft.training import export, loading
@@ -48,7 +49,7 @@ def test_transformers_is_told_nf4_double_quantisation_and_bf16(four_bits: None) 
 def test_without_bitsandbytes_the_error_names_the_pip_line(
     models: dict[str, Path], mix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loading, "find_spec", lambda name: None)
+    monkeypatch.setattr(errors, "find_spec", lambda name: None)
     with pytest.raises(
         MissingExtraError, match=r"'bitsandbytes'; install it with: pip install 'lrm-curate\[qlora\]'"
     ):

@@ -6,10 +6,12 @@ import socket
 import sqlite3
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+from schemas import errors
 from schemas.errors import MissingExtraError
 from sft.training import tracking
 from sft.training.stage import train
@@ -23,7 +25,7 @@ KEY = "0123456789abcdef0123456789abcdef01234567"
 def test_a_missing_library_is_named_with_its_pip_line(
     models: dict[str, Path], mix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(tracking, "find_spec", lambda library: None)
+    monkeypatch.setattr(errors, "find_spec", lambda library: None if library == name else find_spec(library))
     with pytest.raises(
         MissingExtraError, match=rf"{name!r}; install it with: pip install 'lrm-curate\[{name}\]'"
     ):

@@ -188,9 +188,9 @@ def test_sets_have_one_order_in_every_run() -> None:
     ("reference", "reason"),
     [
         (None, "no tests: the prompt has no reference_answer"),
-        ("42", "no tests: Input should be an object"),
+        ("42", "no tests: write a mapping of names to values (got 42)"),
         ('{"inputs": ["1"], "outputs": []}', "no tests: 1 inputs, but 0 outputs"),
-        ('{"inputs": [], "outputs": []}', "no tests: inputs: List should have at least 1 item after validation, not 0"),
+        ('{"inputs": [], "outputs": []}', "no tests: inputs: write 1 or more values"),
         ('{"inputs": ["1"], "outputs": ["1"], "fn_name": "a b"}', "no tests: fn_name is not a Python identifier"),
         ('{"inputs": ["1"], "outputs": ["x"], "fn_name": "f"}', "no tests: Expecting value: line 1 column 1 (char 0)"),
     ],

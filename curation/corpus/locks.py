@@ -1,0 +1,99 @@
+"""Locks between processes: whoever waits says for whom and since when, and says so again every minute.
+
+A lock is the kernel's, on an open file, so it ends with its process, however that ends. What stands in the file (process, command, time)
+only tells others whom they wait for.
+"""
+
+import fcntl
+import json
+import os
+import socket
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from curation import console
+
+POLL_SECONDS = 0.1
+"""Between two tries to get a lock."""
+QUIET_SECONDS = 1.0
+"""A shorter wait is not worth a line."""
+
+
+class Holder(NamedTuple):
+    """The process that holds a lock."""
+
+    pid: int
+    host: str
+    command: str
+    since: float
+    """Seconds since 1970."""
+
+    def describe(self) -> str:
+        """Who it is, since when, and how to look."""
+        at = datetime.fromtimestamp(self.since).astimezone().strftime("%H:%M:%S")
+        where = "" if self.host == socket.gethostname() else f" on {self.host}"
+        return f"`{self.command}` (pid {self.pid}{where}), which holds it since {at}"
+
+
+def take(path: Path, what: str) -> IO[str]:
+    """Take the lock on a file, and return the open file that holds it: closing it gives the lock back.
+
+    Args:
+        path: the lock file; made where there is none.
+        what: what is locked, for the lines about the wait.
+
+    Raises:
+        OSError: if the file cannot be opened.
+    """
+    handle = path.open("a+", encoding="utf-8")  # "w" would delete what the holder wrote
+    try:
+        _wait(handle, path, what)
+        handle.truncate(0)
+        handle.write(json.dumps(_ours()._asdict()))
+        handle.flush()
+    except BaseException:
+        handle.close()
+        raise
+    return handle
+
+
+def _wait(handle: IO[str], path: Path, what: str) -> None:
+    began, told = time.monotonic(), -console.LINE_SECONDS
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            waited = time.monotonic() - began
+            if waited >= QUIET_SECONDS and waited - told >= console.LINE_SECONDS:
+                told = waited
+                console.say(f"waiting for {what}: {holder(path)}; Ctrl-C stops waiting")
+            time.sleep(POLL_SECONDS)
+
+
+def holder(path: Path) -> str:
+    """Who holds the lock on a file, for a person."""
+    try:
+        return Holder(**json.loads(path.read_text(encoding="utf-8"))).describe()
+    except (OSError, ValueError, TypeError):
+        return "another process"
+
+
+def _ours() -> Holder:
+    return Holder(os.getpid(), socket.gethostname(), command(), time.time())
+
+
+def command() -> str:
+    """The program and the command that run, without options, which may hold secrets."""
+    program = Path(sys.argv[0])
+    name = program.parent.name if program.name == "__main__.py" else program.name
+    name = {"curation": "curate"}.get(name, name)
+    words = []
+    for word in sys.argv[1:3]:
+        if not word.replace("-", "").isalpha() or word.startswith("-"):
+            break
+        words.append(word)
+    return " ".join([name, *words])
