@@ -29,12 +29,13 @@ from curation.annotate.asking import EngineModel, estimate
 from curation.annotate.cascade import CascadeSettings
 from curation.annotate.judging import Judged, judge, to_traces
 from curation.annotate.pace import FIRST, FIRST_OF_A_MODEL, Pace
+from curation.annotate.writing import AnnotationWriter
 from curation.corpus import memory
 from curation.corpus.buffer import PartBuffer
 from curation.corpus.filling import sql_file
 from curation.corpus.known_ids import KnownIds
 from curation.corpus.query import Connection, connect, select
-from curation.corpus.store import Store, scan_part
+from curation.corpus.store import Store
 from curation.engines.settings import EngineSettings
 from curation.reading import read_text
 from curation.recipe import Recipe
@@ -190,7 +191,7 @@ def _annotate(
     only: Collection[str] | None = None,
     model: EngineModel | None = None,
 ) -> list[tuple[str, str]]:
-    writer = _Writer(corpus, annotator)
+    writer = AnnotationWriter(corpus, annotator)
     missing = _missing(corpus, annotator, only)
     failures: list[tuple[str, str]] = []
     stopped = None
@@ -286,37 +287,6 @@ def _rows(connection: Connection, file: str, annotator: Annotator) -> pa.Table:
     return connection.sql(
         sql_file("curation.annotate", file), params={"annotator": annotator.name}
     ).to_arrow_table()
-
-
-class _Writer:
-    """Writes parts of annotations, with the table locked only meanwhile: others may write between two of them."""
-
-    def __init__(self, corpus: Store, annotator: Annotator) -> None:
-        self._corpus, self._annotator = corpus, annotator
-        self._seen = {part.name for part in corpus.parts("annotations")}
-        self._saved = 0
-
-    def write(self, advance: console.Advance, judged: list[Judged]) -> None:
-        """Write a part, without what another process has annotated since this one began."""
-        rows = pa.concat_tables([one.annotations for one in judged])
-        with self._corpus.writing("annotations"):
-            if theirs := self._annotated_meanwhile():
-                ours = [trace_id not in theirs for trace_id in rows["trace_id"].to_pylist()]
-                rows = rows.filter(pa.array(ours, pa.bool_()))
-            self._corpus.append("annotations", rows)
-            self._seen |= {part.name for part in self._corpus.parts("annotations")}
-        self._saved += sum(one.traces for one in judged)
-        advance(0, f"{self._saved:,} saved")
-
-    def _annotated_meanwhile(self) -> set[str]:
-        new = [part for part in self._corpus.parts("annotations") if part.name not in self._seen]
-        return {
-            row["trace_id"]
-            for part in new
-            for batch in scan_part(part, ["trace_id", "annotator"])
-            for row in batch.to_pylist()
-            if row["annotator"] == self._annotator.name
-        }
 
 
 def _spread(

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curation.corpus import amendments
-from curation.corpus.locks import take
+from curation.locks import take
 from schemas.errors import CorpusError
 from schemas.ids import canonical_json, content_id
 from schemas.manifest import BASE_VERSION, FORMAT_VERSION, Manifest

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from curation.corpus import locks
+from curation import locks
 from curation.corpus.store import Store
 
 HOLD = """
