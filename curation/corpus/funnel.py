@@ -4,6 +4,7 @@ The clauses are what `and` joins at the top of the condition, as DuckDB's own pa
 """
 
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 from curation.corpus.bounds import bounded
@@ -114,7 +115,7 @@ def _values(connection: Connection, part: Conjunct, table: str, types: dict[str,
         if types.get(column) not in ("VARCHAR", "BOOLEAN", "INTEGER", "BIGINT", "FLOAT", "DOUBLE"):
             continue
         query = sql_file("curation.corpus", "values.sql", column=identifier(column), table=table)
-        found = bounded(connection, lambda query=query: select(connection, query, {"most": 1000})).to_pylist()  # type: ignore[misc]
+        found = bounded(connection, partial(select, connection, query, {"most": 1000})).to_pylist()
         known = [row["value"] for row in found if row["value"] is not None]
         shown = [row for row in found if row["value"] is None] + [
             row for row in found if row["value"] is not None
