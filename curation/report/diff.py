@@ -15,7 +15,7 @@ from curation import console
 from curation.corpus.filling import sql_file
 from curation.corpus.query import connect, select
 from curation.corpus.store import Store
-from curation.mix.folder import read_manifest, read_rows
+from curation.mix.folder import read_manifest, read_splits
 from curation.report.why import fates
 from schemas.errors import RecipeError
 from schemas.manifest import Manifest
@@ -38,6 +38,11 @@ class _Side(NamedTuple):
     name: str
     manifest: Manifest
     rows: dict[str, dict[str, Any]]
+    """By trace, of every split; of a trace that is repeated, one."""
+    total: int
+    """Rows of every split, repeats included: what the parts add up to."""
+    patterns: dict[str, int]
+    """Rows of every split that show each risky pattern."""
     today: dict[str, list[dict[str, Any]]]
     """What its recipe does now with each differing trace; empty without a corpus."""
 
@@ -70,7 +75,7 @@ def diff(mix_a: Path, mix_b: Path, corpus_dir: Path | None = None) -> dict[str, 
     Raises:
         DataError: if a folder is not a mix.
     """
-    a, b = (_Side(str(mix), read_manifest(mix), _rows(mix), {}) for mix in (mix_a, mix_b))
+    a, b = (_side(mix) for mix in (mix_a, mix_b))
     added, removed = sorted(b.rows.keys() - a.rows.keys()), sorted(a.rows.keys() - b.rows.keys())
     both = sorted(a.rows.keys() & b.rows.keys())
     moved = [t for t in both if a.rows[t]["part"] != b.rows[t]["part"]]
@@ -93,7 +98,7 @@ def diff(mix_a: Path, mix_b: Path, corpus_dir: Path | None = None) -> dict[str, 
         "b": b.name,
         "identical": summaries[0]["mix_id"] == summaries[1]["mix_id"],
         "counts": {
-            "a": len(a.rows), "b": len(b.rows), "added": len(added), "removed": len(removed),
+            "a": a.total, "b": b.total, "added": len(added), "removed": len(removed),
             "moved": len(moved), "rejudged": len(rejudged),
         },
         "added": added,
@@ -103,7 +108,7 @@ def diff(mix_a: Path, mix_b: Path, corpus_dir: Path | None = None) -> dict[str, 
         "reasons": {name: [reason._asdict() for reason in listed] for name, listed in reasons.items()},
         "causes": {name: dict(Counter(reason.cause for reason in listed)) for name, listed in reasons.items()},
         "parts": _changes(*({n: p["kept"] for n, p in s["parts"].items()} for s in summaries)),
-        "patterns": _changes(*(s["patterns"] for s in summaries)),
+        "patterns": _changes(a.patterns, b.patterns),
         "recipe": clauses,
         "annotators": _changes(*(s.get("annotators", {}) for s in summaries)),
     }  # fmt: skip
@@ -224,8 +229,13 @@ def _today(corpus: Store, manifest: Manifest, trace_ids: Sequence[str]) -> dict[
         }
 
 
-def _rows(mix: Path) -> dict[str, dict[str, Any]]:
-    return {row["trace_id"]: row for row in read_rows(mix, ["trace_id", "part", "risky"]).to_pylist()}
+def _side(mix: Path) -> _Side:
+    manifest = read_manifest(mix)
+    columns = ["trace_id", "part", "risky"]
+    rows = [row for split in read_splits(mix).values() for row in split.select(columns).to_pylist()]
+    shown = Counter(pattern for row in rows for pattern in row["risky"])
+    patterns = {name: shown[name] for name in RISKY_PATTERNS}
+    return _Side(str(mix), manifest, {row["trace_id"]: row for row in rows}, len(rows), patterns, {})
 
 
 def _said(clauses: dict[str, dict[str, Any]]) -> str:

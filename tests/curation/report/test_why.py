@@ -190,3 +190,19 @@ def test_diff_says_when_a_trace_is_gone(build, filled, tmp_path: Path) -> None:
     part.unlink()
     filled.append("traces", rows.slice(0, 60))
     assert difference.diff(tmp_path / "a", tmp_path / "b", filled.root)["causes"]["removed"] == {"gone": 15}
+
+
+def test_numbers_of_diff_card_and_parts_agree_with_a_validation_split_and_repeats(
+    build, tmp_path: Path
+) -> None:
+    text = "name: x\nvalidation: 0.3\nparts:\n  a: {where: kind = 'harmful', take: 90, repeat: 2}\n  b: {where: kind = 'math'}\n"
+    manifest, _ = build(text, "one")
+    build(text.replace("take: 90", "take: 70"), "two")
+    found = difference.diff(tmp_path / "one", tmp_path / "two")
+    summary = manifest.summary
+    taken = sum(part["kept"] for part in summary["parts"].values())
+    assert found["counts"]["a"] == taken == summary["rows"] + summary["validation_rows"] == 110
+    assert found["counts"]["b"] == 90 and found["parts"] == {"a": {"a": 90, "b": 70}}
+    card = (tmp_path / "one" / "README.md").read_text()
+    assert f"{summary['rows']} rows and {summary['validation_rows']} for validation" in card
+    assert "Taken are rows of both splits" in card
