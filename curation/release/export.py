@@ -153,9 +153,7 @@ def write(
     return Export(out, len(lines), split, {name: other.num_rows for name, other in splits.items()})
 
 
-def _lines(
-    mix: Path, rows: pa.Table, format: ExportFormat, carrier: Carrier, redact: Tier
-) -> Iterator[Line]:
+def _lines(mix: Path, rows: pa.Table, format: ExportFormat, carrier: Carrier, redact: Tier) -> Iterator[Line]:
     rows = redacted(rows, redact)
     if redact == "ids":
         yield from rows.to_pylist()
