@@ -187,9 +187,9 @@ def _plan(source: Source, recipe: IngestRecipe) -> IngestPlan:
             f"{source.name}: none of its first {peeked} rows is a JSON object{why}; give JSONL, a JSON array, CSV (named .csv), "
             "Parquet or Arrow"
         )
-    if columns.get(recipe.map.get("prompt", "")) is list:
+    if (prompt := recipe.map.get("prompt")) and columns.get(prompt) is list:
         raise DataError(
-            f"{source.name}: the column {recipe.map['prompt']!r} holds chats, not texts; leave --map away: chats are read as they are, "
+            f"{source.name}: the column {prompt!r} holds chats, not texts; leave --map away: chats are read as they are, "
             "with their reasoning and answer in columns beside them"
         )
     name, form = choose_format(source.name, list(columns), recipe)
