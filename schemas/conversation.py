@@ -70,7 +70,9 @@ def tool_definitions(tools: str | None) -> list[dict[str, Any]] | None:
     """The tools of a prompt in OpenAI's form, whatever form they came in; null for none."""
     if not tools:
         return None
-    return [_definition(tool) for tool in json.loads(tools)]
+    found = json.loads(tools)
+    declared = [tool.get("functionDeclarations", tool.get("function_declarations", [tool])) for tool in found]
+    return [_definition(tool) for of_one in declared for tool in of_one]
 
 
 def canonical(turns: Turns | None, tools: str | None) -> list[Any] | None:

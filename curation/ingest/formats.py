@@ -208,7 +208,7 @@ FORMATS: dict[str, Format] = {
     "gemini": Format(
         help="Gemini's chats: contents of parts, systemInstruction",
         columns=_needs("contents"),
-        takes=_takes("contents systemInstruction system_instruction"),
+        takes=_takes("contents systemInstruction system_instruction tools"),
         unfold=_chat(exchanges.unfold_contents),
     ),
     "open-thoughts-metadata": Format(

@@ -12,7 +12,7 @@ from curation.mix import folder
 from schemas.ids import content_id
 from schemas.manifest import Manifest
 from schemas.row import Row, row_id
-from schemas.tables import ROWS
+from schemas.tables import ROWS, TALK_ROWS
 from sft.tiny import Family, make_model, make_tokenizer, own_family
 
 
@@ -81,7 +81,8 @@ def sample_rows(count: int = 24) -> list[Row]:
 def write_mix(out: Path, rows: list[Row]) -> Path:
     import pyarrow as pa
 
-    table = pa.Table.from_pylist([row.model_dump() for row in rows], ROWS)
+    schema = TALK_ROWS if any(row.turns or row.tools for row in rows) else ROWS
+    table = pa.Table.from_pylist([row.model_dump() for row in rows], schema)
     write_parquet(out / "data" / folder.SHARD, table)
     manifest = Manifest(stage="build-mix", summary={"rows": len(rows), "mix_id": folder.mix_id(table)})
     (out / "manifest.json").write_text(manifest.model_dump_json())

@@ -12,7 +12,7 @@ import orjson
 
 from curation.ingest.containers.rows import RawRow
 from curation.ingest.fields import BadRow
-from curation.ingest.records.exchanges import take_response, turns_of_request
+from curation.ingest.records.exchanges import take_request, take_response, turns_of_request
 
 KEYS = ("custom_id", "key")
 """The id that a request and its output share: OpenAI, Mistral, vLLM and Anthropic; Gemini."""
@@ -76,7 +76,7 @@ def unfold_output(fields: dict[str, Any]) -> None:
         raise BadRow("missing_prompt", "no request with this id is in the files of requests")
     beside = take_response(fields, turns_of_request(request), body)
     fields.setdefault("finish_reason", NOTHING_SAID)
-    fields["beside"] = beside
+    fields["beside"] = take_request(fields, request) | beside
 
 
 def unfold_request(fields: dict[str, Any]) -> None:
@@ -86,6 +86,7 @@ def unfold_request(fields: dict[str, Any]) -> None:
     for name in BODIES:
         fields.pop(name, None)
     fields["messages"] = turns_of_request(body)
+    fields["beside"] = take_request(fields, body)
 
 
 def _answered(fields: dict[str, Any]) -> tuple[str, Any]:

@@ -39,6 +39,19 @@ def turns_of_request(request: Any) -> list[Any]:
     return turns if system is None else [_system_turn(system), *turns]
 
 
+def take_request(fields: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
+    """Put the tools of a request into fields.
+
+    Returns:
+        Its settings, for `extra`.
+    """
+    if request.get("tools"):
+        fields["tools"] = request["tools"]
+    read = (*CONTENTS, *SYSTEMS, "tools")
+    settings = {name: value for name, value in request.items() if name not in read and value is not None}
+    return {"request": settings} if settings else {}
+
+
 def take_response(fields: dict[str, Any], turns: list[Any], body: Any) -> dict[str, Any]:
     """Put a chat of a request and an API's response into fields: messages, model, finish_reason.
 

@@ -7,6 +7,7 @@ import pytest
 
 from curation.ingest.fields import COLUMNS, BadRow, FieldPath, trace_line
 from curation.ingest.formats import FORMATS, detect, sort_out
+from schemas.conversation import tool_definitions
 from schemas.prompt import prompt_id
 
 PLACE = FieldPath("f.jsonl", "f", "benign")
@@ -166,3 +167,18 @@ def test_a_broken_earlier_turn_says_what_is_wrong(message: dict[str, Any], reaso
     with pytest.raises(BadRow) as bad:
         read({"messages": [USER, message, USER, LAST]})
     assert bad.value.fault.reason == reason
+
+
+def test_a_request_of_a_batch_brings_its_tools_and_its_settings() -> None:
+    body = {"model": "m", "temperature": 0.5, "tools": TOOLS, "messages": [USER]}
+    prompt, trace = read({"custom_id": "r1", "method": "POST", "url": "/v1", "body": body})
+    assert trace is None
+    assert json.loads(prompt["tools"]) == TOOLS and shape(prompt) == [("user", "Two and two?")]
+    assert json.loads(prompt["extra"])["request"] == {"model": "m", "temperature": 0.5}
+
+
+def test_gemini_s_declarations_are_tools() -> None:
+    declared = [{"functionDeclarations": [{"name": "add"}, {"name": "take"}]}]
+    prompt, _ = read({"contents": [{"role": "user", "parts": [{"text": "Two?"}]}], "tools": declared})
+    names = [tool["function"]["name"] for tool in tool_definitions(prompt["tools"]) or []]
+    assert names == ["add", "take"]
