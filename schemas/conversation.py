@@ -93,18 +93,18 @@ def with_last_question(
     return [*turns[:last], {**turns[last], "content": text}, *turns[last + 1 :]]
 
 
-def shown(turns: Turns | None, limit: int, last: bool = False) -> str:
-    """The turns before the last question as a text for people and judges, each shortened in its middle, the oldest left out first.
+def shown(turns: Turns | None, limit: int) -> str:
+    """The turns before the last question as a text for people and judges, long ones without their middle, the oldest left out first.
 
     Args:
         turns: all turns of a prompt.
         limit: most code points of the text.
-        last: whether the last question is shown too.
     """
     told = [turn if isinstance(turn, Turn) else Turn.model_validate(turn) for turn in turns or ()]
-    if not last:
-        final = max((n for n, turn in enumerate(told) if turn.role == "user"), default=-1)
-        told = told[:final] + told[final + 1 :]
+    if (
+        told and told[-1].role == "user"
+    ):  # else results of tools follow the question, which then stays in its place
+        told.pop()
     lines = [shortened(_line(turn), max(limit // 4, 80)) for turn in told]
     kept: list[str] = []
     for line in reversed(lines):

@@ -78,7 +78,7 @@ def _unfold(fields: dict[str, Any], messages: Any) -> None:
         fields["tools"] = tools
     if tools or len(turns) > 1:
         fields["turns"] = turns
-    beside = {str(n): _beside(message) for n, message in enumerate(messages, 1) if _beside(message)}
+    beside = {str(n): told for n, message in enumerate(messages, 1) if (told := _beside(message))}
     if beside:
         fields["beside_turns"] = beside
 

@@ -11,8 +11,6 @@ from collections.abc import Callable
 from datetime import date
 from typing import Any, NamedTuple
 
-import jinja2
-
 from schemas.conversation import Turns, messages, tool_definitions
 from schemas.errors import RenderError
 
@@ -255,6 +253,6 @@ def _finished_turn(tokenizer: Tokenizer, reasoning: str, answer: str) -> str:
     """A finished conversation rendered by the template, with reasoning under the keys that templates use; "" if it cannot."""
     turn = {"role": "assistant", "content": answer, "reasoning_content": reasoning, "thinking": reasoning}
     try:
-        return str(tokenizer.apply_chat_template([{"role": "user", "content": "x"}, turn], tokenize=False))
-    except (jinja2.TemplateError, TypeError, ValueError):
+        return str(_templated(tokenizer, [{"role": "user", "content": "x"}, turn], tokenize=False))
+    except Unrenderable:
         return ""  # this template does not render finished turns

@@ -19,6 +19,7 @@ from curation.corpus.query import connect, select
 from curation.corpus.store import Store
 from curation.engines import Sampling, openai
 from curation.engines.openai import OpenAIEngine, ServerSettings
+from curation.engines.prompting import asked
 from curation.engines.streaming import Question
 from curation.generate.stage import GenerateRecipe, run
 from schemas.errors import EngineError
@@ -488,3 +489,28 @@ def test_a_dripping_answer_is_bounded_in_time_and_one_without_end_in_size(
             continue
         assert words == "no whole answer within"  # nobody was answered: the run ends
         server.stop()
+
+
+def test_a_conversation_is_sent_whole_with_its_tools(serve: Callable[..., Server]) -> None:
+    server = serve(lambda n, body: GOOD)
+    tools = json.dumps([{"name": "clock", "input_schema": {"type": "object"}}])
+    call = {
+        "id": "c",
+        "type": "function",
+        "function": {"name": "clock", "arguments": {"zone": "UTC", "at": 1}},
+    }
+    turns = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "What time is it?"},
+        {"role": "assistant", "content": "", "reasoning": "Look.", "tool_calls": json.dumps([call])},
+        {"role": "tool", "content": "noon", "tool_call_id": "c"},
+    ]
+    engine = OpenAIEngine("m", settings(server))
+    (reply,) = engine.chat([asked("What time is it?", turns, tools)], Sampling())
+    assert reply.answer == "Here you are."
+    (body,) = server.asked
+    assert [message["role"] for message in body["messages"]] == ["system", "user", "assistant", "tool"]
+    assistant = body["messages"][2]
+    assert assistant["reasoning"] == assistant["reasoning_content"] == "Look." and "thinking" not in assistant
+    assert assistant["tool_calls"][0]["function"]["arguments"] == '{"zone": "UTC", "at": 1}'
+    assert body["tools"][0]["function"] == {"name": "clock", "parameters": {"type": "object"}}
