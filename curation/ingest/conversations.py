@@ -8,11 +8,13 @@ from typing import Any
 
 from curation.ingest.fields import BadRow
 from schemas.response.markups import first_mark
-from schemas.response.messages import READ, WrongPart, parts_of
+from schemas.response.messages import CALL_KEYS, READ, REASONING_KEYS, WrongPart, parts_of
 from schemas.response.turns import ROLES, UnreadTurn, json_text, turns_of
 
-KNOWN = READ | {"name", "tool_call_id"}
-"""Keys of a message that are part of its turn; others are beside."""
+SAID = READ | {"name", "tool_call_id"}
+"""Keys of an assistant's message that are part of its turn; others are beside."""
+ASKED = SAID - {*REASONING_KEYS, *CALL_KEYS, "refusal"}
+"""The same of other messages."""
 
 
 def unfold_messages(fields: dict[str, Any]) -> None:
@@ -78,7 +80,8 @@ def _unfold(fields: dict[str, Any], messages: Any) -> None:
         fields["tools"] = tools
     if tools or len(turns) > 1:
         fields["turns"] = turns
-    beside = {str(n): told for n, message in enumerate(messages, 1) if (told := _beside(message))}
+    both = enumerate(zip(messages, roles, strict=False), 1)
+    beside = {str(n): told for n, (message, role) in both if (told := _beside(message, role))}
     if beside:
         fields["beside_turns"] = beside
 
@@ -110,6 +113,9 @@ def _tools(fields: dict[str, Any]) -> str | None:
     """The definitions of tools as a JSON list; what is none stays where it was."""
     import orjson
 
+    older = fields.pop("functions", None)  # OpenAI's name for them before there were tools
+    if older and not fields.get("tools"):
+        fields["tools"] = older
     tools = fields.get("tools")
     if isinstance(tools, str):
         try:
@@ -124,9 +130,10 @@ def _tools(fields: dict[str, Any]) -> str | None:
     return json_text(tools) if tools else None
 
 
-def _beside(message: dict[str, Any]) -> dict[str, Any]:
+def _beside(message: dict[str, Any], role: str) -> dict[str, Any]:
+    known = SAID if role == "assistant" else ASKED
     return {
-        name: value for name, value in message.items() if name not in KNOWN and value not in (None, "", [])
+        name: value for name, value in message.items() if name not in known and value not in (None, "", [])
     }
 
 

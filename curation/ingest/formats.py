@@ -202,7 +202,7 @@ FORMATS: dict[str, Format] = {
     "messages": Format(
         help="chats: messages of any API, reasoning inline, in a field or in parts; response and reasoning also in columns beside",
         columns=_needs("messages"),
-        takes=_takes("messages tools"),
+        takes=_takes("messages tools functions"),
         unfold=conversations.unfold_messages,
     ),
     "gemini": Format(
@@ -234,13 +234,13 @@ FORMATS: dict[str, Format] = {
     "open-thoughts": Format(
         help="open-thoughts: system, conversations with thought and solution markers",
         columns=_needs("conversations system"),
-        takes=_takes("conversations tools"),
+        takes=_takes("conversations tools functions"),
         unfold=conversations.unfold_conversations,
     ),
     "sharegpt": Format(
         help="ShareGPT: conversations of from and value",
         columns=_needs("conversations"),
-        takes=_takes("conversations tools"),
+        takes=_takes("conversations tools functions"),
         unfold=conversations.unfold_conversations,
     ),
     "completion": Format(

@@ -128,14 +128,14 @@ def test_a_chat_that_ends_in_a_question_or_a_result_is_a_prompt_alone() -> None:
 def test_what_rows_and_messages_carry_beside_is_in_extra() -> None:
     first = {"role": "assistant", "content": "Hello", "weight": 0}
     row = {
-        "messages": [USER, first, USER, {**LAST, "info": 1}],
+        "messages": [USER, first, {**USER, "tool_calls": ["x"]}, {**LAST, "info": 1}],
         "tools": "none",
         "score": 3,
     }
     _, trace = read(row)
     assert trace and json.loads(trace["extra"]) == {
         "score": 3,
-        "turns": {"2": {"weight": 0}},
+        "turns": {"2": {"weight": 0}, "3": {"tool_calls": ["x"]}},
         "tools": "none",
         "message": {"info": 1},
     }
@@ -182,3 +182,12 @@ def test_gemini_s_declarations_are_tools() -> None:
     prompt, _ = read({"contents": [{"role": "user", "parts": [{"text": "Two?"}]}], "tools": declared})
     names = [tool["function"]["name"] for tool in tool_definitions(prompt["tools"]) or []]
     assert names == ["add", "take"]
+
+
+def test_functions_of_the_older_api_are_tools() -> None:
+    called = {"role": "assistant", "content": None, "function_call": {"name": "add", "arguments": '{"a": 2}'}}
+    result = {"role": "function", "name": "add", "content": "4"}
+    prompt, trace = read({"messages": [USER, called, result, LAST], "functions": [{"name": "add"}]})
+    assert json.loads(prompt["tools"]) == [{"name": "add"}]
+    assert prompt["turns"][2] == {"role": "tool", "content": "4", "name": "add"}
+    assert trace and trace["extra"] is None
