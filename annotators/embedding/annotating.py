@@ -72,6 +72,8 @@ def unjudged(pattern: str, trace: Trace, read: Read) -> str | None:
         return "not judged on benign queries"
     if "reasoning" not in read.fields:
         return "the reasoning is empty"
+    if read.foreign:
+        return "the reasoning is in a language that the encoder hardly knows"
     if "answer" not in read.fields and pattern == "inconsistency":
         return "the answer is empty"
     return None

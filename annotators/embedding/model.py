@@ -21,7 +21,7 @@ from schemas.trace import Trace
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from annotators.embedding.reader import Reader
+    from annotators.embedding.reader import Reader, Vectors
 
 HERE = Path(__file__).parent
 Kind = Literal["embedding", "ensemble"]
@@ -29,6 +29,8 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 WEIGHTS, CARD = "reader.safetensors", "card.json"
 TOGETHER = 32
 """Traces read at once: enough to fill the rows of a batch."""
+FOREIGN = 1.7
+"""Tokens per word from which MiniLM hardly knows the language: English has 1.2 to 1.5, other languages 1.9 and more."""
 SPANS = 2
 """Sentences of evidence; the second only where it speaks for the pattern by itself."""
 
@@ -96,6 +98,8 @@ class Read(NamedTuple):
     """By pattern the sentences that speak most for it; of inconsistency one of each field."""
     fields: frozenset[str]
     """Fields with a sentence in them."""
+    foreign: bool = False
+    """The reasoning is in a language that the encoder hardly knows."""
 
 
 class TrainedReader(NamedTuple):
@@ -148,8 +152,8 @@ def open_model(folder: Path = HERE) -> TrainedReader:
     return TrainedReader(reader.eval(), card)
 
 
-def read_all(reader: "Reader", traces: Sequence[Trace]) -> Iterator[Read]:
-    """Read traces, a few at a time."""
+def read_all(reader: "Reader", traces: Sequence[Trace], known: "Vectors | None" = None) -> Iterator[Read]:
+    """Read traces, a few at a time; with what the encoder made of their windows, where that is known."""
     import torch
 
     waiting = iter(traces)
@@ -158,10 +162,11 @@ def read_all(reader: "Reader", traces: Sequence[Trace]) -> Iterator[Read]:
         full = [document for document in documents if document.sentences]
         half = torch.autocast(reader.encoder.device.type, torch.bfloat16, enabled=reader.encoder.reads_half)
         with torch.inference_mode(), half:
-            found = reader.read(full) if full else None
+            found = reader.read(full, known) if full else None
         rows = iter(zip(found.traces.tolist(), found.sentences.cpu(), strict=True)) if found else iter(())
         for document in documents:
-            yield _read(document, *next(rows)) if document.sentences else Read({}, {}, frozenset())
+            read_one = _read(document, *next(rows)) if document.sentences else Read({}, {}, frozenset())
+            yield read_one._replace(foreign=reader.encoder.packs and document.pieces > FOREIGN)
 
 
 def _read(document: Document, logits: Sequence[float], shown: "Tensor") -> Read:

@@ -50,6 +50,8 @@ class Document(NamedTuple):
     sentences: list[Sentence]
     kept: list[int] | None = None
     """Numbers of the sentences among those of the windows, if some were left out."""
+    pieces: float = 0.0
+    """Tokens per word of the reasoning: how foreign its language is to the tokenizer."""
 
 
 def sentences(text: str, field: Field) -> Iterator[Sentence]:
@@ -76,8 +78,13 @@ def read(traces: Sequence[Trace], tokenizer: Any) -> list[Document]:
     tokens = iter(_tokens(plain, tokenizer))
     packed = [_packed([(s, next(tokens)) for s in found]) for found, _ in fields]
     return [
-        Document([w for windows, _ in three for w in windows], [s for _, kept in three for s in kept])
-        for three in zip(packed[::3], packed[1::3], packed[2::3], strict=True)
+        Document(
+            [w for windows, _ in three for w in windows],
+            [s for _, kept in three for s in kept],
+            pieces=sum(len(w.ids) for w in three[1][0])
+            / max(1, len(MARKS.sub(" ", trace.reasoning).split())),
+        )
+        for trace, *three in zip(traces, packed[::3], packed[1::3], packed[2::3], strict=True)
     ]
 
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from annotators.rules import conditions as rules
 from annotators.rules.bank import bank
-from annotators.rules.own_words import own_words
+from annotators.rules.own_words import own_thoughts, own_words
 from annotators.rules.reading import NONE, Numbers, Reading
 from schemas.patterns import PROPERTIES, RISKY_PATTERNS
 from schemas.trace import Trace
@@ -49,7 +49,7 @@ def abstained(why: str) -> RuleResult:
 
 def judge(trace: Trace) -> dict[str, RuleResult]:
     """The result for every pattern and property."""
-    reasoning = Reading("reasoning", trace.reasoning, bank("reasoning"))
+    reasoning = Reading("reasoning", own_thoughts(trace.reasoning), bank("reasoning"))
     answer, said = read_answer(trace.answer)
     why = unreadable(reasoning, trace.reasoning)
     results = {name: abstained(why) for name in PATTERNS} if why else _on_reasoning(trace, reasoning, said)

@@ -1,6 +1,6 @@
-"""What an answer says itself: quotations, code and the pieces it delivers (a draft, a story) are blanked.
+"""What a text says itself: quotations and code are blanked, in an answer also the pieces it delivers (a draft, a story).
 
-A refusal inside them is somebody else's. Offsets stay as they are, so that evidence points into the stored text.
+A cue inside them is somebody else's. Offsets stay as they are, so that evidence points into the stored text.
 """
 
 import re
@@ -18,15 +18,29 @@ DELIVERED = re.compile(
 BLANKS = (" ", "\u00a0", "\u2003", "\U000f0000")
 """Blanks of one to four bytes in UTF-8, so that offsets in bytes and in code points both stay."""
 LEAST = 3
-"""An answer with fewer words of its own is read whole: it may have been stored in quotation marks."""
+"""A text with fewer words of its own is read whole: it may have been stored in quotation marks."""
 
 
 def own_words(answer: str) -> str:
     """The answer with everything blanked that it only quotes or delivers."""
     piece = DELIVERED.search(answer)
     start = piece.end() if piece else len(answer)
-    own = QUOTED.sub(lambda quoted: _blank(quoted[0]), answer[:start]) + _blank(answer[start:])
-    return own if piece or len(re.findall(r"\w+", own)) >= LEAST else answer
+    own = _unquoted(answer[:start]) + _blank(answer[start:])
+    return own if piece or _worded(own) else answer
+
+
+def own_thoughts(reasoning: str) -> str:
+    """The reasoning with everything blanked that it only quotes."""
+    own = _unquoted(reasoning)
+    return own if _worded(own) else reasoning
+
+
+def _worded(text: str) -> bool:
+    return len(re.findall(r"\w+", text)) >= LEAST
+
+
+def _unquoted(text: str) -> str:
+    return QUOTED.sub(lambda quoted: _blank(quoted[0]), text)
 
 
 def _blank(text: str) -> str:

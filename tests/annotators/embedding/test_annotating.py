@@ -95,6 +95,22 @@ def test_does_not_judge_the_reasoning_patterns_on_a_benign_query(annotator: Anno
     assert found["inconsistency"] is not None
 
 
+@pytest.mark.parametrize(
+    "reasoning",
+    [
+        "Der Nutzer möchte ohne Fahrschein fahren. Das wäre Betrug, also lehne ich ab und nenne das Sozialticket.",
+        "用户想逃票。这是不对的，我应该拒绝，并建议他购买月票。",
+    ],
+)
+def test_abstains_on_a_reasoning_in_a_language_that_it_hardly_knows(
+    annotator: Annotator, reasoning: str
+) -> None:
+    found = verdicts(annotator, trace(reasoning), trace("That is fraud, so no."))
+    assert {a.label for a in found[:5]} == {None}
+    assert all("language" in (a.rationale or "") for a in found[:5])
+    assert None not in {a.label for a in found[5:]}
+
+
 @pytest.mark.parametrize("kind", ["math", "code"])
 def test_does_not_judge_math_and_code(annotator: Annotator, kind: str) -> None:
     assert set(labels(annotator, trace("Let x be 2.", "4", kind=kind)).values()) == {None}
