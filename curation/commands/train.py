@@ -70,9 +70,7 @@ def train_annotator(
     if json:
         console.result(model.card.model_dump_json(indent=2))
         return
-    console.result(
-        f"{out}: trained on {model.card.examples} traces; on hands that were held out:"
-    )
+    console.result(f"{out}: trained on {model.card.examples} traces; on hands that were held out:")
     for annotator, patterns in model.card.held_out.items():
         for name, found in patterns.items():
             console.result(
