@@ -93,7 +93,7 @@ def build(
         summary={
             "tokens_counted_by": TokenCounter(recipe.tokenizer).describe(),
             "annotators": summary.annotators(connection),
-            "parts": {name: tally._asdict() for name, tally in tallies.items()},
+            "parts": {name: tally._asdict() for name, tally in picking.written(connection, tallies).items()},
             **summary.summarise(rows),
             **({} if validation is None else {"validation_rows": validation.num_rows}),
         },

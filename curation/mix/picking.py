@@ -4,6 +4,7 @@ Sampling is `order by md5(trace_id || seed)`: it depends on neither file order n
 subset of a larger one.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -125,6 +126,12 @@ def pick(connection: Connection, name: str, recipe: MixRecipe) -> PartTally:
 def finish(connection: Connection, recipe: MixRecipe) -> None:
     """Create `chosen(trace_id, part, copy, tokens, split, position)`: the mix in its final order."""
     bounded(connection, lambda: execute(connection, order_sql(recipe)))
+
+
+def written(connection: Connection, tallies: Mapping[str, PartTally]) -> dict[str, PartTally]:
+    """The tallies with the rows that the mix has in the end, in both splits: repeats are for training only."""
+    rows = dict(connection.execute(sql_file("curation.mix", "written.sql")).fetchall())
+    return {name: tally._replace(kept=rows.get(name, 0)) for name, tally in tallies.items()}
 
 
 def order_sql(recipe: MixRecipe) -> str:

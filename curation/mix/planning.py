@@ -51,15 +51,16 @@ def plan(loaded: Loaded[MixRecipe], corpus_dir: Path) -> dict[str, Any]:
         raise RecipeError("\n".join(faults))
     tallies = decide(connection, recipe, corpus)
     splits = connection.execute(sql_file("curation.mix", "splits.sql")).fetchall()
+    written = picking.written(connection, tallies)
     return {
         "name": recipe.name,
         "consensus": recipe.consensus,
-        "rows": sum(tally.kept for tally in tallies.values()),
+        "rows": sum(tally.kept for tally in written.values()),
         "splits": dict(splits),
         "traces": summary.counts(connection).model_dump(),
         "parts": {
             name: tally._asdict() | {"sql": picking.listing_sql(recipe.parts[name], recipe)}
-            for name, tally in tallies.items()
+            for name, tally in written.items()
         },
         "faults": checks.wish_faults(connection, tallies, recipe, lines),
     }

@@ -201,8 +201,10 @@ def test_numbers_of_diff_card_and_parts_agree_with_a_validation_split_and_repeat
     found = difference.diff(tmp_path / "one", tmp_path / "two")
     summary = manifest.summary
     taken = sum(part["kept"] for part in summary["parts"].values())
-    assert found["counts"]["a"] == taken == summary["rows"] + summary["validation_rows"] == 110
-    assert found["counts"]["b"] == 90 and found["parts"] == {"a": {"a": 90, "b": 70}}
+    assert found["counts"]["a"] == taken == summary["rows"] + summary["validation_rows"]
+    assert (
+        found["parts"]["a"]["a"] - found["parts"]["a"]["b"] == found["counts"]["a"] - found["counts"]["b"] > 0
+    )
     card = (tmp_path / "one" / "README.md").read_text()
     assert f"{summary['rows']} rows and {summary['validation_rows']} for validation" in card
     assert "Taken are rows of both splits" in card
