@@ -61,12 +61,20 @@ def turns_of(message: Mapping[str, Any], role: str) -> Iterator[dict[str, Any]]:
     elif role == "tool":
         yield _result(message)
     else:
-        results, rest = _results_apart(message)
+        plain = message.get("content")
+        results, rest = ([], message) if isinstance(plain, str) else _results_apart(message)
         yield from results
-        text = parts_of(rest).content
+        text = plain if isinstance(plain, str) and plain.strip() else parts_of(rest).content
         if text.strip() or not results:
             name = rest.get("name")
-            yield {"role": role, "content": text} | ({"name": name} if isinstance(name, str) else {})
+            yield (
+                {"role": role, "content": text, "name": name}
+                if isinstance(name, str)
+                else {
+                    "role": role,
+                    "content": text,
+                }
+            )
 
 
 def calls_of(message: Mapping[str, Any]) -> list[dict[str, Any]]:
