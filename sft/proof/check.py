@@ -129,7 +129,7 @@ def prove(
         count += 1
         if rendering.control_tokens == "escape" and controls.find(row):
             row, escaped = controls.escape(row), escaped + 1
-        sequences, failure, quiet = _proven(tokenizer, row, max_length, rendering)
+        sequences, failure, quiet = _proven(tokenizer, row, max_length, rendering, controls)
         if failure.claims == ["not_truncated"] and overlong == "drop":
             dropped.append(failure)
         elif failure.claims:
@@ -142,7 +142,11 @@ def prove(
 
 
 def _proven(
-    tokenizer: Tokenizer, row: Row, max_length: int, rendering: Rendering
+    tokenizer: Tokenizer,
+    row: Row,
+    max_length: int,
+    rendering: Rendering,
+    controls: control.ControlTokens,
 ) -> tuple[list[RenderedRow], UnprovenRow, int]:
     """The sequences of a row, the claims that fail for any of them, and how many turns carry no loss."""
     claims: set[str] = set()
@@ -162,14 +166,14 @@ def _proven(
                 quiet += 1
                 continue
             if not target.calls:
-                claims |= set(broken_claims(tokenizer, one, tokens, max_length, rendering))
+                claims |= set(broken_claims(tokenizer, one, tokens, max_length, rendering, controls))
             sequences.append(tokens)
     except Unrenderable as error:
         told = str(error).partition("(")[2].rpartition(")")[0]
         return [], UnprovenRow(row.row_id, ["conversation_whole"], 0, (told,)), 0
     places: list[str] = []
     if "no_control_tokens" in claims:
-        places += map(str, control.of_tokenizer(tokenizer).find(row)[: control.SHOWN])
+        places += map(str, controls.find(row)[: control.SHOWN])
     if "conversation_whole" in claims:
         text = prompt_text(tokenizer, row.prompt, row.turns, row.tools, rendering.day)
         places += unseen(text, row)[: control.SHOWN]
@@ -187,9 +191,10 @@ def broken_claims(
     tokens: RenderedRow,
     max_length: int,
     rendering: Rendering | None = None,
+    controls: control.ControlTokens | None = None,
 ) -> list[str]:
-    """The claims that do not hold for a rendered row, whose last turn alone carries loss."""
-    rendering = rendering or Rendering()
+    """The claims that do not hold for a rendered row, whose last turn alone carries loss; `controls` saves finding them anew."""
+    rendering, controls = rendering or Rendering(), controls or control.of_tokenizer(tokenizer)
     text = _learned_text(tokenizer, tokens)
     markup = markup_of(tokenizer)
     parts = take_apart(text, markup)
@@ -199,8 +204,7 @@ def broken_claims(
         "prompt_as_inference": tokens.input_ids[: tokens.prompt_length] == asked,
         "conversation_whole": not (row.turns or row.tools)
         or not unseen(prompt_text(tokenizer, row.prompt, row.turns, row.tools, rendering.day), row),
-        "no_control_tokens": rendering.control_tokens == "allow"
-        or not control.of_tokenizer(tokenizer).find(row),
+        "no_control_tokens": rendering.control_tokens == "allow" or not controls.find(row),
         "one_bos": _one_bos(tokenizer, tokens, asked),
         "prompt_without_loss": set(prompt) == {IGNORED}
         and completion == tokens.input_ids[tokens.prompt_length :],
