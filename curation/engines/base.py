@@ -10,6 +10,7 @@ from pydantic import Field
 
 from annotators.base import Token
 from curation.recipe import Recipe
+from schemas.errors import EngineError
 from schemas.response import ReadResponse, read
 
 Message = dict[str, Any]
@@ -49,6 +50,10 @@ class Reply(NamedTuple):
     answer_tokens: int
     tokens: Sequence[Token] = ()
     """What was generated, token by token, where alternatives were asked for and the engine gives them."""
+
+
+class UnfitConversation(EngineError):
+    """A conversation that the model's chat template does not take: it fails alone."""
 
 
 class Engine(Protocol):

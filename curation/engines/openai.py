@@ -17,7 +17,7 @@ import orjson
 from pydantic import Field, field_validator
 
 from curation import console
-from curation.engines.base import Message, Reply, Sampling
+from curation.engines.base import Message, Reply, Sampling, UnfitConversation
 from curation.engines.prompting import beginning_of, plain_prompt, render, tools_apart
 from curation.engines.replies import Again, HttpAnswer, RequestRejected, Unusable, read_answer
 from curation.engines.streaming import Answered, Question, in_order
@@ -97,7 +97,7 @@ class OpenAIEngine:
             try:
                 asyncio.run(
                     _Session(self._settings, stop, self._no_probabilities).answer(
-                        self._requests(questions, sampling), arrived
+                        self._requests(questions, sampling, arrived), arrived
                     )
                 )
                 arrived.put(None)
@@ -117,9 +117,16 @@ class OpenAIEngine:
             stop.set()
             thread.join()
 
-    def _requests(self, questions: Sequence[Question], sampling: Sampling) -> Iterator["_HttpRequest"]:
+    def _requests(
+        self, questions: Sequence[Question], sampling: Sampling, arrived: "queue.SimpleQueue[Any]"
+    ) -> Iterator["_HttpRequest"]:
         for place, question in enumerate(questions):
-            yield self._request(place, question.messages, sampling)
+            try:
+                request = self._request(place, question.messages, sampling)
+            except UnfitConversation as error:
+                arrived.put(Answered(place, error))
+            else:
+                yield request
 
     def _request(self, place: int, messages: Sequence[Message], sampling: Sampling) -> "_HttpRequest":
         body: dict[str, Any] = {

@@ -8,7 +8,7 @@ block themselves, so the beginning must not open it again.
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from curation.engines.base import Message
+from curation.engines.base import Message, UnfitConversation
 from schemas.conversation import Turns, messages, tool_definitions
 from schemas.errors import EngineError
 from schemas.response import OPEN
@@ -48,7 +48,7 @@ def render(tokenizer: Any, messages: Sequence[Message], continues: bool = True) 
         continues: whether a last message by the assistant is the beginning of the answer.
 
     Raises:
-        EngineError: if the model has no chat template and needs one, or its template cannot render the conversation.
+        EngineError: if the model has no chat template and needs one; UnfitConversation if that cannot render the conversation.
     """
     if (prompt := plain_prompt(messages)) is not None:
         return Rendered(tokenizer.encode(prompt), "")
@@ -75,7 +75,7 @@ def _templated(tokenizer: Any, turns: list[Message], tools: list[dict[str, Any]]
         return str(tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False, **given))
     except Exception as error:
         roles = ", ".join(turn["role"] for turn in turns)
-        raise EngineError(
+        raise UnfitConversation(
             f"the model's chat template cannot render a conversation of {roles} "
             f"({type(error).__name__}: {str(error)[:200]}); leave such prompts out, or use a model that takes them"
         ) from error

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from curation.engines.base import Engine, Message, Reply, Sampling
+from curation.engines.base import Engine, Message, Reply, Sampling, UnfitConversation
 from schemas.errors import EngineError
 from schemas.ids import content_id
 
@@ -51,10 +51,26 @@ def stream(engine: Engine, questions: Sequence[Question], sampling: Sampling) ->
     numbered = iter(enumerate(questions))
     while batch := list(islice(numbered, BATCH)):
         seed = int(content_id([question.seed for _, question in batch])[:8], 16)
-        replies = engine.chat(
-            [question.messages for _, question in batch], sampling.model_copy(update={"seed": seed})
-        )
+        seeded = sampling.model_copy(update={"seed": seed})
+        try:
+            replies = engine.chat([question.messages for _, question in batch], seeded)
+        except UnfitConversation:
+            yield from _one_by_one(engine, batch, seeded)
+            continue
         for (index, _), reply in zip(batch, replies, strict=True):
+            yield Answered(index, reply)
+
+
+def _one_by_one(
+    engine: Engine, batch: Sequence[tuple[int, Question]], sampling: Sampling
+) -> Iterator[Answered]:
+    """Answer a batch of which a conversation is unfit."""
+    for index, question in batch:
+        try:
+            (reply,) = engine.chat([question.messages], sampling)
+        except UnfitConversation as error:
+            yield Answered(index, error)
+        else:
             yield Answered(index, reply)
 
 

@@ -13,7 +13,7 @@ from math import exp
 from typing import Any
 
 from annotators.base import Token
-from curation.engines.base import Message, Reply, Sampling, take_apart
+from curation.engines.base import Message, Reply, Sampling, UnfitConversation, take_apart
 from curation.engines.prompting import Rendered, render
 from curation.engines.reaper import take_along
 from curation.engines.streaming import Answered, Question, in_order
@@ -120,7 +120,11 @@ class VllmEngine:
         longest = self.llm.llm_engine.model_config.max_model_len
         while len(running) < WINDOW and (following := next(waiting, None)):
             place, question = following
-            prompt = render(self._tokenizer, question.messages, sampling.continues)
+            try:
+                prompt = render(self._tokenizer, question.messages, sampling.continues)
+            except UnfitConversation as error:
+                yield Answered(place, error)
+                continue
             if len(prompt.ids) >= longest:
                 yield Answered(
                     place, EngineError(f"{self.name}: prompt longer than the limit of {longest} tokens")

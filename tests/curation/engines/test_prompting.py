@@ -1,11 +1,14 @@
 """What a model is asked: the whole conversation with its tools, as the template or the server takes it."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
+from curation.engines import Message, Reply, Sampling
 from curation.engines.prompting import asked, render, tools_apart
+from curation.engines.streaming import Question, stream
 from curation.generate.strategies import shipped
 from schemas.errors import EngineError
 
@@ -53,3 +56,21 @@ def test_an_instruction_joins_the_system_prompt_or_the_last_question() -> None:
         assert [message["role"] for message in sent] == ["system", "user", "assistant", "user"]
         assert sent[0]["content"].startswith("Be brief.")
         assert sent[-1]["content"].endswith("Two and two?")
+
+
+class Refusing:
+    """An engine that renders, and answers with the number of its turns."""
+
+    name = "refusing@1"
+
+    def chat(self, conversations: Sequence[Sequence[Message]], sampling: Sampling) -> list[Reply]:
+        for messages in conversations:
+            render(Template(), messages)
+        return [Reply("", str(len(messages)), "closed", "stop", 1, 0, 1) for messages in conversations]
+
+
+def test_an_unfit_conversation_fails_alone() -> None:
+    good: list[Message] = [{"role": "user", "content": "Hi"}]
+    unfit: list[Message] = [{"role": "tool", "content": "4"}, *good]
+    found = dict(stream(Refusing(), [Question(asked, 0) for asked in (good, unfit, good)], Sampling()))
+    assert [type(found[place]).__name__ for place in range(3)] == ["Reply", "UnfitConversation", "Reply"]
