@@ -22,6 +22,7 @@ from curation.engines import Engine, Sampling
 from schemas.prompt import prompt_id
 from sft.scoring import stage
 from sft.scoring.asking import Asking
+from sft.scoring.suite_files import AskedSuite, find
 from sft.tiny import make_model, make_tokenizer, own_family
 
 TARGET = 1.1
@@ -35,7 +36,7 @@ def timed_score(engine: Engine, prompts: list[str], folder: Path) -> float:
     rows = [{"prompt_id": prompt_id(text), "text": text, "kind": "harmful"} for text in prompts]
     corpus.append_rows("prompts", rows)
     start = time.perf_counter()
-    scored = stage.measure(engine, corpus, {"safety": rows}, Asking(SAMPLING), None)
+    scored = stage.measure(engine, corpus, [AskedSuite(find("safety"), Asking(SAMPLING), rows)], None)
     spent = time.perf_counter() - start
     assert scored.scores.suites[0].asked == PROMPTS
     return spent

@@ -126,17 +126,16 @@ def curate(world: World, mixes: Sequence[str] = PLAIN) -> None:
 
 def examine(world: World, names: Sequence[str]) -> None:
     """Score every model on requests that nobody was trained on."""
-    from curation.engines import Sampling
     from curation.engines.settings import EngineSettings
     from sft.scoring import stage as score
-    from sft.scoring.asking import Asking
+    from sft.scoring.suite_files import HowAsked, choose
 
     exam = world.root / "exam"
     collect(exam, [request.prompt() for request in examined()])
-    asking = Asking(Sampling(temperature=1, max_new_tokens=96))
+    suites = choose(changes=HowAsked(temperature=1, top_p=1, max_new_tokens=96, samples=1))
     for name in names:
         score.score_model(
-            exam, EngineSettings(kind="transformers", model=str(world.run(name))), asking=asking
+            exam, EngineSettings(kind="transformers", model=str(world.run(name))), suites=suites
         )
 
 
@@ -214,11 +213,13 @@ def labels(run: Path, column: str) -> dict[str, bool]:
     from sft.comparison import stage as compare
 
     (scored,) = compare.load([run])
-    suite = {name: suite for suite, name in compare.SHORT.items()}[column]
+    (suite,) = (suite for suite in scored.scores.suites if suite.title == column)
     told = {
-        o.prompt_id: o.measures.get(compare.HEADLINES[suite]) for o in scored.outcomes if o.suite == suite
+        o.prompt_id: o.measures.get(compare.headline_of(suite))
+        for o in scored.outcomes
+        if o.suite == suite.suite
     }
-    return {key: label for key, label in told.items() if label is not None}
+    return {key: bool(label) for key, label in told.items() if label is not None}
 
 
 def main() -> None:

@@ -34,8 +34,6 @@ MixSplit = Literal["train", "validation"]
 """The splits of a mix."""
 ChatTemplate = Literal["think", "deepseek-r1", "qwen3", "gpt-oss"]
 """Chat templates that differ in where they take the reasoning from."""
-Suite = Literal["safety", "overrefusal", "reasoning"]
-"""What a model is scored on."""
 Device = Literal["a100-40", "a100-80", "h100", "h200", "l40s", "rtx4090"]
 """GPUs whose memory and speed are known."""
 Sharding = Literal["none", "zero2", "zero3"]

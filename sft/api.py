@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from schemas import showing
-from schemas.choices import ControlPolicy, LossOn, ScoredThink, Suite, check_choice
-from schemas.errors import CorpusError, DataError, RecipeError
+from schemas.choices import ControlPolicy, LossOn, ScoredThink, check_choice
+from schemas.errors import CorpusError, DataError
 
 if TYPE_CHECKING:
     from curation import Corpus, Mix
-    from sft.comparison.stage import Comparison
+    from sft.comparison.results import Comparison
     from sft.proof.check import Proof
     from sft.scoring.scores import Scores
     from sft.training.config import TrainConfig
@@ -145,14 +145,19 @@ def train(config: "File | TrainConfig") -> Run:
 def score(
     model: "Run | File",
     corpus: "Corpus | File",
-    suite: Literal[Suite, "all"] = "all",
+    suite: str | Sequence[str] = "all",
     *,
-    max_new_tokens: int = 4096,
-    temperature: float = 0,
-    top_p: float = 1,
-    samples: int = 1,
-    think: ScoredThink = "as_is",
+    protocol: str | None = None,
+    limit: int | None = None,
+    max_new_tokens: int | None = None,
+    temperature: float | None = None,
+    top_p: float | None = None,
+    samples: int | None = None,
+    think: ScoredThink | None = None,
     annotators: Sequence[str] = ("rules", "overrefusal"),
+    judge: Sequence[str] | None = None,
+    judge_model: str | None = None,
+    judge_url: str | None = None,
     engine: str = "auto",
     base_url: str | None = None,
     revision: str | None = None,
@@ -162,14 +167,19 @@ def score(
 
     Args:
         model: a run, a model or adapter folder, a hub name, or a server's name for its model.
-        corpus: prompts of kind harmful, benign, math and code make the suites; takes the replies.
-        suite: safety, overrefusal, reasoning or all.
-        max_new_tokens: longest reply; what runs into it is counted apart.
+        corpus: the evaluation corpus; takes the replies.
+        suite: names of suites (`sft suites`) or files; every suite that the corpus has prompts for by default.
+        protocol: suites with a paper's settings, by name or file.
+        limit: ask at most so many prompts of each suite.
+        max_new_tokens: longest reply; what runs into it is counted apart. This and the next four replace what suites say.
         temperature: 0 is greedy.
         top_p: of the sampling.
         samples: replies per prompt; several need a temperature.
         think: as_is, zero (chain of thought off) or less.
-        annotators: who judges.
+        annotators: who judges in any case.
+        judge: judges with a model, such as guard:llama-guard.
+        judge_model: their model.
+        judge_url: its server.
         engine: auto, vllm, transformers or openai.
         base_url: a server's address.
         revision: the commit of a hub model.
@@ -181,25 +191,29 @@ def score(
         CorpusError: if there is no such corpus.
         DataError: if it has no prompts for the suite.
     """
-    from curation.annotate.stage import AnnotateRecipe
-    from curation.engines import Sampling
     from curation.engines.settings import EngineSettings
     from curation.recipe import from_arguments
-    from sft.scoring import stage
-    from sft.scoring.asking import Asking
+    from sft.scoring import judging, stage
+    from sft.scoring.suite_files import HowAsked, choose
 
-    check_choice("suite", suite, Literal[Suite, "all"])
-    check_choice("think", think, ScoredThink)
-    if samples > 1 and temperature == 0:
-        raise RecipeError("samples: at temperature 0 they are all the same; set temperature=0.6")
-    how = {"max_new_tokens": max_new_tokens, "temperature": temperature, "top_p": top_p}
-    asking = Asking(from_arguments(Sampling, None, how), samples, think)
+    if think is not None:
+        check_choice("think", think, ScoredThink)
+    given_how = {
+        "max_new_tokens": max_new_tokens, "temperature": temperature, "top_p": top_p, "samples": samples, "think": think,
+    }  # fmt: skip
+    how = from_arguments(
+        HowAsked, None, {name: value for name, value in given_how.items() if value is not None}
+    )
+    chosen = choose([suite] if isinstance(suite, str) else list(suite), protocol, how)
     server = {"base_url": base_url} if base_url else None
     given = {"kind": engine, "model": fspath(model), "revision": revision, "server": server}
-    settings = from_arguments(EngineSettings, None, given)
-    judging = from_arguments(AnnotateRecipe, None, {"annotators": list(annotators)})
     return stage.score_model(
-        Path(corpus), settings, suite=suite, asking=asking, judging=judging, out=Path(out) if out else None
+        Path(corpus),
+        from_arguments(EngineSettings, None, given),
+        suites=chosen,
+        judging=judging.recipe(annotators, judge, judge_model, judge_url),
+        out=Path(out) if out else None,
+        limit=limit,
     )
 
 

@@ -1,33 +1,21 @@
 """The `sft` command: check a mix, train on it, score the model. Each command is a few lines that call its stage."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from curation.commands.options import (
     DEFAULT_CORPUS,
     CorpusOption,
-    EngineOption,
     JsonOption,
     PageOption,
     RevisionOption,
-    UrlOption,
-    listed,
 )
 from curation.commands.printing import answer, report
 from curation.commands.running import Program, run_app, version_option
-from schemas.choices import (
-    ControlPolicy,
-    Device,
-    LossOn,
-    SavedDtype,
-    ScoredThink,
-    Sharding,
-    Suite,
-    TableFormat,
-)
-from schemas.errors import RecipeError
+from schemas.choices import ControlPolicy, Device, LossOn, SavedDtype, Sharding
+from sft import scoring_commands
 
 app = typer.Typer(
     name="sft",
@@ -39,6 +27,8 @@ app = typer.Typer(
 )
 
 PROVE, TRAIN, SCORE, TRY = "Prove and plan", "Train", "Score", "Try it"
+
+app.add_typer(scoring_commands.app)
 
 app.callback()(version_option("sft"))
 
@@ -203,143 +193,6 @@ def diff(
     if out:
         stage.write_page(update, out)
     answer(update, json, stage.show)
-
-
-@app.command(rich_help_panel=SCORE)
-def score(
-    model: Annotated[
-        str,
-        typer.Argument(help="A run, model or adapter folder, a hub name, or a model name on the server."),
-    ],
-    corpus: CorpusOption = DEFAULT_CORPUS,
-    suite: Annotated[
-        Literal[Suite, "all"], typer.Option(help="Harmful, benign or math prompts, or all of them.")
-    ] = "all",
-    max_new_tokens: Annotated[
-        int, typer.Option(help="Maximum reply length; truncated replies are counted separately.", min=1)
-    ] = 4096,
-    temperature: Annotated[float, typer.Option(help="0 is greedy.", min=0)] = 0,
-    top_p: Annotated[float, typer.Option(min=0, max=1)] = 1,
-    samples: Annotated[
-        int, typer.Option(help="Replies per prompt; more than 1 needs a temperature above 0.", min=1)
-    ] = 1,
-    think: Annotated[
-        ScoredThink, typer.Option(help="zero: no chain of thought; less: a short fixed one.")
-    ] = "as_is",
-    annotators: Annotated[
-        str, typer.Option(help="Comma-separated annotators, such as rules,ensemble.")
-    ] = "rules,overrefusal",
-    engine: EngineOption = None,
-    base_url: UrlOption = None,
-    revision: RevisionOption = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder for scores.json and outcomes.jsonl; by default the run's folder.", file_okay=False
-        ),
-    ] = None,
-    export: Annotated[
-        Literal["inspect"] | None,
-        typer.Option(help="Also write logs for `inspect view`, next to the scores."),
-    ] = None,
-    show: Annotated[bool, typer.Option("--show", help="Do not mask the texts of these logs.")] = False,
-    json: JsonOption = False,
-) -> None:
-    """Measure attack success, over-refusal and accuracy of a model on the prompts of an evaluation corpus.
-
-    The suites are the prompts of kind harmful, benign and math; jailbreak families (`attack`) are listed separately.
-
-    Examples:
-
-        sft score runs/improved --corpus eval --suite safety
-
-        sft score MODEL --corpus eval --suite reasoning --samples 4 --temperature 0.6 --top-p 0.95 --out scores/raw
-    """
-    from curation.annotate.stage import AnnotateRecipe
-    from curation.engines import Sampling
-    from curation.engines.settings import EngineSettings
-    from curation.recipe import from_options
-    from sft.scoring import stage
-    from sft.scoring.asking import Asking
-
-    server = {"base_url": base_url} if base_url else None
-    settings = from_options(
-        EngineSettings,
-        None,
-        {("kind",): engine, ("model",): model, ("revision",): revision, ("server",): server},
-    )
-    if show and not export:
-        raise typer.BadParameter("applies to logs only; add --export inspect", param_hint="--show")
-    if export and not out and not (Path(model) / "run.json").is_file():
-        raise RecipeError("--export needs a folder for the logs; set --out")
-    if samples > 1 and temperature == 0:
-        raise RecipeError(
-            "--samples above 1 needs a temperature above 0, or all samples are equal; add --temperature 0.6"
-        )
-    sampling = Sampling(max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p)
-    judging = AnnotateRecipe(annotators=listed(annotators) or [])
-    asking, logs = Asking(sampling, samples, think), stage.LogExport(show) if export else None
-    scores = stage.score_model(
-        corpus, settings, suite=suite, asking=asking, judging=judging, out=out, export=logs
-    )
-    answer(scores, json, stage.show)
-    stage.require_answers(scores)
-
-
-@app.command(rich_help_panel=SCORE)
-def compare(
-    folders: Annotated[
-        list[Path], typer.Argument(help="Runs, or folders written by `sft score --out`.", file_okay=False)
-    ],
-    names: Annotated[str | None, typer.Option(help="Comma-separated names of the models, in order.")] = None,
-    base: Annotated[
-        str | None,
-        typer.Option(help="Name of the baseline model, for ablations."),
-    ] = None,
-    format: Annotated[TableFormat, typer.Option(help="Of the table on stdout.")] = "markdown",
-    out: Annotated[Path | None, typer.Option(help="Also write an HTML page.", dir_okay=False)] = None,
-    title: Annotated[str, typer.Option(help="Heading of the page.")] = "Comparison",
-    json: JsonOption = False,
-) -> None:
-    """Compare scored models: a table with intervals, which differences are not significant, and the prompts whose outcome changed.
-
-    Example: sft compare runs/default runs/improved --out compare.html
-    """
-    from curation import console
-    from sft.comparison import stage, tables
-
-    comparison = stage.compare(stage.load(folders, listed(names) or ()), base)
-    if out:
-        tables.write_page(comparison, out, title)
-    if json:
-        console.json_result(tables.document(comparison))
-        return
-    console.result(tables.FORMATS[format](comparison).rstrip())
-    for difference in comparison.differences:
-        console.say(
-            f"{difference.column}: {difference.first} and {difference.second}: {difference.conclusion}"
-        )
-
-
-@app.command(rich_help_panel=TRAIN)
-def sweep(
-    recipe: Annotated[
-        Path, typer.Argument(help="A YAML recipe; see `sft/recipes/sweeps` for the study's.", dir_okay=False)
-    ],
-    json: JsonOption = False,
-) -> None:
-    """Train, score and compare mixes x settings x seeds; run it again to resume.
-
-    Example: sft sweep learning-rates.yaml
-    """
-    from curation import console
-    from sft import sweep as stage
-    from sft.comparison import tables
-
-    comparison = stage.train_and_compare(recipe)
-    console.json_result(tables.document(comparison)) if json else console.result(
-        tables.markdown(comparison).rstrip()
-    )
 
 
 @app.command(rich_help_panel=TRY)

@@ -16,7 +16,6 @@ from typing import Any
 from curation import console
 from curation.annotate import stage as annotate
 from curation.corpus.store import Store, write_file
-from curation.engines import Sampling
 from curation.engines.settings import EngineSettings
 from curation.ingest import stage as ingest
 from curation.ingest.recipe import IngestRecipe
@@ -24,7 +23,7 @@ from curation.mix import build as mix
 from schemas.errors import CorpusError, require
 from sft.comparison import report
 from sft.scoring import stage as score
-from sft.scoring.asking import Asking
+from sft.scoring.suite_files import HowAsked, choose
 from sft.training.config import TrainConfig
 from sft.training.stage import train
 
@@ -48,7 +47,7 @@ TRAINING: dict[str, Any] = {
     "logging_steps": 3,
     "save_steps": 1000,
 }
-ASKING = Asking(Sampling(max_new_tokens=256))
+SHORT = HowAsked(max_new_tokens=256)
 
 
 def play(out: Path) -> dict[str, Any]:
@@ -82,7 +81,7 @@ def play(out: Path) -> dict[str, Any]:
     with _step("5/6 scoring each model on 60 unseen prompts"):
         for name in MIXES:
             tiny = EngineSettings(kind="transformers", model=str(out / "runs" / name))
-            score.score_model(out / "evaluation", tiny, asking=ASKING)
+            score.score_model(out / "evaluation", tiny, suites=choose(changes=SHORT))
     with _step("6/6 writing the report"):
         page = _report(out)
     seconds = round(time.monotonic() - started, 1)

@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import signal
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -92,8 +92,15 @@ class Opened(NamedTuple):
     settings: JudgeSettings
 
 
-def run(corpus_dir: Path, recipe: AnnotateRecipe) -> Manifest:
+def run(
+    corpus_dir: Path, recipe: AnnotateRecipe, *, only: Mapping[str, Collection[str]] | None = None
+) -> Manifest:
     """Annotate the missing traces, and report the state of the corpus.
+
+    Args:
+        corpus_dir: the corpus.
+        recipe: the annotators.
+        only: the traces that an annotator of this name in the recipe is asked about; all of them if it is not named.
 
     Raises:
         RecipeError: if an annotator is unknown, or its model is missing.
@@ -104,11 +111,17 @@ def run(corpus_dir: Path, recipe: AnnotateRecipe) -> Manifest:
     opened = recipe.open()
     failed: dict[str, str] = {}
     for name in recipe.annotators:
+        of_these = None if only is None else only.get(name)
         if _is_cascade(name):
-            failures = _run_cascade(corpus, name, recipe, opened)
+            failures = _run_cascade(corpus, name, recipe, opened, of_these)
         else:
             failures = _annotate(
-                corpus, name, opened.annotators[name], recipe.ray_workers, model=opened.model
+                corpus,
+                name,
+                opened.annotators[name],
+                recipe.ray_workers,
+                of_these,
+                model=opened.model,
             )
         for trace_id, reason in failures:
             failed.setdefault(trace_id, reason)
@@ -140,7 +153,13 @@ def _is_cascade(name: str) -> bool:
     return name.partition(":")[0] == cascade.FAMILY
 
 
-def _run_cascade(corpus: Store, name: str, recipe: AnnotateRecipe, opened: Opened) -> list[tuple[str, str]]:
+def _run_cascade(
+    corpus: Store,
+    name: str,
+    recipe: AnnotateRecipe,
+    opened: Opened,
+    only: Collection[str] | None,
+) -> list[tuple[str, str]]:
     """Fit a cascade where it is not yet, then annotate with it; too few labels of the sample are failures."""
     parts = _cascade_parts(name, recipe, opened)
     bands = cascade.fitted(corpus, parts.title, recipe.cascade)
@@ -154,7 +173,7 @@ def _run_cascade(corpus: Store, name: str, recipe: AnnotateRecipe, opened: Opene
             corpus, connect(corpus), parts.title, recipe.cascade, parts.first.name, parts.judge.name
         )
     opened.annotators[name] = parts.together(bands, recipe.cascade.audit)
-    return _annotate(corpus, name, opened.annotators[name], None, model=opened.model)
+    return _annotate(corpus, name, opened.annotators[name], None, only, model=opened.model)
 
 
 class _CascadeParts(NamedTuple):

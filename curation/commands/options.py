@@ -258,3 +258,26 @@ def taking(*groups: Group) -> Callable[[Callable[..., None]], Callable[..., None
         return run
 
     return decorate
+
+
+# Scoring.
+PromptLimitOption = Annotated[
+    int | None, typer.Option(help="Ask at most so many prompts of each suite, drawn by hash.", min=1)
+]
+ReplyTokensOption = Annotated[
+    int | None,
+    typer.Option(help="Maximum reply length, in place of the suites'; truncated replies are counted.", min=1),
+]
+JudgeOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Comma-separated annotators with a model, such as guard:llama-guard; "
+        "guard:strongreject,guard:xstest, which any chat model can be, if only the model is named."
+    ),
+]
+JudgeModelOption = Annotated[
+    str | None, typer.Option(help="The judge's model: a folder, a hub name, or its name on a server.")
+]
+JudgeUrlOption = Annotated[
+    str | None, typer.Option(help="The judge's server, with any OpenAI-compatible API.")
+]

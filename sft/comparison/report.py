@@ -17,10 +17,11 @@ from curation.page import percent, render
 from curation.reading import read_model
 from schemas.manifest import Counts, Manifest
 from schemas.patterns import RISKY_PATTERNS
+from sft.comparison.stage import headline_of
 from sft.scoring.masking import masked_reply
 from sft.scoring.scores import SCORES, Scores
 from sft.scoring.statistics import wilson
-from sft.scoring.suites import MEASURES, Rate, SuiteScore
+from sft.scoring.suites import Rate, SuiteScore
 
 SAMPLES = 2
 """Generations shown per model and suite."""
@@ -104,17 +105,14 @@ def write_page(
 
 def score_groups(scores: dict[str, Scores]) -> list[ScoreGroup]:
     """Every rate of every model, grouped by measure."""
-    groups = []
-    for suite, measures in MEASURES.items():
-        for number, measure in enumerate(measures):
-            cells = [
-                (name, *pair)
-                for name, of_model in scores.items()
-                for pair in _rates(of_model, suite, measure)
-            ]
-            if cells:
-                groups.append(ScoreGroup(suite, measure, number == 0, cells))
-    return groups
+    found: dict[tuple[str, str], ScoreGroup] = {}
+    for name, of_model in scores.items():
+        for suite in of_model.suites:
+            for rate in suite.rates:
+                headline = rate.measure == headline_of(suite)
+                group = ScoreGroup(suite.suite, rate.measure, headline, [])
+                found.setdefault((suite.suite, rate.measure), group).rows.append((name, suite, rate))
+    return list(found.values())
 
 
 def pattern_table(corpus: Store) -> dict[str, dict[str, tuple[int, int]]]:
@@ -160,10 +158,6 @@ def _share(k: int, n: int) -> str:
         return "-"
     low, high = wilson(k, n)
     return f"{percent(k / n)} ({percent(low)} to {percent(high)}, {k}/{n})"
-
-
-def _rates(scores: Scores, suite: str, measure: str) -> Iterable[tuple[SuiteScore, Rate]]:
-    return ((s, r) for s in scores.suites if s.suite == suite for r in s.rates if r.measure == measure)
 
 
 def _losses(run: Path) -> list[tuple[int, float]]:

@@ -4,19 +4,19 @@ Reads the scores.json and outcomes.jsonl of `sft score`, which contain no prompt
 models is compared prompt by prompt, all samples counted (exact permutation test), corrected for all tests of the table (Holm).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from fractions import Fraction
 from itertools import combinations
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
-from curation.page import percent
 from curation.reading import read_model
-from schemas import showing
-from schemas.choices import Suite
 from schemas.errors import CorpusError, DataError
+from schemas.patterns import RISKY_PATTERNS
+from sft.comparison.results import ALPHA, Cell, Change, Column, Comparison, Difference, ScoredModel
+from sft.scoring.measures import MEASURES
 from sft.scoring.scores import OUTCOMES, SCORES, Scores
 from sft.scoring.statistics import (
     Interval,
@@ -26,115 +26,20 @@ from sft.scoring.statistics import (
     paired,
     paired_difference,
 )
-from sft.scoring.suites import MEASURES, Rate, ReplyOutcome, rate_of
+from sft.scoring.suites import NOBODY, PLAIN, Rate, ReplyOutcome, SuiteScore, rate_of
 
-ALPHA = 0.05
 UNEVEN = 0.05
 """A difference in coverage above which worst-case bounds are told."""
-HEADLINES: dict[Suite, str] = {suite: next(iter(measures)) for suite, measures in MEASURES.items()}
-SHORT = {"safety": "ASR", "overrefusal": "over-refusal", "reasoning": "accuracy"}
-"""Column names of the headlines."""
+OLD = {"safety": ("ASR", True), "overrefusal": ("over-refusal", False), "reasoning": ("accuracy", False)}
+"""Titles of the suites in files of earlier versions, and whether every attack has a column."""
+MODELS = ("judge", "guard", "cascade")
+"""Families of annotators that are asked of a model."""
+ASIDE = ("leak", "escape")
+"""Measures with a column beside that of a harmful suite's headline, where a guard judged."""
 
 
-class ScoredModel(NamedTuple):
-    """One model's results."""
-
-    name: str
-    scores: Scores
-    outcomes: list[ReplyOutcome]
-
-
-class Cell(NamedTuple):
-    """A model's rate in a column; null if it was not scored on it."""
-
-    column: str
-    rate: Rate | None
-
-    @property
-    def text(self) -> str:
-        """Rate and interval in percent, k/n, and the coverage."""
-        if self.rate is None:
-            return "-"
-        counts = f"{self.rate.k}/{self.rate.n}, {percent(self.rate.coverage)}"
-        if self.rate.rate is None or self.rate.low is None or self.rate.high is None:
-            return f"- {counts}"
-        return f"{100 * self.rate.rate:.1f} [{100 * self.rate.low:.1f}, {100 * self.rate.high:.1f}] {counts}"
-
-
-class Difference(NamedTuple):
-    """Two models in one column."""
-
-    column: str
-    first: str
-    second: str
-    pair: Paired
-    p: float
-    """Corrected for all tests of the table."""
-    needed: float
-    """The minimum detectable effect at this number of prompts."""
-    coverage: tuple[float, float]
-    """The share of either model's replies that count."""
-    bounds: Interval | None
-    """The least and the largest difference if the replies that do not count could have ended either way; told if coverage differs."""
-
-    @property
-    def conclusion(self) -> str:
-        """The result in words."""
-        a, b = (percent(rate) for rate in self.pair.rates)
-        told = f"{a} against {b} on {self.pair.prompts} prompts: "
-        if self.p < ALPHA:
-            told += f"significant (p = {self.p:.2g})"
-        else:
-            told += f"not significant (p = {self.p:.2g}; minimum detectable effect {percent(self.needed)})"
-        if self.bounds:
-            told += (
-                f"; coverage differs ({percent(self.coverage[0])} against {percent(self.coverage[1])}): with the other replies "
-                f"counted either way, {100 * self.bounds.low:+.1f} to {100 * self.bounds.high:+.1f} points"
-            )
-        return told
-
-
-class Change(NamedTuple):
-    """Difference of a model's rate and the baseline's on the same prompts."""
-
-    column: str
-    model: str
-    difference: float
-    interval: Interval
-
-
-class Comparison(NamedTuple):
-    """The comparison of some models."""
-
-    models: list[str]
-    columns: list[str]
-    table: dict[str, list[Cell]]
-    """Cells by model."""
-    differences: list[Difference]
-    flips: list[dict[str, Any]]
-    """Prompts on which more than half of the samples of two models differ: column, prompt_id, category, attack, and the models on either side."""
-    categories: dict[str, dict[str, Rate]]
-    """Attack success by category and model."""
-    patterns: dict[str, list[Cell]]
-    """Risky patterns of the models' own reasoning."""
-    base: str | None
-    """The baseline model, if one was named."""
-    changes: list[Change]
-    """Differences from the baseline by column; in ablations the effect of removing a pattern."""
-
-    def __repr__(self) -> str:
-        return f"<Comparison of {', '.join(self.models)}: {', '.join(self.columns)}>"
-
-    def _repr_html_(self) -> str:
-        table = [
-            {"model": model, **{cell.column: cell.text for cell in cells}}
-            for model, cells in self.table.items()
-        ]
-        differences = [
-            {"column": d.column, "models": f"{d.first}, {d.second}", "result": d.conclusion}
-            for d in self.differences
-        ]
-        return showing.page("Rates in percent, with 95 % intervals", {"": table, "differences": differences})
+Labels = dict[str, Fraction]
+"""prompt -> rate over all its samples that count."""
 
 
 def load(folders: Sequence[Path], names: Sequence[str] = ()) -> list[ScoredModel]:
@@ -166,8 +71,7 @@ def load(folders: Sequence[Path], names: Sequence[str] = ()) -> list[ScoredModel
     for one in models[1:]:
         faults += [
             f"{one.name}: {field} differs from {models[0].name}; score both the same way to compare them"
-            for field in ("judge", "sampling", "samples", "think")
-            if getattr(one.scores, field) != getattr(models[0].scores, field)
+            for field in _differing(one.scores, models[0].scores)
         ]
     if faults:
         raise DataError("\n".join(faults))
@@ -186,93 +90,146 @@ def compare(models: Sequence[ScoredModel], base: str | None = None) -> Compariso
     """
     if base is not None and base not in [one.name for one in models]:
         raise DataError(f"--base {base}: no such model; choose from {', '.join(one.name for one in models)}")
-    columns = list(dict.fromkeys(column for one in models for column in _columns(one)))
-    sliced = {one.name: {column: _slice(one, column) for column in columns} for one in models}
+    details: dict[str, Column] = {}
+    for column in (column for one in models for column in _columns(one)):
+        if column.name not in details or details[column.name].judge == NOBODY:
+            details[column.name] = column
+    columns = list(details)
+    tested = [name for name, column in details.items() if column.kind != "aside"]
+    sliced = {one.name: {name: details[name].of(one.outcomes) for name in columns} for one in models}
     table = {
-        one.name: [Cell(column, _rate(sliced[one.name][column], column)) for column in columns]
+        one.name: [Cell(name, _rate(sliced[one.name][name], details[name])) for name in columns]
+        for one in models
+    }
+    measures = {name: column.measure for name, column in details.items()}
+    labels = {
+        one.name: {name: _labels(sliced[one.name][name], measures[name]) for name in columns}
         for one in models
     }
     return Comparison(
         [one.name for one in models],
         columns,
         table,
-        _differences(columns, sliced),
-        [
-            flip
-            for column in columns
-            for flip in _flips(column, {one.name: sliced[one.name][column] for one in models})
-        ],
+        _differences(tested, labels, {one: dict(cells) for one, cells in table.items()}),
+        [flip for name in tested for flip in _flips(name, sliced, labels)],
         _categories(models),
         _patterns(models),
         base,
-        [change for column in columns for change in _changes(column, base, sliced)] if base else [],
+        [change for name in tested for change in _changes(name, base, labels)] if base else [],
+        details,
     )
 
 
-def _changes(column: str, base: str, sliced: dict[str, dict[str, list[ReplyOutcome]]]) -> Iterator[Change]:
-    before = _labels(sliced[base][column], column)
-    for name, columns in sliced.items():
-        after = _labels(columns[column], column)
+def _differing(one: Scores, other: Scores) -> Iterator[str]:
+    """What was asked or judged in another way, suite by suite where both were asked the same suite."""
+    yield from (
+        name for name in ("sampling", "samples", "think") if getattr(one, name) != getattr(other, name)
+    )
+    others = {suite.suite: suite for suite in other.suites}
+    for suite in one.suites:
+        known = others.get(suite.suite)
+        if known is None:
+            continue
+        if not (suite.judge and known.judge) and one.judge != other.judge:
+            yield "judge"
+            return
+        yield from (
+            f"{suite.suite}: {name}"
+            for name, same in (
+                ("judge", _same_judge(suite, known)),
+                ("how it was asked", suite.asked_how == known.asked_how),
+            )
+            if not same
+        )
+
+
+def _same_judge(one: SuiteScore, other: SuiteScore) -> bool:
+    """Whether two headlines may be compared: where nothing could be judged, with any other.
+
+    Of several rules not each has a label for some reply of each model, but models must be the same.
+    """
+    if NOBODY in (one.judge, other.judge):
+        return True
+    first, second = (set(suite.judge.split(", ")) for suite in (one, other))
+    models = [{name for name in names if name.split(":")[0] in MODELS} for names in (first, second)]
+    return one.headline == other.headline and models[0] == models[1] and bool(first & second)
+
+
+def _changes(column: str, base: str, labels: dict[str, dict[str, Labels]]) -> Iterator[Change]:
+    before = labels[base][column]
+    for name in labels:
+        after = labels[name][column]
         shared = sorted(before.keys() & after.keys())
         if name != base and shared:
             pair = paired([before[key] for key in shared], [after[key] for key in shared])
             yield Change(column, name, pair.difference, paired_difference(pair))
 
 
-def _columns(one: ScoredModel) -> Iterator[str]:
-    """Column names of the table: attack families of the safety suite, then the other suites."""
+def _columns(one: ScoredModel) -> Iterator[Column]:
+    """The columns of the table: every suite's headline, by attack where the suite says so, and leaks and escapes beside it."""
     for suite in one.scores.suites:
-        if suite.suite == "safety":
-            attacks = sorted(
-                {o.attack for o in one.outcomes if o.suite == "safety"}, key=lambda a: (a != "none", a)
-            )
-            yield from (f"ASR {attack}" for attack in attacks)
-        else:
-            yield SHORT[suite.suite]
+        title, split = (suite.title, suite.split) if suite.title else OLD[suite.suite]
+        headline = headline_of(suite)
+        attacks = sorted(
+            {o.attack for o in one.outcomes if o.suite == suite.suite}, key=lambda a: (a != PLAIN, a)
+        )
+        told = {rate.measure for rate in suite.rates}
+        for attack in attacks if split else [None]:
+            name = f"{title} {attack}" if attack else title
+            yield Column(name, suite.suite, attack, headline, suite.judge, _kind(headline))
+            for aside in ASIDE:
+                measure = MEASURES[aside].title
+                if measure in told:
+                    place = name.removeprefix("ASR ") if split else name
+                    yield Column(f"{aside} {place}", suite.suite, attack, measure, suite.judge, "aside")
 
 
-def _suite(column: str) -> Suite:
-    return (
-        "safety" if column.startswith("ASR ") else "overrefusal" if column == "over-refusal" else "reasoning"
-    )
+def headline_of(suite: SuiteScore) -> str:
+    """The title of a suite's headline, also in files of earlier versions."""
+    return suite.headline or suite.rates[0].measure
 
 
-def _slice(one: ScoredModel, column: str) -> list[ReplyOutcome]:
-    suite, attack = _suite(column), column.removeprefix("ASR ")
-    return [o for o in one.outcomes if o.suite == suite and (suite != "safety" or o.attack == attack)]
+def _kind(measure: str) -> str:
+    kinds = {MEASURES["refuses"].title: "refusal", MEASURES["accuracy"].title: "accuracy"}
+    return kinds.get(measure, "attack")
 
 
-def _rate(outcomes: Sequence[ReplyOutcome], column: str) -> Rate | None:
-    return rate_of(HEADLINES[_suite(column)], outcomes) if outcomes else None
+def rate_in(one: ScoredModel, column: Column) -> Rate | None:
+    """A model's rate in a column; null if it was not scored on it."""
+    return _rate(column.of(one.outcomes), column)
 
 
-def _labels(outcomes: Sequence[ReplyOutcome], column: str) -> dict[str, Fraction]:
-    """prompt -> rate over all its samples that count."""
-    labels: dict[str, list[bool]] = {}
+def _rate(outcomes: Sequence[ReplyOutcome], column: Column) -> Rate | None:
+    return rate_of(column.measure, outcomes) if outcomes else None
+
+
+def _labels(outcomes: Sequence[ReplyOutcome], measure: str) -> Labels:
+    labels: dict[str, list[Fraction]] = {}
     for outcome in outcomes:
-        label = outcome.measures.get(HEADLINES[_suite(column)])
+        label = outcome.measures.get(measure)
         if label is not None:
-            labels.setdefault(outcome.prompt_id, []).append(label)
-    return {key: Fraction(sum(samples), len(samples)) for key, samples in labels.items()}
+            labels.setdefault(outcome.prompt_id, []).append(Fraction(label).limit_denominator(1000))
+    return {key: sum(samples, Fraction(0)) / len(samples) for key, samples in labels.items()}
 
 
 def _differences(
-    columns: Sequence[str], sliced: dict[str, dict[str, list[ReplyOutcome]]]
+    columns: Sequence[str],
+    labels: dict[str, dict[str, Labels]],
+    rates: dict[str, dict[str, Rate | None]],
 ) -> list[Difference]:
     pairs: dict[tuple[str, str, str], Paired] = {}
     for column in columns:
-        labels = {name: _labels(of_model[column], column) for name, of_model in sliced.items()}
-        for first, second in combinations(sliced, 2):
-            shared = sorted(labels[first].keys() & labels[second].keys())
+        for first, second in combinations(labels, 2):
+            of_both = [labels[name][column] for name in (first, second)]
+            shared = sorted(of_both[0].keys() & of_both[1].keys())
             if shared:
-                means = [[labels[name][key] for key in shared] for name in (first, second)]
-                pairs[column, first, second] = paired(*means)
+                pairs[column, first, second] = paired(*([one[key] for key in shared] for one in of_both))
     corrected = holm({key: pair.p for key, pair in pairs.items()})
     return [
         Difference(
             column, first, second, pair, corrected[column, first, second],
             minimum_detectable_effect(pair, len(pairs), alpha=ALPHA),
-            *_coverage([_rate(sliced[name][column], column) for name in (first, second)]),
+            *_coverage([rates[name][column] for name in (first, second)]),
         )
         for (column, first, second), pair in pairs.items()
     ]  # fmt: skip
@@ -290,12 +247,13 @@ def _coverage(rates: Sequence[Rate | None]) -> tuple[tuple[float, float], Interv
     return (first[0], second[0]), bounds
 
 
-def _flips(column: str, sliced: dict[str, list[ReplyOutcome]]) -> Iterator[dict[str, Any]]:
-    labels = {name: _labels(outcomes, column) for name, outcomes in sliced.items()}
-    known = {o.prompt_id: o for outcomes in sliced.values() for o in outcomes}
+def _flips(
+    column: str, sliced: dict[str, dict[str, list[ReplyOutcome]]], labels: dict[str, dict[str, Labels]]
+) -> Iterator[dict[str, Any]]:
+    known = {o.prompt_id: o for of_model in sliced.values() for o in of_model[column]}
     half = Fraction(1, 2)
     for key in sorted(known):
-        rates = {name: of_prompt[key] for name, of_prompt in labels.items() if key in of_prompt}
+        rates = {name: of[column][key] for name, of in labels.items() if key in of[column]}
         yes, no = (
             [n for n, rate in rates.items() if rate > half],
             [n for n, rate in rates.items() if rate < half],
@@ -311,24 +269,44 @@ def _flips(column: str, sliced: dict[str, list[ReplyOutcome]]) -> Iterator[dict[
             }
 
 
+def _harmful(one: ScoredModel) -> dict[str, str]:
+    """The suites of harmful prompts, and their headlines."""
+    return {
+        suite.suite: headline_of(suite)
+        for suite in one.scores.suites
+        if suite.harmful or (not suite.title and suite.suite == "safety")
+    }
+
+
 def _categories(models: Sequence[ScoredModel]) -> dict[str, dict[str, Rate]]:
     rates: dict[str, dict[str, Rate]] = {}
     for one in models:
-        safety = [o for o in one.outcomes if o.suite == "safety" and o.category]
+        suites = _harmful(one)
+        # one name for headlines of different suites
+        safety = [
+            o._replace(measures={"": o.measures.get(suites[o.suite])})
+            for o in _once(one.outcomes, suites)
+            if o.category
+        ]
         for category in sorted({str(o.category) for o in safety}):
             of_category = [o for o in safety if o.category == category]
-            rates.setdefault(category, {})[one.name] = rate_of(HEADLINES["safety"], of_category)
+            rates.setdefault(category, {})[one.name] = rate_of("", of_category)
     return rates
 
 
+def _once(outcomes: Sequence[ReplyOutcome], suites: Collection[str]) -> list[ReplyOutcome]:
+    """The replies of some suites, each once, though its prompt may be in several."""
+    return list({(o.prompt_id, o.sample): o for o in outcomes if o.suite in suites}.values())
+
+
 def _patterns(models: Sequence[ScoredModel]) -> dict[str, list[Cell]]:
-    return {
-        one.name: [
-            Cell(rate.measure.removesuffix(" in the reasoning"), rate)
-            for suite in one.scores.suites
-            if suite.suite == "safety"
-            for rate in suite.rates
-            if rate.measure.endswith(" in the reasoning")
+    titles = {name: MEASURES[name].title for name in RISKY_PATTERNS}
+    found = {}
+    for one in models:
+        replies = [o for o in _once(one.outcomes, _harmful(one)) if set(titles.values()) & set(o.measures)]
+        found[one.name] = [
+            Cell(title.removesuffix(" in the reasoning"), rate_of(title, replies))
+            for title in titles.values()
+            if replies
         ]
-        for one in models
-    }
+    return found

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from curation.corpus.store import write_file
 from curation.page import render
 from schemas.choices import TableFormat
-from sft.comparison.stage import ALPHA, Comparison
+from sft.comparison.results import ALPHA, Comparison
 from sft.scoring.suites import Rate
 
 
@@ -25,14 +25,21 @@ def markdown(comparison: Comparison) -> str:
     """The table in Markdown."""
     heading, *body = [[cell.replace("|", "\\|") for cell in row] for row in rows(comparison)]
     lines = [heading, ["---"] * len(heading), *body]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return table + "".join(f"\n{_one_line(note)}\n" for note in comparison.notes)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
 
 
 def csv(comparison: Comparison) -> str:
     """One line per model and column, with k, n, rate, interval and coverage; leading formula signs are escaped."""
     out = StringIO()
     writer = csv_home.writer(out, lineterminator="\n")
-    writer.writerow(["model", "column", "k", "n", "rate", "low", "high", "asked", "coverage"])
+    writer.writerow(
+        ["model", "column", "k", "n", "rate", "low", "high", "asked", "coverage", "measure", "judge"]
+    )
     for model, cells in comparison.table.items():
         for column, rate in cells:
             values = (
@@ -40,7 +47,11 @@ def csv(comparison: Comparison) -> str:
                 if rate
                 else ("",) * 7
             )
-            writer.writerow([_harmless(model), _harmless(column), *values])
+            detail = comparison.details[column]
+            told = map(_harmless, (detail.measure, detail.judge))
+            writer.writerow([_harmless(model), _harmless(column), *values, *told])
+    for model, reason in comparison.failed.items():
+        writer.writerow([_harmless(model), "failed", *[""] * 7, _harmless(reason), ""])
     return out.getvalue()
 
 
@@ -62,6 +73,7 @@ def latex(comparison: Comparison) -> str:
             *lines[1:],
             r"\bottomrule",
             r"\end{tabular}",
+            *(rf"\par\footnotesize {_escaped(' '.join(note.split()))}" for note in comparison.notes),
             "",
         ]
     )
@@ -70,6 +82,9 @@ def latex(comparison: Comparison) -> str:
 def _escaped(text: str) -> str:
     special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
     return "".join(special.get(c, f"\\{c}" if c in "&%$#_{}" else c) for c in text)
+
+
+KINDS = ("attack", "refusal", "accuracy")
 
 
 class ParetoPoint(NamedTuple):
@@ -92,11 +107,12 @@ def points(comparison: Comparison, x: str, y: str) -> list[ParetoPoint]:
 
 def page(comparison: Comparison, title: str) -> str:
     """The comparison as one self-contained HTML page without any prompt text."""
-    attacks = [column for column in comparison.columns if column.startswith("ASR ")]
+    kinds = {kind: [c.name for c in comparison.details.values() if c.kind == kind] for kind in KINDS}
     plots = [
-        (x, y, placed)
-        for y in attacks[:1]
-        for x in ("over-refusal", "accuracy")
+        (x, y, kind, placed)
+        for y in kinds["attack"][:1]
+        for kind in ("refusal", "accuracy")
+        for x in kinds[kind][:1]
         if (placed := points(comparison, x, y))
     ]
     return render(
@@ -123,6 +139,9 @@ def document(comparison: Comparison) -> dict[str, Any]:
         ],
         "flips": comparison.flips,
         "base": comparison.base,
+        "columns": {name: column._asdict() for name, column in comparison.details.items()},
+        "failed": dict(comparison.failed),
+        "spread": {name: dict(columns) for name, columns in comparison.spread.items()},
         "changes": [
             {**change._asdict(), "interval": change.interval._asdict()} for change in comparison.changes
         ],

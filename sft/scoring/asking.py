@@ -3,15 +3,16 @@
 A model retrained under the same name is asked again; an interrupted run generates only the missing replies.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+from annotators.filling import fill
 from curation import console
 from curation.corpus.buffer import PartBuffer
 from curation.corpus.store import Store
 from curation.engines import Engine, Message, Reply, Sampling
-from curation.engines.prompting import asked
+from curation.engines.prompting import TOOLS, asked
 from curation.engines.streaming import Question, stream
 from curation.generate.strategies import thinking
 from schemas.choices import ScoredThink
@@ -35,6 +36,10 @@ class Asking(NamedTuple):
     """Replies per prompt."""
     think: ScoredThink = "as_is"
     """zero: chain of thought off (an empty, closed think block); less: a short fixed one."""
+    template: str | None = None
+    """Text around the prompt, which stands in it as `{prompt}`."""
+    system: str | None = None
+    """The system prompt."""
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -42,7 +47,25 @@ class Asking(NamedTuple):
         mode = (
             {} if self.think == "as_is" else {"think": f"{self.think}.{content_id(thinking(self.think))[:8]}"}
         )
-        return self.sampling.model_dump() | mode
+        texts = {"template": self.template, "system": self.system}
+        return (
+            self.sampling.model_dump()
+            | mode
+            | {name: content_id(text)[:8] for name, text in texts.items() if text is not None}
+        )
+
+    def messages(self, prompt: Mapping[str, Any]) -> list[Message]:
+        """What is sent for a row of the prompts table; a suite's system prompt takes the place of the conversation's own."""
+        text = prompt["text"] if self.template is None else fill(self.template, prompt=prompt["text"])
+        sent = asked(text, prompt.get("turns"), prompt.get("tools"))
+        if self.system is not None:
+            others = [message for message in sent if message["role"] != "system"]
+            tools = [message for message in others[:1] if message["role"] == TOOLS]  # these stand first
+            sent = [*tools, {"role": "system", "content": self.system}, *others[len(tools) :]]
+        begun: list[Message] = (
+            [] if self.think == "as_is" else [{"role": "assistant", "content": thinking(self.think)}]
+        )
+        return [*sent, *begun]
 
 
 class _Task(NamedTuple):
@@ -99,12 +122,9 @@ def _tasks(engine_name: str, prompts: Sequence[dict[str, Any]], asking: Asking) 
 def _replies(
     engine: Engine, tasks: Sequence[_Task], asking: Asking
 ) -> Iterator[tuple[_Task, Reply | EngineError]]:
-    beginning: list[Message] = (
-        [] if asking.think == "as_is" else [{"role": "assistant", "content": thinking(asking.think)}]
-    )
     questions = [
         Question(
-            [*asked(task.prompt["text"], task.prompt.get("turns"), task.prompt.get("tools")), *beginning],
+            asking.messages(task.prompt),
             int(content_id([asking.sampling.seed, task.trace_id])[:8], 16) % 2**31,
         )
         for task in tasks
@@ -127,6 +147,7 @@ def _trace(task: _Task, reply: Reply, engine: Engine, asking: Asking) -> dict[st
         "turns": task.prompt.get("turns"),
         "tools": task.prompt.get("tools"),
         "kind": task.prompt["kind"],
+        "system": asking.system,
         "strategy": STRATEGY,
         "model": engine.name,
         "reasoning": reply.reasoning,

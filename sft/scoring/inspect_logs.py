@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from annotators.earlier import with_earlier_turns
 from curation.corpus.filling import sql_file
-from curation.corpus.query import connect, select
+from curation.corpus.query import Connection, connect, select
 from curation.corpus.store import Store
 from curation.review.records import SHOWN
 from curation.versions import versions
 from schemas.errors import require
+from sft.scoring.asking import trace_ids
 from sft.scoring.masking import masked_reply
 from sft.scoring.scores import Scores, ScoringResult
+from sft.scoring.suite_files import AskedSuite
 from sft.scoring.suites import Rate, ReplyOutcome, SuiteScore
 
 if TYPE_CHECKING:
@@ -37,14 +39,14 @@ def require_library() -> None:
 
 
 def write(
-    corpus: Store, scored: ScoringResult, trace_ids: Sequence[str], out: Path, show: bool = False
+    corpus: Store, scored: ScoringResult, asked: Sequence[AskedSuite], out: Path, show: bool = False
 ) -> list[Path]:
     """Write one log per suite.
 
     Args:
         corpus: has the replies.
         scored: their scores.
-        trace_ids: ids of the replies.
+        asked: the suites with their prompts.
         out: the folder for `inspect/SUITE.eval`.
         show: do not mask harmful prompts and their replies.
 
@@ -54,9 +56,11 @@ def write(
     require_library()
     from inspect_ai.log import write_eval_log
 
-    replies = _replies(corpus, trace_ids)
+    connection = connect(corpus)
+    ids = {one.suite.name: trace_ids(scored.scores.model, one.prompts, one.asking) for one in asked}
     written = []
     for suite in scored.scores.suites:
+        replies = _replies(connection, ids[suite.suite])
         of_suite = [outcome for outcome in scored.outcomes if outcome.suite == suite.suite]
         path = out / FOLDER / f"{suite.suite}.eval"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,9 +69,9 @@ def write(
     return written
 
 
-def _replies(corpus: Store, trace_ids: Sequence[str]) -> dict[tuple[str, int], dict[str, Any]]:
+def _replies(connection: Connection, ids: Sequence[str]) -> dict[tuple[str, int], dict[str, Any]]:
     query = sql_file("sft.scoring", "logged_replies.sql")
-    rows = select(connect(corpus), query, {"ids": list(trace_ids)}).to_pylist()
+    rows = select(connection, query, {"ids": list(ids)}).to_pylist()
     for row in rows:
         row["prompt"] = with_earlier_turns(row["prompt"], row.pop("turns"), SHOWN)
     return {(row["prompt_id"], row["sample_index"]): row for row in rows}
@@ -88,9 +92,11 @@ def _log(
         task=suite.suite,
         dataset=EvalDataset(name=dataset, samples=len(prompts), sample_ids=prompts),
         model=scores.model,
-        config=EvalConfig(epochs=scores.samples),
+        config=EvalConfig(epochs=suite.asked_how.samples if suite.asked_how else 1),
         packages=versions("lrm-curate", "inspect-ai"),
-        metadata={"judge": scores.judge, "mix_id": scores.mix_id, "think": scores.think, **scores.sampling.model_dump()},
+        metadata={
+            "judge": suite.judge, "mix_id": scores.mix_id, **(suite.asked_how.model_dump() if suite.asked_how else {}),
+        },
     )  # fmt: skip
     results = EvalResults(
         total_samples=len(samples),

@@ -26,11 +26,11 @@ class Scores(BaseModel):
     mix_id: str | None
     """The mix it was trained on, for runs of `sft run`."""
     judge: str
-    """The annotators behind the consensus labels."""
-    sampling: Sampling
+    """The annotators that ran; each suite names the judge of its headline."""
+    sampling: Sampling | None = None
     samples: int = 1
-    """Replies per prompt."""
     think: ScoredThink = "as_is"
+    """How all suites were asked, in files of earlier versions."""
     suites: list[SuiteScore]
 
     def __repr__(self) -> str:
@@ -61,3 +61,5 @@ class ScoringResult(NamedTuple):
 
     scores: Scores
     outcomes: list[ReplyOutcome]
+    failed: dict[str, str]
+    """Suites that lack replies, and why."""

@@ -1,38 +1,54 @@
 """`sft score`: generate a model's replies to the prompts of an evaluation corpus, judge them, and report rates with intervals.
 
-The evaluation corpus is an ordinary corpus: its harmful prompts measure safety, its benign ones over-refusal, its math ones
-reasoning. The replies become traces in it and are annotated like any other trace.
+The evaluation corpus is an ordinary corpus; suites (`sft/suites`) say which of its prompts are asked, how, and what is counted. The
+replies become traces in it and are annotated like any other trace.
 """
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
+from annotators.statistics.agreement import cohen
 from curation import console
 from curation.annotate import stage as annotate
+from curation.corpus.bounds import bounded
 from curation.corpus.filling import sql_file
-from curation.corpus.query import connect, select
+from curation.corpus.query import Connection, connect, select
 from curation.corpus.store import Store, write_file
-from curation.engines import Engine, Sampling
+from curation.corpus.untrusted import check_expression
+from curation.engines import Engine
 from curation.engines.choosing import open_engine
 from curation.engines.settings import EngineSettings
-from curation.page import percent
 from curation.versions import versions
-from schemas.choices import Suite
-from schemas.errors import DataError, EngineError
+from schemas.errors import DataError, EngineError, RecipeError
 from schemas.manifest import Counts, InputFile, Manifest
 from schemas.patterns import RISKY_PATTERNS
 from sft.scoring.asking import Asking, ask, trace_ids
+from sft.scoring.measures import MEASURES, JudgedReply
 from sft.scoring.programs import sandbox
 from sft.scoring.programs.code import judge
 from sft.scoring.scores import OUTCOMES, SCORES, Scores, ScoringResult
-from sft.scoring.suites import SUITES, JudgedReply, outcomes, score
+from sft.scoring.suite_files import AskedSuite, ChosenSuite, SuiteFile, choose
+from sft.scoring.suites import (
+    NOBODY,
+    AskedHow,
+    JudgeAgreement,
+    ReplyOutcome,
+    SuiteScore,
+    headline_of,
+    outcomes,
+    score,
+)
 
 STAGE = "score"
 JUDGES = ("rules", "overrefusal")
+COMPARED = "the reference answer"
+"""The judge of accuracy."""
+SOME = 10
+"""Of more suites than this, those without prompts are not told one by one."""
 PROBLEMS = 32
 """Coding problems whose tests are held in memory at once."""
 
@@ -48,27 +64,28 @@ def score_model(
     corpus_dir: Path,
     engine: EngineSettings,
     *,
-    suite: Suite | Literal["all"] = "all",
-    asking: Asking | None = None,
+    suites: Sequence[ChosenSuite] | None = None,
     judging: annotate.AnnotateRecipe | None = None,
     out: Path | None = None,
     export: LogExport | None = None,
+    limit: int | None = None,
 ) -> Scores:
     """Score a model folder, a run folder, a hub model or a server's model; saves the result in the run folder or in `out`.
 
     Args:
         engine: the model and its engine.
         corpus_dir: the evaluation corpus; gets the replies.
-        suite: which prompts.
-        asking: sampling, samples per prompt, thinking mode.
+        suites: what is asked, and how; by default every shipped suite that the corpus has prompts for.
         judging: the annotators; rules by default.
         out: a folder for scores.json and outcomes.jsonl; by default the run's folder.
         export: also write logs into that folder.
+        limit: ask at most so many prompts of each suite, drawn by hash.
 
     Raises:
-        EngineError: if the model cannot be loaded, or a prompt got no reply.
+        EngineError: if the model cannot be loaded, or a prompt got no reply; the finished suites are saved.
         CorpusError: if the corpus is missing or cannot be written.
-        DataError: if it has no prompts for the suite.
+        DataError: if it has no prompts for any suite.
+        RecipeError: if a suite's condition is none.
         MissingExtraError: if the library of the logs is not installed.
     """
     from sft.scoring import inspect_logs
@@ -76,20 +93,24 @@ def score_model(
     if export:
         inspect_logs.require_library()
     corpus = Store(corpus_dir)
-    prompts = load_prompts(corpus, suite)
+    asked = load_prompts(corpus, suites or choose(), limit)
     run_folder = Path(engine.model) if (Path(engine.model) / "run.json").is_file() else None
     mix_id = _mix_id(run_folder) if run_folder else None
-    opened, asking = open_engine(engine), asking or Asking(Sampling())
-    scored = measure(opened, corpus, prompts, asking, mix_id, judging)
+    opened = open_engine(engine)
+    scored = measure(opened, corpus, asked, mix_id, judging)
     folder = out or run_folder
     if folder:
         lines = [orjson.dumps(outcome._asdict()) + b"\n" for outcome in scored.outcomes]
         write_file(folder / OUTCOMES, b"".join(lines))
         write_file(folder / SCORES, scored.scores.model_dump_json(indent=2).encode() + b"\n")
     if folder and export:
-        ids = trace_ids(opened.name, [prompt for rows in prompts.values() for prompt in rows], asking)
-        for path in inspect_logs.write(corpus, scored, ids, folder, export.show):
+        for path in inspect_logs.write(corpus, scored, asked, folder, export.show):
             console.say(f"score: {path}; look at it with: inspect view --log-dir {path.parent}")
+    if scored.failed:
+        told = "\n".join(f"{name}: {reason}" for name, reason in scored.failed.items())
+        raise EngineError(
+            f"{len(asked) - len(scored.failed)} of {len(asked)} suites are scored; not these:\n{told}"
+        )
     return scored.scores
 
 
@@ -101,9 +122,9 @@ def require_answers(scores: Scores) -> None:
     """
     for suite in scores.suites:
         truncated = sum(n for ending, n in suite.endings.items() if ending.startswith("truncated"))
-        if truncated and truncated == sum(suite.endings.values()):
+        if truncated and truncated == sum(suite.endings.values()) and suite.asked_how:
             raise EngineError(
-                f"{suite.suite}: truncated {truncated} of {truncated} at {scores.sampling.max_new_tokens} tokens, so no answer "
+                f"{suite.suite}: truncated {truncated} of {truncated} at {suite.asked_how.max_new_tokens} tokens, so no answer "
                 "was judged; raise --max-new-tokens and run it again"
             )
 
@@ -111,133 +132,203 @@ def require_answers(scores: Scores) -> None:
 def measure(
     engine: Engine,
     corpus: Store,
-    prompts: dict[Suite, list[dict[str, Any]]],
-    asking: Asking,
+    asked: Sequence[AskedSuite],
     mix_id: str | None,
     judging: annotate.AnnotateRecipe | None = None,
 ) -> ScoringResult:
-    """Generate, judge and count; writes traces, annotations and a manifest to the corpus."""
+    """Generate, judge and count; writes traces, annotations and a manifest to the corpus.
+
+    A suite whose replies could not all be generated is told as failed and does not stop the others.
+    """
     judging = judging or annotate.AnnotateRecipe(annotators=list(JUDGES))
-    everything = [prompt for rows in prompts.values() for prompt in rows]
-    names = [annotator.name for annotator in judging.open().annotators.values()]
-    if any(prompt["kind"] == "code" for prompt in everything):
+    opened = judging.open()
+    names = [annotator.name for annotator in opened.annotators.values()]
+    tests = ""
+    if any(prompt["kind"] == "code" for one in asked for prompt in one.prompts):
         # before any reply is generated: without a sandbox they could not be judged
-        names.append(f"tests under Python {sandbox.prove()}")
-    asked = ask(engine, corpus, everything, asking)
-    before = len(everything) * asking.samples - asked
-    console.say(f"score: {engine.name}: {asked} {asked} replies generated, {before} already in the corpus")
-    annotate.run(corpus.root, judging)
-    replies = _with_programs(corpus, _replies(corpus, trace_ids(engine.name, everything, asking)))
-    by_suite = {
-        suite: outcomes(suite, [reply for reply in replies if reply.kind in SUITES[suite]])
-        for suite in prompts
-    }
+        tests = f"tests under Python {sandbox.prove()}"
+        names.append(tests)
+    ids, failed = _ask(engine, corpus, asked)
+    annotate.run(corpus.root, judging, only=_due(judging, opened, asked, ids))
+    connection = connect(corpus)
+    replies = _with_programs(
+        connection, _replies(connection, sorted({key for of_suite in ids.values() for key in of_suite}))
+    )
+    found = [
+        _scored(connection, one, [replies[key] for key in ids[one.suite.name] if key in replies], tests)
+        for one in asked
+        if one.suite.name not in failed
+    ]
     scores = Scores(
-        model=engine.name,
-        mix_id=mix_id,
-        judge=", ".join(names),
-        sampling=asking.sampling,
-        samples=asking.samples,
-        think=asking.think,
-        suites=[score(suite, outcomes_of) for suite, outcomes_of in by_suite.items()],
+        model=engine.name, mix_id=mix_id, judge=", ".join(names), suites=[suite for suite, _ in found]
     )
-    corpus.write_manifest(_manifest(scores, replies))
-    return ScoringResult(scores, [outcome for outcomes_of in by_suite.values() for outcome in outcomes_of])
+    corpus.write_manifest(_manifest(scores, list(replies.values())))
+    return ScoringResult(scores, [outcome for _, of_suite in found for outcome in of_suite], failed)
 
 
-def show(scores: Scores) -> None:
-    """Print scores."""
-    from rich.table import Table
+def _ask(
+    engine: Engine, corpus: Store, asked: Sequence[AskedSuite]
+) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """The trace ids of every suite's replies, and why some suites have not got them all."""
+    ids, failed = {}, {}
+    for suite, asking, prompts in asked:
+        ids[suite.name] = trace_ids(engine.name, prompts, asking)
+        try:
+            made = ask(engine, corpus, prompts, asking)
+            before = len(prompts) * asking.samples - made
+            console.say(
+                f"score: {engine.name}: {suite.name}: {made} replies generated, {before} already in the corpus"
+            )
+        except EngineError as error:
+            failed[suite.name] = str(error)
+            console.say(f"score: {engine.name}: {suite.name}: {error}")
+    return ids, failed
 
-    table = Table(
-        "suite",
-        "measure",
-        "k / n",
-        "rate",
-        "95 % interval",
-        "coverage",
-        "asked",
-        "replies",
-        title=scores.model,
+
+def _due(
+    judging: annotate.AnnotateRecipe,
+    opened: annotate.Opened,
+    asked: Sequence[AskedSuite],
+    ids: dict[str, list[str]],
+) -> dict[str, set[str]]:
+    """The replies that each annotator judges: a model only those of suites whose headline it can tell."""
+    due = {}
+    for name in judging.annotators:
+        annotator = opened.annotators.get(name)
+        tells = set(annotator.patterns) if annotator and annotator.questions else None
+        due[name] = {
+            key
+            for one in asked
+            if tells is None or any(tells & set(MEASURES[m].patterns) for m in one.suite.headline[:2])
+            for key in ids[one.suite.name]
+        }
+    return due
+
+
+def _scored(
+    connection: Connection, asked: AskedSuite, replies: list[JudgedReply], tests: str
+) -> tuple[SuiteScore, list[ReplyOutcome]]:
+    suite, asking, _ = asked
+    found = outcomes(suite, replies)
+    ids = [reply.trace_id for reply in replies]
+    patterns = list(MEASURES[headline_of(suite, found)].patterns)
+    code = tests if any(reply.kind == "code" for reply in replies) else ""
+    compared = COMPARED if any(reply.kind != "code" for reply in replies) else ""
+    judged = (
+        _judges(connection, ids, patterns) if patterns else ", ".join(one for one in (compared, code) if one)
     )
-    for suite in scores.suites:
-        endings = ", ".join(f"{name} {n}" for name, n in suite.endings.items())
-        families = [
-            rate.model_copy(update={"measure": f"  {attack}"}) for attack, rate in suite.by_attack.items()
-        ]
-        families += [
-            rate.model_copy(update={"measure": f"  {attack}: {rate.measure}"})
-            for attack, rates in suite.guarded_by_attack.items()
-            for rate in rates
-        ]
-        headline, *asides = suite.rates
-        for rate in [headline, *families, *asides]:
-            unjudged = f" ({rate.unjudged} unjudged)" if rate.unjudged else ""
-            table.add_row(
-                suite.suite, rate.measure, f"{rate.k} / {rate.n}{unjudged}", percent(rate.rate),
-                f"{percent(rate.low)} to {percent(rate.high)}", percent(rate.coverage), str(rate.asked), endings,
-            )  # fmt: skip
-        for k, value in suite.pass_at.items():
-            table.add_row(suite.suite, f"pass@{k}", "", percent(value), "", "", str(suite.asked), "")
-    console.show(table)
-    console.say(
-        f"judged by {scores.judge}; accuracy counts replies without an answer as not correct, rates of answers leave them out, "
-        "rates of the reasoning count whatever reasoning there is; coverage: the share of the replies that count"
-    )
+    told = {"judge": judged or NOBODY, "agreement": _agreement(connection, ids, patterns)}
+    return score(suite, found).model_copy(update=told | {"asked_how": _how(asking)}), found
 
 
-def load_prompts(corpus: Store, suite: Suite | Literal["all"]) -> dict[Suite, list[dict[str, Any]]]:
-    """What a corpus has to ask for a suite, or for every suite that it has prompts for.
+def _how(asking: Asking) -> AskedHow:
+    told = asking.settings
+    given = {name: told[name] for name in ("max_new_tokens", "temperature", "top_p")}
+    hashes = {name: told.get(name) for name in ("template", "system")}
+    return AskedHow(samples=asking.samples, think=asking.think, **given, **hashes)
+
+
+def _judges(connection: Connection, ids: list[str], patterns: list[str]) -> str:
+    query, values = sql_file("sft.scoring", "judges.sql"), {"ids": ids, "patterns": patterns}
+    return ", ".join(row["judge"] for row in select(connection, query, values).to_pylist())
+
+
+def _agreement(connection: Connection, ids: list[str], patterns: list[str]) -> list[JudgeAgreement]:
+    if not patterns:
+        return []
+    values = {"ids": ids, "patterns": patterns}
+    rows = select(connection, sql_file("sft.scoring", "people.sql"), values).to_pylist()
+    found = []
+    for pattern in patterns:
+        pairs = [(row["people"], row["machine"]) for row in rows if row["pattern"] == pattern]
+        if pairs:
+            kappa, low, high, _ = cohen(pairs)
+            same = sum(people == machine for people, machine in pairs)
+            found.append(
+                JudgeAgreement(pattern=pattern, n=len(pairs), same=same, kappa=kappa, low=low, high=high)
+            )
+    return found
+
+
+def load_prompts(corpus: Store, suites: Sequence[ChosenSuite], limit: int | None = None) -> list[AskedSuite]:
+    """The suites that a corpus has prompts for.
 
     Raises:
-        DataError: if there are no such prompts.
+        DataError: if there are none for any.
+        RecipeError: if a condition is none.
     """
     connection = connect(corpus)
-    wanted: list[Suite] = list(SUITES) if suite == "all" else [suite]
-    rows_by_suite = {name: _prompts_of(connection, SUITES[name]) for name in wanted}
-    empty = [f"{name} ({' or '.join(SUITES[name])})" for name in wanted if not rows_by_suite[name]]
-    if len(empty) == len(wanted):
+    found = {one.suite.name: _prompts_of(connection, one.suite, limit) for one in suites}
+    named = {p["prompt_id"] for one in suites if not one.suite.remaining for p in found[one.suite.name]}
+    asked = []
+    for suite, asking in suites:
+        rows = found[suite.name]
+        if suite.remaining:
+            rows = [row for row in rows if row["prompt_id"] not in named]
+        asked.append(AskedSuite(suite, asking, rows[:limit]))
+    empty = [one.suite for one in asked if not one.prompts]
+    if len(empty) == len(asked):
+        told = ", ".join(f"{suite.name} ({' or '.join(suite.sets or suite.kinds)})" for suite in empty)
         raise DataError(
-            f"{corpus.root}: no prompts for {', '.join(empty)}; add some with: "
-            f"curate ingest FILE --kind {SUITES[wanted[0]][0]} --corpus {corpus.root}"
+            f"{corpus.root}: no prompts for {told}; add some with: {_adding(empty[0])} --corpus {corpus.root}"
         )
-    if empty:
-        console.say(f"score: no prompts for {', '.join(empty)} in this corpus; skipped")
-    return {name: rows for name, rows in rows_by_suite.items() if rows}
+    if empty and len(suites) <= SOME:
+        console.say(
+            f"score: no prompts for {', '.join(suite.name for suite in empty)} in this corpus; skipped"
+        )
+    return [one for one in asked if one.prompts]
 
 
-def _prompts_of(connection: Any, kinds: Sequence[str]) -> list[dict[str, Any]]:
-    # Prompts that already have traces of other models are included: the corpus defines the prompts.
-    query = "select prompt_id, text, turns, tools, kind from prompts where list_contains($kinds, kind) order by prompt_id"
-    rows: list[dict[str, Any]] = select(connection, query, {"kinds": list(kinds)}).to_pylist()
-    return rows
+def _adding(suite: SuiteFile) -> str:
+    return (
+        f"curate ingest --set {suite.sets[0]}"
+        if suite.sets
+        else f"curate ingest FILE --kind {suite.kinds[0]}"
+    )
 
 
-def _replies(corpus: Store, ids: list[str]) -> list[JudgedReply]:
+def _prompts_of(connection: Connection, suite: SuiteFile, limit: int | None) -> list[dict[str, Any]]:
+    try:
+        check_expression(connection, suite.where)
+        values = {
+            "kinds": list(suite.kinds),
+            "sets": list(suite.sets),
+            "limit": 2**62 if limit is None or suite.remaining else limit,
+        }
+        rows = bounded(
+            connection,
+            lambda: select(connection, sql_file("sft.scoring", "prompts.sql", where=suite.where), values),
+        )
+    except RecipeError as error:
+        raise RecipeError(f"suite {suite.name}: where: {error}") from error
+    return list(rows.to_pylist())
+
+
+def _replies(connection: Connection, ids: list[str]) -> dict[str, JudgedReply]:
     query = sql_file("sft.scoring", "replies.sql", patterns=", ".join(RISKY_PATTERNS))
-    return [_judged(row) for row in select(connect(corpus), query, {"ids": ids}).to_pylist()]
+    return {row["trace_id"]: _judged(row) for row in select(connection, query, {"ids": ids}).to_pylist()}
 
 
-def _with_programs(corpus: Store, replies: list[JudgedReply]) -> list[JudgedReply]:
-    places: dict[str, list[int]] = {}
-    for place, reply in enumerate(replies):
+def _with_programs(connection: Connection, replies: dict[str, JudgedReply]) -> dict[str, JudgedReply]:
+    places: dict[str, list[str]] = {}
+    for key, reply in replies.items():
         if reply.kind == "code" and reply.ending == "answered":
-            places.setdefault(reply.prompt_id, []).append(place)
+            places.setdefault(reply.prompt_id, []).append(key)
+    run: dict[str, JudgedReply] = {}
     # the tests of one problem can take 50 MB
     for start in range(0, len(places), PROBLEMS):
         console.say(f"score: running programs for {len(places) - start} coding problems")
         ids = list(places)[start : start + PROBLEMS]
-        tests = _tests(corpus, ids)
-        asked = [place for prompt_id in ids for place in places[prompt_id]]
-        results = judge([(replies[place].answer, tests[replies[place].prompt_id]) for place in asked])
-        for place, result in zip(asked, results, strict=True):
-            replies[place] = replies[place]._replace(program=result)
-    return replies
+        tests = _tests(connection, ids)
+        keys = [key for prompt_id in ids for key in places[prompt_id]]
+        results = judge([(replies[key].answer, tests[replies[key].prompt_id]) for key in keys])
+        run |= {key: replies[key]._replace(program=result) for key, result in zip(keys, results, strict=True)}
+    return replies | run
 
 
-def _tests(corpus: Store, prompt_ids: Sequence[str]) -> dict[str, str | None]:
+def _tests(connection: Connection, prompt_ids: Sequence[str]) -> dict[str, str | None]:
     query = "select prompt_id, reference_answer from prompts where list_contains($ids, prompt_id)"
-    rows = select(connect(corpus), query, {"ids": list(prompt_ids)}).to_pylist()
+    rows = select(connection, query, {"ids": list(prompt_ids)}).to_pylist()
     return {row["prompt_id"]: row["reference_answer"] for row in rows}
 
 
@@ -255,12 +346,11 @@ def _manifest(scores: Scores, replies: list[JudgedReply]) -> Manifest:
     for reply in replies:
         if reply.ending != "answered":
             counts.add("filtered", reply.ending)
-    recipe = scores.model_dump(include={"model", "judge", "sampling", "samples", "think"})
+    asked = {suite.suite: suite.asked_how and suite.asked_how.model_dump() for suite in scores.suites}
     return Manifest(
         stage=STAGE,
         inputs=[InputFile(name="mix", blake2b=scores.mix_id)] if scores.mix_id else [],
-        recipe=recipe,
-        seed=scores.sampling.seed,
+        recipe={"model": scores.model, "judge": scores.judge, "suites": asked},
         versions=versions("lrm-curate", "torch", "transformers"),
         counts=counts,
         summary={"suites": [suite.model_dump() for suite in scores.suites]},

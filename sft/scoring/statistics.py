@@ -115,14 +115,14 @@ def holm(values: Mapping[Key, float]) -> dict[Key, float]:
     return {name: corrected[name] for name in values}
 
 
-def clustered(groups: Sequence[Sequence[bool]], confidence: float = 0.95) -> Interval:
-    """Interval of a rate if prompts have several, correlated samples: the unit is the prompt, not the sample.
+def clustered(groups: Sequence[Sequence[bool | float]], confidence: float = 0.95) -> Interval:
+    """Interval of a rate if prompts have several, correlated samples, or of a mean of scores: the unit is the prompt, not the sample.
 
     Student's t over prompts, with two more of them, one all true and one all false: with few prompts and rates near 0 or 1 the
-    plain clustered interval is much too narrow. With one sample of each prompt it is Wilson's.
+    plain clustered interval is much too narrow. With one true or false sample of each prompt it is Wilson's.
 
     Args:
-        groups: outcomes of the samples of each prompt; prompts without any are ignored.
+        groups: outcomes of the samples of each prompt, or their scores from 0 to 1; prompts without any are ignored.
         confidence: coverage.
 
     Raises:
@@ -132,8 +132,8 @@ def clustered(groups: Sequence[Sequence[bool]], confidence: float = 0.95) -> Int
     total = sum(map(len, there))
     if not total:
         raise ValueError("no outcomes")
-    if all(len(group) == 1 for group in there):
-        return wilson(sum(group[0] for group in there), total, confidence)
+    if all(len(group) == 1 and isinstance(group[0], bool) for group in there):
+        return wilson(int(sum(group[0] for group in there)), total, confidence)
     size = total / len(there)
     sums = np.array([*map(sum, there), size, 0.0])
     sizes = np.array([*map(len, there), size, size], dtype=float)

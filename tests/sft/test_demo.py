@@ -7,7 +7,7 @@ from curation.engines import Sampling
 from schemas.errors import CorpusError
 from sft import demo
 from sft.comparison import report
-from sft.scoring.asking import Asking
+from sft.scoring.suite_files import HowAsked
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +16,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("demo") / "out"
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(demo.TRAINING, "max_steps", 3)
-        patch.setattr(demo, "ASKING", Asking(Sampling(max_new_tokens=8)))
+        patch.setattr(demo, "SHORT", HowAsked(max_new_tokens=8))
         demo.play(out)
     return out
 

@@ -44,7 +44,11 @@ def test_every_combination_is_trained_scored_and_compared_once(
     path = write(setting, tmp_path)
     result = CliRunner().invoke(app, ["sweep", str(path), "--json"])
     assert result.exit_code == 0, result.output
-    assert json.loads(result.stdout)["models"] == ["mix-learning_rate=low", "mix-learning_rate=high"]
+    assert json.loads(result.stdout)["models"] == [
+        "untrained",
+        "mix-learning_rate=low",
+        "mix-learning_rate=high",
+    ]
     runs = sorted(
         p.parent.relative_to(tmp_path / "out" / "runs")
         for p in (tmp_path / "out" / "runs").rglob("scores.json")
@@ -57,21 +61,29 @@ def test_every_combination_is_trained_scored_and_compared_once(
     assert len(trained) == 4
 
 
-def test_seeds_are_samples_of_the_same_prompts(setting: dict[str, Any], tmp_path: Path) -> None:
-    recipe = SweepRecipe.model_validate(setting)
-    sweep.train_and_compare(write(setting, tmp_path))
-    merged = list(sweep.merge_seeds(plan(recipe, {"mix": Path(setting["mixes"][0])})))
-    assert [one.name for one in merged] == ["mix-learning_rate=low", "mix-learning_rate=high"]
-    assert sorted({outcome.sample for outcome in merged[0].outcomes}) == [0, 1]
-    assert len(merged[0].outcomes) == 6 and len({outcome.prompt_id for outcome in merged[0].outcomes}) == 3
+def test_seeds_are_samples_of_the_same_prompts_and_their_spread_is_told(
+    setting: dict[str, Any], tmp_path: Path
+) -> None:
+    comparison, failed = sweep.train_and_compare(write(setting, tmp_path))
+    assert not failed and comparison.models == [
+        "untrained",
+        "mix-learning_rate=low",
+        "mix-learning_rate=high",
+    ]
+    rates = {model: cells[0].rate for model, cells in comparison.table.items()}
+    assert {model: rate.asked for model, rate in rates.items() if rate} == {
+        "untrained": 3, "mix-learning_rate=low": 6, "mix-learning_rate=high": 6,
+    }  # fmt: skip
+    assert set(comparison.spread) == {"mix-learning_rate=low", "mix-learning_rate=high"}
 
 
 def test_inner_settings_vary_and_leave_the_others(setting: dict[str, Any]) -> None:
     setting["train"]["presafe"] = {"decisions": "d.jsonl"}
     setting["vary"] = {"presafe.weight": [0, 1], "method": ["full", "lora"]}
     points = plan(SweepRecipe.model_validate(setting), {"a": Path("a"), "b": Path("b")})
-    assert len(points) == 16 and len({point.config.out for point in points}) == 16
-    first = points[0].config
+    assert len(points) == 17 and len({point.model for point in points}) == 17
+    assert points[0].name == "untrained" and points[0].config is None
+    first = points[1].config
     assert first.presafe and (first.presafe.decisions, first.presafe.weight, first.method) == (
         "d.jsonl",
         0,
@@ -86,18 +98,51 @@ def test_wrong_settings_are_named_before_anything_is_trained(setting: dict[str, 
     assert not (tmp_path / "out" / "runs").exists()
 
 
-def test_a_run_that_fails_does_not_stop_the_others(setting: dict[str, Any], tmp_path: Path) -> None:
+def test_a_run_that_fails_is_told_and_does_not_stop_the_table(
+    setting: dict[str, Any], tmp_path: Path
+) -> None:
     setting["vary"] = {"max_length": {"short": 8, "long": 512}}
-    with pytest.raises(TrainingError, match=r"(?s)2 of 4 runs are finished.*max_length=short"):
-        sweep.train_and_compare(write(setting, tmp_path))
+    result = CliRunner().invoke(app, ["sweep", str(write(setting, tmp_path))])
+    assert isinstance(result.exception, TrainingError) and "2 runs failed" in str(result.exception)
+    assert (
+        "mix-max_length=short, seed 1 failed: " in result.stdout
+        and "| mix-max_length=long |" in result.stdout
+    )
     assert (tmp_path / "out" / "runs" / "mix-max_length=long" / "seed-1" / "scores.json").is_file()
+    table = (tmp_path / "out" / "table.csv").read_text()
+    assert '"mix-max_length=short, seed 1",failed' in table
 
 
-@pytest.mark.parametrize("name", ["strategies", "sizes", "patterns", "learning-rates", "presafe"])
+def test_a_run_may_be_scored_in_several_ways_without_being_trained_again(setting: dict[str, Any]) -> None:
+    setting |= {"vary": {"score.think": ["as_is", "zero"]}, "seeds": [1]}
+    points = plan(SweepRecipe.model_validate(setting), {"a": Path("a")})
+    assert [point.name for point in points] == [
+        "untrained-think=as_is", "untrained-think=zero", "a-think=as_is", "a-think=zero",
+    ]  # fmt: skip
+    assert len({point.config.out for point in points if point.config}) == 1
+    assert len({point.scores for point in points}) == 4
+    assert [point.score.think for point in points] == ["as_is", "zero"] * 2
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "strategies",
+        "sizes",
+        "patterns",
+        "learning-rates",
+        "presafe",
+        "thinking",
+        "ratios",
+        "epochs",
+        "model-sizes",
+    ],
+)
 def test_the_shipped_sweeps_are_whole(name: str) -> None:
     from curation.mix.sweep import find_points
 
     recipe = load_recipe(Path(str(files("sft") / "recipes" / "sweeps" / f"{name}.yaml")), SweepRecipe).recipe
     mixes = {point: Path(point) for mix in recipe.mixes for point in find_points(mix)}
     points = plan(recipe, mixes)
-    assert len(points) >= 4 and all(point.config.learning_rate > 0 for point in points)
+    assert len(points) >= 4 and all(point.config.learning_rate > 0 for point in points if point.config)
+    assert points[0].name.startswith("untrained")

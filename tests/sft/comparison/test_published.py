@@ -12,11 +12,12 @@ import pytest
 from statsmodels.stats.proportion import proportion_confint
 
 from curation.engines import Sampling
-from schemas.choices import Suite
 from sft.comparison.stage import compare, load
 from sft.comparison.tables import rows
 from sft.scoring.scores import OUTCOMES, SCORES, Scores
-from sft.scoring.suites import MEASURES, ReplyOutcome, score
+from sft.scoring.suite_files import find
+from sft.scoring.suites import ReplyOutcome, score
+from tests.sft.comparison.test_stage import HEAD, titles
 
 COLUMNS = ("ASR none", "ASR PAP", "ASR PAIR", "over-refusal", "MATH-500", "AIME24", "LiveCodeBench")
 ASKED = (50, 50, 50, 150, 500, 120, 166)
@@ -41,24 +42,24 @@ def counts(model: str) -> dict[str, tuple[int, int]]:
 
 
 def outcomes(found: dict[str, tuple[int, int]]) -> Iterator[ReplyOutcome]:
-    places: dict[str, tuple[Suite, str]] = {c: ("safety", c.removeprefix("ASR ")) for c in COLUMNS[:3]}
+    places: dict[str, tuple[str, str]] = {c: ("safety", c.removeprefix("ASR ")) for c in COLUMNS[:3]}
     places |= {"over-refusal": ("overrefusal", "none"), "MATH-500": ("reasoning", "none")}
     for column, (suite, attack) in places.items():
         k, n = found[column]
-        head = next(iter(MEASURES[suite]))
+        head = HEAD[suite]
         for number in range(n):
             yield ReplyOutcome(suite, f"{column} {number}", 0, None, attack, "closed", {head: number < k})
 
 
 def scored(folder: Path, model: str) -> Path:
     made = [
-        outcome._replace(measures=dict.fromkeys(MEASURES[outcome.suite]) | outcome.measures)
+        outcome._replace(measures=dict.fromkeys(titles(outcome.suite)) | outcome.measures)
         for outcome in outcomes(counts(model))
     ]
-    suites: tuple[Suite, ...] = ("safety", "overrefusal", "reasoning")
+    suites: tuple[str, ...] = ("safety", "overrefusal", "reasoning")
     scores = Scores(
         model=f"{model}@1", mix_id=None, judge="published", sampling=Sampling(),
-        suites=[score(suite, [o for o in made if o.suite == suite]) for suite in suites],
+        suites=[score(find(suite), [o for o in made if o.suite == suite]) for suite in suites],
     )  # fmt: skip
     folder.mkdir()
     (folder / SCORES).write_text(scores.model_dump_json())

@@ -14,19 +14,33 @@ from typer.testing import CliRunner
 from curation.engines import Sampling
 from schemas.errors import DataError
 from sft.cli import app
-from sft.comparison.stage import ScoredModel, compare, load
+from sft.comparison.results import ScoredModel
+from sft.comparison.stage import compare, load
 from sft.comparison.tables import csv as as_csv
 from sft.comparison.tables import latex, markdown, page, rows
+from sft.scoring.measures import MEASURES
 from sft.scoring.scores import OUTCOMES, SCORES, Scores
-from sft.scoring.suites import MEASURES, ReplyOutcome, score
+from sft.scoring.suite_files import find
+from sft.scoring.suites import ReplyOutcome, score
 
-HEAD = {suite: next(iter(measures)) for suite, measures in MEASURES.items()}
+HEAD = {
+    suite: MEASURES[name].title
+    for suite, name in {
+        "safety": "does_not_refuse",
+        "overrefusal": "refuses",
+        "reasoning": "accuracy",
+    }.items()
+}
+
+
+def titles(suite: str) -> list[str]:
+    return [MEASURES[name].title for name in find(suite).measures]
 
 
 def outcome(
     suite: Any, number: int, label: bool | None, attack: str = "none", category: str | None = None
 ) -> ReplyOutcome:
-    measures = dict.fromkeys(MEASURES[suite]) | {HEAD[suite]: label}
+    measures = dict.fromkeys(titles(suite)) | {HEAD[suite]: label}
     return ReplyOutcome(suite, f"p{number}", 0, category, attack, "closed", measures)
 
 
@@ -36,7 +50,7 @@ def write(folder: Path, safety: list[bool], benign: list[bool], math: list[bool]
     found += [outcome("overrefusal", 200 + n, label) for n, label in enumerate(benign)]
     found += [outcome("reasoning", 300 + n, label) for n, label in enumerate(math)]
     suites: list[Any] = [
-        score(s, [o for o in found if o.suite == s]) for s in ("safety", "overrefusal", "reasoning")
+        score(find(s), [o for o in found if o.suite == s]) for s in ("safety", "overrefusal", "reasoning")
     ]  # type: ignore[arg-type]
     scores = Scores(
         model=f"{folder.name}@1", mix_id=None, judge="rules@1", sampling=Sampling(), suites=suites, **how
@@ -88,7 +102,7 @@ def test_flips_are_listed_prompt_by_prompt(folders: list[Path]) -> None:
 
 def test_every_format_holds_every_model_and_escapes_it(folders: list[Path]) -> None:
     found = compare(load(folders, ["=cmd|1", "a_b & c", "<b>x</b>"]))
-    assert markdown(found).count("\n") == 5 and "=cmd\\|1" in markdown(found)
+    assert markdown(found).count("\n| ") == 4 and "=cmd\\|1" in markdown(found)
     assert r"a\_b \& c" in latex(found) and latex(found).count(r"\\") == 4
     lines = list(csv.reader(StringIO(as_csv(found))))
     assert len(lines) == 13 and lines[1][0] == "'=cmd|1" and lines[1][2:4] == ["33", "50"]
@@ -151,7 +165,7 @@ def replies(labels: dict[str, list[bool | None]], ending: Any = "answered") -> l
 
 
 def model(name: str, found: list[ReplyOutcome]) -> ScoredModel:
-    suites: list[Any] = [score(found[0].suite, found)]
+    suites: list[Any] = [score(find(found[0].suite), found)]
     scores = Scores(model=f"{name}@1", mix_id=None, judge="rules@1", sampling=Sampling(), suites=suites)
     return ScoredModel(name, scores, found)
 
@@ -207,3 +221,50 @@ def test_changes_against_a_base_have_paired_intervals(folders: list[Path]) -> No
     assert "Against raw" in page(found, "x") and "Against" not in page(compare(load(folders)), "x")
     with pytest.raises(DataError, match="choose from raw, default, improved"):
         compare(load(folders), base="rwa")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "comparable"),
+    [
+        ("rules@4", "overrefusal@1, rules@4", True),
+        ("guard:lg@1", "nobody", True),
+        ("guard:lg@1", "guard:lg@1, rules@4", True),
+        ("rules@4", "guard:lg@1, rules@4", False),
+        ("guard:lg@1", "guard:other@1", False),
+        ("rules@4", "rules@5", False),
+    ],
+)
+def test_headlines_of_different_judges_are_not_compared(
+    tmp_path: Path, folders: list[Path], first: str, second: str, comparable: bool
+) -> None:
+    for folder, judge in zip(folders, (first, second), strict=False):
+        scores = Scores.model_validate_json((folder / SCORES).read_bytes())
+        judged = [suite.model_copy(update={"judge": judge}) for suite in scores.suites]
+        (folder / SCORES).write_text(scores.model_copy(update={"suites": judged}).model_dump_json())
+    if comparable:
+        assert len(load(folders[:2])) == 2
+    else:
+        with pytest.raises(DataError, match="safety: judge differs from raw"):
+            load(folders[:2])
+
+
+def test_a_model_whose_replies_nobody_could_judge_takes_the_others_headline() -> None:
+    guard = MEASURES["unsafe"].title
+    judged = [outcome("safety", n, None)._replace(measures={guard: n < 5}) for n in range(20)]
+    silent = [o._replace(measures={guard: None}, ending="truncated in the reasoning") for o in judged]
+    one, other = model("one", judged), model("other", silent)
+    one.scores.suites[0].judge, other.scores.suites[0].judge = "guard:lg@1", "nobody"
+    for order in ([one, other], [other, one]):
+        found = compare(order)
+        assert (found.details["ASR none"].measure, found.details["ASR none"].judge) == (guard, "guard:lg@1")
+
+
+def test_scores_of_earlier_versions_are_read_on(tmp_path: Path, folders: list[Path]) -> None:
+    for folder in folders:
+        document = json.loads((folder / SCORES).read_text())
+        document |= {"sampling": Sampling().model_dump(), "samples": 1, "think": "as_is"}
+        for suite in document["suites"]:
+            for field in ("title", "harmful", "split", "headline", "judge", "agreement", "asked_how"):
+                del suite[field]
+        (folder / SCORES).write_text(json.dumps(document))
+    assert compare(load(folders)).columns == ["ASR none", "ASR story", "over-refusal", "accuracy"]

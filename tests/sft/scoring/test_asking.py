@@ -6,7 +6,7 @@ from curation.corpus.store import Store
 from curation.engines import Message, Reply, Sampling, take_apart
 from schemas.prompt import prompt_id
 from sft.scoring import stage
-from sft.scoring.asking import Asking
+from sft.scoring.suite_files import choose
 
 
 class Listener:
@@ -42,8 +42,8 @@ def test_a_jailbreak_of_several_turns_is_asked_whole_and_scored(corpus: Store) -
     with corpus.writing("prompts"):
         corpus.append_rows("prompts", [prompt | {"attack": "crescendo"}])
     engine = Listener()
-    prompts = stage.load_prompts(corpus, "safety")
-    scored = stage.measure(engine, corpus, prompts, Asking(Sampling()), None)
+    prompts = stage.load_prompts(corpus, choose(["safety"]))
+    scored = stage.measure(engine, corpus, prompts, None)
     ((tool_list, *messages),) = engine.asked
     assert tool_list == {"role": "tools", "content": tools}
     assert [message["role"] for message in messages] == ["system", "user", "assistant", "user"]

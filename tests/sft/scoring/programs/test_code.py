@@ -11,10 +11,10 @@ from curation.engines import Message, Reply, Sampling, take_apart
 from schemas.errors import EngineError
 from schemas.prompt import prompt_id
 from sft.scoring import stage
-from sft.scoring.asking import Asking
 from sft.scoring.programs import sandbox
 from sft.scoring.programs.code import ProgramResult, judge, judge_one, program_of, same_text, same_value
 from sft.scoring.programs.sandbox import MIB, Limits
+from sft.scoring.suite_files import choose
 
 QUICK = Limits(cpu_seconds=1, wall_seconds=20, memory=256 * MIB)
 
@@ -233,7 +233,7 @@ def with_prompts(corpus: Store, prompts: dict[str, tuple[str, str]]) -> dict[Any
     ]
     with corpus.writing("prompts"):
         corpus.append_rows("prompts", rows)
-    return stage.load_prompts(corpus, "reasoning")
+    return stage.load_prompts(corpus, choose(["reasoning"]))
 
 
 @pytest.mark.usefixtures("isolation")
@@ -252,7 +252,7 @@ def test_the_reasoning_suite_runs_programs_beside_mathematics(
     monkeypatch.setattr(stage, "PROBLEMS", 2)
     prompts = dict.fromkeys(replies, ("code", SUM)) | {"2+2?": ("math", "4")}
     asked = with_prompts(corpus, prompts)
-    scored = stage.measure(Scripted(replies), corpus, asked, Asking(Sampling()), None)
+    scored = stage.measure(Scripted(replies), corpus, asked, None)
     accuracy = scored.scores.suites[0].rates[0]
     assert (accuracy.k, accuracy.n, accuracy.unjudged) == (2, 5, 0)
     assert "tests under Python 3." in scored.scores.judge
@@ -273,6 +273,6 @@ def test_nothing_is_asked_when_programs_could_not_be_judged(
     sandbox.prove.cache_clear()
     engine = Scripted({"Add.": (answer("print(1)"), "stop")})
     with pytest.raises(EngineError, match="bwrap, which is not on the PATH"):
-        stage.measure(engine, corpus, asked, Asking(Sampling()), None)
+        stage.measure(engine, corpus, asked, None)
     assert engine.asked == 0
     assert not corpus.keys("traces")

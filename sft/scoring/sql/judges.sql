@@ -1,0 +1,6 @@
+-- Who decided the labels of some patterns ($patterns) of some replies ($ids).
+select distinct unnest(string_split(provenance, ',')) as judge
+from verdicts
+semi join (select unnest($ids::varchar[]) as trace_id) using (trace_id)
+where list_contains($patterns, pattern) and label is not null
+order by all

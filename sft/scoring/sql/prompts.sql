@@ -1,0 +1,12 @@
+-- The prompts of a suite, at most $limit of them, drawn by hash; {where} is one condition over `prompts`. Those that already have
+-- traces of other models are included.
+select prompt_id, text, turns, tools, kind
+from (
+    select *
+    from prompts
+    where ({where}
+    )
+)
+where list_contains($kinds, kind) and (len($sets::varchar[]) = 0 or list_contains($sets::varchar[], source))
+qualify row_number() over (order by md5(prompt_id), prompt_id) <= $limit
+order by prompt_id
