@@ -126,7 +126,9 @@ def generate(
 
         console.json_result(estimate(corpus, settings))
         return
-    report(stage.run(corpus, settings), json)
+    manifest = stage.run(corpus, settings)
+    report(manifest, json)
+    stage.require_answers(manifest)
 
 
 @app.command(rich_help_panel=PANEL)

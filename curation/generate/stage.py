@@ -182,7 +182,7 @@ def run(corpus_dir: Path, recipe: GenerateRecipe) -> Manifest:
 
     Raises:
         RecipeError: if a strategy, a condition or the model's settings are wrong.
-        EngineError: if the model cannot be loaded, or every reply was truncated.
+        EngineError: if the model cannot be loaded.
         CorpusError: if the corpus is missing or cannot be written.
     """
     corpus = Store(corpus_dir)
@@ -193,12 +193,21 @@ def run(corpus_dir: Path, recipe: GenerateRecipe) -> Manifest:
     ran = generate(corpus, engine, missing, recipe)
     manifest = _manifest(corpus, recipe, strategies, planned, ran)
     corpus.write_manifest(manifest)
-    if ran.meter.replies and not manifest.counts.kept and set(manifest.counts.quarantined) == {TRUNCATED}:
-        raise EngineError(
-            f"all {manifest.counts.quarantined[TRUNCATED]} replies were truncated at {recipe.sampling.max_new_tokens} tokens "
-            "and are quarantined; raise --max-new-tokens and run it again"
-        )
     return manifest
+
+
+def require_answers(manifest: Manifest) -> None:
+    """Raise if every planned reply was truncated.
+
+    Raises:
+        EngineError: saying what to raise.
+    """
+    counts = manifest.counts
+    if counts.quarantined and not counts.kept and set(counts.quarantined) == {TRUNCATED}:
+        n = counts.quarantined[TRUNCATED]
+        raise EngineError(
+            f"truncated {n} of {n} replies, which are quarantined; raise --max-new-tokens and run it again"
+        )
 
 
 def planned_for(corpus: Store, recipe: GenerateRecipe, strategies: Sequence[Strategy]) -> GenerationPlan:
