@@ -23,6 +23,8 @@ from schemas.trace import Trace
 FOLDER = "annotators.benchmark"
 HELD_OUT = ("t1", "t2", "t3")
 """Hands with sources of their own that nothing is trained or tuned on."""
+MEASURED = ("t3",)
+"""Of these, the hands that took their sources from traces that were kept for measuring already."""
 Field = Literal["prompt", "reasoning", "answer"]
 
 
@@ -124,9 +126,9 @@ class Untouched(NamedTuple):
     """Traces of STAR-1 as their authors published them, filtered for safety: weak examples of nothing."""
 
     learn: list[Trace]
-    """The sources of rows that are trained on, and about half of the rest."""
+    """The sources of rows that are trained on, and half of the rest."""
     measure: list[Trace]
-    """The other half, told by a hash, so that further rows move no trace from one half to the other: for false alarms."""
+    """The other half: for false alarms."""
 
 
 def untouched(sources: Mapping[str, Trace], further: Iterable[Labelled] = ()) -> Untouched:
@@ -138,10 +140,14 @@ def untouched(sources: Mapping[str, Trace], further: Iterable[Labelled] = ()) ->
     """
     used = {hand: {row.source_id for row in rows(hand)} for hand in hands()}
     away = {name for hand in HELD_OUT for name in used[hand]}
-    edited = {name for hand in used for name in used[hand]} | {item.source for item in further}
-    measure = {name for name in sources if name not in edited and int(texts_id(name)[:4], 16) % 2}
-    learn = sources.keys() - away - measure
-    return Untouched(*([t for name, t in sources.items() if name in part] for part in (learn, measure)))
+    taken = {name for hand in used if hand not in MEASURED for name in used[hand]}
+    taken |= {item.source for item in further}
+    free = sorted((name for name in sources if name not in taken), key=texts_id)
+    learn = [name for name in sources if name in taken - away] + free[::2]
+    return Untouched(
+        [sources[name] for name in learn if name not in away],
+        [sources[name] for name in free[1::2] if name not in away],
+    )
 
 
 def source_hash(trace: Trace) -> str:

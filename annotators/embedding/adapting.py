@@ -100,7 +100,8 @@ def fit_decisions(kind: Kind, shipped: Mapping[str, Decision], seen: Sequence[He
 def _fit(kind: Kind, name: str, shipped: Decision, seen: Sequence[HeldOutTrace]) -> Decision:
     from sklearn.linear_model import LogisticRegression
 
-    rows = [one for one in seen if one.example.labels.get(name) is not None and name in one.read.logits]
+    judged = (one for one in seen if not one.read.foreign and name in one.read.logits)
+    rows = [one for one in judged if one.example.labels.get(name) is not None]
     labels = [bool(one.example.labels[name]) for one in rows]
     if min(labels.count(True), labels.count(False)) < FEWEST:
         return shipped

@@ -9,16 +9,15 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
 
-from annotators.embedding.examples import Example, Lesson, SentenceTargets, targets
-from annotators.embedding.reader import CONCLUSIONS, HEADS, Logits, Reader, Vectors
-from annotators.embedding.reading import Document, Window, read
-from annotators.embedding.varying import Variations
+from annotators.embedding.examples import Example, SentenceTargets, targets
+from annotators.embedding.reader import CONCLUSIONS, Logits, Reader, Vectors
+from annotators.embedding.reading import Document, read
 from annotators.embedding.vectors import SentenceVectors
 from schemas.patterns import RISKY_PATTERNS
 
-BATCH = 28
+BATCH = 24
 ALIKE = 6
-"""Examples of one group in a row where the encoder learns: near twins in one batch, whose windows are read once."""
+"""Examples of one group in a row: near twins in one batch, whose windows are read once."""
 READER_RATE, READER_RATE_TUNING, ENCODER_RATE = 5e-4, 3e-4, 1e-4
 READER_DECAY, ENCODER_DECAY = 0.05, 0.01
 WARM_UP = 60
@@ -28,6 +27,9 @@ TRUE_TRACE, TRUE_SENTENCE = 2.0, 4.0
 """What a true label weighs against a false one."""
 SENTENCES, CONCLUDED = 1.5, 0.5
 """What the other two losses weigh against that of the verdicts."""
+THINNED, LEFT_OUT = 0.5, 0.25
+"""Share of the lessons that lose sentences, and the share of the reasoning that they lose."""
+LACK = "lack_of_safety_awareness"
 Advance = Callable[[int], object]
 """Told after every step."""
 
@@ -35,30 +37,33 @@ Advance = Callable[[int], object]
 class Schedule(NamedTuple):
     """How long to learn."""
 
-    still: int = 6
+    still: int = 8
     """Passes over the examples with the encoder as it is."""
-    tuned: int = 0
+    tuned: int = 3
     """Passes in which it learns too."""
     seed: int = 0
 
 
-TUNED = Schedule(tuned=3)
-"""For an encoder of the user's, on a GPU."""
+class Lesson(NamedTuple):
+    """An example as the reader sees it."""
+
+    example: Example
+    document: Document
+    targets: SentenceTargets
 
 
 def steps(examples: Sequence[Example], schedule: Schedule) -> int:
     """How many steps a fit takes."""
     blank = [Lesson(example, Document([], []), SentenceTargets(Tensor(), Tensor())) for example in examples]
-    passes = ((1, schedule.still), (ALIKE, schedule.tuned))
-    return sum(len(_plan(blank, Random(0), alike)) * number for alike, number in passes)  # noqa: S311
+    plan = _plan(blank, Random(0))  # noqa: S311
+    return len(plan) * (schedule.still + schedule.tuned)
 
 
 def fit(
     examples: Sequence[Example],
     schedule: Schedule | None = None,
     base: Path | None = None,
-    known: dict[Window, Tensor] | None = None,
-    heads: int = HEADS,
+    init: Reader | None = None,
     advance: Advance = int,
 ) -> Reader:
     """A reader that has learned from examples.
@@ -67,8 +72,7 @@ def fit(
         examples: what to learn from.
         schedule: how long.
         base: a folder with an encoder; None for MiniLM's first layers.
-        known: what the encoder makes of windows before it learns, kept from one fit to the next; it is added to.
-        heads: how many opinions are averaged.
+        init: a reader to go on from, which is changed; None for a fresh one.
         advance: told after every step.
 
     Raises:
@@ -77,27 +81,21 @@ def fit(
     schedule = schedule or Schedule()
     torch.manual_seed(schedule.seed)
     random = Random(schedule.seed)  # noqa: S311
-    reader = Reader(SentenceVectors(base), heads)
+    reader = init or Reader(SentenceVectors(base))
     reader.encoder.for_learning()
     lessons = prepared(examples, reader)
+    windows = [window for lesson in lessons for window in lesson.document.windows]
+    for _ in reader.encoder.keep(windows):
+        advance(0)
     if schedule.still:
-        known = {} if known is None else known
-        remember(reader, [lesson.document for lesson in lessons], known)
+        reader.encoder.eval()
+        with torch.no_grad(), _half(reader):
+            known = reader.encoder(windows)
         _learn(reader, lessons, schedule.still, READER_RATE, random, advance, known)
     if schedule.tuned:
-        for _ in reader.encoder.keep(window for lesson in lessons for window in lesson.document.windows):
-            advance(0)
         _learn(reader, lessons, schedule.tuned, READER_RATE_TUNING, random, advance)
     reader.encoder.for_reading()
     return reader.eval()
-
-
-def remember(reader: Reader, documents: Sequence[Document], known: dict[Window, Tensor]) -> None:
-    """Add what the encoder makes of windows that are not known yet."""
-    reader.encoder.eval()
-    with torch.no_grad(), _half(reader):
-        windows = (window for document in documents for window in document.windows)
-        known.update(reader.encoder(window for window in windows if window not in known))
 
 
 def prepared(examples: Sequence[Example], reader: Reader) -> list[Lesson]:
@@ -125,15 +123,13 @@ def _learn(
             {"params": encoder, "lr": ENCODER_RATE, "weight_decay": ENCODER_DECAY},
         ]
     )
-    alike = 1 if known else ALIKE
-    plan = [batch for _ in range(passes) for batch in _plan(lessons, random, alike)]
+    plan = [batch for _ in range(passes) for batch in _plan(lessons, random)]
     pace = torch.optim.lr_scheduler.LambdaLR(
         descent, lambda step: min(1.0, (step + 1) / WARM_UP) * max(LOWEST, 1 - step / len(plan))
     )
     reader.train()
-    variations = Variations(lessons)
     for whole in plan:
-        batch = [variations.of(lesson, random) for lesson in whole]
+        batch = [thinned(lesson, random) for lesson in whole]
         with _half(reader):
             readings = reader([lesson.document for lesson in batch], known)
         loss: Any = sum(loss_of(reading, batch) for reading in readings) / len(readings)
@@ -145,26 +141,45 @@ def _learn(
         advance(1)
 
 
+def thinned(lesson: Lesson, random: Random) -> Lesson:
+    """The lesson with some sentences left out, never the evidence: the rest of a text says nothing about its label.
+
+    A lack of awareness may only come about by this, so where there was none it is no longer known.
+    """
+    if random.random() >= THINNED:
+        return lesson
+    evident = lesson.targets.shown.any(1).tolist()
+    pairs = enumerate(zip(lesson.document.sentences, evident, strict=True))
+    kept = [n for n, (s, shows) in pairs if shows or s.field != "reasoning" or random.random() >= LEFT_OUT]
+    sentences = [lesson.document.sentences[number] for number in kept]
+    if "reasoning" not in {s.field for s in sentences}:
+        return lesson
+    example = lesson.example
+    if not example.labels.get(LACK):
+        example = example._replace(labels={**example.labels, LACK: None})
+    shown, known = (part[kept] for part in lesson.targets)
+    return Lesson(example, Document(lesson.document.windows, sentences, kept), SentenceTargets(shown, known))
+
+
 def _half(reader: Reader) -> Any:
     return torch.autocast(reader.encoder.device.type, torch.bfloat16)
 
 
-def _plan(lessons: Sequence[Lesson], random: Random, alike: int) -> list[list[Lesson]]:
-    """One pass in batches of about one length, since a batch is as long as its longest trace; so many of a group together."""
+def _plan(lessons: Sequence[Lesson], random: Random) -> list[list[Lesson]]:
+    """One pass in batches: groups together, and of about one length, since a batch is as long as its longest trace."""
     groups: dict[str, list[Lesson]] = {}
     for lesson in lessons:
         groups.setdefault(lesson.example.group, []).append(lesson)
-    parts = [
-        group[start : start + alike]
-        for group in (random.sample(group, len(group)) for group in groups.values())
-        for start in range(0, len(group), alike)
-    ]
-    longest = [max(len(one.document.sentences) for one in part) * random.uniform(0.8, 1.25) for part in parts]
+    longest = {
+        name: max(len(lesson.document.sentences) for lesson in group) for name, group in groups.items()
+    }
     batches: list[list[Lesson]] = [[]]
-    for number in sorted(range(len(parts)), key=longest.__getitem__):
-        if len(batches[-1]) >= BATCH:
-            batches.append([])
-        batches[-1] += parts[number]
+    for name in sorted(groups, key=lambda name: longest[name] * random.uniform(0.8, 1.25)):
+        group = random.sample(groups[name], len(groups[name]))
+        for start in range(0, len(group), ALIKE):
+            if len(batches[-1]) >= BATCH:
+                batches.append([])
+            batches[-1] += group[start : start + ALIKE]
     return random.sample(batches, len(batches))
 
 

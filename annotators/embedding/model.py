@@ -21,7 +21,7 @@ from schemas.trace import Trace
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from annotators.embedding.reader import Reader, Vectors
+    from annotators.embedding.reader import Reader
 
 HERE = Path(__file__).parent
 Kind = Literal["embedding", "ensemble"]
@@ -152,8 +152,8 @@ def open_model(folder: Path = HERE) -> TrainedReader:
     return TrainedReader(reader.eval(), card)
 
 
-def read_all(reader: "Reader", traces: Sequence[Trace], known: "Vectors | None" = None) -> Iterator[Read]:
-    """Read traces, a few at a time; with what the encoder made of their windows, where that is known."""
+def read_all(reader: "Reader", traces: Sequence[Trace]) -> Iterator[Read]:
+    """Read traces, a few at a time."""
     import torch
 
     waiting = iter(traces)
@@ -162,7 +162,7 @@ def read_all(reader: "Reader", traces: Sequence[Trace], known: "Vectors | None" 
         full = [document for document in documents if document.sentences]
         half = torch.autocast(reader.encoder.device.type, torch.bfloat16, enabled=reader.encoder.reads_half)
         with torch.inference_mode(), half:
-            found = reader.read(full, known) if full else None
+            found = reader.read(full) if full else None
         rows = iter(zip(found.traces.tolist(), found.sentences.cpu(), strict=True)) if found else iter(())
         for document in documents:
             read_one = _read(document, *next(rows)) if document.sentences else Read({}, {}, frozenset())

@@ -91,10 +91,10 @@ class SentenceHead(nn.Module):
 class Reader(nn.Module):
     """Documents in, logits out: one encoder, and several heads whose opinions are averaged."""
 
-    def __init__(self, encoder: SentenceVectors, heads: int = HEADS) -> None:
+    def __init__(self, encoder: SentenceVectors) -> None:
         super().__init__()
         self.encoder = encoder
-        self.heads = nn.ModuleList(SentenceHead(encoder.width) for _ in range(heads)).to(encoder.device)
+        self.heads = nn.ModuleList(SentenceHead(encoder.width) for _ in range(HEADS)).to(encoder.device)
 
     def forward(self, documents: Sequence[Document], vectors: Vectors | None = None) -> list[Logits]:
         """What each head makes of some traces; none depends on another.
@@ -111,10 +111,9 @@ class Reader(nn.Module):
         places = _places(documents, length).to(padded)
         return [head(padded, fields, places) for head in self.heads]
 
-    def read(self, documents: Sequence[Document], vectors: Vectors | None = None) -> Logits:
-        """The mean of the heads' logits; arguments as of `forward`."""
-        readings = zip(*self(documents, vectors), strict=True)
-        return Logits(*(torch.stack(part).float().mean(0) for part in readings))
+    def read(self, documents: Sequence[Document]) -> Logits:
+        """The mean of the heads' logits."""
+        return Logits(*(torch.stack(part).float().mean(0) for part in zip(*self(documents), strict=True)))
 
 
 def _row(document: Document, found: Vectors) -> Tensor:

@@ -1,21 +1,18 @@
-"""The whole way to an annotator: learn without some hands and read these, decide where labels begin, then learn from everything.
+"""The whole way to an annotator: learn without some hands, calibrate and measure on these, then learn from everything.
 
 `curate train-annotator` makes the shipped one so.
 """
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from torch import Tensor
-
 from annotators.benchmark import edits, labelled
 from annotators.embedding.annotating import annotations, rule_signs
 from annotators.embedding.examples import Example, from_labelled, overlaps, untouched
-from annotators.embedding.learning import Advance, Schedule, fit, remember, steps
+from annotators.embedding.learning import Advance, Schedule, fit, steps
 from annotators.embedding.model import (
     KINDS,
     Card,
@@ -27,18 +24,20 @@ from annotators.embedding.model import (
     read_all,
 )
 from annotators.embedding.reader import Reader
-from annotators.embedding.reading import Window, read
 from schemas.annotation import Annotation
 from schemas.patterns import RISKY_PATTERNS
 from schemas.trace import Trace
 
-NAME = "5"
+NAME = "4"
 COMMAND = "curate train-annotator --star1 star1.json --real-text real_text"
-FOLDS = 3
+CALIBRATION_HANDS = ("n7", "n8")
+"""Held out for the decisions, together with the test split."""
 UNTOUCHED = 0.6
 """What a trace of STAR-1 that nobody edited weighs against a labelled one."""
 FALSE_ALARMS = 0.01
 """Share of untouched traces that a threshold may flag with one pattern."""
+AFTERWARDS = Schedule(still=0, tuned=2)
+"""How a reader that is calibrated goes on to learn from what it was calibrated on."""
 FEWEST = 5
 """True labels below which a pattern keeps its logits as they are."""
 
@@ -47,17 +46,12 @@ class Lessons(NamedTuple):
     """What is learned from, and what was held back."""
 
     learn: list[Example]
+    calibrate: list[Example]
+    """Of hands that share no source with `learn`."""
     clean: list[Example]
     """Untouched traces that are never learned from."""
     skipped: dict[str, int]
     """Rows of the labelled set that could not be put together, by reason."""
-
-
-class Fold(NamedTuple):
-    """Some hands, and everything that knows nothing of them."""
-
-    learn: list[Example]
-    held: list[Example]
 
 
 def gather(star1: Path | None, real_text: Path | None) -> Lessons:
@@ -73,35 +67,27 @@ def gather(star1: Path | None, real_text: Path | None) -> Lessons:
     sources = edits.star1(star1) if star1 else {}
     further = labelled.load_folder(real_text) if real_text else []
     loaded = edits.load(sources, *(hand for hand in edits.hands() if hand not in edits.HELD_OUT))
+    held = [*labelled.load("test"), *(item for item in loaded.items if item.batch in CALIBRATION_HANDS)]
+    rest = [*labelled.load("dev"), *(item for item in loaded.items if item.batch not in CALIBRATION_HANDS)]
     clean = edits.untouched(sources, further)
-    written = [from_labelled(labelled.load(split), hand=split) for split in labelled.SPLITS]
-    learn = [*from_labelled([*loaded.items, *further]), *untouched(clean.learn, UNTOUCHED)]
-    learn += [example for split in written for example in split]
-    return Lessons(learn, untouched(clean.measure, UNTOUCHED), loaded.skipped)
-
-
-def folds(examples: Sequence[Example]) -> list[Fold]:
-    """Hands left out in turn, a fold of several each, and with them all that was made of the same sources."""
-    sizes = Counter(example.hand for example in examples if example.hand)
-    shares: list[list[str]] = [[] for _ in range(FOLDS)]
-    for hand, _ in sizes.most_common():
-        min(shares, key=lambda share: sum(sizes[name] for name in share)).append(hand)
-    made = []
-    for share in shares:
-        held = [example for example in examples if example.hand in share]
-        away = {example.group for example in held}
-        made.append(Fold([e for e in examples if e.group not in away], held))
-    return made
+    learn = [*from_labelled([*rest, *further]), *untouched(clean.learn, UNTOUCHED)]
+    away = {item.source for item in held}
+    return Lessons(
+        learn=[example for example in learn if example.group not in away],
+        calibrate=[*from_labelled(held), *(example for example in learn if example.group in away)],
+        clean=untouched(clean.measure, UNTOUCHED),
+        skipped=loaded.skipped,
+    )
 
 
 def train(
     lessons: Lessons,
-    schedule: Schedule,
+    schedule: Schedule | None = None,
     base: Path | None = None,
     advance: Advance = int,
     command: str = COMMAND,
 ) -> TrainedReader:
-    """A model that has learned from everything, with decisions and figures of models that had not seen the hand.
+    """A model that has learned from everything, with decisions and figures from one that had not.
 
     Args:
         lessons: what to learn from.
@@ -114,26 +100,22 @@ def train(
         MissingExtraError: if the extra `models` is not installed.
         EngineError: if the encoder cannot be loaded.
     """
-    known: dict[Window, Tensor] = {}
-    seen = []
-    for fold in folds(lessons.learn):
-        apart = fit(fold.learn, schedule, base, known, heads=1, advance=advance)
-        seen += held_out(apart, [*fold.held, *lessons.clean], None if schedule.tuned else known)
+    apart = fit(lessons.learn, schedule, base, advance=advance)
+    everything = [*lessons.learn, *lessons.calibrate]
     card = Card(
         name=NAME,
         command=command,
         encoder=str(base) if base else None,
-        examples=len(lessons.learn),
-        groups=len({example.group for example in lessons.learn}),
-        **decided(seen)._asdict(),
+        examples=len(everything),
+        groups=len({example.group for example in everything}),
+        **calibrated(lessons, apart)._asdict(),
     )
-    return TrainedReader(fit(lessons.learn, schedule, base, known, advance=advance), card)
+    return TrainedReader(fit(everything, AFTERWARDS, init=apart, advance=advance), card)
 
 
 def length(lessons: Lessons, schedule: Schedule) -> int:
     """How many steps `train` takes."""
-    parts = [fold.learn for fold in folds(lessons.learn)]
-    return sum(steps(part, schedule) for part in [*parts, lessons.learn])
+    return steps(lessons.learn, schedule) + steps([*lessons.learn, *lessons.calibrate], AFTERWARDS)
 
 
 class HeldOutResult(NamedTuple):
@@ -152,20 +134,13 @@ class HeldOutTrace(NamedTuple):
     rules: dict[str, float]
 
 
-def held_out(
-    reader: Reader, examples: Sequence[Example], known: dict[Window, Tensor] | None = None
-) -> list[HeldOutTrace]:
-    """Examples as a reader sees them that has not learned from them; `known` is added to."""
-    traces = [example.trace for example in examples]
-    if known is not None:
-        remember(reader, read(traces, reader.encoder.tokenizer), known)
-    reads = read_all(reader, traces, known)
-    pairs = zip(examples, reads, strict=True)
-    return [HeldOutTrace(e, read, rule_signs(e.trace)) for e, read in pairs if read.logits]
-
-
-def decided(seen: Sequence[HeldOutTrace]) -> HeldOutResult:
-    """Decisions from held-out traces, and how good they are on them."""
+def calibrated(lessons: Lessons, reader: Reader) -> HeldOutResult:
+    """Decisions of a reader that learned from `lessons.learn` alone, and its figures on the rest."""
+    held = [*lessons.calibrate, *lessons.clean]
+    reads = read_all(reader, [example.trace for example in held])
+    seen = [
+        HeldOutTrace(e, read, rule_signs(e.trace)) for e, read in zip(held, reads, strict=True) if read.logits
+    ]
     clean = [s for s in seen if s.example.weight == UNTOUCHED]
     decisions: dict[str, dict[str, Decision]] = {
         kind: {name: _decision(kind, name, seen, clean) for name in RISKY_PATTERNS} for kind in KINDS
@@ -187,8 +162,7 @@ def _decision(kind: Kind, name: str, seen: Sequence[HeldOutTrace], clean: Sequen
     """Platt's calibration on held-out rows, shifted so that one half is the best threshold."""
     from sklearn.linear_model import LogisticRegression
 
-    known = [s for s in seen if s.example.labels.get(name) is not None and not s.read.foreign]
-    rows = [s for s in known if s.example.weight == 1]
+    rows = [s for s in seen if s.example.weight == 1 and s.example.labels.get(name) is not None]
     labels = [bool(s.example.labels[name]) for s in rows]
     if sum(labels) < FEWEST:
         return Decision(slope=1.0, shift=0.0)

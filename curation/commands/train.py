@@ -44,7 +44,7 @@ def train_annotator(
     corpus: CorpusOption = DEFAULT_CORPUS,
     json: JsonOption = False,
 ) -> None:
-    """Train the embedding annotator: on the labelled set, as the shipped one was (half an hour on two cores), or on a corpus's own labels (--labels).
+    """Train the embedding annotator: on the labelled set, as the shipped one was (an hour on two cores), or on a corpus's own labels (--labels).
 
     Examples:
 
@@ -57,11 +57,11 @@ def train_annotator(
 
         answer(learn.learn(corpus, listed(labels) or [], out), json, learn.show)
         return
-    from annotators.embedding.learning import TUNED, Schedule
+    from annotators.embedding.learning import Schedule
     from annotators.embedding.training import gather, length, train
     from curation import console
 
-    lessons, schedule = gather(star1, real_text), TUNED if encoder else Schedule()
+    lessons, schedule = gather(star1, real_text), Schedule()
     for reason, rows in lessons.skipped.items():
         console.say(f"{rows} labelled rows skipped: {reason}")
     with console.progress("train", total=length(lessons, schedule), unit="steps", keeps=NOTHING) as advance:
@@ -70,7 +70,9 @@ def train_annotator(
     if json:
         console.result(model.card.model_dump_json(indent=2))
         return
-    console.result(f"{out}: trained on {model.card.examples} traces; on hands that were held out:")
+    console.result(
+        f"{out}: trained on {model.card.examples} traces; on held-out sources, before the last training:"
+    )
     for annotator, patterns in model.card.held_out.items():
         for name, found in patterns.items():
             console.result(

@@ -103,6 +103,8 @@ def test_untouched_traces_for_learning_and_measuring_are_apart(sources: dict[str
     used = {row.source_id for hand in edits.hands() for row in rows(hand)}
     assert not learned & measured and not learned & held and not measured & used
     assert len(measured) >= 100
+    taken = {row.source_id for hand in edits.MEASURED for row in rows(hand)} - {None}
+    assert taken and not taken & (learned | measured)
 
 
 @pytest.mark.parametrize("text", ["", "[1, 2]", '[{"id": "1"}]'])
