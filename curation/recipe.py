@@ -168,6 +168,10 @@ def _load_extended(path: Path, seen: tuple[Path, ...]) -> tuple[Any, Lines]:
         base_path = beside(path, base)
     except RecipeError as error:
         raise RecipeError(lines.error(("extends",), str(error))) from error
+    if len(seen) == MAX_DEPTH:
+        raise RecipeError(
+            lines.error(("extends",), f"the {MAX_DEPTH}th recipe in a row that extends another; merge some")
+        )
     if base_path.resolve() in seen:
         raise RecipeError(lines.error(("extends",), f"{base} extends this recipe in turn; remove the cycle"))
     base_data, base_lines = _load_extended(base_path, (*seen, path.resolve()))

@@ -241,3 +241,12 @@ ROWS = pa.schema(
 
 TALK_ROWS = pa.schema([*ROWS, *CONVERSATION])
 """The rows of a mix with conversations."""
+
+
+def same_type(found: pa.DataType, wanted: pa.DataType) -> bool:
+    """Whether two types hold the same values: dictionaries and the names of list items do not count."""
+    if pa.types.is_dictionary(found):
+        return same_type(found.value_type, wanted)
+    if pa.types.is_list(found) and pa.types.is_list(wanted):
+        return same_type(found.value_type, wanted.value_type)
+    return bool(found.equals(wanted))

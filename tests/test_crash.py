@@ -1,6 +1,7 @@
 """The crash harness: it kills, and it notices when a killed run does not end like the others."""
 
 import random
+import shutil
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,24 @@ def test_the_harness_notices_a_row_that_is_missing(states: tuple[Path, Path], tm
     (short / "big.jsonl").write_bytes(b"".join(lines[:-1]))
     (fault,) = crash.trials(INGEST, short, states[1], seconds=0.5, kills=1, chance=random.Random(1))
     assert "big/traces differ" in fault or "big/prompts, big/traces differ" in fault
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["check --repair", "forget"])
+def test_a_killed_repair_or_removal_ends_like_an_undisturbed_one(
+    name: str, states: tuple[Path, Path], tmp_path: Path
+) -> None:
+    (stage,) = (stage for stage in crash.STAGES if stage.name == name)
+    before, after = tmp_path / "before", tmp_path / "after"
+    before.mkdir()
+    rows = (states[0] / "big.jsonl").read_bytes().splitlines(keepends=True)[:200]
+    (before / "few.jsonl").write_bytes(b"".join(rows))
+    crash.curate(before, "curate", "ingest", "few.jsonl", "--kind", "harmful", "--corpus", "small")
+    crash.curate(before, "curate", "annotate", "--annotators", "rules", "--corpus", "small")
+    crash.prepare_upkeep(before)
+    shutil.copytree(before, after)
+    crash.curate(after, *stage.command)
+    assert crash.trials(stage, before, after, seconds=2.5, kills=3, chance=random.Random(2)) == []
 
 
 def test_a_process_is_really_killed(states: tuple[Path, Path], tmp_path: Path) -> None:

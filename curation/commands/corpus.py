@@ -1,5 +1,6 @@
-"""`curate compact, status, sql`: each command is a few lines that call its stage."""
+"""`curate compact, status, sql, check, forget`: each command is a few lines that call its stage."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -48,6 +49,37 @@ def status(corpus: CorpusOption = DEFAULT_CORPUS, json: JsonOption = False) -> N
 
 
 @app.command(rich_help_panel=PANEL)
+def check(
+    folder: Annotated[Path, typer.Argument(help="A corpus or a mix folder.")] = DEFAULT_CORPUS,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Set damaged files aside, in damaged/; deletes nothing.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Check that a corpus or a mix is whole: every value of every file. Exits 1 if something is wrong.
+
+    Prints a line for each fault: truncated or foreign files, other columns, keys that occur twice, rows that belong to nothing,
+    hashes and totals that differ from the manifest's.
+
+    Examples:
+
+        curate check corpus
+
+        curate check corpus --repair
+    """
+    from curation.integrity import check as checking
+    from curation.integrity import repair as mending
+
+    if repair:
+        report(mending.run(folder), json, mending.show)
+        return
+    checked = checking.read(folder)
+    answer(checked, json, checking.show)
+    if checked.damage:
+        raise typer.Exit(1)
+
+
+@app.command(rich_help_panel=PANEL)
 def sql(
     query: Annotated[str, typer.Argument(help="One SELECT statement.")],
     corpus: CorpusOption = DEFAULT_CORPUS,
@@ -65,3 +97,45 @@ def sql(
 
     rows = select_untrusted(connect(Store(corpus), policy=consensus), query)
     answer(rows.to_pylist(), json, lambda shown: console.show_rows(rows.column_names, shown))
+
+
+@app.command(rich_help_panel=PANEL)
+def forget(
+    corpus: CorpusOption = DEFAULT_CORPUS,
+    annotator: Annotated[
+        str | None,
+        typer.Option(
+            help="Remove the verdicts of this annotator; human:NAME also removes that person's reviews."
+        ),
+    ] = None,
+    trace: Annotated[
+        list[str] | None,
+        typer.Option(help="Remove the trace with this id and all that hangs on it; repeatable."),
+    ] = None,
+    prompt: Annotated[
+        list[str] | None, typer.Option(help="Remove the prompt with this id and its traces; repeatable.")
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Why, for the record.")] = "",
+    look_in: Annotated[
+        list[Path] | None,
+        typer.Option(help="Where mixes and exports are looked for; the folder around the corpus by default."),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Remove rows from the corpus for good: an annotator's, or a trace or prompt by its id, such as for a privacy request.
+
+    Keeps a record of ids, counts, time and reason in forgotten/, without any text, and names the mixes and exports that still hold
+    the rows.
+
+    Examples:
+
+        curate forget --annotator rules@1
+
+        curate forget --prompt 5f0c --reason "request of 3 May"
+    """
+    from curation.integrity import forget as stage
+    from curation.recipe import from_arguments
+
+    given = {"annotator": annotator, "traces": trace, "prompts": prompt, "reason": reason or None}
+    recipe = from_arguments(stage.ForgetRecipe, None, given)
+    report(stage.run(corpus, recipe, look_in=look_in or ()), json, stage.show)

@@ -1,5 +1,6 @@
 """How a command line of this project (`curate`, `sft`) runs: an error that a user can act on prints without a traceback and exits 1, or 2 where the options are wrong."""
 
+import errno
 import os
 import re
 import signal
@@ -7,7 +8,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Any
@@ -24,7 +25,11 @@ def run_app(application: typer.Typer) -> None:
     """Run a command line of this project (`curate`, `sft`) with its error rules."""
     sys.excepthook = _hidden_traceback
     try:
-        application()
+        _check_words(sys.argv[1:])
+        try:
+            application()
+        finally:
+            sys.stdout.flush()  # here, where an error still has a name
     except CurateError as error:
         _say(f"error: {error}")
         sys.exit(2 if isinstance(error, UsageError) else 1)
@@ -78,6 +83,13 @@ class Program(TyperGroup):
             raise
 
 
+def _check_words(words: list[str]) -> None:
+    """Reject names that are not UTF-8: neither Parquet nor JSON could hold them."""
+    for word in words:
+        if any("\ud800" <= character <= "\udfff" for character in word):
+            raise UsageError(f"{word}: a name that is not UTF-8; rename the file or folder first")
+
+
 def _hidden_traceback(kind: type[BaseException], error: BaseException, at: TracebackType | None) -> None:
     """A bug's traceback, which may quote what a server said, without secrets."""
     from schemas.hiding import hide
@@ -122,6 +134,14 @@ def _named(error: Exception) -> object:
     """The message for an error that no stage handles: a library that is not installed, deleted data, no memory or disk space left."""
     if isinstance(error, FileNotFoundError):
         return _vanished(error)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+        # What waits for a full device cannot be written at the end either.
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        where = error.filename or "standard output"
+        return (
+            f"{where}: cannot be written ({error.strerror}); free some space and run the same command again"
+        )
     if isinstance(error, OSError):
         return _in_the_way(error)
     if missing := explained(error):

@@ -28,13 +28,17 @@ from annotators.statistics.consensus import (
 from curation.corpus import amendments, candidates, memory, unsafe_union
 from curation.corpus.filling import identifier, quoted, sql_file
 from curation.corpus.part_files import SCHEME, PartFiles, address
-from curation.corpus.store import Store, gone
+from curation.corpus.store import Store, damaged, gone
 from schemas.choices import Policy, meant
 from schemas.errors import CorpusError, RecipeError
 from schemas.patterns import RISKY_PATTERNS
 from schemas.tables import AMENDABLE, TABLES
 
 Connection = duckdb.DuckDBPyConnection
+_BROKEN = re.compile(
+    r"parquet|snappy|magic bytes|thrift|decompress|corrupt|data page|dictionary", re.IGNORECASE
+)
+"""Words of DuckDB for a file whose bytes are not what they should be."""
 
 
 def connect(
@@ -180,9 +184,16 @@ def trouble(error: Exception) -> CorpusError | None:
             f"this query needs more than {memory.VARIABLE}={now}; raise it, or free disk space "
             f"in {tempfile.gettempdir()}, where DuckDB spills ({rejected(str(error)).splitlines()[0]})"
         )
-    if isinstance(error, duckdb.IOException):
-        missing = re.search(r"(?:pattern|open file) \"(.+?)\"", str(error))
-        return CorpusError(gone(missing[1]) if missing else rejected(str(error)))
+    if not isinstance(error, duckdb.Error):
+        return None
+    said = rejected(str(error))
+    if part := re.search(rf"{SCHEME}[^'\"\s]+\.parquet", said):
+        exists = "No files found" not in said and "open file" not in said
+        return CorpusError(damaged(part[0], said) if exists else gone(part[0]))
+    broken = isinstance(error, duckdb.InvalidInputException | duckdb.SerializationException)
+    if isinstance(error, duckdb.IOException) or (broken and _BROKEN.search(said)):
+        missing = re.search(r"(?:pattern|open file) \"(.+?)\"", said)
+        return CorpusError(gone(missing[1]) if missing else damaged("a part of the corpus", said))
     return None
 
 
@@ -214,7 +225,17 @@ def _define_table(connection: Connection, parts: Sequence[str], table: str, sche
         return
     names = ", ".join(map(quoted, parts))
     rows = f"select * from read_parquet([{names}], union_by_name = true)"
-    if not set(schema.names) <= set(connection.sql(rows).columns):  # written by an older version
+    try:
+        relation = connection.sql(rows)
+        found = dict(zip(relation.columns, map(str, relation.types), strict=True))
+    except duckdb.Error as error:
+        raise trouble(error) or CorpusError(damaged(f"a part of {table}", rejected(str(error)))) from error
+    empty = connection.from_arrow(schema.empty_table())
+    wanted = dict(zip(empty.columns, map(str, empty.types), strict=True))
+    if strange := sorted(name for name in found if found[name] != wanted.get(name)):
+        why = f"its column {strange[0]} is none of the table, or of another type"
+        raise CorpusError(damaged(f"a part of {table}", why))
+    if not set(schema.names) <= set(found):  # written by an older version
         _define_empty(connection, f"{table}_columns", schema)
         rows += f" union all by name from {table}_columns"
     connection.execute(f"create view {table} as {rows}")
@@ -284,7 +305,7 @@ def _weights(connection: Connection, policy: Policy) -> dict[str, ConsensusWeigh
 def rejected(message: str, query: str = "") -> str:
     """What DuckDB says is wrong with a query, without the lines that quote it; a word in double quotes is a name to it."""
     text = re.sub(r"\s*LINE \d+:.*", "", message, flags=re.DOTALL)
-    text = re.sub(r"^(\w+ Error): ", "", text).strip()
+    text = re.sub(r"^[A-Z]\w+( \w+)? Error: ", "", text).strip()
     unknown = re.match(
         r'Referenced column "(.+?)" (?:not found|was not found).*?(?:bindings: (.*))?$', text, re.DOTALL
     )

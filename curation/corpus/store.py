@@ -11,7 +11,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,9 @@ import pyarrow.parquet as pq
 
 from curation.corpus import amendments
 from curation.locks import take
+from curation.manifests import check_format_version, format_version, manifest_name
 from schemas.errors import CorpusError
-from schemas.ids import canonical_json, content_id
+from schemas.ids import canonical_json
 from schemas.manifest import BASE_VERSION, FORMAT_VERSION, Manifest
 from schemas.tables import AMENDABLE, CONVERSATION, KEYS, TABLES
 
@@ -97,7 +98,12 @@ class Store:
 
     def files(self, table: str) -> list[Path]:
         """Every part file on disk, including replaced ones; never a temporary file."""
-        return sorted((self.root / table).glob("part-*.parquet"))
+        found = sorted((self.root / table).glob("part-*.parquet"))
+        if not found and (self.root / table).is_file():
+            raise CorpusError(
+                f"{self.root / table}: a file where a table's folder should be; see: curate check {self.root}"
+            )
+        return found
 
     def append(self, table: str, rows: pa.Table) -> None:
         """Add rows as one part. Equal keys give an equal part name, so repeating a write changes nothing.
@@ -114,7 +120,7 @@ class Store:
             table: a name in TABLES.
             pieces: returns a new iterator over the rows; called twice, for the part's name and its content. At least one row.
         """
-        path = self.root / table / f"part-{_keys_id(table, pieces())}.parquet"
+        path = self.root / table / f"part-{keys_id(table, pieces())}.parquet"
         write_tables(path, TABLES[table], (self._known(conform(piece, TABLES[table])) for piece in pieces()))
 
     def _known(self, piece: pa.Table) -> pa.Table:
@@ -132,8 +138,9 @@ class Store:
         columns = list(KEYS[table])
         keys: set[Any] = set()
         for part in self.parts(table):
-            values = [column.to_pylist() for column in pq.read_table(part, columns=columns).columns]
-            keys.update(values[0] if len(columns) == 1 else zip(*values, strict=True))
+            for batch in scan_part(part, columns, ROW_GROUP):
+                values = [column.to_pylist() for column in batch.columns]
+                keys.update(values[0] if len(columns) == 1 else zip(*values, strict=True))
         return keys
 
     def scan(
@@ -183,8 +190,7 @@ class Store:
 
     def manifest_path(self, manifest: Manifest) -> Path:
         """Path of a manifest; equal for equal inputs and recipe, whatever the result."""
-        identity = [manifest.stage, [i.model_dump() for i in manifest.inputs], manifest.recipe]
-        return self.root / "manifests" / f"{manifest.stage}-{content_id(identity)[:16]}.json"
+        return self.root / "manifests" / manifest_name(manifest)
 
     def write_manifest(self, manifest: Manifest) -> Path:
         """Write a manifest. Its name is a content id of inputs and recipe, so a rerun replaces it."""
@@ -201,25 +207,6 @@ def has_conversations(rows: pa.Table) -> bool:
 
 def _marker(version: int) -> bytes:
     return canonical_json({"format_version": version}) + b"\n"
-
-
-def format_version(path: Path) -> int:
-    """The version in a marker or manifest; raises as `check_format_version` does."""
-    try:
-        return int(json.loads(path.read_bytes())["format_version"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CorpusError(
-            f"{path}: not readable as a format marker ({error}); restore it from a copy"
-        ) from error
-
-
-def check_format_version(path: Path) -> None:
-    """Reject a marker or manifest of a newer version of this toolkit."""
-    if (version := format_version(path)) > FORMAT_VERSION:
-        raise CorpusError(
-            f"{path}: format version {version} is newer than this toolkit supports ({FORMAT_VERSION}); "
-            "upgrade with: pip install -U lrm-curate"
-        )
 
 
 def conform(rows: pa.Table, schema: pa.Schema) -> pa.Table:
@@ -239,18 +226,44 @@ def scan_part(
     Raises:
         CorpusError: if it does not exist, or is not a Parquet file.
     """
+    with opened(part) as file:
+        yield from file.iter_batches(batch_size=batch_rows, columns=list(columns) if columns else None)
+
+
+@contextmanager
+def opened(part: Path) -> Iterator[pq.ParquetFile]:
+    """A part to read from.
+
+    Raises:
+        CorpusError: if it does not exist, or turns out to be damaged while it is read.
+    """
     try:
         with pq.ParquetFile(part) as file:
-            yield from file.iter_batches(batch_size=batch_rows, columns=list(columns) if columns else None)
+            yield file
     except FileNotFoundError:
         raise CorpusError(gone(part)) from None
-    except (pa.ArrowInvalid, OSError) as error:
-        raise CorpusError(f"{part}: cannot be read ({error}); restore it from a copy") from error
+    except (pa.ArrowException, OSError) as error:
+        raise CorpusError(damaged(part, str(error))) from error
+
+
+def rows_of(parts: Iterable[Path]) -> int:
+    """How many rows some parts have, by their footers; raises as `opened` does."""
+    count = 0
+    for part in parts:
+        with opened(part) as file:
+            count += file.metadata.num_rows
+    return count
+
+
+def damaged(part: Path | str, why: str) -> str:
+    """What to say of a part that cannot be read."""
+    said = next(iter(why.strip().splitlines()), "cannot be read")[:200]
+    return f"{part}: a damaged part ({said}); `curate check` with --repair sets it aside and says how to make its rows again"
 
 
 def gone(part: Path | str) -> str:
     """What to say of a file that was deleted while it was wanted."""
-    return f"{part}: this file was deleted while it was wanted; if that was meant, run the same command again"
+    return f"{part}: this file was deleted while it was wanted; if that was meant, run the same command again, else see: curate check"
 
 
 def missing_file(error: FileNotFoundError) -> Path:
@@ -267,8 +280,15 @@ def within(path: Path, places: Iterable[Path]) -> bool:
 
 
 def replaced(part: Path) -> set[str]:
-    """Names of the parts that a packed part took the place of."""
-    return set(json.loads(pq.read_metadata(part).metadata[REPLACES]))
+    """Names of the parts that a packed part took the place of; raises as `opened` does."""
+    with opened(part) as file:
+        try:
+            names = json.loads((file.metadata.metadata or {})[REPLACES])
+            if isinstance(names, list) and all(isinstance(name, str) for name in names):
+                return set(names)
+        except (ValueError, KeyError):
+            pass
+    raise CorpusError(damaged(part, "packed, but does not say which parts it replaces"))
 
 
 def write_parquet(path: Path, table: pa.Table) -> None:
@@ -331,8 +351,10 @@ def _appearing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
         _fsync_folder(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise disk_error(path, error) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def _fsync_folder(folder: Path) -> None:
@@ -343,7 +365,7 @@ def _fsync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _keys_id(table: str, pieces: Iterable[pa.Table]) -> str:
+def keys_id(table: str, pieces: Iterable[pa.Table]) -> str:
     """The id of the lines that the keys of some rows make, put together a few thousand rows at a time."""
     digest, between = hashlib.blake2b(digest_size=16), ""
     for rows in pieces:

@@ -11,7 +11,7 @@ from pydantic import Field
 from annotators.base import Token
 from curation.recipe import Recipe
 from schemas.errors import EngineError
-from schemas.response import ReadResponse, read
+from schemas.response import Fault, ReadResponse, read
 
 Message = dict[str, Any]
 """`{"role": ..., "content": ...}`, and what `schemas.conversation.messages` gives a turn beside."""
@@ -91,7 +91,9 @@ def take_apart(text: str, finish_reason: str, prompt_tokens: int, count: Callabl
 def reply_of(
     reading: ReadResponse, finish_reason: str, prompt_tokens: int, count: Callable[[str], int]
 ) -> Reply:
-    """Make a reply of a response that has been read; arguments as of `take_apart`."""
+    """Make a reply of a response that has been read; arguments as of `take_apart`. A NUL is a fault, as it is at ingest."""
+    if "\0" in reading.reasoning or "\0" in reading.answer:
+        reading = reading._replace(fault=Fault("nul_character", "the reply has a NUL character"))
     reasoning, answer, _ = reading
     return Reply(
         reasoning, answer, reading.state, finish_reason, prompt_tokens, count(reasoning), count(answer)

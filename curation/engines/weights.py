@@ -59,7 +59,7 @@ def load_tokenizer(weights: Weights) -> Any:
     transformers = _transformers()
     try:
         return transformers.AutoTokenizer.from_pretrained(str(weights.folder), trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # a damaged file raises whatever the library trips over
         raise EngineError(
             f"{weights.folder}: its tokenizer cannot be loaded ({_first_line(error)})"
         ) from error
@@ -78,18 +78,21 @@ def load_model(weights: Weights, dtype: str, **how: Any) -> Any:
     """
     transformers = _transformers()
     base = locate(weights.adapter_base) if weights.adapter_base else weights
+    if weights.adapter_base:
+        require("peft")
     try:
         model = transformers.AutoModelForCausalLM.from_pretrained(
             str(base.folder), dtype=dtype, trust_remote_code=False, use_safetensors=True, **how
         )
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        raise EngineError(f"{base.folder}: the model cannot be loaded ({_first_line(error)})") from error
-    if weights.adapter_base:
-        require("peft")
+        if not weights.adapter_base:
+            return model
         from peft import PeftModel
 
         return PeftModel.from_pretrained(model, str(weights.folder))
-    return model
+    except Exception as error:  # a damaged file raises whatever the library trips over
+        raise EngineError(
+            f"{weights.folder}: the model cannot be loaded ({_first_line(error)}); fetch or make it again if it is damaged"
+        ) from error
 
 
 def fingerprint(weights: Weights) -> str:
@@ -130,7 +133,7 @@ def _local(folder: Path) -> Weights:
         raise EngineError(f"{folder}: no model in this folder (no config.json); did its training finish?")
     try:
         base = json.loads(adapter.read_bytes())["base_model_name_or_path"] if adapter.is_file() else None
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise EngineError(f"{adapter}: not an adapter's configuration ({error})") from error
     base = base and base_of_run(folder.parent, base)
     return Weights(folder, folder.resolve().name, base)

@@ -28,6 +28,7 @@ WHY = {
     "hidden_reasoning": "a part of the reasoning is encrypted",
     "tool_call": "the reply ends in a call of a tool, which is no answer",
     "empty_answer": "nothing follows the reasoning",
+    "nul_character": "the reply has a NUL character, which no text should have",
     "lone_surrogate": "the reply has half a surrogate or bytes that are not UTF-8",
 }
 

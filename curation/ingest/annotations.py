@@ -12,12 +12,11 @@ from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from curation.corpus import memory
 from curation.corpus.known_ids import KnownIds
-from curation.corpus.store import Store
+from curation.corpus.store import Store, opened
 from curation.ingest.containers.rows import RawRow
 from curation.ingest.fields import BadRow
 from curation.ingest.parts import SHARE, PartWriter, RowState
@@ -62,7 +61,7 @@ class TraceIndex:
         self._parts = corpus.parts("traces")
         self._places = KnownIds(corpus.root, memory.limit() // SHARE)
         for number, part in enumerate(self._parts):
-            with pq.ParquetFile(part) as file:
+            with opened(part) as file:
                 for group in range(file.num_row_groups):
                     place = number << GROUP_BITS | group
                     for trace_id in file.read_row_group(group, ["trace_id"])["trace_id"].to_pylist():
@@ -109,7 +108,7 @@ class TraceIndex:
         keys = pa.array(sorted(wanted), pa.string())
         texts: dict[str, dict[str, str]] = {}
         for number, groups in groupby(places, lambda place: place >> GROUP_BITS):
-            with pq.ParquetFile(self._parts[number]) as file:
+            with opened(self._parts[number]) as file:
                 for place in groups:
                     rows = file.read_row_group(place & (1 << GROUP_BITS) - 1, ["trace_id", *FIELDS])
                     chosen = rows.filter(pc.is_in(rows["trace_id"], keys))

@@ -12,6 +12,7 @@ Only a mix with conversations has the columns `turns` and `tools`: every other o
 It is built next to its final path and renamed, so an interrupted build leaves the earlier mix or none.
 """
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -26,14 +27,8 @@ import pyarrow.parquet as pq
 
 from curation.corpus.filling import quoted, sql_file
 from curation.corpus.query import Connection
-from curation.corpus.store import (
-    check_format_version,
-    disk_error,
-    has_conversations,
-    make_folder,
-    write_file,
-    write_parquet,
-)
+from curation.corpus.store import disk_error, has_conversations, make_folder, write_file, write_parquet
+from curation.manifests import check_format_version
 from curation.mix.card import card
 from curation.reading import hash_files, read_model
 from schemas.conversation import calls_as_text, messages
@@ -42,7 +37,7 @@ from schemas.ids import canonical_json
 from schemas.manifest import FORMAT_VERSION, Manifest
 from schemas.patterns import RISKY_PATTERNS
 from schemas.row import row_id
-from schemas.tables import ROWS, TALK_ROWS
+from schemas.tables import ROWS, TALK_ROWS, same_type
 
 SHARD = "train-00000-of-00001.parquet"
 VALIDATION_SHARD = SHARD.replace("train", "validation")
@@ -105,14 +100,27 @@ def mix_id(rows: pa.Table) -> str:
 
 
 def check_target(out: Path) -> None:
-    """Raise unless `out` is new, empty or an earlier mix.
+    """Raise unless `out` is new, empty or an earlier mix, and can be written: before any text is.
 
     Raises:
         CorpusError: if `out` is something else or cannot be written.
     """
+    if out.is_symlink() or (out.exists() and not out.is_dir()) or not out.name:
+        raise CorpusError(f"{out}: not a folder that can be replaced; set --out to a new folder")
     if out.is_dir() and any(out.iterdir()) and not (out / "manifest.json").is_file():
         raise CorpusError(f"{out}: the folder is not empty and not a mix; set --out to a new folder")
     make_folder(out.parent)
+    if out.is_mount():
+        raise CorpusError(f"{out}: a mounted disk cannot be replaced; set --out to a folder in it")
+    trial = out.parent / f".building-{out.name}"
+    try:
+        trial.mkdir(exist_ok=True)
+        if out.is_dir() and not any(out.iterdir()):
+            out.rmdir()  # fails where another user's folder cannot be replaced
+        trial.rmdir()
+    except OSError as error:
+        if error.errno != errno.ENOTEMPTY:  # what a killed build left is removed by the next one
+            raise disk_error(out, error) from error
 
 
 def write(
@@ -139,6 +147,15 @@ def _turn(parent: Path) -> Iterator[None]:
 
 
 def _build(
+    building: Path, out: Path, rows: pa.Table, manifest: Manifest, jsonl: bool, validation: pa.Table | None
+) -> Manifest:
+    try:
+        return _fill(building, out, rows, manifest, jsonl, validation)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)  # full text must not stay where nobody looks for it
+
+
+def _fill(
     building: Path, out: Path, rows: pa.Table, manifest: Manifest, jsonl: bool, validation: pa.Table | None
 ) -> Manifest:
     if building.exists():
@@ -170,7 +187,7 @@ def read_manifest(mix: Path) -> Manifest:
 
     Raises:
         DataError: if the folder is not a mix.
-        CorpusError: if a newer version of this toolkit wrote it.
+        CorpusError: if the manifest is damaged or a newer version of this toolkit wrote it.
     """
     path = mix / "manifest.json"
     if not path.is_file():
@@ -178,21 +195,47 @@ def read_manifest(mix: Path) -> Manifest:
             f"{mix}: not a mix (no manifest.json); make one with: curate build-mix RECIPE --out {mix}"
         )
     check_format_version(path)
-    return read_model(path, Manifest)
+    manifest = read_model(path, Manifest)
+    if not {"rows", "mix_id"} <= manifest.summary.keys():
+        raise DataError(f"{path}: the manifest of {manifest.stage!r}, not of a mix; build the mix again")
+    return manifest
 
 
 def read_rows(mix: Path, columns: list[str] | None = None) -> pa.Table:
-    """The rows of a mix; raises as `read_manifest` does."""
+    """The rows of a mix; raises as `read_manifest` does, and DataError if its rows are damaged."""
     read_manifest(mix)
-    return pq.read_table(mix / "data" / SHARD, columns=columns)
+    return _read(mix / "data" / SHARD, columns)
 
 
 def read_splits(mix: Path) -> dict[str, pa.Table]:
     """The rows of each split of a mix; raises as `read_manifest` does."""
     rows = {"train": read_rows(mix)}
     if (mix / "data" / VALIDATION_SHARD).is_file():
-        rows["validation"] = pq.read_table(mix / "data" / VALIDATION_SHARD)
+        rows["validation"] = _read(mix / "data" / VALIDATION_SHARD, None)
     return rows
+
+
+def _read(shard: Path, columns: list[str] | None) -> pa.Table:
+    try:
+        with pq.ParquetFile(shard) as file:
+            missing = [f.name for f in ROWS if not f.nullable and f.name not in file.schema_arrow.names]
+            if missing:
+                raise ValueError(f"it has no column {missing[0]}")
+            for field in file.schema_arrow:
+                if field.name not in TALK_ROWS.names or not same_type(
+                    field.type, TALK_ROWS.field(field.name).type
+                ):
+                    raise ValueError(f"its column {field.name} is foreign or {field.type}")
+            rows = file.read(columns)
+        return rows.cast(pa.schema([TALK_ROWS.field(name) for name in rows.column_names]))
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        raise DataError(
+            f"{shard}: not the rows of a mix ({_first(error)}); build the mix again with: curate build-mix"
+        ) from error
+
+
+def _first(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
 
 
 def check_files(mix: Path, manifest: Manifest) -> None:

@@ -12,7 +12,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from curation.corpus.store import Store, check_format_version, write_file
+from curation.corpus.store import Store, write_file
+from curation.manifests import check_format_version
 from curation.mix import folder
 from curation.mix.build import build
 from curation.mix.recipe import MixRecipe

@@ -81,3 +81,10 @@ def test_a_fault_in_the_base_is_placed_in_the_base(tmp_path: Path) -> None:
 
 def test_recipes_that_extend_each_other_are_refused(tmp_path: Path) -> None:
     assert "remove the cycle" in fault(tmp_path, "extends: base.yaml", base="extends: mix.yaml\n")
+
+
+def test_recipes_that_extend_each_other_without_end_are_named(tmp_path: Path) -> None:
+    for number in range(1500):
+        (tmp_path / f"r{number}.yaml").write_text(f"extends: r{number + 1}.yaml\n")
+    with pytest.raises(RecipeError, match=r"r20.yaml:1: extends: the 20th recipe in a row"):
+        load_recipe(tmp_path / "r0.yaml", Recipe)

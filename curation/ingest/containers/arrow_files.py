@@ -6,7 +6,7 @@ from typing import Any
 
 from curation.corpus import memory
 from curation.ingest.containers.cells import longer
-from curation.ingest.containers.rows import BATCH_ROWS, MAX_ROW, RawRow, batch_rows
+from curation.ingest.containers.rows import BATCH_ROWS, MAX_ROW, RawRow, batch_rows, check_names
 from schemas.errors import DataError
 from schemas.response import Fault
 
@@ -26,6 +26,8 @@ def parquet_rows(path: Path) -> Iterator[RawRow]:
             columns = [file.schema.column(number) for number in range(len(file.schema))]
             texts = [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
             rows_at_once = _rows_at_once(file.schema_arrow)
+            names = file.schema_arrow.names
+        check_names(path, names)
         with pq.ParquetFile(path, read_dictionary=texts) as file:
             before = 0
             for group in range(file.num_row_groups):
@@ -47,6 +49,7 @@ def arrow_rows(path: Path, stream: bool) -> Iterator[RawRow]:
         with pa.memory_map(str(path)) as data:
             before = 0
             reader = pa.ipc.open_stream(data) if stream else pa.ipc.open_file(data)
+            check_names(path, reader.schema.names)
             rows_at_once = _rows_at_once(reader.schema)
             for number, batch in enumerate(_batches(reader, stream)):
                 if isinstance(batch, Fault):

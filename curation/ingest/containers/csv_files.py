@@ -2,14 +2,13 @@
 
 import csv
 import io
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from curation.ingest.containers.packing import open_plain
-from curation.ingest.containers.rows import MAX_ROW, RawRow
+from curation.ingest.containers.rows import MAX_ROW, RawRow, check_names
 from schemas.errors import DataError
 from schemas.response import Fault
 
@@ -71,10 +70,7 @@ def _header(path: Path, reader: "csv.DictReader[str]") -> Sequence[str]:
         names = reader.fieldnames or ()
     except csv.Error as error:
         raise DataError(f"{path}: cannot read the column names in its first line ({error})") from error
-    if twice := [name for name, times in Counter(names).items() if times > 1]:
-        raise DataError(
-            f"{path}: several columns are named {', '.join(map(repr, twice))}; give each a name of its own"
-        )
+    check_names(path, names)
     return names
 
 

@@ -5,6 +5,7 @@ cannot be read are yielded as rows with a fault, so that an invalid row does not
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -63,7 +64,38 @@ def parse(text: bytes, line: int) -> RawRow:
             except (ValueError, RecursionError):
                 pass
         return RawRow(line, None, text, _json_fault(text, error))
+    if _may_repeat(text, row) and (twice := _doubled_key(text)):
+        return RawRow(
+            line,
+            None,
+            text,
+            Fault("duplicate_key", f"the key {twice!r} occurs twice in one object; keep one"),
+        )
     return RawRow(line, _python_json(text) if _has_large_float(row) else row, text)
+
+
+def _may_repeat(text: bytes, row: Any) -> bool:
+    """Whether an object may have a key twice: the text has more keys than the row, by quotes and colons, or cannot be counted so."""
+    return text.count(b'":') - text.count(b'\\":') != _count_keys(row) or b'" :' in text
+
+
+def _count_keys(value: Any) -> int:
+    if type(value) is dict:
+        return len(value) + sum(_count_keys(entry) for entry in value.values() if type(entry) in (dict, list))
+    if type(value) is list:
+        return sum(_count_keys(entry) for entry in value if type(entry) in (dict, list))
+    return 0
+
+
+def _doubled_key(text: bytes) -> str | None:
+    """A key that one object has twice, of which parsers keep the last; looked for where the number of keys is not what the text says."""
+    found: list[str] = []
+
+    def note(pairs: list[tuple[str, Any]]) -> None:
+        found.extend(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
+
+    json.loads(text, object_pairs_hook=note)
+    return found[0][:80] if found else None
 
 
 def _python_json(text: bytes) -> Any:

@@ -1,10 +1,12 @@
 """Streams of raw rows: what every reader yields and every format reads."""
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from curation.ingest.containers.cells import cells, distinct_names
+from schemas.errors import DataError
 from schemas.response import Fault
 
 BATCH_ROWS = 1024
@@ -51,3 +53,15 @@ def batch_rows(batches: Iterator[Any]) -> Iterator[RawRow]:
                 fault = row[bad]
                 shown = {name: None if type(value) is Fault else value for name, value in row.items()}
                 yield RawRow(number, shown, None, Fault(fault.reason, f"column {bad}: {fault.detail}"))
+
+
+def check_names(path: Path, names: Sequence[str]) -> None:
+    """Reject columns of one name: a row could hold the value of one of them only.
+
+    Raises:
+        DataError: naming them.
+    """
+    if twice := [name for name, times in Counter(names).items() if times > 1]:
+        raise DataError(
+            f"{path}: several columns are named {', '.join(map(repr, twice))}; give each a name of its own"
+        )

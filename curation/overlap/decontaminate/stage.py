@@ -11,13 +11,12 @@ from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import Field
 
 from curation import console
 from curation.corpus.filling import sql_file
 from curation.corpus.query import connect, select
-from curation.corpus.store import PACKED, Store, replaced
+from curation.corpus.store import PACKED, Store, opened, replaced, rows_of
 from curation.ingest.benchmarks import Benchmark
 from curation.overlap.decontaminate import matching
 from curation.reading import read_model
@@ -120,7 +119,7 @@ def _compare(
     done: set[str],
 ) -> None:  # fmt: skip
     known = corpus.keys("contamination")
-    total = sum(pq.read_metadata(part).num_rows for _, part in todo)
+    total = rows_of(part for _, part in todo)
     with console.progress(STAGE, total=total, unit="rows", keeps=KEEPS) as advance:
         for table, part in todo:
             hits: dict[tuple[str, ...], dict[str, Any]] = {}
@@ -141,7 +140,7 @@ def read_batches(part: Path, table: str) -> Iterator[pa.RecordBatch]:
     """The texts of one part that are compared, with their ids."""
     key = "prompt_id" if table == "prompts" else "trace_id"
     turns = [TURNS] if table == "prompts" else []  # parts of format version 1 have none
-    with pq.ParquetFile(part) as file:
+    with opened(part) as file:
         yield from file.iter_batches(BATCH_ROWS, columns=[key, *FIELDS[table], *turns])
 
 

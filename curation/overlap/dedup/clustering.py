@@ -12,12 +12,11 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from curation.corpus import memory
 from curation.corpus.memory import Array, DiskArray
 from curation.corpus.query import ordered
-from curation.corpus.store import scan_part
+from curation.corpus.store import rows_of, scan_part
 from curation.overlap.dedup import sketches
 from curation.overlap.dedup.texts import KeyedTexts
 
@@ -68,13 +67,13 @@ class Sizes(NamedTuple):
 
 def place(parts: Sequence[Path], folder: Path) -> Path | None:
     """Where to put the arrays for some parts: in this folder, or (null) in memory."""
-    count = sum(pq.read_metadata(part).num_rows for part in parts)
+    count = rows_of(parts)
     return None if count * LARGEST <= memory.limit() // 4 else folder
 
 
 def rank(parts: Sequence[Path], column: str, folder: Path | None) -> Ranked:
     """Sort the ids of some parts."""
-    count = sum(pq.read_metadata(part).num_rows for part in parts)
+    count = rows_of(parts)
     width = max((_widest(batch) for part in parts for batch in scan_part(part, [column], CHUNK)), default=1)
     made = Ranked(DiskArray((count,), f"S{max(width, 1)}", folder), *(DiskArray((count,), "i8", folder) for _ in range(2)))  # fmt: skip
     schema = pa.schema([("id", pa.string()), ("row", pa.int64())])

@@ -249,9 +249,24 @@ def test_a_bad_cell_is_one_bad_row_and_odd_times_are_kept_as_numbers(tmp_path: P
     assert "Mars/Base" in rows[0][1]["zone"]
 
 
-def test_a_second_column_of_a_name_gets_a_name_of_its_own(tmp_path: Path) -> None:
+def test_two_columns_of_one_name_are_an_error(tmp_path: Path) -> None:
     pq.write_table(pa.table([pa.array(["x"]), pa.array(["y"])], ["a", "a"]), tmp_path / "a.parquet")
-    assert read(tmp_path / "a.parquet") == [(1, {"a": "x", "a.2": "y"}, None)]
+    with pytest.raises(DataError, match="several columns are named 'a'"):
+        read(tmp_path / "a.parquet")
+
+
+def test_a_key_that_an_object_has_twice_sets_the_row_aside(tmp_path: Path) -> None:
+    lines = [
+        '{"prompt": "a", "prompt": "b"}',
+        '{"m": [{"role": "user", "role" : "assistant"}]}',
+        '{"a\\u0062": 1, "ab": 2}',
+        '{"a" : ": x", "b": {"a": 1}, "c": "\\": ", "d": "\\\\"}',
+    ]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    rows = read(tmp_path / "a.jsonl")
+    assert [fault for *_, fault in rows] == ["duplicate_key"] * 3 + [None]
+    (tmp_path / "b.json").write_text(f"[{','.join(lines)}]")
+    assert [fault for *_, fault in read(tmp_path / "b.json")] == ["duplicate_key"] * 3 + [None]
 
 
 def test_a_damaged_row_group_is_one_fault_and_the_others_are_read(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Checking corpora and mixes, setting damage aside, and forgetting rows."""
