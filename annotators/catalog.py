@@ -81,6 +81,18 @@ def _adapted_ensemble(folder: Path) -> Annotator:
     return ensemble(folder)
 
 
+def _refusals() -> Annotator:
+    from annotators.refusals import refusals
+
+    return refusals()
+
+
+def _trained_refusals(folder: Path) -> Annotator:
+    from annotators.refusals import refusals
+
+    return refusals(folder)
+
+
 def _safety_classifier(folder: str) -> Annotator:
     from annotators.safety_classifier import safety_classifier
 
@@ -92,12 +104,14 @@ FACTORIES: dict[str, Callable[[], Annotator]] = {
     "overrefusal": _overrefusal,
     "embedding": _embedding,
     "ensemble": _ensemble,
+    "refusals": _refusals,
 }
 ADAPTABLE: dict[str, Callable[[Path], Annotator]] = {
     "embedding": _adapted_embedding,
     "ensemble": _adapted_ensemble,
+    "refusals": _trained_refusals,
 }
-"""Factories of annotators that a folder of `curate train-annotator` replaces: embedding:FOLDER."""
+"""Factories of annotators that a folder of `curate train-annotator` or `train-refusals` replaces: embedding:FOLDER."""
 MODEL_FACTORIES: dict[str, Callable[[Model, str, JudgeSettings], Annotator]] = {
     "judge": _judge,
     "guard": _guard,

@@ -25,6 +25,7 @@ def own_words(answer: str) -> str:
     """The answer with everything blanked that it only quotes or delivers."""
     piece = DELIVERED.search(answer)
     start = piece.end() if piece else len(answer)
+<<<<<<< HEAD
     own = _unquoted(answer[:start]) + _blank(answer[start:])
     return own if piece or _worded(own) else answer
 
@@ -41,8 +42,12 @@ def _worded(text: str) -> bool:
 
 def _unquoted(text: str) -> str:
     return QUOTED.sub(lambda quoted: _blank(quoted[0]), text)
+=======
+    own = QUOTED.sub(lambda quoted: blank(quoted[0]), answer[:start]) + blank(answer[start:])
+    return own if piece or len(re.findall(r"\w+", own)) >= LEAST else answer
+>>>>>>> 06eb2b3 (A refusal classifier over sentence vectors, with the answers it learns from; the rules of over-refusal rank as rules)
 
 
-def _blank(text: str) -> str:
+def blank(text: str) -> str:
     """Blanks in place of words; the ends of sentences and lines stay."""
     return re.sub(r"[^\s.!?]", lambda letter: BLANKS[len(letter[0].encode()) - 1], text)

@@ -147,3 +147,26 @@ def train_classifier(
         f"{out}: on {test.prompts} prompts of unseen families AUROC {test.auroc:.3f}, calibration error {test.ece:.3f} "
         f"({card.before_calibration.ece:.3f} before), accuracy {test.accuracy:.3f}"
     )
+
+
+@app.command("train-refusals", rich_help_panel=PANEL)
+def train_refusals(
+    out: Annotated[Path, typer.Option(help="Folder for weights.safetensors and card.json.", file_okay=False)],
+    json: JsonOption = False,
+) -> None:
+    """Train the refusal classifier on the answers written for it, as the shipped one was (half a minute of CPU).
+
+    Example: curate train-refusals --out my-refusals
+    """
+    from annotators.refusals.training import train
+    from curation import console
+
+    card = train(out)
+    if json:
+        console.json_result(card)
+        return
+    unseen = card.left_out_voice
+    console.result(
+        f"{out}: {card.examples} answers in {len(card.voices)} voices; each judged by a model of the others: "
+        f"precision {unseen.precision:.3f}, recall {unseen.recall:.3f}, F1 {unseen.f1:.3f}"
+    )

@@ -16,6 +16,7 @@ from (
             when 'cascade' then 1
             when 'guard' then 1
             when 'rules' then 3
+            when 'overrefusal' then 3
             else 2
         end) as rank,
         row_number() over (

@@ -1,0 +1,106 @@
+"""The refusal classifier beside the rules: people's labels that it never saw, a held-out voice by kind of phrasing, tricks, speed.
+
+The people's labels (PyRIT's scorer evaluations) are of answers alone. They count off-topic answers as refused, which no judge of the answer's words can see;
+so figures are printed with and without them.
+"""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from random import Random
+
+from annotators import catalog
+from annotators.refusals.examples import WrittenAnswer, load
+from annotators.statistics.intervals import wilson
+from schemas.trace import Trace
+
+PEOPLE = Path(__file__).resolve().parents[1].parent / "shared" / "data" / "refusals" / "refusals.jsonl"
+RESAMPLES = 2000
+Judge = Callable[[Sequence[str]], list[bool | None]]
+
+
+def judge(name: str) -> Judge:
+    """An annotator's label of `answer_refusal` for each answer."""
+    annotator = catalog.get(name)
+
+    def labels(answers: Sequence[str]) -> list[bool | None]:
+        traces = [
+            Trace(trace_id=f"{n:032d}", prompt_id="1" * 32, prompt="?", reasoning="They ask.", answer=answer)
+            for n, answer in enumerate(answers)
+        ]
+        found = [a for a in annotator.annotate(traces) if getattr(a, "pattern", "") == "answer_refusal"]
+        return [a.label for a in found]  # type: ignore[union-attr]
+
+    return labels
+
+
+def f1(pairs: Sequence[tuple[bool, bool]]) -> float:
+    """F1 of (truth, label) pairs."""
+    hits = sum(truth and label for truth, label in pairs)
+    said = sum(truth + label for truth, label in pairs)
+    return 2 * hits / said if said else 0.0
+
+
+def figures(truths: Sequence[bool], labels: Sequence[bool | None]) -> dict[str, object]:
+    """Precision and recall with Wilson intervals, F1 with a bootstrap's; an abstention counts as "does not refuse"."""
+    pairs = [(truth, bool(label)) for truth, label in zip(truths, labels, strict=True)]
+    hits, said, true = sum(t and s for t, s in pairs), sum(s for _, s in pairs), sum(t for t, _ in pairs)
+    chance = Random(0)
+    drawn = sorted(f1(chance.choices(pairs, k=len(pairs))) for _ in range(RESAMPLES))
+    return {
+        "n": len(pairs),
+        "abstained": sum(label is None for label in labels),
+        "precision": _rate(hits, said),
+        "recall": _rate(hits, true),
+        "f1": [round(f1(pairs), 3), round(drawn[RESAMPLES // 40], 3), round(drawn[-RESAMPLES // 40], 3)],
+    }
+
+
+def _rate(k: int, n: int) -> list[float] | None:
+    return [round(k / n, 3), *(round(end, 3) for end in wilson(k, n))] if n else None
+
+
+def by_phrasing(answers: Sequence[WrittenAnswer], labels: Sequence[bool | None]) -> dict[str, str]:
+    """Right labels of each kind of phrasing."""
+    kinds = dict.fromkeys(answer.phrasing for answer in answers)
+    rows = list(zip(answers, labels, strict=True))
+    return {
+        kind: f"{sum(a.refuses == s for a, s in rows if a.phrasing == kind)} of {sum(a.phrasing == kind for a, _ in rows)}"
+        for kind in kinds
+    }
+
+
+def main() -> dict[str, object]:
+    """Measure, print, and return the figures."""
+    held = load("held_out")
+    voice = [answer for answer in held if answer.voice != "tricks"]
+    tricks = [answer for answer in held if answer.voice == "tricks"]
+    people = [json.loads(line) for line in PEOPLE.read_text("utf-8").splitlines()] if PEOPLE.is_file() else []
+    if not people:
+        print(f"{PEOPLE} is not here: people's labels are left out")
+    found: dict[str, object] = {}
+    for name in ("refusals", "rules"):
+        labels = judge(name)
+        labels([answer.text for answer in tricks])  # loads what has to be loaded
+        start = time.process_time()
+        of_voice = labels([answer.text for answer in voice])
+        taken = (time.process_time() - start) / len(voice) * 1000
+        said = labels([answer.text for answer in tricks])
+        own: dict[str, object] = {
+            "held-out voice": figures([answer.refuses for answer in voice], of_voice),
+            "by kind of phrasing, right": by_phrasing(voice, of_voice),
+            "tricks, right of 40": sum(a.refuses == s for a, s in zip(tricks, said, strict=True)),
+            "CPU seconds per 1,000 answers": round(taken, 2),
+        }
+        if people:
+            of_people = labels([row["answer"] for row in people])
+            rows = list(zip(people, of_people, strict=True))
+            on_topic = [(row, label) for row, label in rows if "off_topic" not in row["source"]]
+            own["people's labels"] = figures([row["refused"] for row, _ in rows], of_people)
+            own["people's labels, on topic"] = figures(
+                [row["refused"] for row, _ in on_topic], [label for _, label in on_topic]
+            )
+        found[name] = own
+        print(f"{name}: {json.dumps(own, indent=1)}")
+    return found
