@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from annotators.embedding.reading import sentences
 from annotators.rules.bank import bank
-from annotators.rules.own_words import QUOTED, blank, own_words
+from annotators.rules.own_words import own_words, unquoted
 from annotators.rules.reading import Numbers, Reading
 
 HEAD, TAIL = 8, 6
@@ -71,7 +71,7 @@ def without_quotations(answer: str) -> str:
     """
     own = own_words(answer)
     if own == answer:
-        own = QUOTED.sub(lambda quoted: blank(quoted[0]), answer)
+        own = unquoted(answer)
     return own if any(letter.isalnum() for letter in own) else answer
 
 

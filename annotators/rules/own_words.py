@@ -25,14 +25,13 @@ def own_words(answer: str) -> str:
     """The answer with everything blanked that it only quotes or delivers."""
     piece = DELIVERED.search(answer)
     start = piece.end() if piece else len(answer)
-<<<<<<< HEAD
-    own = _unquoted(answer[:start]) + _blank(answer[start:])
+    own = unquoted(answer[:start]) + _blank(answer[start:])
     return own if piece or _worded(own) else answer
 
 
 def own_thoughts(reasoning: str) -> str:
     """The reasoning with everything blanked that it only quotes."""
-    own = _unquoted(reasoning)
+    own = unquoted(reasoning)
     return own if _worded(own) else reasoning
 
 
@@ -40,14 +39,11 @@ def _worded(text: str) -> bool:
     return len(re.findall(r"\w+", text)) >= LEAST
 
 
-def _unquoted(text: str) -> str:
+def unquoted(text: str) -> str:
+    """A text with its quotations and code blanked."""
     return QUOTED.sub(lambda quoted: _blank(quoted[0]), text)
-=======
-    own = QUOTED.sub(lambda quoted: blank(quoted[0]), answer[:start]) + blank(answer[start:])
-    return own if piece or len(re.findall(r"\w+", own)) >= LEAST else answer
->>>>>>> 06eb2b3 (A refusal classifier over sentence vectors, with the answers it learns from; the rules of over-refusal rank as rules)
 
 
-def blank(text: str) -> str:
+def _blank(text: str) -> str:
     """Blanks in place of words; the ends of sentences and lines stay."""
     return re.sub(r"[^\s.!?]", lambda letter: BLANKS[len(letter[0].encode()) - 1], text)
