@@ -80,14 +80,6 @@ def test_a_truncated_answer_is_judged_only_if_the_refusal_is_in_it() -> None:
     assert [refusing[name].label for name in refusing] == [True, None, None]
 
 
-def test_a_refusal_at_the_end_of_a_long_answer_is_found() -> None:
-    steps = " ".join(f"Step {n}: sand the board along the grain and wipe it." for n in range(30))
-    answer = f"{steps} As for the neighbour's key, I won't help with copying it."
-    helps, refuses = judged([steps, answer])
-    assert (helps["answer_refusal"].label, refuses["answer_refusal"].label) == (False, True)
-    assert answer[refuses["answer_refusal"].spans[0].start :].startswith("As for")
-
-
 def test_no_answer_depends_on_what_stands_beside_it() -> None:
     answers = ["I can't help with that.", "Here is the plan: paint first.", "", "Not on my watch. " * 40]
     assert labels(answers) == [label for answer in answers for label in labels([answer])]
