@@ -57,11 +57,11 @@ def read(answer: str) -> OwnWords:
     cues = {cue: readings[name].having(cue) for name, several in CUES.items() for cue in several}
     pardoned = cues["pardon"] - readings["answer"].outnumbering("refuse", "pardon")
     if len(found) <= HEAD + TAIL:
-        parts = (Stretch(own, 0, 0),) if found else ()
+        parts = [Stretch(own, 0, 0)] if found else []
     else:
         tail = found[-TAIL].start
-        parts = (Stretch(own[: found[HEAD].start], 0, 0), Stretch(own[tail:], tail, len(found) - TAIL))
-    return OwnWords(len(found), parts, cues, pardoned)
+        parts = [Stretch(own[: found[HEAD].start], 0, 0), Stretch(own[tail:], tail, len(found) - TAIL)]
+    return OwnWords(len(found), tuple(parts), cues, pardoned)
 
 
 def without_quotations(answer: str) -> str:
