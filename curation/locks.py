@@ -38,19 +38,25 @@ class Holder(NamedTuple):
         return f"`{self.command}` (pid {self.pid}{where}), which holds it since {at}"
 
 
-def take(path: Path, what: str) -> IO[str]:
+def take(path: Path, what: str, wait: bool = True) -> IO[str]:
     """Take the lock on a file, and return the open file that holds it: closing it gives the lock back.
 
     Args:
         path: the lock file; made where there is none.
         what: what is locked, for the lines about the wait.
+        wait: whether to wait while another process holds it.
 
     Raises:
-        OSError: if the file cannot be opened.
+        OSError: if the file cannot be opened, is a link, or another process holds the lock and nobody waits.
     """
-    handle = path.open("a+", encoding="utf-8")  # "w" would delete what the holder wrote
+    # Not emptied, which would delete what the holder wrote; nor opened through a link: the folder may be a stranger's.
+    how = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+    handle = os.fdopen(os.open(path, how, 0o666), "a+", encoding="utf-8")
     try:
-        _wait(handle, path, what)
+        if wait:
+            _wait(handle, path, what)
+        else:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         handle.truncate(0)
         handle.write(json.dumps(_ours()._asdict()))
         handle.flush()

@@ -2,8 +2,11 @@
 
 A packed part lists the parts it replaces in its own metadata, so one atomic rename makes it visible and hides them from
 readers. The replaced files stay on disk for processes that have them open, until they are pruned.
+
+Every part costs some milliseconds in each query, so a table of very many is packed by itself when it is read (`pack_many`).
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -24,11 +27,14 @@ from curation.corpus.store import (
 )
 from curation.recipe import Recipe
 from curation.versions import versions
+from schemas.errors import CorpusError
 from schemas.ids import canonical_json, content_id
 from schemas.manifest import Counts, Manifest
 from schemas.tables import TABLES
 
 STAGE = "compact"
+MANY = 200
+"""Parts of one size class that are packed without being asked to."""
 
 
 class CompactRecipe(Recipe):
@@ -83,14 +89,16 @@ def run(corpus_dir: Path, recipe: CompactRecipe) -> Manifest:
         STAGE, keeps="files that are packed stay packed; the same command goes on"
     ) as advance:
         for table in TABLES:
-            before = corpus.parts(table)
-            if not before:
+            if not corpus.files(table):
                 continue
-            counts.rows += len(before)
             with corpus.writing(table):
+                before = corpus.parts(table)
                 done = (
-                    _prune(corpus, table) if recipe.prune else _pack(corpus, table, recipe.target_mb * 2**20)
+                    _prune(corpus, table)
+                    if recipe.prune
+                    else _pack(corpus, table, before, recipe.target_mb * 2**20)
                 )
+            counts.rows += len(before)
             advance(done)
             outcomes[table] = _outcome(corpus, table, len(before))
     counts.kept = counts.rows
@@ -105,8 +113,36 @@ def run(corpus_dir: Path, recipe: CompactRecipe) -> Manifest:
     return manifest
 
 
-def _pack(corpus: Store, table: str, target: int) -> int:
-    parts = corpus.parts(table)
+def pack_many(corpus: Store) -> None:
+    """Pack the small parts of every table that has very many of them.
+
+    Parts are packed with others that hold about as many: so a corpus that grows part by part writes each row only a few
+    times. Where another process is writing, or the corpus cannot be written, everything stays as it is.
+    """
+    target = CompactRecipe().target_mb * 2**20
+    for table in TABLES:
+        if len(corpus.files(table)) < MANY or not _crowds(corpus.parts(table), target):
+            continue
+        try:
+            with corpus.writing(table, wait=False):
+                for crowd in _crowds(corpus.parts(table), target):
+                    _pack(corpus, table, crowd, target)
+                    console.say(f"{table}: {len(crowd)} small parts were packed (docs/reliability.md)")
+        except CorpusError:  # what is at fault, if anything is, shows when the parts are read
+            continue
+
+
+def _crowds(parts: Sequence[Path], target: int) -> list[list[Path]]:
+    """The classes of parts that hold about as many, and that are too many."""
+    classes: dict[int, list[Path]] = {}
+    for part in parts:
+        if part.stat().st_size < target // 2:
+            held = len(_before(part)) or 1
+            classes.setdefault(int(math.log(held, MANY)), []).append(part)
+    return [crowd for crowd in classes.values() if len(crowd) >= MANY]
+
+
+def _pack(corpus: Store, table: str, parts: Sequence[Path], target: int) -> int:
     for group in groups([part.stat().st_size for part in parts], target):
         chosen = [parts[position] for position in group]
         names = {name for part in chosen for name in ({part.name} | _before(part))}
@@ -123,12 +159,14 @@ def _before(part: Path) -> set[str]:
 def _rows(parts: Sequence[Path], schema: pa.Schema) -> Iterator[pa.Table]:
     """The rows of some parts, a full row group at a time."""
     waiting: list[pa.Table] = []
+    rows = 0
     for part in parts:
         for batch in scan_part(part, batch_rows=ROW_GROUP):
             waiting.append(conform(pa.Table.from_batches([batch]), schema))
-            if sum(table.num_rows for table in waiting) >= ROW_GROUP:
-                yield pa.concat_tables(waiting)
-                waiting = []
+            rows += batch.num_rows
+            if rows >= ROW_GROUP:
+                yield pa.concat_tables(waiting).combine_chunks()
+                waiting, rows = [], 0
     if waiting:
         yield pa.concat_tables(waiting)
 

@@ -26,9 +26,10 @@ from annotators.statistics.consensus import (
     without_people,
 )
 from curation.corpus import amendments, candidates, memory, unsafe_union
+from curation.corpus.compact import pack_many
 from curation.corpus.filling import identifier, quoted, sql_file
 from curation.corpus.part_files import SCHEME, PartFiles, address
-from curation.corpus.store import Store, damaged, gone
+from curation.corpus.store import Store, damaged, gone, part_schema
 from schemas.choices import Policy, meant
 from schemas.errors import CorpusError, RecipeError
 from schemas.patterns import RISKY_PATTERNS
@@ -62,12 +63,16 @@ def connect(
     connection.execute(f"set threads = {threads or len(os.sched_getaffinity(0))}")
     connection.execute("set preserve_insertion_order = false")
     connection.execute("set parquet_metadata_cache = true")  # parts never change: read each footer once
+    # Files that do not belong to DuckDB's own file system count as remote: it would fetch columns that it does not need.
+    connection.execute("set disable_parquet_prefetching = true")
     _close_off(connection, corpus.root)
+    if parts is None:
+        pack_many(corpus)
     seen = {table: corpus.parts(table, None if parts is None else parts.get(table, ())) for table in TABLES}
     put_right = [table for table in AMENDABLE if seen["amendments"]]
     for table, schema in TABLES.items():
         name = f"{table}_as_written" if table in put_right else table
-        _define_table(connection, [address(corpus.root, part) for part in seen[table]], name, schema)
+        _define_table(connection, corpus.root, seen[table], name, schema)
     for table in put_right:
         connection.execute(amendments.view(table))
     connection.execute(sql_file("curation.corpus", "clusters.sql"))
@@ -77,6 +82,8 @@ def connect(
     connection.execute(
         sql_file("curation.corpus", "candidates.sql", **candidates.pieces(pattern_annotators, weights))
     )
+    # Its many joins need not be planned again for every expression that is checked.
+    connection.execute("create temp table candidate_columns as from candidates limit 0")
     return connection
 
 
@@ -219,12 +226,33 @@ def benchmark_keys(texts: Sequence[str]) -> list[str]:
     return [key_of_text for (key_of_text,) in connection.execute(f"select {key} from given").fetchall()]
 
 
-def _define_table(connection: Connection, parts: Sequence[str], table: str, schema: pa.Schema) -> None:
+def _define_table(
+    connection: Connection, root: Path, parts: Sequence[Path], table: str, schema: pa.Schema
+) -> None:
+    """A view of the parts; columns that an older version did not write are null.
+
+    Parts with equal columns are read together: with `union_by_name` DuckDB opens every part in every query it plans.
+    """
+    alike: dict[str, list[str]] = {}
+    complete = False
+    for part in parts:
+        columns = part_schema(part).remove_metadata()
+        complete = complete or set(schema.names) <= set(columns.names)
+        alike.setdefault(str(columns), []).append(quoted(address(root, part)))
     if not parts:
         _define_empty(connection, table, schema)
         return
-    names = ", ".join(map(quoted, parts))
-    rows = f"select * from read_parquet([{names}], union_by_name = true)"
+    reads = [f"select * from read_parquet([{', '.join(names)}])" for names in alike.values()]
+    for rows in reads:
+        _check_columns(connection, rows, table, schema)
+    if not complete:
+        _define_empty(connection, f"{table}_columns", schema)
+        reads.append(f"select * from {table}_columns")
+    connection.execute(f"create view {table} as {' union all by name '.join(reads)}")
+
+
+def _check_columns(connection: Connection, rows: str, table: str, schema: pa.Schema) -> None:
+    """Raise if parts have a column that is none of the table, or of another type."""
     try:
         relation = connection.sql(rows)
         found = dict(zip(relation.columns, map(str, relation.types), strict=True))
@@ -235,10 +263,6 @@ def _define_table(connection: Connection, parts: Sequence[str], table: str, sche
     if strange := sorted(name for name in found if found[name] != wanted.get(name)):
         why = f"its column {strange[0]} is none of the table, or of another type"
         raise CorpusError(damaged(f"a part of {table}", why))
-    if not set(schema.names) <= set(found):  # written by an older version
-        _define_empty(connection, f"{table}_columns", schema)
-        rows += f" union all by name from {table}_columns"
-    connection.execute(f"create view {table} as {rows}")
 
 
 def _define_empty(connection: Connection, table: str, schema: pa.Schema) -> None:

@@ -167,14 +167,14 @@ class Store:
         return amendments.latest(table, rows)
 
     @contextmanager
-    def writing(self, *tables: str) -> Iterator[None]:
-        """Hold the write locks of some tables; waits while another process holds one, and says for whom."""
+    def writing(self, *tables: str, wait: bool = True) -> Iterator[None]:
+        """Hold the write locks of some tables; while another process holds one, wait and say for whom, or raise CorpusError."""
         locks = self.root / ".locks"
         handles = []
         try:
             make_folder(locks)
             for table in sorted(tables):
-                handles.append(take(locks / table, f"the table {table} of {self.root}"))
+                handles.append(take(locks / table, f"the table {table} of {self.root}", wait))
                 for stale in (self.root / table).glob(".tmp-*"):
                     stale.unlink()
             yield
@@ -211,6 +211,8 @@ def _marker(version: int) -> bytes:
 
 def conform(rows: pa.Table, schema: pa.Schema) -> pa.Table:
     """Rows under a schema: columns that an older version did not write are null."""
+    if rows.schema.equals(schema):
+        return rows.replace_schema_metadata(schema.metadata)
     columns = [
         rows[field.name] if field.name in rows.column_names else pa.nulls(rows.num_rows, field.type)
         for field in schema
@@ -227,7 +229,16 @@ def scan_part(
         CorpusError: if it does not exist, or is not a Parquet file.
     """
     with opened(part) as file:
-        yield from file.iter_batches(batch_size=batch_rows, columns=list(columns) if columns else None)
+        threads = file.metadata.num_rows > ROW_GROUP  # to start them costs more than to read a small part
+        yield from file.iter_batches(
+            batch_size=batch_rows, columns=list(columns) if columns else None, use_threads=threads
+        )
+
+
+def part_schema(part: Path) -> pa.Schema:
+    """The columns of one part; raises as `opened` does."""
+    with opened(part) as file:
+        return file.schema_arrow
 
 
 @contextmanager

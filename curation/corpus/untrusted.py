@@ -88,14 +88,14 @@ def check_condition(connection: Connection, condition: str) -> None:
     """
     check_expression(connection, condition)
     # The newline keeps a trailing `--` comment from hiding the parenthesis.
-    query = f"select trace_id from candidates where ({condition}\n) limit 0"
+    query = f"select trace_id from candidate_columns candidates where ({condition}\n) limit 0"
     bounded(connection, lambda: select(connection, query))
 
 
 def check_order(connection: Connection, expression: str) -> None:
     """Check that `expression` is one SQL expression over `candidates`, `part` and `tokens`; raises as `check_condition`."""
     check_expression(connection, expression)
-    rows = "(select *, ''::varchar as part, 0 as tokens from candidates)"
+    rows = "(select *, ''::varchar as part, 0 as tokens from candidate_columns candidates)"
     query = f"select ({expression}\n) from {rows} limit 0"
     bounded(connection, lambda: select(connection, query))
 

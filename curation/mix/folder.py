@@ -176,10 +176,18 @@ def _fill(
     }
     complete = manifest.model_copy(update={"outputs": hashes})
     write_file(building / "manifest.json", complete.model_dump_json(indent=2).encode() + b"\n")
-    if out.exists():
-        shutil.rmtree(out)
-    building.rename(out)
+    take_place(building, out)
     return complete
+
+
+def take_place(building: Path, out: Path) -> None:
+    """Rename a finished folder to its final path; at any moment the earlier one is there whole, or not at all."""
+    old = out.parent / f".replaced-{out.name}"
+    shutil.rmtree(old, ignore_errors=True)
+    if out.exists():
+        out.rename(old)
+    building.rename(out)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def read_manifest(mix: Path) -> Manifest:

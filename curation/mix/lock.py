@@ -67,9 +67,7 @@ def run(corpus_dir: Path, recipe: Loaded[MixRecipe], *, out: Path, lock: Path) -
         if manifest.summary["mix_id"] != locked.mix_id:
             raise _changed(lock, what_changed(locked, manifest, recipe.recipe, corpus))
         folder.check_target(out)
-        if out.exists():
-            shutil.rmtree(out)
-        beside.rename(out)
+        folder.take_place(beside, out)
     except RecipeError as error:
         missing = _missing(locked, corpus)
         raise (

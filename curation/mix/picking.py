@@ -43,7 +43,7 @@ class PartTally(NamedTuple):
 
 
 def prepare(connection: Connection, recipe: MixRecipe, corpus: Store) -> None:
-    """Create `lengths` (tokens per trace) and the empty `decisions`; `candidates` becomes narrow (`curation.mix.narrow`)."""
+    """Create `lengths` (tokens per trace) and the empty `decisions` and, of them, `kept`; `candidates` becomes narrow (`curation.mix.narrow`)."""
     narrow.prepare(connection, corpus, _expressions(recipe))
     counter = TokenCounter(recipe.tokenizer)
     if counter.exact:
@@ -53,9 +53,10 @@ def prepare(connection: Connection, recipe: MixRecipe, corpus: Store) -> None:
         connection.execute(
             "create temp view lengths as select trace_id, estimated_tokens as tokens from narrow"
         )
-    connection.execute(
-        "create temp table decisions (trace_id varchar, part varchar, state varchar, copies bigint)"
-    )
+    columns = "(trace_id varchar, part varchar, state varchar, copies bigint)"
+    for name in ("decisions", "kept"):
+        connection.execute(f"create temp table {name} {columns}")
+    connection.execute("create temp table judged as select exists (from annotations) as judged")
 
 
 def listing_sql(part: Part, recipe: MixRecipe) -> str:
@@ -99,7 +100,7 @@ def _expressions(recipe: MixRecipe) -> list[str]:
 
 
 def pick(connection: Connection, name: str, recipe: MixRecipe) -> PartTally:
-    """Decide the fate of the traces that match one part; adds them to `decisions`."""
+    """Decide the fate of the traces that match one part; adds them to `decisions` and `kept`."""
     part = recipe.parts[name]
     bounded(connection, lambda: execute(connection, match_sql(part, recipe)))
     if CATEGORY in part.strata:
@@ -120,7 +121,7 @@ def pick(connection: Connection, name: str, recipe: MixRecipe) -> PartTally:
         " / ".join(value or "null" for value in cell): {"traces": size, "rows": allotment.quotas.get(cell, 0)}
         for cell, size in (sizes.items() if part.strata else ())
     }
-    return _tally(connection, name, allotment.shortages, strata)
+    return _tally(connection, allotment.shortages, strata)
 
 
 def finish(connection: Connection, recipe: MixRecipe) -> None:
@@ -163,14 +164,12 @@ def _register_quotas(
     connection.register("quotas", pa.Table.from_pylist(rows, schema))
 
 
-def _tally(
-    connection: Connection, part: str, shortages: list[str], strata: dict[str, dict[str, int]]
-) -> PartTally:
-    rows_by_state = connection.execute(sql_file("curation.mix", "part_states.sql"), {"part": part}).fetchall()
+def _tally(connection: Connection, shortages: list[str], strata: dict[str, dict[str, int]]) -> PartTally:
+    rows_by_state = connection.execute(sql_file("curation.mix", "part_states.sql")).fetchall()
     traces = {state: n for state, n, _ in rows_by_state}
     rows = {state: copies for state, _, copies in rows_by_state}
     filtered = {state: n for state, n in traces.items() if state not in ("kept", "not drawn")}
-    judged = connection.execute("select exists (from annotations)").fetchone() == (True,)
+    judged = connection.execute("from judged").fetchone() == (True,)
     kept = rows.get("kept", 0)
     return PartTally(sum(traces.values()), kept, filtered, judged, traces.get("kept", 0), shortages, strata)
 

@@ -16,4 +16,4 @@ from (
     )
 )
 {lengths}
-where trace_id not in (select trace_id from decisions where state = 'kept')
+where trace_id not in (select trace_id from kept)

@@ -5,8 +5,7 @@ select
     row_number() over (order by {order}md5({seed} || trace_id || part || case when copy > 0 then copy::varchar else '' end)) as position
 from (
     select trace_id, part::enum ({parts}) as part, unnest(range(copies)) as copy
-    from decisions
-    where state = 'kept'
+    from kept
 )
 join lengths using (trace_id)
 {candidates}

@@ -1,6 +1,5 @@
--- Traces and rows of a part ($part) by what was decided about them.
+-- Traces and rows of the part just decided, by what was decided about them.
 select state, count(*), sum(copies)::bigint
-from decisions
-where part = $part
+from decided
 group by all
 order by all

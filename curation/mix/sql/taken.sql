@@ -1,1 +1,1 @@
-(select prompt_id, count(*) as traces from decisions join traces using (trace_id) where state = 'kept' group by prompt_id)
+(select prompt_id, count(*) as traces from kept join traces using (trace_id) group by prompt_id)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
@@ -15,11 +16,13 @@ from typer.testing import CliRunner
 from curation.cli import app
 from curation.corpus import compact
 from curation.corpus.compact import CompactRecipe, groups
+from curation.corpus.part_files import PartFiles
 from curation.corpus.query import connect, select
 from curation.corpus.store import PACKED, Store
 from curation.mix import lock
 from curation.mix.sweep import load_points
 from schemas import RecipeError, prompt_id
+from schemas.tables import TRACES
 
 
 def add(corpus: Store, numbers: range) -> None:
@@ -69,6 +72,57 @@ def test_small_parts_make_full_row_groups(corpus: Store) -> None:
     compact.run(corpus.root, CompactRecipe())
     (part,) = corpus.parts("traces")
     assert pq.read_metadata(part).num_row_groups == 1
+
+
+def one_row_parts(corpus: Store, numbers: range) -> None:
+    """Traces in a part each, written without the wait for the disk."""
+    for number in numbers:
+        row = {"trace_id": f"t{number}", "prompt_id": "p", "prompt": "q", "reasoning": "r", "answer": "a"}
+        rows = pa.Table.from_pylist([row | {"sample_index": 0}], TRACES)
+        folder = corpus.root / "traces"
+        folder.mkdir(exist_ok=True)
+        pq.write_table(rows, folder / f"part-{number:032x}.parquet")
+
+
+def test_a_table_of_very_many_parts_is_packed_when_it_is_read(corpus: Store, capsys) -> None:
+    one_row_parts(corpus, range(compact.MANY))
+    assert len(content(corpus)) == compact.MANY
+    assert (
+        len(corpus.parts("traces")) == 1 and f"traces: {compact.MANY} small parts" in capsys.readouterr().err
+    )
+    one_row_parts(corpus, range(compact.MANY, 2 * compact.MANY - 1))
+    assert len(content(corpus)) == 2 * compact.MANY - 1
+    assert len(corpus.parts("traces")) == compact.MANY  # the packed one stays: it is of another class
+    one_row_parts(corpus, range(2 * compact.MANY - 1, 2 * compact.MANY))
+    assert len(content(corpus)) == 2 * compact.MANY and len(corpus.parts("traces")) == 2
+
+
+def test_a_table_that_somebody_writes_or_nobody_can_write_is_read_as_it_is(corpus: Store) -> None:
+    one_row_parts(corpus, range(compact.MANY))
+    with corpus.writing("traces"):
+        assert len(content(corpus)) == compact.MANY == len(corpus.parts("traces"))
+    (corpus.root / ".locks" / "traces").unlink()
+    (corpus.root / ".locks").rmdir()
+    (corpus.root / ".locks").write_text("as if the disk was read-only")
+    assert len(content(corpus)) == compact.MANY == len(corpus.parts("traces"))
+
+
+def test_a_query_opens_each_part_as_often_however_many_there_are(corpus: Store, monkeypatch) -> None:
+    opened: list[str] = []
+    opening = PartFiles.open
+
+    def counted(self: PartFiles, path: str, mode: str = "rb", **rest: object) -> object:
+        opened.append(path)
+        return opening(self, path, mode, **rest)
+
+    monkeypatch.setattr(PartFiles, "open", counted)
+    times = []
+    for number in (20, 80):
+        one_row_parts(corpus, range(number))
+        opened.clear()
+        content(corpus)
+        times.append(len(opened) / number)
+    assert times[1] <= times[0] and times[1] < 10
 
 
 def test_packing_twice_changes_nothing(corpus: Store) -> None:
