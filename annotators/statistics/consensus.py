@@ -106,18 +106,18 @@ def posterior(labels: Mapping[str, bool], weights: ConsensusWeights) -> float:
 def _maximise(combinations: Sequence[LabelCombination], beliefs: Sequence[float]) -> ConsensusWeights:
     positive = sum(b.traces * p for b, p in zip(combinations, beliefs, strict=True))
     total = sum(b.traces for b in combinations)
-    annotators = {}
-    for name in sorted({name for combination in combinations for name in combination.labels}):
-        labelled = [
-            (b.labels[name], b.traces, p)
-            for b, p in zip(combinations, beliefs, strict=True)
-            if name in b.labels
-        ]
-        hits = sum(n * p for label, n, p in labelled if label)
-        rejected = sum(n * (1 - p) for label, n, p in labelled if not label)
-        positives = sum(n * p for _, n, p in labelled)
-        negatives = sum(n * (1 - p) for _, n, p in labelled)
-        annotators[name] = AnnotatorRates((hits + 1) / (positives + 2), (rejected + 1) / (negatives + 2))
+    sums: dict[str, list[float]] = {}
+    """Of each annotator: hits, positives, correct rejections, negatives."""
+    for (labels, _, traces), belief in zip(combinations, beliefs, strict=True):
+        for name, label in labels.items():
+            counted = sums.setdefault(name, [0.0] * 4)
+            counted[1] += traces * belief
+            counted[3] += traces * (1 - belief)
+            counted[0 if label else 2] += traces * (belief if label else 1 - belief)
+    annotators = {
+        name: AnnotatorRates((hits + 1) / (positives + 2), (rejected + 1) / (negatives + 2))
+        for name, (hits, positives, rejected, negatives) in sorted(sums.items())
+    }
     return ConsensusWeights(log((positive + 1) / (total - positive + 1)), annotators)
 
 

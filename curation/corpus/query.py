@@ -134,6 +134,8 @@ def label_combinations(
     """
     reviewed = "where trace_id in (select trace_id from current_annotations where rank = 0)"
     pattern_annotators = _pattern_annotators(connection)
+    if len({one.name for one in pattern_annotators}) > candidates.MOST_COLUMNS:
+        return _combinations_of_many(connection, reviewed if reviewed_only else "")
     pieces = candidates.label_columns(pattern_annotators)
     names = {f"o{n}": one.name for n, one in enumerate(pattern_annotators)}
     only = reviewed if reviewed_only else ""
@@ -150,6 +152,18 @@ def label_combinations(
         combinations[pattern] = [_combination(row, names) for row in rows]
     connection.execute("drop table labels")
     return combinations
+
+
+def _combinations_of_many(connection: Connection, only: str) -> dict[str, list[LabelCombination]]:
+    query = sql_file("curation.corpus", "combinations_of_many.sql", only=only)
+    by_pattern: dict[str, list[LabelCombination]] = {}
+    for row in select(connection, query).to_pylist():
+        labels = {one["name"]: one["label"] for one in row["labels"]}
+        if row["pattern"] in candidates.NAMES:
+            by_pattern.setdefault(row["pattern"], []).append(
+                LabelCombination(labels, row["people"], row["traces"])
+            )
+    return by_pattern
 
 
 def _combination(row: dict[str, Any], names: Mapping[str, str]) -> LabelCombination:

@@ -186,3 +186,38 @@ def test_a_thousand_annotators_keep_the_corpus_usable_and_the_busiest_keep_their
     query = """select weak_vacillation as label, rules.weak_vacillation as rules, cardinality(by_annotator) as others
         from candidates"""
     assert select(connect(corpus), query).to_pylist() == [{"label": False, "rules": True, "others": 951}]
+
+
+@pytest.mark.parametrize("reviewed_only", [False, True])
+def test_combinations_of_labels_are_the_same_with_a_column_for_each_annotator_and_without(
+    corpus: Store, monkeypatch, reviewed_only: bool
+) -> None:
+    chance = random.Random(7)
+    people = ("human:ann", "human:bob")
+    fill(corpus)
+    rows = [
+        {
+            "trace_id": f"t{n}",
+            "pattern": pattern,
+            "annotator": who,
+            "label": chance.choice((True, False, None)),
+        }
+        for n in range(40)
+        for pattern in RISKY_PATTERNS
+        for who in ("rules@1", "rules@2", "judge:m@1", *people)
+        if who not in people or n % 3
+    ]
+    corpus.append_rows("annotations", rows)
+
+    def combinations() -> dict[str, list[str]]:
+        found = label_combinations(connect(corpus), reviewed_only)
+        return {
+            pattern: sorted(
+                str((sorted(one.labels.items()), one.truth, one.traces)) for one in some if one.labels
+            )
+            for pattern, some in found.items()
+        }
+
+    wide = combinations()
+    monkeypatch.setattr("curation.corpus.candidates.MOST_COLUMNS", 2)
+    assert combinations() == wide and all(wide.values())

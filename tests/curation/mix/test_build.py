@@ -13,6 +13,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from curation.corpus.part_files import PartFiles
 from curation.corpus.store import Store, write_parquet
 from curation.mix import build as mix
 from curation.mix import folder, sweep
@@ -377,3 +378,25 @@ def test_values_of_a_recipe_are_values_whatever_they_hold(build, tmp_path: Path)
 def test_sql_that_fails_on_the_rows_is_a_named_error(build, recipe: str) -> None:
     close = "]" if "order_by" in recipe else "}"
     assert "Could not convert string" in fault(build, f"name: x\nparts:\n  a: {{{recipe}{close}\n")
+
+
+def test_each_part_of_a_recipe_costs_as_much_as_the_first(filled: Store, tmp_path: Path, monkeypatch) -> None:
+    opened: list[str] = []
+    opening = PartFiles.open
+
+    def counted(self: PartFiles, path: str, mode: str = "rb", **rest: object) -> object:
+        opened.append(path)
+        return opening(self, path, mode, **rest)
+
+    monkeypatch.setattr(PartFiles, "open", counted)
+
+    def opens(parts: int) -> int:
+        lines = [f"  p{n}: {{where: \"trace_id <> 't{n}'\", take: 1}}" for n in range(parts)]
+        (tmp_path / "r.yaml").write_text("name: x\nparts:\n" + "\n".join(lines))
+        opened.clear()
+        assert mix.run(filled.root, tmp_path / "r.yaml", out=tmp_path / "out").counts.kept == parts
+        return len(opened)
+
+    opens(1)  # makes the index
+    few, many = opens(10), opens(30)
+    assert many - few <= 20 * 6
