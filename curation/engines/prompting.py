@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from curation.engines.base import Message, UnfitConversation
+from curation.engines.templates import render_template
 from schemas.conversation import Turns, messages, tool_definitions
 from schemas.errors import EngineError
 from schemas.response import OPEN
@@ -70,14 +71,13 @@ def render(tokenizer: Any, messages: Sequence[Message], continues: bool = True) 
 
 def _templated(tokenizer: Any, turns: list[Message], tools: list[dict[str, Any]] | None) -> str:
     # The template is the model's, the roles are the data's: whatever it raises concerns this conversation alone.
-    given = {"tools": tools} if tools else {}
     try:
-        return str(tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False, **given))
-    except Exception as error:
+        return render_template(tokenizer, turns, tools=tools)
+    except EngineError as error:
         roles = ", ".join(turn["role"] for turn in turns)
         raise UnfitConversation(
             f"the model's chat template cannot render a conversation of {roles} "
-            f"({type(error).__name__}: {str(error)[:200]}); leave such prompts out, or use a model that takes them"
+            f"({str(error)[:300]}); leave such prompts out, or use a model that takes them"
         ) from error
 
 

@@ -7,6 +7,8 @@ import json
 import resource
 import sys
 
+from schemas.template_faults import template_fault
+
 MEMORY = 2**30
 """Bytes."""
 CPU_SECONDS = 120
@@ -34,7 +36,7 @@ def main() -> None:
                 raise ValueError(f"a text of more than {LONGEST:,} characters")
         answer: dict[str, object] = {"texts": texts}
     except Exception as error:  # noqa: BLE001 - a template can raise whatever it likes; its author is told
-        answer = {"error": f"{type(error).__name__}: {error}"[:500] if str(error) else type(error).__name__}
+        answer = {"error": template_fault(error)}
     sys.stdout.write(json.dumps(answer))
 
 

@@ -7,12 +7,11 @@ already opens it), reasoning, `</think>`, answer, EOS; for gpt-oss the analysis 
 part of the prompt, so their reasoning is kept or dropped as the template does it at inference.
 """
 
-from collections.abc import Callable
-from datetime import date
 from typing import Any, NamedTuple
 
+from curation.engines.templates import render_template
 from schemas.conversation import Turns, messages, tool_definitions
-from schemas.errors import RenderError
+from schemas.errors import EngineError, RenderError
 
 
 class Markup(NamedTuple):
@@ -97,8 +96,7 @@ def prompt_text(
     day: str | None = None,
 ) -> str:
     """The text of a prompt at inference; arguments and errors as of `render`."""
-    given = inference_settings(tools, day)
-    return str(_templated(tokenizer, messages(prompt, turns), tokenize=False, **given))
+    return _templated(tokenizer, messages(prompt, turns), tools, day)
 
 
 def prompt_tokens(
@@ -109,24 +107,13 @@ def prompt_tokens(
     day: str | None = None,
 ) -> list[int]:
     """The tokens of a prompt as the template itself tokenises it; arguments and errors as of `render`."""
-    given = inference_settings(tools, day)
-    return list(_templated(tokenizer, messages(prompt, turns), tokenize=True, return_dict=False, **given))
+    text = prompt_text(tokenizer, prompt, turns, tools, day)
+    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
 def finished_text(tokenizer: Tokenizer, turns: Turns, tools: str | None, day: str | None) -> str:
     """A conversation whose last turn is finished, as the template writes it; errors as of `render`."""
-    given = inference_settings(tools, day) | {"add_generation_prompt": False}
-    return str(_templated(tokenizer, messages("", turns), tokenize=False, **given))
-
-
-def inference_settings(tools: str | None, day: str | None) -> dict[str, Any]:
-    """What `apply_chat_template` is given beside the messages."""
-    settings: dict[str, Any] = {"add_generation_prompt": True}
-    if tools:
-        settings["tools"] = tool_definitions(tools)
-    if day:
-        settings["strftime_now"] = date.fromisoformat(day).strftime
-    return settings
+    return _templated(tokenizer, messages("", turns), tools, day, add_generation_prompt=False)
 
 
 def writes_the_date(tokenizer: Tokenizer) -> bool:
@@ -134,15 +121,22 @@ def writes_the_date(tokenizer: Tokenizer) -> bool:
     return "strftime_now" in str(tokenizer.chat_template or "")
 
 
-def _templated(tokenizer: Tokenizer, turns: list[dict[str, Any]], **given: Any) -> Any:
-    apply: Callable[..., Any] = tokenizer.apply_chat_template
+def _templated(
+    tokenizer: Tokenizer,
+    turns: list[dict[str, Any]],
+    tools: str | None,
+    day: str | None,
+    add_generation_prompt: bool = True,
+) -> str:
     try:
-        return apply(turns, **given)
-    except Exception as error:  # the template is a stranger: it may raise anything
+        return render_template(
+            tokenizer, turns, add_generation_prompt, tool_definitions(tools) if tools else None, day
+        )
+    except EngineError as error:
         name = tokenizer.name_or_path or "the tokenizer"
         roles = ", ".join(turn["role"] for turn in turns)
         raise Unrenderable(
-            f"{name}: its chat template cannot render a conversation of {roles} ({type(error).__name__}: {str(error)[:200]}); "
+            f"{name}: its chat template cannot render a conversation of {roles} ({str(error)[:300]}); "
             "repair the template, or leave such rows out of the mix"
         ) from error
 
@@ -253,6 +247,8 @@ def _finished_turn(tokenizer: Tokenizer, reasoning: str, answer: str) -> str:
     """A finished conversation rendered by the template, with reasoning under the keys that templates use; "" if it cannot."""
     turn = {"role": "assistant", "content": answer, "reasoning_content": reasoning, "thinking": reasoning}
     try:
-        return str(_templated(tokenizer, [{"role": "user", "content": "x"}, turn], tokenize=False))
-    except Unrenderable:
+        return render_template(
+            tokenizer, [{"role": "user", "content": "x"}, turn], add_generation_prompt=False
+        )
+    except EngineError:
         return ""  # this template does not render finished turns
