@@ -32,6 +32,11 @@ def write(place: str, size: int = 1) -> None:
             file.write(bytes(min(size, 2**16)))
 
 
+def attribute(place: str) -> None:
+    write(place)
+    os.setxattr(place, "user.x", bytes(1000))
+
+
 def more_processes_than(limit: int) -> bool:
     """Forks at most two more than allowed; they wait until this process closes its end."""
     readable, writable = os.pipe()
@@ -69,6 +74,7 @@ def leaks(known: dict[str, Any]) -> list[str]:
         ),
         "the virtual machine's host is reachable": lambda: socket.socket(socket.AF_VSOCK),
         "unaccounted memory can be allocated": lambda: os.memfd_create("memory"),
+        "attributes of files can hold memory": lambda: attribute("attributes"),
         "the root folder is writable": lambda: write("/written"),
         "a folder outside is writable": lambda: write(f"{known['folder']}/written"),
         "Python is writable": lambda: write(f"{os.path.dirname(os.__file__)}/written.py"),  # noqa: PTH120

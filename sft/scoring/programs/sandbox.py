@@ -55,6 +55,8 @@ class Limits(NamedTuple):
     """Bytes of a file, and of the scratch folder."""
     output: int = 16 * MIB
     """Bytes of stdout."""
+    entries: int = 10_000
+    """Files and folders in the scratch folder: the kernel keeps half a kilobyte or more of each, beside the folder's size."""
 
 
 class ProgramRun(NamedTuple):
@@ -242,7 +244,9 @@ def _listen(
                 key.data.extend(data)
                 if not data:
                     both.unregister(key.fileobj)
-            if memory_of(process.pid) > limits.memory:
+            if memory_of(process.pid) > limits.memory or (
+                error.startswith(READY) and files_of(process.pid) > limits.entries
+            ):
                 return "memory", bytes(output), bytes(error)
             if len(output) > limits.output:
                 return "output limit", bytes(output), bytes(error)
@@ -264,6 +268,17 @@ def memory_of(pid: int) -> int:
             pages = max(pages, int((thread / "statm").read_text(encoding="ascii").split()[1]))
             below += (thread / "children").read_text(encoding="ascii").split()
     return pages * os.sysconf("SC_PAGE_SIZE") + sum(memory_of(int(child)) for child in below)
+
+
+def files_of(pid: int) -> int:
+    """Files and folders in the scratch folder of a running sandbox; 0 if it has ended."""
+    with suppress(OSError, IndexError, ValueError):
+        inside = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()[0]
+        scratch = f"/proc/{inside}/root{SCRATCH}"
+        if Path(scratch).stat().st_dev != Path(SCRATCH).stat().st_dev:
+            place = os.statvfs(scratch)
+            return place.f_files - place.f_ffree
+    return 0
 
 
 def _ran(code: int, stopped: Ending | None, output: bytes, error: str, seconds: float) -> ProgramRun:

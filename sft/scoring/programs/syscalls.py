@@ -1,7 +1,7 @@
 """The seccomp filter of the sandbox: system calls that programs are denied, as bubblewrap passes it to the kernel.
 
-Namespaces have gaps: a virtual machine's socket (vsock) reaches its host through all of them, and unmapped shared memory counts
-towards no process's limit.
+Namespaces have gaps: a virtual machine's socket (vsock) reaches its host through all of them, and unmapped shared memory and
+extended attributes of files in memory count towards no process's limit.
 """
 
 import platform
@@ -22,14 +22,14 @@ class Machine(NamedTuple):
 REFUSED = (
     "socket", "shmget", "msgget", "semget", "mq_open", "memfd_create", "memfd_secret", "ptrace", "process_vm_readv",
     "process_vm_writev", "add_key", "request_key", "keyctl", "unshare", "setns", "perf_event_open", "bpf", "userfaultfd",
-    "io_uring_setup",
+    "io_uring_setup", "setxattr", "lsetxattr", "fsetxattr", "setxattrat",
 )  # fmt: skip
 MACHINES = {
     "x86_64": Machine(
-        0xC000003E, 56, (41, 29, 68, 64, 240, 319, 447, 101, 310, 311, 248, 249, 250, 272, 308, 298, 321, 323, 425)
+        0xC000003E, 56, (41, 29, 68, 64, 240, 319, 447, 101, 310, 311, 248, 249, 250, 272, 308, 298, 321, 323, 425, 188, 189, 190, 463)
     ),
     "aarch64": Machine(
-        0xC00000B7, 220, (198, 194, 186, 190, 180, 279, 447, 117, 270, 271, 217, 218, 219, 97, 268, 241, 280, 282, 425)
+        0xC00000B7, 220, (198, 194, 186, 190, 180, 279, 447, 117, 270, 271, 217, 218, 219, 97, 268, 241, 280, 282, 425, 5, 6, 7, 463)
     ),
 }  # fmt: skip
 """Source: Linux, unistd_64.h and asm-generic/unistd.h."""

@@ -159,11 +159,21 @@ ctypes.CDLL(None).pthread_exit(None)
         "print(os.memfd_create('x'))",
         "print(libc.shmget(0, 1 << 30, 0o1600)); assert ctypes.get_errno() == 0",
         "open('/dev/shm/x', 'w')",
+        "open('x', 'w'); os.setxattr('x', 'user.x', bytes(60000))",
+        "open('x', 'w'); assert libc.lsetxattr(b'x', b'user.x', bytes(60000), 60000, 0) == 0",
+        "assert libc.fsetxattr(open('x', 'w').fileno(), b'user.x', bytes(60000), 60000, 0) == 0",
     ],
 )
 def test_no_memory_beside_that_of_processes(way: str) -> None:
     ran = run(f"import os, ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\n{way}")
     assert ran.ending == "runtime error"
+
+
+@needs_sandbox
+@pytest.mark.parametrize("way", ["open(f'{n}', 'w').close()", "os.mkdir(f'{n}')", "os.symlink('x', f'{n}')"])
+def test_files_and_folders_without_number_are_stopped(way: str) -> None:
+    ran = run(f"import itertools, os\nfor n in itertools.count():\n    {way}")
+    assert ran.ending == "memory" and ran.seconds < 15
 
 
 @needs_sandbox
