@@ -97,12 +97,19 @@ class Store:
         return sorted(set(names) - present)
 
     def files(self, table: str) -> list[Path]:
-        """Every part file on disk, including replaced ones; never a temporary file."""
+        """Every part file on disk, including replaced ones; never a temporary file.
+
+        Raises:
+            CorpusError: if one is a link out of the corpus, or the table's folder is a file.
+        """
         found = sorted((self.root / table).glob("part-*.parquet"))
         if not found and (self.root / table).is_file():
             raise CorpusError(
                 f"{self.root / table}: a file where a table's folder should be; see: curate check {self.root}"
             )
+        for part in found:
+            if part.is_symlink() and not within(part.resolve(), [self.root.resolve()]):
+                raise CorpusError(f"{part}: a link out of the corpus; put the file itself there")
         return found
 
     def append(self, table: str, rows: pa.Table) -> None:

@@ -276,6 +276,8 @@ class _Session:
 
     async def _post(self, client: Any, path: str, body: bytes) -> HttpAnswer:
         """Send a request; its whole answer is bounded in time and size."""
+        import httpx
+
         content = bytearray()
         try:
             async with (
@@ -288,6 +290,12 @@ class _Session:
                         raise Unusable(f"an answer of more than {LONGEST_BODY} bytes")
         except TimeoutError:
             raise Again(f"no whole answer within {self._settings.timeout_s:g} s") from None
+        except httpx.ConnectError as error:
+            if "CERTIFICATE_VERIFY_FAILED" not in str(error):
+                raise
+            raise RequestRejected(
+                f"its certificate is not trusted ({error}); if it should be, put the file of its authority into SSL_CERT_FILE"
+            ) from error
         return HttpAnswer(response.status_code, response.headers, hide_bytes(bytes(content)))
 
     def _note(self, text: str) -> None:

@@ -18,6 +18,8 @@ HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 COMMIT = re.compile(r"[0-9a-f]{40}")
 DECIDING_FILES = ("*.safetensors", "*.json", "*.jinja", "*.model")
 """Files that decide what a model says; cards, logs and training arguments do not."""
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
+"""Weights that are programs: to load them is to run them."""
 
 
 class Weights(NamedTuple):
@@ -38,7 +40,7 @@ def locate(model: str, revision: str | None = None) -> Weights:
         revision: the commit (40 hex digits) of a hub model; not for folders.
 
     Raises:
-        EngineError: if there is no such model, the revision is missing, or the hub cannot be reached.
+        EngineError: if there is no such model, its weights are pickled, the revision is missing, or the hub cannot be reached.
     """
     folder = Path(model).expanduser()
     if folder.is_dir():
@@ -128,6 +130,12 @@ def base_places(weights: Weights, run: Path) -> list[str]:
 def _local(folder: Path) -> Weights:
     if (folder / "model").is_dir() and (folder / "manifest.json").is_file():
         return _local(folder / "model")._replace(name=folder.resolve().name)
+    pickles = sorted(path.name for pattern in PICKLES for path in folder.glob(pattern))
+    if pickles and not any(folder.glob("*.safetensors")):
+        raise EngineError(
+            f"{folder}: its weights are pickled ({pickles[0]}), and to load them could run code; only safetensors are loaded: "
+            "use a revision that has them, or convert the weights on a machine that may be lost"
+        )
     adapter = folder / "adapter_config.json"
     if not adapter.is_file() and not (folder / "config.json").is_file():
         raise EngineError(f"{folder}: no model in this folder (no config.json); did its training finish?")

@@ -3,6 +3,7 @@
 Their rows stay memory-mapped on disk and are read a batch at a time. Code that comes with a data set is never run.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,8 @@ from schemas.errors import DataError
 
 if TYPE_CHECKING:
     import datasets
+
+NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+){0,2}")
 
 
 def folder_sources(path: Path) -> list[Source]:
@@ -30,6 +33,7 @@ def folder_sources(path: Path) -> list[Source]:
         ) from None
     except Exception as error:  # a damaged folder raises whatever the library trips over
         raise DataError(f"{path}: `datasets` cannot read this folder ({error}); save it again") from error
+    _check_places(path, dataset)
     return _sources(path.resolve().name, dataset)
 
 
@@ -40,8 +44,14 @@ def hub_sources(name: str) -> list[Source]:
         name: "owner/name", or "owner/name/configuration".
 
     Raises:
-        DataError: if it is not there or the hub cannot be reached.
+        DataError: if it is no name of the hub, it is not there or the hub cannot be reached.
     """
+    if not NAME.fullmatch(name) or ".." in name:
+        raise DataError(
+            f"hf:{name}: no name of a data set on the hub; write hf:owner/name or hf:owner/name/configuration"
+        )
+    if Path(name).exists():
+        raise DataError(f"hf:{name}: there is a local path of this name; for its files leave out hf:")
     import datasets
 
     try:
@@ -54,6 +64,16 @@ def hub_sources(name: str) -> list[Source]:
     except Exception as error:  # the hub's and the library's errors share no base
         raise DataError(f"hf:{name}: cannot be loaded ({error}); check the name on the hub") from error
     return _sources(f"hf:{name}", dataset)
+
+
+def _check_places(path: Path, dataset: Any) -> None:
+    """The folder names its own data files, so it could name files of other places."""
+    for part in dataset.values() if isinstance(dataset, Mapping) else [dataset]:
+        for entry in part.cache_files:
+            if not Path(entry["filename"]).resolve().is_relative_to(path.resolve()):
+                raise DataError(
+                    f"{path}: names {entry['filename']} as its data, which lies elsewhere; copy it into the folder and save it again"
+                )
 
 
 def _configured(name: str) -> tuple[str, ...]:

@@ -173,7 +173,7 @@ def test_no_memory_beside_that_of_processes(way: str) -> None:
 @pytest.mark.parametrize("way", ["open(f'{n}', 'w').close()", "os.mkdir(f'{n}')", "os.symlink('x', f'{n}')"])
 def test_files_and_folders_without_number_are_stopped(way: str) -> None:
     ran = run(f"import itertools, os\nfor n in itertools.count():\n    {way}")
-    assert ran.ending == "memory" and ran.seconds < 15
+    assert ran.ending == "memory"
 
 
 @needs_sandbox
