@@ -22,7 +22,7 @@ from curation.corpus.store import Store
 from curation.engines import Sampling
 from curation.engines.openai import OpenAIEngine, ServerSettings
 from curation.engines.weights import locate
-from curation.ingest.sources import open_sources
+from curation.ingest.containers.sources import open_sources
 from schemas import CorpusError, DataError, EngineError
 from schemas.tables import TRACES
 
