@@ -222,3 +222,27 @@ def _wait_until_busy(process: "subprocess.Popen[str]") -> None:
             return
         time.sleep(0.1)
     raise AssertionError("the query never ran")
+
+
+def test_a_read_only_corpus_is_read_and_every_writer_says_what_is_wrong(
+    corpus: Store, tmp_path: Path
+) -> None:
+    if not shutil.which("bwrap"):
+        pytest.skip("bubblewrap is not installed")
+    recipe, data = tmp_path / "r.yaml", tmp_path / "more.jsonl"
+    recipe.write_text("name: x\nparts: {a: {where: 'true'}}\n")
+    data.write_text('{"prompt": "q", "reasoning": "r", "answer": "a"}\n')
+
+    def run(*words: object) -> "subprocess.CompletedProcess[str]":
+        root = str(corpus.root)
+        command = ["bwrap", "--dev-bind", "/", "/", "--ro-bind", root, root, sys.executable, "-m", "curation"]
+        return subprocess.run([*command, *map(str, words), "--corpus", root], capture_output=True, text=True)
+
+    if "bwrap: " in (seen := run("status")).stderr:
+        pytest.skip("bubblewrap may not make namespaces here")
+    assert seen.returncode == 0 and "traces" in seen.stdout
+    built = run("build-mix", recipe, "--out", tmp_path / "mix")
+    assert built.returncode == 0 and (tmp_path / "mix" / "manifest.json").is_file(), built.stderr
+    refused = run("ingest", data)
+    assert refused.returncode == 1 and "the file system is read-only" in refused.stderr
+    assert "Traceback" not in refused.stderr
