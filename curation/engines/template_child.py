@@ -25,14 +25,15 @@ LONGEST = 20_000_000
 
 def answer(request: dict[str, Any]) -> dict[str, str]:
     """The text of a conversation under a template, exactly as transformers makes it."""
-    from transformers.utils.chat_template_utils import render_jinja_template
+    from transformers.utils import chat_template_utils
 
+    render: Any = chat_template_utils.render_jinja_template  # declared as a text, but it is a tuple
     used = int(time.process_time())
     resource.setrlimit(
         resource.RLIMIT_CPU, (used + CPU_SECONDS + 1, resource.getrlimit(resource.RLIMIT_CPU)[1])
     )
     try:
-        (text,), _ = render_jinja_template(
+        (text,), _ = render(
             conversations=[request["messages"]],
             tools=request["tools"],
             chat_template=request["template"],
