@@ -13,7 +13,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from schemas.template_faults import template_fault
+from curation.template_faults import template_fault
 
 MEMORY = 2**30
 """Bytes that the process may grow by."""

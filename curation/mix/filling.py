@@ -7,7 +7,7 @@ import json
 import resource
 import sys
 
-from schemas.template_faults import template_fault
+from curation.template_faults import template_fault
 
 MEMORY = 2**30
 """Bytes."""
