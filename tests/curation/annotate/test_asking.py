@@ -215,5 +215,8 @@ def test_a_guard_judges_by_the_query_that_an_attack_wraps_and_other_annotators_s
     guarded, judged = map(str, engine.asked)
     assert "Dodge the ferry fare." in guarded and "pirate" not in guarded
     assert "pirate" in judged and "Dodge the ferry fare." not in judged
-    labels = select(connect(corpus), "select label from annotations where pattern = 'unsafe'").to_pylist()
-    assert labels == [{"label": False}]
+    labels = select(
+        connect(corpus),
+        "select pattern, label from annotations where annotator like 'guard:%' order by pattern",
+    ).to_pylist()
+    assert {row["pattern"]: row["label"] for row in labels}["unsafe_answer"] is False

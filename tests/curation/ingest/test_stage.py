@@ -377,9 +377,7 @@ def test_wrong_options_are_all_named(options: dict[str, Any], words: list[str]) 
 def test_a_file_given_twice_and_one_without_objects_are_refused(tmp_path: Path) -> None:
     file = jsonl(tmp_path / "a.jsonl", trace(1))
     assert "a.jsonl: given twice; name it once" in fails(tmp_path / "c", file, file)
-    assert "none of its first rows is a JSON object" in fails(
-        tmp_path / "c", jsonl(tmp_path / "b.txt", "a,b", "1,2")
-    )
+    assert "name it .csv or .tsv" in fails(tmp_path / "c", jsonl(tmp_path / "b.txt", "a,b", "1,2"))
     (tmp_path / "e.json").write_text("[]")
     assert "no rows" in fails(tmp_path / "c", tmp_path / "e.json")
 
