@@ -48,6 +48,7 @@ class Stage(NamedTuple):
 
 STAGES = (
     Stage("ingest", ("curate", "ingest", "big.jsonl", "--kind", "harmful", "--corpus", "big"), ("big",), 3),
+    Stage("run", ("curate", "run", "pipeline.yaml"), ("piped", "piped-mix"), 2),
     Stage("annotate", ("curate", "annotate", "--annotators", "rules", "--corpus", "big"), ("big",), 3),
     Stage("dedup", ("curate", "dedup", "--methods", "exact,near", "--corpus", "big"), ("big",), 3),
     Stage("compact", ("curate", "compact", "--target-mb", "1000", "--corpus", "many"), ("many",), 3, keeps=True),
@@ -92,12 +93,29 @@ def prepare(folder: Path, rows: int) -> None:
     tasks = [json.loads(text) for text in (folder / "round.jsonl").read_text("utf-8").splitlines()]
     reviews = [{"trace_id": task["trace_id"], "reviewer": "ann", "patterns": ["none"]} for task in tasks]
     (folder / "reviews.jsonl").write_text("".join(json.dumps(review) + "\n" for review in reviews))
+    write_pipeline(folder, rows // 10)
     (folder / "mix.yaml").write_text("name: x\nparts:\n  a: {where: \"kind = 'harmful'\", take: 20}\n")
     settings = {
         "model": "base", "mix": "mix", "out": "run", "max_steps": 12, "save_steps": 2, "bf16": False, "max_length": 1024,
         "per_device_train_batch_size": 2, "gradient_accumulation_steps": 1, "gradient_checkpointing": False,
     }  # fmt: skip
     (folder / "train.yaml").write_text(json.dumps(settings))
+
+
+def write_pipeline(folder: Path, rows: int) -> None:
+    """A pipeline file with every step, and its input."""
+    write_rows(folder / "piped.jsonl", rows)
+    (folder / "benchmark.jsonl").write_text('{"problem": "a question that nobody has asked here before"}\n')
+    (folder / "piped.yaml").write_text("name: piped\nparts: {all: {where: 'true', take: 50}}\n")
+    steps = {
+        "corpus": "piped",
+        "ingest": [{"files": ["piped.jsonl"], "kind": "harmful"}],
+        "annotate": {"annotators": ["rules"]},
+        "dedup": {},
+        "decontaminate": {"against": ["own=benchmark.jsonl:problem"]},
+        "mix": [{"recipe": "piped.yaml", "out": "piped-mix"}],
+    }
+    (folder / "pipeline.yaml").write_text(json.dumps(steps))
 
 
 def prepare_upkeep(folder: Path) -> None:

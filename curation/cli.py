@@ -5,7 +5,7 @@ Stages are imported inside their command, so `curate --help` answers without loa
 
 import typer
 
-from curation.commands import annotate, corpus, generate, ingest, mix, overlap, review, train
+from curation.commands import annotate, corpus, generate, ingest, mix, overlap, project, review, train
 from curation.commands.running import Program, run_app, version_option
 
 app = typer.Typer(
@@ -17,7 +17,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 app.callback()(version_option("curate"))
-for group in (ingest, overlap, corpus, annotate, generate, mix, train):
+for group in (project, ingest, overlap, corpus, annotate, generate, mix, train):
     app.add_typer(group.app)
 app.add_typer(review.app, name="review", rich_help_panel="Review")
 

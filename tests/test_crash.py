@@ -52,6 +52,17 @@ def test_a_killed_repair_or_removal_ends_like_an_undisturbed_one(
     assert crash.trials(stage, before, after, seconds=2.5, kills=3, chance=random.Random(2)) == []
 
 
+@pytest.mark.slow
+def test_a_killed_pipeline_ends_like_an_undisturbed_one(tmp_path: Path) -> None:
+    (stage,) = (stage for stage in crash.STAGES if stage.name == "run")
+    before, after = tmp_path / "before", tmp_path / "after"
+    before.mkdir()
+    crash.write_pipeline(before, 2_000)
+    shutil.copytree(before, after)
+    crash.curate(after, *stage.command)
+    assert crash.trials(stage, before, after, seconds=4, kills=3, chance=random.Random(4)) == []
+
+
 def test_a_process_is_really_killed(states: tuple[Path, Path], tmp_path: Path) -> None:
     assert crash.killed(
         states[0], ("curate", "ingest", "big.jsonl", "--corpus", str(tmp_path / "c")), after=0.2

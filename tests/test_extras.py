@@ -32,6 +32,8 @@ RECIPE = "name: small\nparts: {all: {where: 'true', take: 4}}\n"
 SHORT = ["--where", "kind = 'harmful'"]
 
 BASE: dict[str, list[str]] = {
+    "curate init": ["project"],
+    "curate run": ["pipeline.yaml"],
     "curate ingest": ["samples.jsonl"],
     "curate sql": ["select 1"],
     "curate validate": ["small.yaml"],
@@ -160,6 +162,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = (ROOT / "curation/samples/traces.jsonl").read_text(encoding="utf-8").splitlines()[:20]
     (folder / "samples.jsonl").write_text("\n".join(rows) + "\n", encoding="utf-8")
     (folder / "small.yaml").write_text(RECIPE, encoding="utf-8")
+    (folder / "pipeline.yaml").write_text("ingest: [{files: [samples.jsonl]}]\ndedup:\n", encoding="utf-8")
     (folder / "model").mkdir()
     (folder / "model" / "config.json").write_text('{"model_type": "qwen2"}', encoding="utf-8")
     (folder / "run").mkdir()

@@ -101,11 +101,11 @@ def ingest(
     if not files and not settings.set:
         raise typer.BadParameter("no input; name files, or an evaluation set with --set", param_hint="FILES")
     manifest = stage.run(corpus, files or [], settings)
-    _tell(manifest, " ".join(files or []) or f"--set {settings.set}")
+    tell(manifest, " ".join(files or []) or f"--set {settings.set}")
     report(manifest, json)
 
 
-def _tell(manifest: "Manifest", files: str) -> None:
+def tell(manifest: "Manifest", files: str) -> None:
     """Say on stderr what is new, what differs from the corpus, and what a missing kind means."""
     from curation import console
 

@@ -24,6 +24,11 @@ def report(manifest: "Manifest", json: bool, show: "Callable[[Manifest], None] |
         console.json_result(manifest)
     elif show:
         show(manifest)
+    check_failed(manifest)
+
+
+def check_failed(manifest: "Manifest") -> None:
+    """Raise CurateError if a stage left work undone."""
     if failed := manifest.counts.failed:
         listed = "; ".join(f"{reason} ({n})" for reason, n in list(failed.items())[:5])
         raise CurateError(

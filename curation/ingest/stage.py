@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from curation import console
-from curation.corpus.store import Store
+from curation.corpus.store import MARKER, Store
 from curation.ingest import evaluation_sets
 from curation.ingest.annotations import ingest_annotations
 from curation.ingest.claims import Claims
@@ -28,13 +28,15 @@ from curation.ingest.formats import FORMATS, Fields, Format, detect, mapped, sor
 from curation.ingest.parts import PartWriter
 from curation.ingest.recipe import IngestRecipe
 from curation.ingest.records.batches import Requests
-from curation.reading import hash_files
+from curation.reading import hash_files, read_model
 from curation.versions import versions
 from schemas.errors import CurateError, DataError
 from schemas.manifest import Counts, InputFile, Manifest
 from schemas.response import Fault
 
 STAGE = "ingest"
+LIBRARIES = ("lrm-curate", "pyarrow")
+"""Whose versions decide what is read."""
 PROGRESS_ROWS = 256
 PEEK_ROWS = 50
 """Number of rows used to detect the format."""
@@ -129,12 +131,27 @@ def run(corpus_dir: Path, files: list[str], recipe: IngestRecipe) -> Manifest:
         stage=STAGE,
         inputs=inputs,
         recipe=settings,
-        versions=versions("lrm-curate", "pyarrow"),
+        versions=versions(*LIBRARIES),
         counts=counts,
         summary=summary,
     )
     corpus.write_manifest(manifest)
     return manifest
+
+
+def done_before(corpus_dir: Path, files: list[str], recipe: IngestRecipe) -> Manifest | None:
+    """The manifest of an earlier `run` on the same bytes by the same recipe and version of this toolkit; null if there is none.
+
+    Raises:
+        DataError: naming every file that cannot be read.
+    """
+    if not (corpus_dir / MARKER).is_file():
+        return None
+    plans = make_plans(files, recipe)
+    inputs = [InputFile(name=p.source.name, blake2b=hash_files(p.source.files)) for p in plans]
+    path = Store(corpus_dir).manifest_path(Manifest(stage=STAGE, inputs=inputs, recipe=recipe.model_dump()))
+    known = read_model(path, Manifest) if path.is_file() else None
+    return known if known and known.versions == versions(*LIBRARIES) else None
 
 
 def make_plans(files: Sequence[str], recipe: IngestRecipe) -> list[IngestPlan]:
