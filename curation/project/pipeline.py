@@ -249,7 +249,7 @@ def _mix(placed: Places, corpus: Path, number: int, step: MixStep) -> Iterator[P
     points: Points = placed.attempt(here, lambda: _points(name, of_a_file)) or {}
     for point, loaded in points.items():
         target = out / point if len(points) > 1 else out
-        yield PipelineStep("build-mix", f"build-mix {point}", _Building(corpus, loaded, target))
+        yield PipelineStep("build-mix", f"build-mix {point}", _Building(corpus, loaded, target).act)
 
 
 def _points(name: str, of_a_file: bool) -> Points:
@@ -265,7 +265,7 @@ class _Building(NamedTuple):
     loaded: Loaded[MixRecipe]
     out: Path
 
-    def __call__(self) -> tuple[Manifest, bool | None]:
+    def act(self) -> tuple[Manifest, bool | None]:
         corpus = Store(self.corpus)
         state = self._state(corpus)
         if built := self._built(corpus, state):
