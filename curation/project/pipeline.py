@@ -137,7 +137,7 @@ def carry_out(path: Path) -> Iterator[DoneStep]:
 def steps(path: Path) -> list[PipelineStep]:
     """The steps of a pipeline file; raises as `carry_out` does before its first step."""
     recipe, lines = load_recipe(path, PipelineRecipe)
-    placed = Places(lines)
+    placed = FilesBeside(lines)
     corpus = placed.at(("corpus",), recipe.corpus)
     planned = [_ingest(placed, corpus, n, one) for n, one in enumerate(recipe.ingest)]
     if recipe.annotate:
@@ -154,7 +154,7 @@ def steps(path: Path) -> list[PipelineStep]:
     return planned
 
 
-class Places:
+class FilesBeside:
     """Where the files that a pipeline names are: beside it. Collects what is wrong with them."""
 
     def __init__(self, lines: Lines) -> None:
@@ -191,7 +191,7 @@ def _plain(model: type[R], step: R) -> R:
     return model.model_validate(step.model_dump(include=set(model.model_fields), by_alias=True))
 
 
-def _ingest(placed: Places, corpus: Path, number: int, step: IngestStep) -> PipelineStep:
+def _ingest(placed: FilesBeside, corpus: Path, number: int, step: IngestStep) -> PipelineStep:
     names = [
         name if name.startswith(HUB) else str(placed.at(("ingest", number, "files", n), name))
         for n, name in enumerate(step.files)
@@ -207,7 +207,7 @@ def _ingest(placed: Places, corpus: Path, number: int, step: IngestStep) -> Pipe
     return PipelineStep("ingest", f"ingest {' '.join(step.files) or step.set}", act)
 
 
-def _annotate(placed: Places, corpus: Path, settings: annotating.AnnotateRecipe) -> PipelineStep:
+def _annotate(placed: FilesBeside, corpus: Path, settings: annotating.AnnotateRecipe) -> PipelineStep:
     if settings.guard_prompt:
         found = placed.at(("annotate", "guard_prompt"), str(settings.guard_prompt))
         settings = settings.model_copy(update={"guard_prompt": found})
@@ -220,7 +220,7 @@ def _dedup(corpus: Path, settings: deduplicating.DedupRecipe) -> PipelineStep:
     return PipelineStep("dedup", "dedup", lambda: (deduplicating.run(corpus, settings), None))
 
 
-def _decontaminate(placed: Places, corpus: Path, step: DecontaminateStep) -> PipelineStep:
+def _decontaminate(placed: FilesBeside, corpus: Path, step: DecontaminateStep) -> PipelineStep:
     here = ("decontaminate",)
     registry = placed.at((*here, "registry"), step.registry) if step.registry else None
     entries: dict[str, benchmarks.Entry] = (
@@ -241,7 +241,7 @@ def _decontaminate(placed: Places, corpus: Path, step: DecontaminateStep) -> Pip
     return PipelineStep("decontaminate", f"decontaminate against {', '.join(chosen)}", act)
 
 
-def _mix(placed: Places, corpus: Path, number: int, step: MixStep) -> Iterator[PipelineStep]:
+def _mix(placed: FilesBeside, corpus: Path, number: int, step: MixStep) -> Iterator[PipelineStep]:
     here = ("mix", number, "recipe")
     of_a_file = "/" in step.recipe or step.recipe.endswith((".yaml", ".yml"))
     name = str(placed.at(here, step.recipe)) if of_a_file else step.recipe
