@@ -108,7 +108,7 @@ def check(
     from curation.engines.weights import load_tokenizer, locate
     from sft.proof.check import prove, require_proof
     from sft.proof.mix import read_mix
-    from sft.proof.targets import Rendering
+    from sft.proof.templated import Rendering
 
     check_choice("loss_on", loss_on, LossOn)
     check_choice("control_tokens", control_tokens, ControlPolicy)

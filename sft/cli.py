@@ -60,7 +60,7 @@ def check(
     from sft.proof import check as stage
     from sft.proof import shown
     from sft.proof.mix import read_mix
-    from sft.proof.targets import Rendering
+    from sft.proof.templated import Rendering
 
     rows = read_mix(mix).rows
     tokenizer = load_tokenizer(locate(model, revision))

@@ -39,6 +39,7 @@ def answer(request: dict[str, Any]) -> dict[str, str]:
             chat_template=request["template"],
             add_generation_prompt=request["add_generation_prompt"],
             **request["special_tokens"],
+            **request["settings"],
             **({"strftime_now": date.fromisoformat(request["day"]).strftime} if request["day"] else {}),
         )
         if len(text) > LONGEST:

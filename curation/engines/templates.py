@@ -13,10 +13,41 @@ import time
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator
 
 from schemas.errors import EngineError
 
+RESERVED = frozenset(
+    {"chat_template", "messages", "conversations", "tools", "documents", "add_generation_prompt", "continue_final_message",
+     "return_assistant_tokens_mask", "tokenize", "strftime_now", "raise_exception", "bos_token", "eos_token", "pad_token", "unk_token"}
+)  # fmt: skip
+"""Names that are given to a template by other means."""
+
+
+def check_template_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings, if a template can be given them: names that no other thing has, values of JSON.
+
+    Raises:
+        ValueError: naming the one that cannot be.
+    """
+    for name in settings:
+        if not name.isidentifier() or name in RESERVED:
+            raise ValueError(
+                f"{name} is no setting of a chat template; name one that it reads, such as enable_thinking"
+            )
+    try:
+        json.dumps(settings, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"values must be texts, numbers, true, false, null, lists or maps of these ({error})"
+        ) from error
+    return settings
+
+
+TemplateSettings = Annotated[dict[str, Any], AfterValidator(check_template_settings)]
+"""What a chat template is given by name (`chat_template_kwargs`), as vLLM's servers take it."""
 SECONDS = 15.0
 """For one conversation."""
 SECONDS_TO_START = 120.0
@@ -30,6 +61,7 @@ def render_template(
     add_generation_prompt: bool = True,
     tools: Sequence[Mapping[str, Any]] | None = None,
     day: str | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> str:
     """The text of a conversation, as `tokenizer.apply_chat_template` gives it.
 
@@ -39,6 +71,7 @@ def render_template(
         add_generation_prompt: whether the assistant's turn is opened.
         tools: in OpenAI's form.
         day: the date that the template is told (ISO 8601); today's by default.
+        settings: what it is given by name, such as enable_thinking; see `TemplateSettings`.
 
     Raises:
         EngineError: if the template fails, or takes too much time or memory; names its file and line.
@@ -54,6 +87,7 @@ def render_template(
         "day": day,
         "add_generation_prompt": add_generation_prompt,
         "special_tokens": {name: str(token) for name, token in _special_tokens(tokenizer).items()},
+        "settings": dict(settings or {}),
     }
     answer = _child(os.getpid()).ask(request)
     if "error" in answer:

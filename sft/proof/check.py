@@ -12,35 +12,28 @@ from schemas import showing
 from schemas.errors import RenderError
 from schemas.row import Row
 from sft.proof import control
-from sft.proof.render import (
-    IGNORED,
-    RenderedRow,
-    Tokenizer,
-    Unrenderable,
-    check_family,
-    is_whole,
-    markup_of,
-    prompt_text,
-    prompt_tokens,
-    render,
-    take_apart,
-)
-from sft.proof.targets import Rendering, called, joined, targets, unseen
+from sft.proof.families import check_family
+from sft.proof.markup import is_whole, take_apart
+from sft.proof.render import IGNORED, RenderedRow, markup_after, render
+from sft.proof.targets import called, joined, targets, unseen
+from sft.proof.templated import DEFAULT, Rendering, Tokenizer, Unrenderable, prompt_text
 
 CLAIMS = {
     "prompt_as_inference": "prompt tokens equal those of the template at inference",
+    "turn_opened": "the prompt ends as the family opens a turn",
     "conversation_whole": "the template renders every turn and tool of the prompt",
     "no_control_tokens": "no text contains a control token of the model",
     "one_bos": "BOS as at inference, and nowhere else",
     "prompt_without_loss": "no prompt token carries loss, every later token does",
     "reasoning_whole": "the whole reasoning is in the labels",
     "answer_whole": "the whole answer is in the labels",
-    "one_think_block": "one think block (or one message of each channel), closed once",
+    "one_think_block": "the family's marks around the reasoning once, and nowhere else",
     "eos_last": "EOS is the last label, and only there",
     "not_truncated": "fits into max_length",
 }
 ADVICE = {
     "prompt_as_inference": "the tokenizer's chat template is not deterministic; check its special tokens",
+    "turn_opened": "the text of the row changes how the template opens the turn (such as /no_think); filter these rows",
     "conversation_whole": "the model would not see these turns or tools; use a family that takes them, or leave the rows out of the mix",
     "no_control_tokens": "such a text opens or ends turns; filter these rows, or set control_tokens: escape or allow",
     "one_bos": "tokenizer and template both add a BOS, or a text contains one",
@@ -78,6 +71,8 @@ class Proof(NamedTuple):
     max_length: int
     escaped: int = 0
     """Rows in which control tokens were escaped."""
+    rendering: Rendering = DEFAULT
+    """How the rows were rendered."""
     silent_turns: int = 0
     """Turns that call tools and carry no loss under `loss_on: all`: the template does not say what the model would write."""
 
@@ -107,7 +102,7 @@ def prove(
     rows: Iterable[Row],
     max_length: int,
     overlong: Overlong = "error",
-    rendering: Rendering | None = None,
+    rendering: Rendering = DEFAULT,
 ) -> Proof:
     """Render every row and check every claim.
 
@@ -121,8 +116,7 @@ def prove(
     Raises:
         RenderError: if the tokenizer's family is not supported.
     """
-    rendering = rendering or Rendering()
-    check_family(tokenizer)
+    check_family(tokenizer, rendering)
     controls = control.of_tokenizer(tokenizer)
     rendered, kept, failures, dropped, count, escaped, silent = [], [], [], [], 0, 0, 0
     for row in rows:
@@ -138,7 +132,7 @@ def prove(
             rendered += sequences
             kept += [row] * len(sequences)
             silent += quiet
-    return Proof(count, rendered, kept, failures, dropped, max_length, escaped, silent)
+    return Proof(count, rendered, kept, failures, dropped, max_length, escaped, rendering, silent)
 
 
 def _proven(
@@ -156,11 +150,9 @@ def _proven(
         for target in targets(row, rendering.loss_on):
             one = target.row
             tokens = (
-                called(tokenizer, target, rendering.day)
+                called(tokenizer, target, rendering)
                 if target.calls
-                else render(
-                    tokenizer, one.prompt, one.reasoning, one.answer, one.turns, one.tools, rendering.day
-                )
+                else render(tokenizer, one.prompt, one.reasoning, one.answer, one.turns, one.tools, rendering)
             )
             if tokens is None:
                 quiet += 1
@@ -175,7 +167,7 @@ def _proven(
     if "no_control_tokens" in claims:
         places += map(str, controls.find(row)[: control.SHOWN])
     if "conversation_whole" in claims:
-        text = prompt_text(tokenizer, row.prompt, row.turns, row.tools, rendering.day)
+        text = prompt_text(tokenizer, row.prompt, row.turns, row.tools, rendering)
         places += unseen(text, row)[: control.SHOWN]
     sequences = joined(sequences)
     longest = max(len(tokens.input_ids) for tokens in sequences)
@@ -190,20 +182,21 @@ def broken_claims(
     row: Row,
     tokens: RenderedRow,
     max_length: int,
-    rendering: Rendering | None = None,
+    rendering: Rendering = DEFAULT,
     controls: control.ControlTokens | None = None,
 ) -> list[str]:
     """The claims that do not hold for a rendered row, whose last turn alone carries loss; `controls` saves finding them anew."""
-    rendering, controls = rendering or Rendering(), controls or control.of_tokenizer(tokenizer)
+    controls = controls or control.of_tokenizer(tokenizer)
     text = _learned_text(tokenizer, tokens)
-    markup = markup_of(tokenizer)
+    markup = markup_after(tokenizer, row.turns, rendering)
     parts = take_apart(text, markup)
-    asked = prompt_tokens(tokenizer, row.prompt, row.turns, row.tools, rendering.day)
+    shown = prompt_text(tokenizer, row.prompt, row.turns, row.tools, rendering)
+    asked = list(tokenizer(shown, add_special_tokens=False)["input_ids"])
     prompt, completion = tokens.labels[: tokens.prompt_length], tokens.labels[tokens.prompt_length :]
     holds = {
         "prompt_as_inference": tokens.input_ids[: tokens.prompt_length] == asked,
-        "conversation_whole": not (row.turns or row.tools)
-        or not unseen(prompt_text(tokenizer, row.prompt, row.turns, row.tools, rendering.day), row),
+        "turn_opened": shown.endswith(markup.opening),
+        "conversation_whole": not (row.turns or row.tools) or not unseen(shown, row),
         "no_control_tokens": rendering.control_tokens == "allow" or not controls.find(row),
         "one_bos": _one_bos(tokenizer, tokens, asked),
         "prompt_without_loss": set(prompt) == {IGNORED}

@@ -3,8 +3,12 @@
 from typing import TYPE_CHECKING, Any
 
 from curation import console
+from schemas.row import Row
 from sft.proof.check import CLAIMS, Proof
-from sft.proof.render import IGNORED, RenderedRow, Tokenizer, markup_of, take_apart
+from sft.proof.families import markup_of
+from sft.proof.markup import take_apart
+from sft.proof.render import IGNORED, RenderedRow
+from sft.proof.templated import DEFAULT, Rendering, Tokenizer
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -26,24 +30,26 @@ def report(proof: Proof, tokenizer: Tokenizer, shown: int, json: bool) -> None:
         return
     console.show(_table(proof))
     for number, row in enumerate(chosen, 1):
-        _show_row(number, segments(tokenizer, row))
+        _show_row(number, segments(tokenizer, row, proof.kept[number - 1], proof.rendering))
 
 
-def segments(tokenizer: Tokenizer, row: RenderedRow) -> list[tuple[str, str]]:
+def segments(
+    tokenizer: Tokenizer, row: RenderedRow, of: Row, rendering: Rendering = DEFAULT
+) -> list[tuple[str, str]]:
     """A rendered row as (name, text) in order: prompt, then the segments with loss."""
 
     def text(ids: list[int]) -> str:
         return str(tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
     learned = [label for label in row.labels if label != IGNORED]
-    parts = take_apart(text(learned[:-1]), markup_of(tokenizer))
+    parts = take_apart(text(learned[:-1]), markup_of(tokenizer, rendering, of.turns))
     return [
         ("prompt", text(row.input_ids[: row.prompt_length])),
         *([("think", parts.opened)] if parts.opened else []),
         ("reasoning", parts.reasoning),
         *([("think", parts.between)] if parts.between else []),
         ("answer", parts.answer),
-        ("eos", text(learned[-1:])),
+        ("eos", parts.tail + text(learned[-1:])),
     ]
 
 
@@ -59,7 +65,8 @@ def _document(proof: Proof, tokenizer: Tokenizer, chosen: list[RenderedRow]) -> 
         "failures": [failure._asdict() for failure in proof.failures],
         "tokens": {"total": sum(_lengths(proof)), "longest": max(_lengths(proof), default=0)},
         "shown": [
-            [{"segment": name, "text": text} for name, text in segments(tokenizer, row)] for row in chosen
+            [{"segment": name, "text": text} for name, text in segments(tokenizer, row, of, proof.rendering)]
+            for row, of in zip(chosen, proof.kept, strict=False)
         ],
     }
 

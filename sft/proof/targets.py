@@ -8,20 +8,11 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from schemas.choices import ControlPolicy, LossOn
+from schemas.choices import LossOn
 from schemas.conversation import Turn, tool_definitions
 from schemas.row import Row
-from sft.proof.render import IGNORED, RenderedRow, Tokenizer, finished_text, prompt_text
-
-
-class Rendering(NamedTuple):
-    """How rows become sequences."""
-
-    loss_on: LossOn = "last"
-    """The last turn of the assistant, or all."""
-    control_tokens: ControlPolicy = "refuse"
-    day: str | None = None
-    """The date (ISO) that a template writes which asks for today's; today if not given."""
+from sft.proof.render import IGNORED, RenderedRow
+from sft.proof.templated import Rendering, Tokenizer, finished_text, prompt_text
 
 
 class Target(NamedTuple):
@@ -46,7 +37,7 @@ def targets(row: Row, loss_on: LossOn) -> Iterator[Target]:
     yield Target(row)
 
 
-def called(tokenizer: Tokenizer, target: Target, day: str | None) -> RenderedRow | None:
+def called(tokenizer: Tokenizer, target: Target, rendering: Rendering) -> RenderedRow | None:
     """A turn that calls tools, as the template itself writes it after the prompt of inference.
 
     Returns:
@@ -55,8 +46,8 @@ def called(tokenizer: Tokenizer, target: Target, day: str | None) -> RenderedRow
     """
     row, turn = target.row, target.calls
     assert turn is not None and turn.tool_calls is not None
-    asked = prompt_text(tokenizer, row.prompt, row.turns, row.tools, day)
-    whole = finished_text(tokenizer, [*(row.turns or ()), turn], row.tools, day)
+    asked = prompt_text(tokenizer, row.prompt, row.turns, row.tools, rendering)
+    whole = finished_text(tokenizer, [*(row.turns or ()), turn], row.tools, rendering)
     text, end, _ = whole.removeprefix(asked).partition(tokenizer.eos_token)
     names = [call["function"]["name"] for call in json.loads(turn.tool_calls)]
     if not (

@@ -17,7 +17,8 @@ from curation.corpus.query import connect, select
 from curation.corpus.store import Store, write_file
 from curation.engines.weights import load_model, load_tokenizer, locate
 from schemas.errors import RecipeError
-from sft.proof.render import check_family, prompt_text
+from sft.proof.families import check_family
+from sft.proof.templated import prompt_text
 from sft.scoring.suites import PLAIN
 
 KINDS = ("harmful", "benign", "math", "code")

@@ -7,8 +7,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from curation.engines.templates import TemplateSettings
 from curation.recipe import Recipe
 from schemas.choices import ControlPolicy, LossOn
+from sft.proof.markup import ToldMarkup
 
 
 class LoraConfig(Recipe):
@@ -68,6 +70,10 @@ class TrainConfig(Recipe):
     """The last turn of a conversation, or every turn of the assistant."""
     control_tokens: ControlPolicy = "refuse"
     """A text with a control token of the model (`<|im_end|>`): stop with an error, put an invisible character inside, or let it be."""
+    markup: ToldMarkup | None = None
+    """The marks around reasoning and answer, for a family whose chat template does not show them."""
+    chat_template_kwargs: TemplateSettings = Field(default_factory=dict)
+    """What the chat template is given by name, such as `enable_thinking: true`; inference needs the same."""
     packing: bool = False
     """Fill sequences of `max_length` tokens with several rows each; a batch then counts sequences, not rows."""
     padding_free: bool = False

@@ -29,8 +29,8 @@ from schemas.errors import CorpusError, RecipeError, require
 from schemas.manifest import Counts, InputFile, Manifest
 from sft.proof.check import CLAIMS, Proof, prove, require_proof
 from sft.proof.mix import TrainingMix, read_mix
-from sft.proof.render import IGNORED, RenderedRow, writes_the_date
-from sft.proof.targets import Rendering
+from sft.proof.render import IGNORED, RenderedRow
+from sft.proof.templated import Rendering, writes_the_date
 from sft.training import loading
 from sft.training.config import PresafeConfig, TrainConfig
 
@@ -71,7 +71,9 @@ def train(config: TrainConfig) -> Manifest:
     if finished := _claim_folder(out, identity):
         console.say(f"{out}: the run is already finished")
         return finished
-    rendering = Rendering(config.loss_on, config.control_tokens, day)
+    rendering = Rendering(
+        config.loss_on, config.control_tokens, day, config.markup, config.chat_template_kwargs
+    )
     proof = prove(tokenizer, mix.rows, config.max_length, config.overlong, rendering)
     require_proof(proof, config.mix, config.model)
     held_out = prove(tokenizer, mix.validation, config.max_length, config.overlong, rendering)

@@ -3,7 +3,6 @@
 import pytest
 
 from curation.engines import take_apart
-from sft.proof.render import HARMONY
 
 ANALYSIS, FINAL = "<|channel|>analysis<|message|>", "<|channel|>final<|message|>"
 BETWEEN = "<|end|><|start|>assistant"
@@ -12,8 +11,8 @@ BETWEEN = "<|end|><|start|>assistant"
 @pytest.mark.parametrize(
     ("text", "finish", "parts"),
     [
-        (HARMONY.before + "Two." + HARMONY.between + "It is 4.", "stop", ("Two.", "It is 4.", "closed")),
-        (HARMONY.bare + "It is 4.", "stop", ("", "It is 4.", "no_think")),
+        (ANALYSIS + "Two." + BETWEEN + FINAL + "It is 4.", "stop", ("Two.", "It is 4.", "closed")),
+        (FINAL + "It is 4.", "stop", ("", "It is 4.", "no_think")),
         (ANALYSIS + "Two and", "stop", ("Two and", "", "unclosed")),
         (ANALYSIS + "Two." + BETWEEN + FINAL + "It", "length", ("Two.", "It", "truncated")),
         (ANALYSIS + "Two." + BETWEEN + FINAL, "stop", ("Two.", "", "empty_answer")),

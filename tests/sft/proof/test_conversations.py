@@ -8,8 +8,9 @@ from schemas.conversation import Turn, messages
 from schemas.errors import RenderError
 from schemas.row import Row
 from sft.proof.check import prove, require_proof
-from sft.proof.render import IGNORED, check_family, writes_the_date
-from sft.proof.targets import Rendering
+from sft.proof.families import check_family
+from sft.proof.render import IGNORED
+from sft.proof.templated import Rendering, writes_the_date
 from sft.tiny import Family, make_tokenizer
 from tests.sft.conftest import make_row, real_template, sample_traces
 

@@ -1,7 +1,7 @@
 """Each family by its real chat template, taken from the installed TRL: labels, prompt tokens, and what vLLM sends.
 
-Real templates: DeepSeek-R1-Distill (one template for its Qwen and Llama models), DeepSeek-V3 with thinking, Qwen3, 3.5, 3.6 and 3.8, gpt-oss.
-A look-alike: QwQ, whose own template is in no package here; it is Qwen2.5's with a generation prompt that opens the think block.
+Real templates: DeepSeek-R1-Distill (one template for its Qwen and Llama models), DeepSeek-V3 with thinking, Qwen3, 3.5, 3.6 and 3.8,
+gpt-oss, GLM-4.5, Nemotron 3 and 3.5, LFM2.5, Gemma 4, Muse. A look-alike: QwQ, whose own template is in no package here; it is Qwen2.5's with a generation prompt that opens the think block.
 The tokenizer is one small BPE with the special tokens of all of them.
 """
 
@@ -13,14 +13,17 @@ import pytest
 
 from schemas.errors import RenderError
 from sft.proof.check import CLAIMS, prove
-from sft.proof.render import IGNORED, check_family, render
+from sft.proof.families import check_family
+from sft.proof.markup import ToldMarkup
+from sft.proof.render import IGNORED, render
+from sft.proof.templated import Rendering
 from sft.tiny import Family, make_model, make_tokenizer
-from tests.sft.conftest import real_template, sample_rows, sample_traces
+from tests.sft.conftest import make_row, real_template, sample_rows, sample_traces
 
 R1_BEGIN, R1_END = "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>"
 MARKS = (
     "<think>", "</think>", "<｜User｜>", "<｜Assistant｜>", "<|im_start|>", "<|im_end|>", "<|start|>", "<|end|>", "<|message|>",
-    "<|channel|>", "<|return|>", "<|endoftext|>",
+    "<|channel|>", "<|return|>", "<|endoftext|>", "<|turn>", "<turn|>", "<|channel>", "<channel|>", "<|assistant|>", "<|user|>", "<|eot|>", "<|eom|>",
 )  # fmt: skip
 OPENING = "<|im_start|>assistant\\n<think>\\n"
 
@@ -45,6 +48,13 @@ def known() -> dict[str, Known]:
         "deepseekv3": Known(real_template("deepseekv3"), R1_END, ""),
         "qwen3": Known(real_template("qwen3"), "<|im_end|>", "<think>\n"),
         "gptoss": Known(real_template("gptoss"), "<|return|>", "<|channel|>analysis<|message|>"),
+        "glm4moe": Known(real_template("glm4moe"), "<|endoftext|>", "\n<think>"),
+        "nemotron_3_nano": Known(real_template("nemotron_3_nano"), "<|im_end|>", ""),
+        "nemotron_3_ultra": Known(real_template("nemotron_3_ultra"), "<|im_end|>", ""),
+        "lfm2_2_5": Known(real_template("lfm2_2_5"), "<|im_end|>", "<think>"),
+        "gemma4_v5": Known(real_template("gemma4_v5"), "<turn|>", "<|channel>thought\n"),
+        "gemma4": Known(real_template("gemma4"), "<turn|>", "<|channel>thought\n"),
+        "muse_glimmer": Known(real_template("muse_glimmer"), "<|eot|>", " to=self<|message|>"),
         "qwq_lookalike": Known(qwq, "<|im_end|>", ""),
     }
 
@@ -103,28 +113,32 @@ def test_the_labels_are_reasoning_answer_and_eos_whole_and_nothing_of_the_prompt
         assert row.prompt in prompt and row.reasoning not in prompt and row.answer not in prompt
 
 
-@pytest.mark.parametrize("name", [name for name in FAMILIES if not name.startswith(("deepseek", "qwq"))])
+@pytest.mark.parametrize(
+    "name", [name for name in FAMILIES if not name.startswith(("deepseek", "qwq", "gemma4"))]
+)
 def test_a_finished_turn_is_the_one_that_its_template_writes(everyones: Any, name: str) -> None:
     """R1, V3 and Qwen2.5 drop or do not know the reasoning of a finished turn; there is nothing to compare with."""
     family = known()[name]
     tokenizer = of_family(everyones, family.template, family.eos)
     rendered = render(tokenizer, "How do I boil an egg?", "Eight minutes.", "Boil it.")
-    key = "thinking" if name == "gptoss" else "reasoning_content"
+    key = {"gptoss": "thinking", "lfm2_2_5": "thinking"}.get(name, "reasoning_content")
     turn = {"role": "assistant", "content": "Boil it.", key: "Eight minutes."}
     whole = tokenizer.apply_chat_template(
         [{"role": "user", "content": "How do I boil an egg?"}, turn], return_dict=False
     )
-    assert rendered.input_ids == whole[: len(rendered.input_ids)]
-    assert tokenizer.decode(whole[len(rendered.input_ids) :]).strip() == ""
+    written = len(rendered.input_ids) - (
+        name == "glm4moe"
+    )  # it writes no end: the next turn's first token is it
+    assert rendered.input_ids[:written] == whole[:written]
+    assert tokenizer.decode(whole[written:]).strip() == ""
 
 
 @pytest.mark.parametrize(
     ("name", "eos", "why"),
     [
-        ("gemma4_v5", "<|im_end|>", "but not <think>"),
-        ("glm4moe", "<|endoftext|>", "writes reasoning and answer as"),
-        ("nemotron_3_nano", "<|im_end|>", "writes reasoning and answer as"),
-        ("lfm2_2_5", "<|im_end|>", "writes reasoning and answer as"),
+        ("gemma4_v5", "<|im_end|>", "ends a turn with '<turn|>'"),
+        ("gemma4_v2", "<turn|>", "say how the model writes it with markup"),
+        ("idefics3", "<|im_end|>", "does not show the question"),
         ("qwen3_5_nothink", "<|im_end|>", "closes the think block"),
         ("qwen3", "<|endoftext|>", "ends a turn with '<|im_end|>', but the EOS token is '<|endoftext|>'"),
     ],
@@ -137,6 +151,54 @@ def test_a_family_that_marks_reasoning_or_its_end_otherwise_is_refused(
     with pytest.raises(RenderError) as refusal:
         check_family(tokenizer)
     assert why in str(refusal.value)
+
+
+LATE = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.role == 'assistant' %}<think>{{ m.content.split('</think>')[-1] }}\n"
+    "{% else %}{{ m.content }}{% endif %}<|im_end|>{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n<think>{% endif %}"
+)
+"""Like Nemotron-Nano-v2's: the finished turn goes on from the prompt, but drops the reasoning, and a line break stands before EOS."""
+
+
+def test_what_a_template_does_not_show_is_told_and_what_it_does_show_stands(everyones: Any) -> None:
+    tokenizer = of_family(everyones, LATE, "<|im_end|>")
+    with pytest.raises(RenderError, match="say how the model writes it with markup"):
+        check_family(tokenizer)
+    told = Rendering(markup=ToldMarkup(before="<think>\n", between="\n</think>\n\n"))
+    proof = prove(tokenizer, [make_row("Hi", "So.", "Yes."), make_row("Hi", "", "No.")], 512, rendering=told)
+    assert proof.failures == []
+    texts = [tokenizer.decode([i for i in row.labels if i != IGNORED]) for row in proof.rendered]
+    assert texts == ["\nSo.\n</think>\n\nYes.\n<|im_end|>", "\n\n</think>\n\nNo.\n<|im_end|>"]
+    with pytest.raises(RenderError, match=r"markup says .* but the template writes '' and '\\n</think>\\n'"):
+        check_family(of_family(everyones, real_template("nemotron_3_nano"), "<|im_end|>"), told)
+
+
+def test_a_setting_of_the_template_is_given_wherever_it_is_rendered(everyones: Any) -> None:
+    tokenizer = of_family(everyones, real_template("qwen3_5_nothink"), "<|im_end|>")
+    proof = prove(
+        tokenizer,
+        [make_row("Hi", "So.", "Yes.")],
+        512,
+        rendering=Rendering(settings={"enable_thinking": True}),
+    )
+    assert proof.failures == []
+    (row,) = proof.rendered
+    assert tokenizer.decode(row.input_ids[: row.prompt_length]).endswith("<|im_start|>assistant\n<think>\n")
+
+
+def test_a_text_that_changes_how_the_turn_is_opened_is_a_fault(everyones: Any) -> None:
+    switch = LATE.replace(
+        "assistant\n<think>{%",
+        "assistant\n{{ '<think></think>' if 'no_think' in messages[-1].content else '<think>' }}{%",
+    )
+    told = Rendering(markup=ToldMarkup(before="<think>\n", between="\n</think>\n\n"))
+    (failure,) = prove(
+        of_family(everyones, switch, "<|im_end|>"),
+        [make_row("Hi /no_think", "So.", "Yes.")],
+        512,
+        rendering=told,
+    ).failures
+    assert failure.claims == ["turn_opened"]
 
 
 @pytest.mark.slow

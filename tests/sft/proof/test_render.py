@@ -3,7 +3,9 @@ from typing import Any
 import pytest
 
 from schemas.errors import RenderError
-from sft.proof.render import IGNORED, check_family, completion_text, render
+from sft.proof.families import check_family
+from sft.proof.markup import THINK, completion_text, take_apart
+from sft.proof.render import IGNORED, render
 from tests.sft.conftest import families, sample_rows
 
 FAMILIES = list(families())
@@ -43,8 +45,8 @@ def test_training_starts_from_the_very_tokens_inference_starts_from(
 
 
 def test_a_row_without_reasoning_gets_a_closed_empty_think_block() -> None:
-    assert completion_text(False, "", "Sorry.") == "<think>\n\n</think>\n\nSorry."
-    assert completion_text(True, "", "Sorry.") == "\n</think>\n\nSorry."
+    assert completion_text("", "Sorry.", THINK) == "<think>\n\n</think>\n\nSorry."
+    assert take_apart("<think>\n\n</think>\n\nSorry.", THINK)[1::2] == ("", "Sorry.")
 
 
 def test_the_r1_prompt_has_one_bos_though_its_tokenizer_adds_another_to_plain_text(
@@ -61,8 +63,8 @@ def test_the_r1_prompt_has_one_bos_though_its_tokenizer_adds_another_to_plain_te
     [
         (None, "no chat template"),
         ("{{ messages[0]['content'] }}<think>\n\n</think>\n\n", "closes the think block"),
-        ("{{ messages[0]['content'] }}<think>", "line break"),
-        ("{{ messages[0]['content'] }}<|channel|>", "not those of gpt-oss"),
+        ("{{ messages[0]['content'] }}<think>", "shows no finished turn with reasoning"),
+        ("{{ messages[0]['content'] }}<|channel|>", "say how the model writes it with markup"),
     ],
 )
 def test_refuses_a_family_whose_training_text_is_not_known(

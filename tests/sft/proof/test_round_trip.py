@@ -14,7 +14,7 @@ from curation.mix import folder
 from curation.release import export
 from sft.proof.check import prove
 from sft.proof.mix import read_mix
-from sft.proof.targets import Rendering
+from sft.proof.templated import Rendering
 from sft.tiny import Family, make_tokenizer
 from tests.sft.conftest import real_template
 
