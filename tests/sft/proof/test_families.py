@@ -232,6 +232,14 @@ def test_prompts_are_token_for_token_those_of_vllm(everyones: Any, tmp_path: Pat
             {key: json.loads(value) if key == "tool_calls" else value for key, value in turn.items()}
             for turn in turns
         ]
-        (output,) = engine.llm.chat([sent], chat_template=family.template, tools=tools, use_tqdm=False)
+        # Gemma 4's template writes a space behind a text in a content block, which is how vLLM gives it texts by itself
+        blocks = "string" if name.startswith("gemma4") else "auto"
+        (output,) = engine.llm.chat(
+            [sent],
+            chat_template=family.template,
+            tools=tools,
+            use_tqdm=False,
+            chat_template_content_format=blocks,
+        )
         rendered = render(tokenizer, TALK[-1]["content"], "So.", "Yes.", turns, tools and json.dumps(tools))
         assert rendered.input_ids[: rendered.prompt_length] == list(output.prompt_token_ids), name
