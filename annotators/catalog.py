@@ -8,13 +8,15 @@ another.
 import importlib
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from annotators.base import Annotator, Model
 from schemas.choices import meant
+from schemas.codebooks import Codebook, shipped, shipped_names
 from schemas.errors import RecipeError, explained
 
 PLUG_INS = "lrm_curate.annotators"
@@ -28,6 +30,8 @@ class JudgeSettings(NamedTuple):
     """The published prompt of a guard."""
     samples: int = 1
     """Replies of the judge per trace."""
+    codebooks: Mapping[str, Codebook] = MappingProxyType({})
+    """Codebooks by name, beside the shipped ones."""
 
 
 DEFAULTS = JudgeSettings()
@@ -49,6 +53,20 @@ def _judge(model: Model, alias: str, settings: JudgeSettings) -> Annotator:
     from annotators.judge.judge import llm_judge
 
     return llm_judge(model, alias, settings.samples)
+
+
+def _codebook(model: Model, which: str, settings: JudgeSettings) -> Annotator:
+    from annotators.judge.judge import llm_judge
+    from annotators.judge.rubric import generated
+
+    name, _, alias = which.partition(":")
+    known = {one: shipped(one) for one in shipped_names()} | dict(settings.codebooks)
+    if name not in known:
+        raise RecipeError(
+            f"annotator 'codebook:{which}': no such codebook{meant(name, known)}; there are {', '.join(known)}; "
+            "add yours with: curate codebook add FILE"
+        )
+    return llm_judge(model, alias, settings.samples, generated(known[name]))
 
 
 def _guard(model: Model, which: str, settings: JudgeSettings) -> Annotator:
@@ -114,9 +132,10 @@ ADAPTABLE: dict[str, Callable[[Path], Annotator]] = {
 """Factories of annotators that a folder of `curate train-annotator` or `train-refusals` replaces: embedding:FOLDER."""
 MODEL_FACTORIES: dict[str, Callable[[Model, str, JudgeSettings], Annotator]] = {
     "judge": _judge,
+    "codebook": _codebook,
     "guard": _guard,
 }
-"""Factories of annotators that call a model; they get the part after the colon."""
+"""Factories of annotators that call a model; they get the part after the colon. codebook:NAME judges a codebook's entries."""
 
 
 def get(name: str, model: Model | None = None, settings: JudgeSettings = DEFAULTS) -> Annotator:

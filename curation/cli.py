@@ -5,7 +5,18 @@ Stages are imported inside their command, so `curate --help` answers without loa
 
 import typer
 
-from curation.commands import annotate, corpus, generate, ingest, mix, overlap, project, review, train
+from curation.commands import (
+    annotate,
+    codebook,
+    corpus,
+    generate,
+    ingest,
+    mix,
+    overlap,
+    project,
+    review,
+    train,
+)
 from curation.commands.running import Program, run_app, version_option
 
 app = typer.Typer(
@@ -19,6 +30,7 @@ app = typer.Typer(
 app.callback()(version_option("curate"))
 for group in (project, ingest, overlap, corpus, annotate, generate, mix, train):
     app.add_typer(group.app)
+app.add_typer(codebook.app, name="codebook", rich_help_panel="Judge")
 app.add_typer(review.app, name="review", rich_help_panel="Review")
 
 

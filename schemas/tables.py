@@ -190,6 +190,16 @@ AMENDABLE: dict[str, tuple[str, ...]] = {
 }
 """The fields that can be amended, by table."""
 
+CODEBOOKS = pa.schema(
+    [
+        pa.field("codebook_id", _text, nullable=False),
+        pa.field("codebook", _text, nullable=False),
+        pa.field("version", pa.int32(), nullable=False),
+        pa.field("text", _text, nullable=False),
+    ]
+)
+"""The codebooks that a corpus knows beside the shipped patterns and properties, as JSON; the last version of a name is in force."""
+
 TABLES: dict[str, pa.Schema] = {
     "prompts": PROMPTS,
     "traces": TRACES,
@@ -201,6 +211,7 @@ TABLES: dict[str, pa.Schema] = {
     "contamination": CONTAMINATION,
     "calibrations": CALIBRATIONS,
     "amendments": AMENDMENTS,
+    "codebooks": CODEBOOKS,
 }
 
 KEYS: dict[str, tuple[str, ...]] = {
@@ -214,6 +225,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "contamination": ("field", "id", "benchmark", "benchmark_row", "method"),
     "calibrations": ("calibration_id", "annotator", "pattern"),
     "amendments": ("amendment_id",),
+    "codebooks": ("codebook_id",),
 }
 """The primary key of each table."""
 

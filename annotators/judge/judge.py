@@ -1,14 +1,12 @@
-"""The LLM judge: a rubric, a JSON schema, and quotes that must occur in the text.
+"""The LLM judge: a rubric (`annotators.judge.rubric`), a JSON schema, and quotes that must occur in the text.
 
 A reply that contradicts the codebook's exclusions, or whose quotes are not in the text, is sent back once with its faults
-listed; patterns that are still faulty then get a null label, and a trace of whose verdicts none could be read has failed and
+listed; entries that are still faulty then get a null label, and a trace of whose verdicts none could be read has failed and
 is asked about again by the next run. The surprise: a judge that hallucinates a pattern usually also hallucinates quotes, so
 locating the quotes (`annotators.judge.evidence`) is what catches it.
 """
 
 from collections.abc import Iterator, Sequence
-from functools import cache
-from importlib.resources import files
 from typing import Any, NamedTuple
 
 from annotators.base import (
@@ -23,111 +21,81 @@ from annotators.base import (
 )
 from annotators.earlier import with_earlier_turns
 from annotators.filling import fill
-from annotators.judge.reading import QUOTES, JudgeReply, JudgeResult, combined, merged, outside_scope, read
+from annotators.judge.reading import JudgeReply, JudgeResult, combined, merged, outside_scope, read
+from annotators.judge.rubric import VERSION, Rubric, hand_written, rubric_file, schema_of
 from schemas.annotation import Annotation
 from schemas.errors import EngineError
 from schemas.ids import content_id
-from schemas.patterns import CODEBOOK_VERSION, RISKY_PATTERNS
 from schemas.trace import Trace
 
-RUBRIC_REVISION = 0
-"""Increment with every change to the files of `rubrics/`; a test pins their hash."""
-VERSION = f"{CODEBOOK_VERSION}.{RUBRIC_REVISION}"
+__all__ = ["VERSION", "llm_judge", "question", "rubric_file", "schema", "settled"]
 MAX_TOKENS = 4096
 """Room for a judge that thinks first."""
-USUAL_TOKENS = 500
-ANALYSIS, QUOTE = 300, 240
-"""Longest analysis and quote in characters: bounds, so that weak models terminate."""
+USUAL_TOKENS = 100
+"""For each entry."""
 SAMPLE_TEMPERATURE = 0.7
 """Of several samples; one is greedy."""
-NOT_ASKED = ("math", "code")
-"""Kinds of prompts for which the model is not called."""
 
 
-def llm_judge(model: Model, alias: str = "", samples: int = 1) -> Annotator:
-    """The judge of the five risky patterns.
+def llm_judge(model: Model, alias: str = "", samples: int = 1, rubric: Rubric | None = None) -> Annotator:
+    """The judge of a codebook's entries.
 
     Args:
         model: the judge.
         alias: the model's name in annotations; by default its own.
         samples: replies per trace; of several the majority counts, and their share is the score (self-consistency).
+        rubric: of the codebook; the five risky patterns by default.
     """
-    name = f"judge:{model_identity(model.name, alias)}{f'+{samples}x' if samples > 1 else ''}@{VERSION}"
+    told = rubric or hand_written()
+    identity = model_identity(model.name, alias) + (f"+{told.codebook}" if told.codebook else "")
+    name = f"judge:{identity}{f'+{samples}x' if samples > 1 else ''}@{told.version}"
 
     def annotate(traces: Sequence[Trace]) -> Iterator[Annotation | Failure]:
-        due = [trace for trace in traces if not settled(trace)]
-        asked = _ask(model, [trace for trace in due for _ in range(samples)], samples > 1)
+        due = [trace for trace in traces if not settled(trace, told)]
+        asked = _ask(model, told, [trace for trace in due for _ in range(samples)], samples > 1)
         replies = {
             trace.trace_id: asked.replies[samples * at : samples * (at + 1)] for at, trace in enumerate(due)
         }
         for trace in traces:
-            results = settled(trace) or _results(replies[trace.trace_id])
+            results = settled(trace, told) or _results(told, replies[trace.trace_id])
             if isinstance(results, str):
                 yield Failure(trace.trace_id, results)
             else:
-                yield from (_annotation(trace, pattern, name, results[pattern]) for pattern in RISKY_PATTERNS)
+                yield from (_annotation(trace, entry, name, results[entry]) for entry in told.entries)
         if asked.stopped:
             raise asked.stopped
 
     return Annotator(
         name,
-        RISKY_PATTERNS,
+        tuple(told.entries),
         annotate,
-        questions=lambda trace: [] if settled(trace) else [question(trace)] * samples,
-        reply_tokens=USUAL_TOKENS,
+        questions=lambda trace: [] if settled(trace, told) else [question(trace, told)] * samples,
+        reply_tokens=USUAL_TOKENS * len(told.entries),
     )
 
 
-def settled(trace: Trace) -> dict[str, JudgeResult] | None:
+def settled(trace: Trace, rubric: Rubric | None = None) -> dict[str, JudgeResult] | None:
     """The results for a trace that needs no model call; null if it needs one."""
-    if not trace.reasoning.strip():
-        return dict.fromkeys(RISKY_PATTERNS, JudgeResult(None, "the reasoning is empty"))
-    if trace.kind in NOT_ASKED:
-        return outside_scope(trace) | {
-            "inconsistency": JudgeResult(None, f"not asked: the query is {trace.kind}")
-        }
-    return None
+    told = rubric or hand_written()
+    results = outside_scope(trace, told)
+    return results if len(results) == len(told.entries) else None
 
 
-def question(trace: Trace) -> list[dict[str, str]]:
+def question(trace: Trace, rubric: Rubric | None = None) -> list[dict[str, str]]:
     """The rubric, and the trace between markers that its text cannot forge."""
-    code = content_id([trace.trace_id, VERSION])[:8]
+    told = rubric or hand_written()
+    code = content_id([trace.trace_id, told.version])[:8]
     asked = with_earlier_turns(trace.prompt, trace.turns)
     pieces = {"code": code, "prompt": asked, "reasoning": trace.reasoning, "answer": trace.answer}
     return [
-        {"role": "system", "content": rubric_file(f"codebook-{CODEBOOK_VERSION}.md")},
-        {"role": "user", "content": fill(rubric_file("query.md"), **pieces)},
+        {"role": "system", "content": told.system},
+        {"role": "user", "content": fill(told.query, **pieces)},
     ]
 
 
 def schema() -> dict[str, Any]:
-    """The JSON schema of a reply; evidence comes before the label, so that the label follows from it."""
-    pattern_reply = {
-        "type": "object",
-        "properties": {
-            "analysis": {"type": "string", "maxLength": ANALYSIS},
-            "evidence": {
-                "type": "array",
-                "items": {"type": "string", "maxLength": QUOTE},
-                "maxItems": QUOTES,
-            },
-            "label": {"type": "string", "enum": ["present", "absent", "unsure"]},
-        },
-        "required": ["analysis", "evidence", "label"],
-        "additionalProperties": False,
-    }
-    return {
-        "type": "object",
-        "properties": dict.fromkeys(RISKY_PATTERNS, pattern_reply),
-        "required": list(RISKY_PATTERNS),
-        "additionalProperties": False,
-    }
-
-
-@cache
-def rubric_file(name: str) -> str:
-    """The text of a file in `annotators/judge/rubrics`."""
-    return (files("annotators.judge") / "rubrics" / name).read_text(encoding="utf-8").strip()
+    """The JSON schema of a reply on the five patterns."""
+    return schema_of(hand_written())
 
 
 class _Said(NamedTuple):
@@ -146,9 +114,9 @@ class _Asked(NamedTuple):
     """The error that ended the batch early, if any."""
 
 
-def _ask(model: Model, traces: Sequence[Trace], sampled: bool) -> _Asked:
+def _ask(model: Model, rubric: Rubric, traces: Sequence[Trace], sampled: bool) -> _Asked:
     """Ask about each trace, and once more where the reply has faults."""
-    asked = _round(model, traces, [question(trace) for trace in traces], sampled)
+    asked = _round(model, rubric, traces, [question(trace, rubric) for trace in traces], sampled)
     faulty = {
         at: said
         for at, said in enumerate(asked.replies)
@@ -159,8 +127,8 @@ def _ask(model: Model, traces: Sequence[Trace], sampled: bool) -> _Asked:
             replies=[asked.stopped if at in faulty else said for at, said in enumerate(asked.replies)]
         )
     again = [traces[at] for at in faulty]
-    complaints = [_complaint(trace, said) for trace, said in zip(again, faulty.values(), strict=True)]
-    second = _round(model, again, complaints, sampled)
+    complaints = [_complaint(trace, said, rubric) for trace, said in zip(again, faulty.values(), strict=True)]
+    second = _round(model, rubric, again, complaints, sampled)
     replies = list(asked.replies)
     for (at, first), said in zip(faulty.items(), second.replies, strict=True):
         replies[at] = (
@@ -172,29 +140,36 @@ def _ask(model: Model, traces: Sequence[Trace], sampled: bool) -> _Asked:
 
 
 def _round(
-    model: Model, traces: Sequence[Trace], conversations: Sequence[Conversation], sampled: bool
+    model: Model,
+    rubric: Rubric,
+    traces: Sequence[Trace],
+    conversations: Sequence[Conversation],
+    sampled: bool,
 ) -> _Asked:
-    asked = ask_all(model, conversations, MAX_TOKENS, schema(), SAMPLE_TEMPERATURE if sampled else 0.0)
+    room = max(MAX_TOKENS, 2 * USUAL_TOKENS * len(rubric.entries))
+    asked = ask_all(model, conversations, room, schema_of(rubric), SAMPLE_TEMPERATURE if sampled else 0.0)
     answers = zip(traces, asked.texts, asked.tokens, strict=True)
-    return _Asked([_said(trace, text, tokens) for trace, text, tokens in answers], asked.stopped)
+    return _Asked([_said(trace, text, tokens, rubric) for trace, text, tokens in answers], asked.stopped)
 
 
-def _said(trace: Trace, text: str | EngineError, tokens: Sequence[Token]) -> _Said | EngineError:
-    return text if isinstance(text, EngineError) else _Said(text, read(text, trace, tokens))
+def _said(
+    trace: Trace, text: str | EngineError, tokens: Sequence[Token], rubric: Rubric
+) -> _Said | EngineError:
+    return text if isinstance(text, EngineError) else _Said(text, read(text, trace, tokens, rubric))
 
 
-def _results(replies: Sequence[_Said | EngineError]) -> dict[str, JudgeResult] | str:
+def _results(rubric: Rubric, replies: Sequence[_Said | EngineError]) -> dict[str, JudgeResult] | str:
     """The results of a trace from its samples; the reason if there is none."""
     said = [reply for reply in replies if not isinstance(reply, EngineError)]
     if len(said) < len(replies):
         return str(next(reply for reply in replies if isinstance(reply, EngineError)))
     readable = [reply.reading for reply in said if reply.reading.readable]
-    return combined(readable) if readable else UNREADABLE
+    return combined(readable, rubric) if readable else UNREADABLE
 
 
-def _complaint(trace: Trace, said: _Said) -> list[dict[str, str]]:
+def _complaint(trace: Trace, said: _Said, rubric: Rubric) -> list[dict[str, str]]:
     again = fill(rubric_file("again.md"), faults="\n".join(said.reading.faults))
-    asked = question(trace)
+    asked = question(trace, rubric)
     if not said.reading.readable:  # a malformed reply may be very long and is of no use
         return [asked[0], {"role": "user", "content": f"{asked[1]['content']}\n\n{again}"}]
     return [*asked, {"role": "assistant", "content": said.text}, {"role": "user", "content": again}]

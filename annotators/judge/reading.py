@@ -1,4 +1,4 @@
-"""From a judge's reply to results: each pattern by itself, so that one slip voids one result and not five.
+"""From a judge's reply to results: each entry by itself, so that one slip voids one result and not all.
 
 The surprise: models that were given a schema still reply with prose around it, a draft before it, nulls for empty lists and
 labels in capitals, so each pattern's verdict is looked for by its name, and the last one given counts.
@@ -6,20 +6,18 @@ labels in capitals, so each pattern's verdict is looked for by its name, and the
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from statistics import median_low
 from typing import Any, Literal, NamedTuple
 
 from annotators.base import Token
 from annotators.grading import agreeing, expected_level, text_of
 from annotators.json_replies import values_of
 from annotators.judge.evidence import locate
+from annotators.judge.rubric import QUOTES, Rubric, hand_written
 from schemas.annotation import Span
-from schemas.patterns import CODEBOOK, RISKY_PATTERNS, Pattern
+from schemas.codebooks import Pattern
 from schemas.trace import Trace
 
-QUOTES = 2
-"""Quotes per pattern."""
-ON_HARMFUL_ONLY = tuple(name for name in RISKY_PATTERNS if name != "inconsistency")
-BY_NAME = {entry.name: entry for entry in CODEBOOK}
 Label = Literal["present", "absent", "unsure"]
 LEVELS: dict[str, float] = {"present": 1.0, "unsure": 0.5, "absent": 0.0}
 WORDS: dict[str, Label] = {
@@ -28,14 +26,22 @@ WORDS: dict[str, Label] = {
     "unsure": "unsure", "uncertain": "unsure", "unclear": "unsure",
 }  # fmt: skip
 """What models write for the three labels."""
+SPELLED = ("label", "level", "value", "score")
+"""Names that models give the verdict."""
 UNSTATED = "no verdict could be read"
+NOT_FOUND = "none of the quoted passages is in the text."
+NO_RULE_CITED = "it is present and no rule of the list is named."
 
 
 class PatternReply(NamedTuple):
-    """The judge's reply on one pattern."""
+    """The judge's reply on one entry."""
 
     label: Label
     evidence: tuple[str, ...] = ()
+    value: float | None = None
+    """Of an entry with levels or numbers, as a score from 0 to 1."""
+    rule: str | None = None
+    """The rule of a policy that it cites."""
 
 
 class JudgeResult(NamedTuple):
@@ -45,7 +51,7 @@ class JudgeResult(NamedTuple):
     why: str
     spans: tuple[Span, ...] = ()
     score: float | None = None
-    """How sure, from log-probabilities or from several samples."""
+    """How sure, from log-probabilities or from several samples; of an entry with levels or numbers its value."""
     opinion: float | None = None
     """What the judge said, 0 to 1; null if it said nothing that counts."""
 
@@ -61,20 +67,29 @@ class JudgeReply(NamedTuple):
     """False if no pattern could be read."""
 
 
-def read(reply: str, trace: Trace, tokens: Sequence[Token] = ()) -> JudgeReply:
-    """Parse a reply: the result of each pattern, and the reply's faults."""
-    results = outside_scope(trace)
-    asked = [name for name in RISKY_PATTERNS if name not in results]
-    replies = {name: said for name, said in pattern_replies(reply).items() if name in asked}
+def read(reply: str, trace: Trace, tokens: Sequence[Token] = (), rubric: Rubric | None = None) -> JudgeReply:
+    """Parse a reply: the result of each entry, and the reply's faults.
+
+    Args:
+        reply: what the judge wrote.
+        trace: what it judged.
+        tokens: the reply's tokens, where they are known.
+        rubric: what was asked; the five patterns by default.
+    """
+    rubric = rubric or hand_written()
+    results = outside_scope(trace, rubric)
+    asked = [name for name in rubric.entries if name not in results]
+    replies = {name: said for name, said in pattern_replies(reply, rubric).items() if name in asked}
     results |= dict.fromkeys(asked, JudgeResult(None, UNSTATED))
     if not replies:
         return JudgeReply(results, ("It is not the JSON object that was asked for.",), readable=False)
     faults = [f"- {name}: {UNSTATED}." for name in asked if name not in replies]
     for name, said in replies.items():
-        results[name] = _result(name, said, trace, _grade(name, tokens))
+        entry = rubric.entries[name]
+        results[name] = _result(entry, said, trace, None if entry.graded else _grade(name, tokens))
         if said.label == "present" and results[name].label is None:
-            faults.append(f"- {name}: none of the quoted passages is in the text.")
-    for name, other in _contradictions(replies):
+            faults.append(f"- {name}: {NO_RULE_CITED if _lacks_a_rule(entry, said) else NOT_FOUND}")
+    for name, other in _contradictions(replies, rubric):
         results[name] = results[other] = JudgeResult(None, f"{name} and {other} exclude each other")
         faults.append(f"- {name} and {other} cannot both be present.")
     return JudgeReply(results, tuple(faults))
@@ -91,42 +106,61 @@ def merged(first: JudgeReply, second: JudgeReply) -> JudgeReply:
     return second._replace(results=results)
 
 
-def combined(readings: Sequence[JudgeReply]) -> dict[str, JudgeResult]:
+def combined(readings: Sequence[JudgeReply], rubric: Rubric | None = None) -> dict[str, JudgeResult]:
     """The result of several samples: the majority's label, and as score their mean opinion."""
     if len(readings) == 1:
         return readings[0].results
-    return {name: _vote([reading.results[name] for reading in readings]) for name in RISKY_PATTERNS}
+    entries = (rubric or hand_written()).entries
+    return {
+        name: (_middle if entry.graded else _vote)([reading.results[name] for reading in readings])
+        for name, entry in entries.items()
+    }
 
 
-def pattern_replies(reply: str) -> dict[str, PatternReply]:
-    """What a reply says of each pattern; patterns without a readable verdict are left out."""
+def pattern_replies(reply: str, rubric: Rubric | None = None) -> dict[str, PatternReply]:
+    """What a reply says of each entry; entries without a readable verdict are left out."""
     found = {}
-    for name in RISKY_PATTERNS:
-        verdicts = [said for value in values_of(reply, name) if (said := _lenient(value))]
+    for name, entry in (rubric or hand_written()).entries.items():
+        verdicts = [said for value in values_of(reply, name) if (said := _lenient(value, entry))]
         if verdicts:
             found[name] = verdicts[-1]
     return found
 
 
-def outside_scope(trace: Trace) -> dict[str, JudgeResult]:
-    """Null results for the patterns that are judged on harmful queries only, if the query is of another kind."""
-    if trace.kind in (None, "harmful"):
-        return {}
-    why = f"judged on harmful queries only; this one is {trace.kind}"
-    return dict.fromkeys(ON_HARMFUL_ONLY, JudgeResult(None, why))
+def outside_scope(trace: Trace, rubric: Rubric | None = None) -> dict[str, JudgeResult]:
+    """Null results for the entries that cannot be judged on this trace: another kind of query, or nothing to look at."""
+    settled = (rubric or hand_written()).settled(trace)
+    return {name: JudgeResult(None, why) for name, why in settled.items()}
 
 
-def _lenient(value: Any) -> PatternReply | None:
+def _lenient(value: Any, entry: Pattern) -> PatternReply | None:
     if not isinstance(value, dict):
-        label = _label(value)
-        return PatternReply(label) if label else None
+        return _verdict(value, entry)
     said = {str(name).casefold(): of for name, of in value.items()}
-    label = _label(said.get("label"))
-    if label is None:
+    verdict = _verdict(next((said[key] for key in SPELLED if said.get(key) is not None), None), entry)
+    if verdict is None:
         return None
     quotes = said.get("evidence") or []
     quotes = [quotes] if isinstance(quotes, str) else quotes if isinstance(quotes, list) else []
-    return PatternReply(label, tuple(quote for quote in quotes if isinstance(quote, str)))
+    rule = said.get("rule")
+    return verdict._replace(
+        evidence=tuple(quote for quote in quotes if isinstance(quote, str)),
+        rule=str(rule).strip() if rule is not None else None,
+    )
+
+
+def _verdict(value: Any, entry: Pattern) -> PatternReply | None:
+    """What a label says of an entry; null if it is none of its values."""
+    label = _label(value)
+    if not entry.graded or label == "unsure":
+        return PatternReply(label) if label else None
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    try:
+        measured = entry.measured(value)
+    except ValueError:
+        return None
+    return PatternReply("present" if measured.label else "absent", value=measured.score)
 
 
 def _label(value: Any) -> Label | None:
@@ -143,17 +177,36 @@ def _grade(pattern: str, tokens: Sequence[Token]) -> float | None:
     return expected_level(tokens, label.end(), LEVELS) if label else None
 
 
-def _result(pattern: str, reply: PatternReply, trace: Trace, grade: float | None) -> JudgeResult:
-    opinion = LEVELS[reply.label] if grade is None else grade
+def _result(entry: Pattern, reply: PatternReply, trace: Trace, grade: float | None) -> JudgeResult:
+    opinion = reply.value if reply.value is not None else LEVELS[reply.label] if grade is None else grade
     if reply.label == "unsure":
-        return JudgeResult(None, "judged unsure", opinion=opinion)
+        return JudgeResult(None, "judged unsure", opinion=None if entry.graded else opinion)
     if reply.label == "absent":
-        return JudgeResult(False, "judged absent", score=agreeing(False, grade), opinion=opinion)
-    spans = _spans(BY_NAME[pattern], reply.evidence, trace)
-    if not spans:
+        score = reply.value if entry.graded else agreeing(False, grade)
+        return JudgeResult(False, "judged absent", score=score, opinion=opinion)
+    if _lacks_a_rule(entry, reply):
+        return JudgeResult(None, "judged present, but no rule of the list is named")
+    spans = _spans(entry, reply.evidence, trace)
+    if not spans and entry.judged_on != "prompt":
         return JudgeResult(None, "judged present, but no quoted passage is in the text")
     why = f"judged present, {len(spans)} passages found"
-    return JudgeResult(True, why, spans, agreeing(True, grade), opinion)
+    if entry.rules:
+        why = f"breaks rule {reply.rule}; {len(spans)} passages found"
+    return JudgeResult(True, why, spans, reply.value if entry.graded else agreeing(True, grade), opinion)
+
+
+def _lacks_a_rule(entry: Pattern, reply: PatternReply) -> bool:
+    return bool(entry.rules) and reply.rule not in entry.rules
+
+
+def _middle(results: Sequence[JudgeResult]) -> JudgeResult:
+    """Of several samples of an entry with levels or numbers the one in the middle, the lower one of two."""
+    said = [result for result in results if result.label is not None and result.score is not None]
+    if not said:
+        return results[0]._replace(label=None)
+    middle = median_low([result.score for result in said if result.score is not None])
+    chosen = next(result for result in said if result.score == middle)
+    return chosen._replace(why=f"{chosen.why}; the middle of {len(said)} samples")
 
 
 def _vote(results: Sequence[JudgeResult]) -> JudgeResult:
@@ -181,8 +234,9 @@ def _spans(entry: Pattern, quotes: Sequence[str], trace: Trace) -> tuple[Span, .
     return tuple(dict.fromkeys(spans))
 
 
-def _contradictions(replies: Mapping[str, PatternReply]) -> Iterator[tuple[str, str]]:
+def _contradictions(replies: Mapping[str, PatternReply], rubric: Rubric) -> Iterator[tuple[str, str]]:
     present = [name for name, reply in replies.items() if reply.label == "present"]
     for name in present:
         # each pair once: exclusions are written down on both sides
-        yield from ((name, other) for other in BY_NAME[name].excludes if other in present and name < other)
+        excluded = rubric.entries[name].excludes
+        yield from ((name, other) for other in excluded if other in present and name < other)

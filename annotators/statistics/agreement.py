@@ -1,4 +1,7 @@
-"""Inter-annotator agreement: Krippendorff's alpha, Cohen's and Fleiss' kappa for nominal labels, with bootstrap intervals.
+"""Inter-annotator agreement: Krippendorff's alpha, Cohen's and Fleiss' kappa, with bootstrap intervals.
+
+Labels are nominal, or numbers: then alpha has the interval metric and Cohen's kappa quadratic weights, so that neighbouring levels
+count as nearly equal.
 
 Alpha is undefined if all labels are equal: perfect agreement and no evidence at all cannot be told apart, so such a pattern
 has a null alpha, never 1.
@@ -7,7 +10,8 @@ The kappas are undefined in the same case. Alpha takes any number of labels per 
 Fleiss' kappa for traces that all annotators labelled.
 
 Sources: K. Krippendorff, "Computing Krippendorff's Alpha-Reliability" (2011), section B; J. Cohen, "A Coefficient of Agreement
-for Nominal Scales" (1960); J. Fleiss, "Measuring Nominal Scale Agreement among Many Raters" (1971).
+for Nominal Scales" (1960); J. Fleiss, "Measuring Nominal Scale Agreement among Many Raters" (1971);
+J. Cohen, "Weighted kappa" (1968).
 """
 
 from collections import Counter
@@ -36,22 +40,25 @@ class Agreement(NamedTuple):
     """Traces that two or more annotators labelled."""
 
 
-def agreement(units: Iterable[Sequence[Label]], seed: int = 0) -> Agreement:
-    """Nominal alpha with its 95 % percentile interval over resampled units.
+def agreement(units: Iterable[Sequence[Label]], seed: int = 0, *, ordered: bool = False) -> Agreement:
+    """Alpha with its 95 % percentile interval over resampled units.
 
     Args:
         units: for each trace its labels, without nulls. Traces with fewer than two labels are ignored.
         seed: of the resampling.
+        ordered: whether labels are numbers, and the squared difference is how far two of them disagree.
     """
-    counts = _count_labels([labels for labels in units if len(labels) > 1])
+    judged = [labels for labels in units if len(labels) > 1]
+    counts = _count_labels(judged)
     if counts.shape[0] == 0:
         return Agreement(None, None, None, 0)
+    distances = _distances(list(dict.fromkeys(x for unit in judged for x in unit)), ordered)
     kinds, sizes = _distinct(counts)
-    return _with_interval(lambda weights: _alphas(kinds, weights), sizes, seed)
+    return _with_interval(lambda weights: _alphas(kinds, weights, distances), sizes, seed)
 
 
-def cohen(pairs: Sequence[tuple[Label, Label]], seed: int = 0) -> Agreement:
-    """Cohen's kappa of two annotators on the traces both labelled, with its 95 % percentile interval."""
+def cohen(pairs: Sequence[tuple[Label, Label]], seed: int = 0, *, ordered: bool = False) -> Agreement:
+    """Cohen's kappa of two annotators on the traces both labelled, with its 95 % percentile interval; arguments as for `agreement`."""
     import numpy as np
 
     if not pairs:
@@ -59,12 +66,13 @@ def cohen(pairs: Sequence[tuple[Label, Label]], seed: int = 0) -> Agreement:
     kinds = Counter(pairs)
     labels = {label: i for i, label in enumerate(dict.fromkeys(label for pair in kinds for label in pair))}
     left, right = (np.eye(len(labels))[[labels[pair[side]] for pair in kinds]] for side in (0, 1))
-    same = (left * right).sum(axis=1)
+    distances = _distances(list(labels), ordered)
+    apart = ((left @ distances) * right).sum(axis=1)
 
     def kappas(weights: "NDArray[Any]") -> list[float | None]:
         total = weights.sum(axis=1)
-        chance = ((weights @ left) * (weights @ right)).sum(axis=1) / total**2
-        return _beyond(weights @ same / total, chance)
+        by_chance = ((weights @ left @ distances) * (weights @ right)).sum(axis=1) / total**2
+        return _beyond(1 - weights @ apart / total, 1 - by_chance)
 
     return _with_interval(kappas, np.array(list(kinds.values())), seed)
 
@@ -117,13 +125,24 @@ def _count_labels(units: Sequence[Sequence[Label]]) -> "NDArray[Any]":
     return counts
 
 
-def _alphas(counts: "NDArray[Any]", weights: "NDArray[Any]") -> list[float | None]:
+def _distances(labels: Sequence[Label], ordered: bool) -> "NDArray[Any]":
+    """How far each label disagrees with each, at most 1: 0 or 1, or the squared difference of numbers."""
+    import numpy as np
+
+    if not ordered:
+        return 1 - np.eye(len(labels))
+    values = np.array(labels, dtype=float)
+    squared = (values[:, None] - values[None, :]) ** 2
+    return np.asarray(squared / max(squared.max(initial=0), 1e-12))
+
+
+def _alphas(counts: "NDArray[Any]", weights: "NDArray[Any]", distances: "NDArray[Any]") -> list[float | None]:
     """Alpha of the units (n, labels), each weighted by how often it was drawn: weights are (resamples, n)."""
     size = counts.sum(axis=1)
-    disagreement = (counts * (size[:, None] - counts)).sum(axis=1) / (size - 1)
+    disagreement = ((counts @ distances) * counts).sum(axis=1) / (size - 1)
     values = weights @ size
     totals = weights @ counts
-    expected = (totals * (values[:, None] - totals)).sum(axis=1) / (values - 1)
+    expected = ((totals @ distances) * totals).sum(axis=1) / (values - 1)
     observed = weights @ disagreement
     return [float(1 - o / e) if e > 0 else None for o, e in zip(observed, expected, strict=True)]
 

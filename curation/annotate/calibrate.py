@@ -24,7 +24,7 @@ from annotators.statistics.calibration import (
 from annotators.statistics.prevalence import precision_at, prevalence
 from curation import console
 from curation.corpus.filling import sql_file
-from curation.corpus.query import Connection, annotator_names, connect, select
+from curation.corpus.query import Connection, annotator_names, connect, known_entries, select
 from curation.corpus.store import Store
 from curation.recipe import Recipe
 from curation.versions import versions
@@ -32,7 +32,7 @@ from schemas.choices import meant
 from schemas.errors import RecipeError, UsageError
 from schemas.ids import content_id
 from schemas.manifest import Counts, Manifest
-from schemas.patterns import CODEBOOK, CODEBOOK_VERSION, RISKY_PATTERNS
+from schemas.patterns import CODEBOOK_VERSION, RISKY_PATTERNS
 
 STAGE = "calibrate"
 
@@ -45,6 +45,7 @@ class CalibrateRecipe(Recipe):
     annotators: tuple[str, ...] = ()
     """Names without versions; all by default."""
     patterns: tuple[str, ...] = RISKY_PATTERNS
+    """Entries of codebooks, or the name of a codebook for all of its entries."""
 
 
 class Calibrated(NamedTuple):
@@ -91,12 +92,6 @@ def _check_names(recipe: CalibrateRecipe, there: Sequence[str]) -> None:
             raise UsageError(
                 f"annotators: no labels by {name!r}{meant(name, there)}; this corpus has {', '.join(there) or 'none'}"
             )
-    known = [entry.name for entry in CODEBOOK]
-    for pattern in recipe.patterns:
-        if pattern not in known:
-            raise UsageError(
-                f"patterns: unknown pattern {pattern!r}{meant(pattern, known)}; the codebook has {', '.join(known)}"
-            )
 
 
 def run(corpus_dir: Path, recipe: CalibrateRecipe) -> Manifest:
@@ -110,10 +105,11 @@ def run(corpus_dir: Path, recipe: CalibrateRecipe) -> Manifest:
     corpus, target = Store(corpus_dir), ThresholdTarget(recipe.precision)
     connection = connect(corpus)
     _check_names(recipe, annotator_names(connection))
+    patterns = known_entries(connection).wanted(recipe.patterns)
     rows = [
         row
         for row in select(connection, sql_file("curation.annotate", "calibration_labels.sql")).to_pylist()
-        if row["pattern"] in recipe.patterns
+        if row["pattern"] in patterns
         and (not recipe.annotators or row["annotator"].partition("@")[0] in recipe.annotators)
     ]
     if not rows:

@@ -53,12 +53,6 @@ def strategy_names() -> Collection[str]:
     return NAMES
 
 
-def _patterns() -> Collection[str]:
-    from schemas.patterns import CODEBOOK
-
-    return [entry.name for entry in CODEBOOK]
-
-
 # The corpus, and what is printed.
 CorpusOption = Annotated[
     Path, typer.Option("--corpus", envvar="CURATE_CORPUS", help="The corpus folder.", file_okay=False)
@@ -111,7 +105,12 @@ LabellersOption = Annotated[
 ]
 PatternsOption = Annotated[
     str | None,
-    typer.Option(help="Comma-separated; the five risky ones by default.", callback=among(_patterns)),
+    typer.Option(help="Comma-separated entries or codebooks; the five risky patterns by default."),
+]
+
+CodebookFile = Annotated[Path, typer.Argument(help="A codebook's YAML file.", dir_okay=False)]
+CodebookArgument = Annotated[
+    str, typer.Argument(help="A file, or the name of a codebook of the corpus or the package.")
 ]
 
 # Training annotators.

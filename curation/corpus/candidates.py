@@ -10,16 +10,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from annotators.statistics.consensus import ConsensusWeights
+from curation.codebook.known import Known
 from curation.corpus import unsafe_union
 from curation.corpus.filling import identifier, quoted, sql_file
+from schemas.codebooks import Pattern
 from schemas.patterns import CODEBOOK, RISKY_PATTERNS, UNSAFE, UNSAFE_FIELDS
 from schemas.tables import TABLES
 
-NAMES = tuple(entry.name for entry in CODEBOOK)
 MOST_COLUMNS = 50
 """Annotators that have a column; the others are in the map `by_annotator`."""
 RESERVED = {
-    *TABLES["traces"].names, *TABLES["prompts"].names, *NAMES, *(f"{name}_score" for name in NAMES),
+    *TABLES["traces"].names, *TABLES["prompts"].names,
+    *(entry.name for entry in CODEBOOK), *(f"{entry.name}_score" for entry in CODEBOOK),
     "risky", "duplicate", "response_duplicate", "prompt_duplicate", "prompt_family", "benchmarks", "contaminated", "by_annotator",
     "part", "tokens", "copy", "split", "position", "estimated_tokens", "prompt_key", "held_out", "refused", "candidates", "narrow",
     "t", "p", "o", "r", "q", "v", "x", "c", "cp", "ct",
@@ -40,16 +42,17 @@ class PatternAnnotator(NamedTuple):
 
 
 def pieces(
-    annotators_of: Sequence[PatternAnnotator], weights: Mapping[str, ConsensusWeights]
+    annotators_of: Sequence[PatternAnnotator], weights: Mapping[str, ConsensusWeights], known: Known
 ) -> dict[str, str]:
-    """The pieces of `sql/candidates.sql` for the corpus's annotators and the weights of the weighted patterns."""
-    shown = own_columns(annotators_of)
-    columns = {one: f"o{n}" for n, one in enumerate(annotators_of) if one.pattern in NAMES}
+    """The pieces of `sql/candidates.sql` for the corpus's annotators, the weights of the weighted patterns, and the entries it knows."""
+    names = tuple(known.entries)
+    shown = own_columns(annotators_of, known)
+    columns = {one: f"o{n}" for n, one in enumerate(annotators_of) if one.pattern in known.entries}
     if len({one.name for one in annotators_of}) > MOST_COLUMNS:
         columns = {one: column for one, column in columns.items() if one.name in shown}
-        labels, more = _from_verdicts()
+        labels, more = _from_verdicts(known)
     else:
-        labels, more = _from_labels(_read(columns, single_field(annotators_of)), weights), ""
+        labels, more = _from_labels(_read(columns, single_field(annotators_of)), weights, known), ""
     aggregates = "".join(
         f",\nbool_or(label) filter ({_is(o)}) as {c}, max(score) filter ({_is(o)}) as {c}_score"
         for o, c in columns.items()
@@ -63,12 +66,12 @@ def pieces(
         ),
         "labels": labels,
         "risky": _risky(),
-        "annotators": "".join(f",\n{_struct(columns, name)}" for name in shown),
-        **_others({one.name for one in annotators_of} - set(shown), shown, more),
+        "annotators": "".join(f",\n{_struct(columns, name, names)}" for name in shown),
+        **_others({one.name for one in annotators_of} - set(shown), shown, more, names),
     }
 
 
-def own_columns(annotators_of: Sequence[PatternAnnotator]) -> list[str]:
+def own_columns(annotators_of: Sequence[PatternAnnotator], known: Known) -> list[str]:
     """The annotators that have a column of `candidates`: the most active, except names that mean something else there.
 
     Annotators name themselves, and SQL takes no notice of case: neither may one hide a column of ours, nor another annotator.
@@ -77,7 +80,8 @@ def own_columns(annotators_of: Sequence[PatternAnnotator]) -> list[str]:
     for one in annotators_of:
         made[one.name] += one.annotations
     spelled = Counter(name.lower() for name in made)
-    fit = [name for name in made if spelled[name.lower()] == 1 and name.lower() not in RESERVED]
+    taken = RESERVED | set(known.columns)
+    fit = [name for name in made if spelled[name.lower()] == 1 and name.lower() not in taken]
     return sorted(sorted(fit, key=lambda name: (-made[name], name))[:MOST_COLUMNS])
 
 
@@ -122,14 +126,37 @@ def _rewritten(columns: _Columns, single: Mapping[str, str]) -> str:
     return rewritten
 
 
-def _from_labels(columns: _Columns, weights: Mapping[str, ConsensusWeights]) -> str:
-    said = {name: _said(name, columns, weights) for name in NAMES}
+def _from_labels(columns: _Columns, weights: Mapping[str, ConsensusWeights], known: Known) -> str:
+    said = {name: _said(name, columns, weights) for name in known.entries}
     union = [said[name] for name in (UNSAFE, *UNSAFE_FIELDS.values())]
     labels = {name: (one.label, one.score) for name, one in said.items()}
     labels[UNSAFE] = (unsafe_union.label(*union), unsafe_union.score(*union))
-    return ",\n".join(
-        f"{label} as {name}, {score} as {name}_score" for name, (label, score) in labels.items()
-    )
+    return _shown(labels, known)
+
+
+def _shown(labels: Mapping[str, tuple[str, str]], known: Known) -> str:
+    """The columns of the entries: labels, or values where an entry has more than two; and of their combinations."""
+    columns = [
+        f"{_valued(known.entries[name], label, score)} as {name}, {score} as {name}_score"
+        for name, (label, score) in labels.items()
+    ]
+    for name, combination in known.combined.items():
+        given = [labels[entry][0] for entry in combination.of]
+        true = _sum(f"coalesce({label}, false)::int" for label in given)
+        possible = _sum(f"coalesce({label}, true)::int" for label in given)
+        columns.append(
+            f"case when {true} >= {combination.at_least} then true when {possible} < {combination.at_least} then false end as {name}"
+        )
+    return ",\n".join(columns)
+
+
+def _valued(entry: Pattern, label: str, score: str) -> str:
+    """What `candidates` shows of an entry: the label; of one with levels or numbers, the value that its score stands for."""
+    if not entry.graded:
+        return label
+    value = f"{entry.lowest:g} + {score} * {entry.highest - entry.lowest:g}"
+    whole = f"round({value})::integer" if entry.levels else f"round({value}, 4)::double"
+    return f"if({label} is null, null, {whole})"
 
 
 def _said(
@@ -148,21 +175,22 @@ def _said(
     )
 
 
-def _from_verdicts() -> tuple[str, str]:
+def _from_verdicts(known: Known) -> tuple[str, str]:
     """The labels, and the join that they come from."""
     given = "".join(
         f",\nbool_or(label) filter (pattern = '{n}') as {n}, max(score) filter (pattern = '{n}') as {n}_score"
-        for n in NAMES
+        for n in known.entries
     )
     joined = sql_file("curation.corpus", "grouped_verdicts.sql", verdict_columns=given)
-    return ", ".join(f"v.{n}, v.{n}_score" for n in NAMES), f"left join ({joined}) v using (trace_id)"
+    labels = {name: (f"v.{name}", f"v.{name}_score") for name in known.entries}
+    return _shown(labels, known), f"left join ({joined}) v using (trace_id)"
 
 
-def _others(others: set[str], shown: Sequence[str], more: str) -> dict[str, str]:
-    kind = f"struct({', '.join(f'{name} boolean' for name in NAMES)})"
+def _others(others: set[str], shown: Sequence[str], more: str, names: Sequence[str]) -> dict[str, str]:
+    kind = f"struct({', '.join(f'{name} boolean' for name in names)})"
     if not others:
         return {"others": f"map {{}}::map(varchar, {kind})", "other_annotators": more}
-    fields = ", ".join(f"{name} := bool_or(label) filter (pattern = '{name}')" for name in NAMES)
+    fields = ", ".join(f"{name} := bool_or(label) filter (pattern = '{name}')" for name in names)
     taken = ", ".join(map(quoted, shown)) or "''"
     joined = sql_file("curation.corpus", "other_annotators.sql", fields=fields, taken=taken)
     return {"others": "x.by_annotator", "other_annotators": f"{more}\n{joined}"}
@@ -179,9 +207,9 @@ def _risky() -> str:
     return f"case when {harmful} then ({present}) else ({others} or inconsistency) end"
 
 
-def label_columns(annotators_of: Sequence[PatternAnnotator]) -> dict[str, str]:
+def label_columns(annotators_of: Sequence[PatternAnnotator], known: Known) -> dict[str, str]:
     """The pieces of `sql/labels.sql`, and under each pattern's name the columns of `sql/label_combinations.sql`."""
-    columns = {one: f"o{n}" for n, one in enumerate(annotators_of) if one.pattern in NAMES}
+    columns = {one: f"o{n}" for n, one in enumerate(annotators_of) if one.pattern in known.entries}
     aggregates = "".join(f",\nbool_or(label) filter ({_is(o)}) as {c}" for o, c in columns.items())
     columns_by_pattern = {"label_columns": aggregates}
     for pattern in sorted({one.pattern for one in columns}):
@@ -254,9 +282,9 @@ def _sum(terms: Iterable[str]) -> str:
     return "(" + " + ".join(terms) + ")"
 
 
-def _struct(columns: dict[PatternAnnotator, str], name: str) -> str:
+def _struct(columns: dict[PatternAnnotator, str], name: str, names: Sequence[str]) -> str:
     mine = {one.pattern: column for one, column in columns.items() if one.name == name}
-    fields = ", ".join(f"{pattern} := {mine.get(pattern, 'null::boolean')}" for pattern in NAMES)
+    fields = ", ".join(f"{pattern} := {mine.get(pattern, 'null::boolean')}" for pattern in names)
     return f"struct_pack({fields}) as {identifier(name)}"
 
 

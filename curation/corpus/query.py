@@ -25,6 +25,7 @@ from annotators.statistics.consensus import (
     measured_weights,
     without_people,
 )
+from curation.codebook.known import Known
 from curation.corpus import amendments, candidates, memory, unsafe_union
 from curation.corpus.compact import pack_many
 from curation.corpus.filling import identifier, quoted, sql_file
@@ -78,13 +79,29 @@ def connect(
     connection.execute(sql_file("curation.corpus", "clusters.sql"))
     _define_annotations(connection, policy)
     pattern_annotators = _pattern_annotators(connection)
-    weights = _define_verdicts(connection, policy, pattern_annotators)
-    connection.execute(
-        sql_file("curation.corpus", "candidates.sql", **candidates.pieces(pattern_annotators, weights))
-    )
+    known = known_entries(connection)
+    connection.execute(sql_file("curation.corpus", "trajectories.sql"))
+    weights = _define_verdicts(connection, policy, pattern_annotators, known)
+    pieces = candidates.pieces(pattern_annotators, weights, known)
+    connection.execute(sql_file("curation.corpus", "candidates.sql", **pieces))
     # Its many joins need not be planned again for every expression that is checked.
     connection.execute("create temp table candidate_columns as from candidates limit 0")
     return connection
+
+
+def known_entries(connection: Connection) -> Known:
+    """The entries of all codebooks that a corpus knows."""
+    return Known.of_texts(
+        connection.execute("select text from codebooks order by codebook, version").fetchall()
+    )
+
+
+def keywords() -> set[str]:
+    """Words that SQL keeps for itself, in lower case."""
+    found = duckdb.connect(":memory:").execute(
+        "select keyword_name from duckdb_keywords() where keyword_category <> 'unreserved'"
+    )
+    return {str(name).lower() for (name,) in found.fetchall()}
 
 
 def _close_off(connection: Connection, root: Path) -> None:
@@ -136,7 +153,7 @@ def label_combinations(
     pattern_annotators = _pattern_annotators(connection)
     if len({one.name for one in pattern_annotators}) > candidates.MOST_COLUMNS:
         return _combinations_of_many(connection, reviewed if reviewed_only else "")
-    pieces = candidates.label_columns(pattern_annotators)
+    pieces = candidates.label_columns(pattern_annotators, known_entries(connection))
     names = {f"o{n}": one.name for n, one in enumerate(pattern_annotators)}
     only = reviewed if reviewed_only else ""
     connection.execute(
@@ -155,11 +172,14 @@ def label_combinations(
 
 
 def _combinations_of_many(connection: Connection, only: str) -> dict[str, list[LabelCombination]]:
-    query = sql_file("curation.corpus", "combinations_of_many.sql", only=only)
+    query, entries = (
+        sql_file("curation.corpus", "combinations_of_many.sql", only=only),
+        known_entries(connection).entries,
+    )
     by_pattern: dict[str, list[LabelCombination]] = {}
     for row in select(connection, query).to_pylist():
         labels = {one["name"]: one["label"] for one in row["labels"]}
-        if row["pattern"] in candidates.NAMES:
+        if row["pattern"] in entries:
             by_pattern.setdefault(row["pattern"], []).append(
                 LabelCombination(labels, row["people"], row["traces"])
             )
@@ -304,7 +324,7 @@ def _pattern_annotators(connection: Connection) -> list[candidates.PatternAnnota
 
 
 def _define_verdicts(
-    connection: Connection, policy: Policy, annotators_of: Sequence[candidates.PatternAnnotator]
+    connection: Connection, policy: Policy, annotators_of: Sequence[candidates.PatternAnnotator], known: Known
 ) -> dict[str, ConsensusWeights]:
     """Define the view and macros of the consensus; returns the weights of each weighted pattern."""
     single = ", ".join(
@@ -314,7 +334,7 @@ def _define_verdicts(
     connection.execute(
         sql_file("curation.corpus", "verdicts.sql", single=single or "(null::varchar, null::varchar)")
     )
-    weights = _weights(connection, policy)
+    weights = _weights(connection, policy, known)
     if weights:
         values = ", ".join(
             f"({quoted(name)}, {quoted(pattern)}, {known.prior:.6f}, {r.if_true:.6f}, {r.if_false:.6f})"
@@ -329,13 +349,18 @@ def _define_verdicts(
     return weights
 
 
-def _weights(connection: Connection, policy: Policy) -> dict[str, ConsensusWeights]:
+def _weights(connection: Connection, policy: Policy, known: Known) -> dict[str, ConsensusWeights]:
     if policy in ("ranked", "majority"):
         return {}
+    graded = {
+        name for name, entry in known.entries.items() if entry.graded
+    }  # their scores are no probabilities
     by_labels = label_combinations(connection, reviewed_only=policy == "weighted")
     estimate = measured_weights if policy == "weighted" else dawid_skene
     by_pattern = {
-        pattern: estimate(without_people(combinations)) for pattern, combinations in by_labels.items()
+        pattern: estimate(without_people(combinations))
+        for pattern, combinations in by_labels.items()
+        if pattern not in graded
     }
     return {pattern: weights for pattern, weights in by_pattern.items() if weights}
 

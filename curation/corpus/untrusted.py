@@ -21,7 +21,14 @@ from schemas.tables import TABLES
 
 LONGEST = 20_000
 """Characters of one SQL text; time to bind it grows faster than its length."""
-VIEWS = {"verdicts", "candidates", "current_annotations", "latest_annotators", "current_clusters"}
+VIEWS = {
+    "verdicts",
+    "candidates",
+    "trajectories",
+    "current_annotations",
+    "latest_annotators",
+    "current_clusters",
+}
 
 
 class Allowed(NamedTuple):

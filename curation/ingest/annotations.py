@@ -5,7 +5,7 @@ then located in the trace. Nothing is overwritten: if the table has an annotatio
 equal one counts as kept and a different one is filtered.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import groupby, islice
 from typing import Any, Literal, NamedTuple
@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import ValidationError
 
+from curation.codebook.stored import known
 from curation.corpus import memory
 from curation.corpus.known_ids import KnownIds
 from curation.corpus.store import Store, opened
@@ -21,15 +22,14 @@ from curation.ingest.containers.rows import RawRow
 from curation.ingest.fields import BadRow
 from curation.ingest.parts import SHARE, PartWriter, RowState
 from schemas.annotation import Annotation
+from schemas.codebooks import Pattern
 from schemas.faults import listed
-from schemas.patterns import CODEBOOK
 from schemas.response import Fault
 from schemas.trace import FIELDS
 
 BATCH_ROWS = 10_000
 """Rows whose traces' texts are in memory at once."""
 GROUP_BITS = 20
-JUDGED_ON = {entry.name: entry.judged_on for entry in CODEBOOK}
 
 
 Key = tuple[str, str, str]
@@ -58,6 +58,8 @@ class TraceIndex:
 
     def __init__(self, corpus: Store) -> None:
         self._corpus = corpus
+        self.entries: Mapping[str, Pattern] = known(corpus).entries
+        """What can be judged in the corpus."""
         self._parts = corpus.parts("traces")
         self._places = KnownIds(corpus.root, memory.limit() // SHARE)
         for number, part in enumerate(self._parts):
@@ -180,20 +182,25 @@ def read_verdict(raw: RawRow, index: TraceIndex, texts: dict[str, dict[str, str]
     """The annotation of a row.
 
     Raises:
-        BadRow: unknown_trace, ambiguous_trace, unknown_pattern, bad_span, wrong_type, or the row's own fault.
+        BadRow: unknown_trace, ambiguous_trace, unknown_pattern, wrong_value, bad_span, wrong_type, or the row's own fault.
     """
     if raw.fault:
         raise BadRow(*raw.fault)
     row = raw.row
     if not isinstance(row, dict):
         raise BadRow("wrong_type", f"a row must be an object of columns, not {type(row).__name__}")
-    if not isinstance(row.get("pattern"), str) or row["pattern"] not in JUDGED_ON:
-        raise BadRow("unknown_pattern", f"pattern is none of {', '.join(JUDGED_ON)}")
+    entry = index.entries.get(row["pattern"]) if isinstance(row.get("pattern"), str) else None
+    if entry is None:
+        raise BadRow(
+            "unknown_pattern",
+            f"pattern is none of {', '.join(index.entries)}; add your codebook with: curate codebook add FILE",
+        )
     trace_id = index.find(row)
-    spans = [_span(span, row["pattern"], texts[trace_id]) for span in row.get("spans") or []]
+    spans = [_span(span, entry, texts[trace_id]) for span in row.get("spans") or []]
     values = {
         name: row[name] for name in ("pattern", "annotator", "label", "score", "rationale") if name in row
     }
+    values |= _measured(row, entry)
     try:
         return Annotation(trace_id=trace_id, spans=tuple(spans), **values)
     except ValidationError as error:
@@ -207,13 +214,26 @@ def _trace_or_none(raw: RawRow, index: TraceIndex) -> str | None:
         return None
 
 
-def _span(span: Any, pattern: str, texts: dict[str, str]) -> dict[str, Any]:
+def _measured(row: dict[str, Any], entry: Pattern) -> dict[str, Any]:
+    """Label and score of a row's `value`: the level or number of an entry that has more than two values."""
+    value = row.get("value")
+    if value is None:
+        if entry.graded and row.get("label") is not None and row.get("score") is None:
+            raise BadRow("wrong_value", f"{entry.name} has the values {entry.values}; give one as `value`")
+        return {"label": None} if entry.graded and "label" not in row else {}
+    try:
+        return entry.measured(value)._asdict() if entry.graded else {"label": entry.measured(value).label}
+    except (ValueError, TypeError) as error:
+        raise BadRow("wrong_value", str(error)) from error
+
+
+def _span(span: Any, entry: Pattern, texts: dict[str, str]) -> dict[str, Any]:
     if not isinstance(span, dict) or span.get("field") not in FIELDS:
         raise BadRow("bad_span", f"a span needs a field out of {', '.join(FIELDS)}")
     field = span["field"]
-    if JUDGED_ON[pattern] not in (field, "both"):
+    if entry.judged_on not in (field, "both"):
         raise BadRow(
-            "bad_span", f"{pattern} is judged on the {JUDGED_ON[pattern]}; its spans may point only there"
+            "bad_span", f"{entry.name} is judged on the {entry.judged_on}; its spans may point only there"
         )
     if "text" in span:
         at = texts[field].find(span["text"]) if isinstance(span["text"], str) and span["text"] else -1

@@ -158,9 +158,14 @@ def _text_as_prompt(fields: dict[str, Any]) -> None:
 
 FORMATS: dict[str, Format] = {
     "annotations": Format(
-        help="verdicts: source_id or trace_id, pattern, annotator, label[, score, spans, rationale]",
-        columns=_needs("source_id pattern annotator label", "trace_id pattern annotator label"),
-        takes=_takes("source_id trace_id pattern annotator label score spans rationale"),
+        help="verdicts: source_id or trace_id, pattern, annotator, label or value[, score, spans, rationale]",
+        columns=_needs(
+            "source_id pattern annotator label",
+            "trace_id pattern annotator label",
+            "source_id pattern annotator value",
+            "trace_id pattern annotator value",
+        ),
+        takes=_takes("source_id trace_id pattern annotator label value score spans rationale"),
         makes="annotations",
     ),
     "batch-output": Format(

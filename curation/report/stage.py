@@ -16,6 +16,7 @@ from curation.masking import mask, mask_words
 from curation.mix.folder import read_manifest, read_rows
 from curation.page import render
 from curation.reading import read_model
+from curation.report.codebooks import codebook_reports
 from curation.review import gate
 from schemas.manifest import Manifest
 from schemas.patterns import CODEBOOK, RISKY_PATTERNS
@@ -72,6 +73,7 @@ def write_page(corpus_dir: Path, mixes: Sequence[Path] = (), *, out: Path, show:
         people, machines = gate.agreements(connection), _machine_agreement(connection)
         advance()
         found = {pattern: examples(connection, pattern, show) for pattern in RISKY_PATTERNS}
+        codebooks = codebook_reports(connection, UNITS)
         advance()
     page = render(
         "curation.report",
@@ -88,6 +90,7 @@ def write_page(corpus_dir: Path, mixes: Sequence[Path] = (), *, out: Path, show:
         machines=machines,
         mixes=manifests,
         codebook={entry.name: entry for entry in CODEBOOK},
+        codebooks=codebooks,
         examples=found,
         shown=show,
         units=UNITS,
@@ -162,7 +165,7 @@ def _machine_agreement(connection: Connection) -> dict[str, Agreement]:
     query = sql_file("curation.report", "agreement.sql", patterns=patterns, limit=str(UNITS))
     rows = connection.execute(query).fetchall()
     return {
-        wanted: agreement(by_unit((trace, label) for trace, pattern, label in rows if pattern == wanted))
+        wanted: agreement(by_unit((trace, label) for trace, pattern, label, _ in rows if pattern == wanted))
         for wanted in RISKY_PATTERNS
     }
 

@@ -46,5 +46,5 @@ def guidelines() -> str:
 
     text = (files("curation.review") / "templates" / "review_guidelines.md").read_text(encoding="utf-8")
     template = Template(text, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    risky: list[Pattern] = [entry for entry in CODEBOOK if entry.risky]
+    risky: list[Pattern] = [entry for entry in CODEBOOK if entry.name in RISKY_PATTERNS]
     return str(template.render(patterns=risky, title=title, verdicts=VERDICTS))

@@ -1,5 +1,5 @@
 -- Labels of traces and patterns with labels of two or more annotators; of many, a pseudo-random sample.
-select trace_id, pattern, label
+select trace_id, pattern, label, score
 from current_annotations
 semi join (
     select trace_id, pattern

@@ -1,0 +1,68 @@
+"""The entries that a corpus knows: the shipped patterns and properties, and those of every codebook that was added to it.
+
+A corpus keeps the codebooks themselves (table `codebooks`), so it can be read where their files are not.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import orjson
+
+from schemas.choices import meant
+from schemas.codebooks import Codebook, Combination, Pattern
+from schemas.errors import UsageError
+from schemas.patterns import CODEBOOK
+
+
+class Known(NamedTuple):
+    """What can be judged in a corpus."""
+
+    codebooks: Mapping[str, Codebook]
+    """Those that were added, by name: the last version of each."""
+    entries: Mapping[str, Pattern]
+    """All entries by name; the shipped ones come first."""
+
+    @classmethod
+    def of_texts(cls, rows: Iterable[tuple[str]]) -> "Known":
+        """The entries of stored codebooks, in order of their versions."""
+        added = [Codebook.model_validate(orjson.loads(text)) for (text,) in rows]
+        return cls.of({codebook.name: codebook for codebook in added})
+
+    @classmethod
+    def of(cls, codebooks: Mapping[str, Codebook]) -> "Known":
+        """The shipped entries and these."""
+        entries = {entry.name: entry for entry in CODEBOOK}
+        for codebook in codebooks.values():
+            entries |= codebook.entries
+        return cls(codebooks, entries)
+
+    @property
+    def combined(self) -> dict[str, Combination]:
+        """The combinations of all codebooks by name."""
+        return {name: one for codebook in self.codebooks.values() for name, one in codebook.combined.items()}
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that the added codebooks bring to `candidates`."""
+        of_entries = [name for book in self.codebooks.values() for name in book.entries]
+        return [*of_entries, *(f"{name}_score" for name in of_entries), *self.combined]
+
+    def wanted(self, names: Iterable[str]) -> list[str]:
+        """Names of entries, and of codebooks for all of their entries, as entries.
+
+        Raises:
+            UsageError: if there is no such entry or codebook; lists those there are.
+        """
+        found: dict[str, None] = {}
+        for name in names:
+            if name in self.codebooks:
+                found |= dict.fromkeys(self.codebooks[name].entries)
+            elif name in self.entries:
+                found[name] = None
+            else:
+                known = [*self.codebooks, *self.entries]
+                raise UsageError(
+                    f"unknown pattern {name}{meant(name, known)}; the codebooks have {', '.join(known)}; "
+                    "add yours with: curate codebook add FILE"
+                )
+        return list(found)
