@@ -10,6 +10,7 @@ from schemas.lazy import lazily
 if TYPE_CHECKING:
     from schemas.annotation import Annotation, Span
     from schemas.choices import PromptKind
+    from schemas.codebooks import Pattern
     from schemas.errors import (
         CorpusError,
         CurateError,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     )
     from schemas.ids import content_id
     from schemas.manifest import Counts, InputFile, Manifest
-    from schemas.patterns import CODEBOOK, CODEBOOK_VERSION, PROPERTIES, RISKY_PATTERNS, Pattern
+    from schemas.patterns import CODEBOOK, CODEBOOK_VERSION, PROPERTIES, RISKY_PATTERNS
     from schemas.prompt import KINDS, Prompt, prompt_id
     from schemas.row import Row
     from schemas.trace import FIELDS, Trace, generated_trace_id, ingested_trace_id
@@ -37,7 +38,8 @@ HOMES = {
     "schemas.errors": "CorpusError CurateError DataError EngineError MissingExtraError RecipeError RenderError ServerError TrainingError UsageError",
     "schemas.ids": "content_id",
     "schemas.manifest": "Counts InputFile Manifest",
-    "schemas.patterns": "CODEBOOK CODEBOOK_VERSION PROPERTIES RISKY_PATTERNS Pattern",
+    "schemas.codebooks": "Pattern",
+    "schemas.patterns": "CODEBOOK CODEBOOK_VERSION PROPERTIES RISKY_PATTERNS",
     "schemas.choices": "PromptKind",
     "schemas.prompt": "KINDS Prompt prompt_id",
     "schemas.row": "Row",

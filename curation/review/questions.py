@@ -6,7 +6,8 @@ Names are written once here: pushing, pulling and status all speak of questions 
 from importlib.resources import files
 from typing import Literal, NamedTuple
 
-from schemas.patterns import CODEBOOK, RISKY_PATTERNS, Pattern
+from schemas.codebooks import Pattern
+from schemas.patterns import CODEBOOK, RISKY_PATTERNS
 
 PATTERNS, VERDICT, COMMENT = "patterns", "verdict", "comment"
 Field = Literal["reasoning", "answer"]
