@@ -16,6 +16,7 @@ def card(manifest: Manifest) -> str:
     from huggingface_hub import DatasetCardData
     from jinja2 import Environment, StrictUndefined
 
+    manifest = Manifest.model_validate(manifest.model_dump(mode="json"))  # as it is written: without secrets
     summary: Any = manifest.summary
     tier = summary.get("redaction", "full")
     splits = ("train", *(["validation"] if summary.get("validation_rows") else []))

@@ -5,6 +5,7 @@ corpus has grown. The mix can differ only if a part is missing (or the code, the
 then nothing is written.
 """
 
+import json
 import shutil
 from importlib.resources import files
 from pathlib import Path
@@ -21,6 +22,7 @@ from curation.mix.summary import Snapshot, snapshot
 from curation.reading import hash_files, read_model
 from curation.recipe import Loaded
 from schemas.errors import CorpusError, DataError, RecipeError
+from schemas.hiding import hide_in
 from schemas.manifest import BASE_VERSION, InputFile, Manifest
 
 
@@ -55,10 +57,11 @@ def run(corpus_dir: Path, recipe: Loaded[MixRecipe], *, out: Path, lock: Path) -
     if not lock.exists():
         now = snapshot(corpus)
         manifest = build(recipe, corpus, out, now)
-        write_file(lock, _lock(manifest, recipe.recipe, now).model_dump_json(indent=2).encode() + b"\n")
+        written = hide_in(_lock(manifest, recipe.recipe, now).model_dump(mode="json"))
+        write_file(lock, json.dumps(written, indent=2, ensure_ascii=False).encode() + b"\n")
         return manifest
     locked = read(lock)
-    recipe_changes = _changes(locked.recipe, recipe.recipe.model_dump(mode="json"))
+    recipe_changes = _changes(locked.recipe, hide_in(recipe.recipe.model_dump(mode="json")))
     if recipe_changes:
         raise _changed(lock, [f"the recipe: {change}" for change in recipe_changes])
     beside = out.parent / f".locked-{out.name}"

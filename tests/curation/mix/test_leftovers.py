@@ -1,14 +1,20 @@
 """A mix that cannot be written leaves no text behind."""
 
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
-from curation.corpus.store import Store
+from curation.corpus.store import Store, write_parquet
 from curation.mix import build as mix
 from curation.mix import folder
 from schemas.errors import CorpusError
+from schemas.tables import TRACES
 
 RECIPE = "name: x\nparts:\n  a: {where: \"kind = 'harmful'\", take: 5}\n"
 
@@ -52,3 +58,20 @@ def test_an_error_in_the_middle_leaves_nothing(
         with pytest.raises(type(error)):
             build(RECIPE, out="mix")
         assert left(tmp_path) == [] and len(folder.read_rows(tmp_path / "mix")) == 5
+
+
+@pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_build_leaves_nothing_and_says_so(tmp_path: Path, kind: signal.Signals) -> None:
+    corpus = Store.create(tmp_path / "corpus")
+    row = {"prompt": "q", "reasoning": "r" * 3000, "answer": "a", "sample_index": 0}
+    rows = [row | {"trace_id": f"t{n}", "prompt_id": f"p{n}"} for n in range(8000)]
+    write_parquet(corpus.root / "traces" / "part-0.parquet", pa.Table.from_pylist(rows, TRACES))
+    (tmp_path / "r.yaml").write_text("name: x\njsonl: true\nparts: {a: {where: 'true'}}\n")
+    command = [sys.executable, "-m", "curation", "build-mix", "r.yaml", "--corpus", "corpus", "--out", "mix"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    while process.poll() is None and not (tmp_path / ".building-mix").exists():
+        time.sleep(0.005)
+    process.send_signal(kind)
+    _, said = process.communicate()
+    assert process.returncode == (143 if kind == signal.SIGTERM else 130), said
+    assert left(tmp_path) == [] and not (tmp_path / "mix").exists()

@@ -105,8 +105,23 @@ def test_another_registry_of_benchmarks_is_named(
 
 def test_a_file_that_is_no_lock_is_explained(locked, tmp_path: Path) -> None:
     (tmp_path / "x.lock").write_text('{"format_version": 1}')
-    with pytest.raises(DataError, match="not a lock file"):
+    with pytest.raises(DataError, match="delete it to lock again"):
         locked()
     (tmp_path / "x.lock").write_text('{"format_version": 9}')
     with pytest.raises(CorpusError, match="format version 9 is newer"):
         locked()
+
+
+def test_a_key_in_a_recipe_is_in_no_file_of_the_mix_and_not_in_the_lock(
+    locked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = "sk-Zq81mmPx77aLw2"
+    monkeypatch.setenv("SOME_SERVICE_API_KEY", secret)
+    text = RECIPE.replace(
+        "name: x", f"name: x\ndescription: made with {secret}\nlicenses: {{test: {secret}}}"
+    )
+    files = locked(text)
+    assert locked(text) == files  # and the lock still knows its recipe
+    written = [*files.values(), (tmp_path / "x.lock").read_bytes()]
+    assert [content for content in written if secret.encode() in content] == []
+    assert any(b"[hidden]" in content for content in written)

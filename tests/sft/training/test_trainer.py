@@ -216,7 +216,7 @@ def test_says_what_is_wrong_with_a_mix(models: dict[str, Path], mix: Path, tmp_p
     with pytest.raises(DataError, match="the mix has no rows"):
         train(config(models["r1"], write_mix(tmp_path / "empty", []), tmp_path / "run"))
     (mix / "data" / "train-00000-of-00001.parquet").write_bytes(b"not parquet")
-    with pytest.raises(DataError, match=r"cannot read its rows.*build the mix again"):
+    with pytest.raises(DataError, match=r"not the rows of a mix.*build the mix again"):
         train(config(models["r1"], mix, tmp_path / "run"))
 
 
