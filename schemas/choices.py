@@ -38,6 +38,8 @@ Device = Literal["a100-40", "a100-80", "h100", "h200", "l40s", "rtx4090"]
 """GPUs whose memory and speed are known."""
 Sharding = Literal["none", "zero2", "zero3"]
 """What of a training run is spread over devices."""
+Dtype = Literal["auto", "bfloat16", "float16", "float32"]
+"""The precision of a model's weights while it runs; auto: what the hardware is fast in."""
 SavedDtype = Literal["bfloat16", "float32", "auto"]
 """How weights are saved; auto: as they are."""
 LossOn = Literal["last", "all"]

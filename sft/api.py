@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from schemas import showing
-from schemas.choices import ControlPolicy, LossOn, ScoredThink, check_choice
+from schemas.choices import ControlPolicy, Dtype, LossOn, ScoredThink, check_choice
 from schemas.errors import CorpusError, DataError
 
 if TYPE_CHECKING:
@@ -159,6 +159,7 @@ def score(
     judge_model: str | None = None,
     judge_url: str | None = None,
     engine: str = "auto",
+    dtype: Dtype = "auto",
     base_url: str | None = None,
     revision: str | None = None,
     out: File | None = None,
@@ -181,6 +182,7 @@ def score(
         judge_model: their model.
         judge_url: its server.
         engine: auto, vllm, transformers or openai.
+        dtype: precision of the weights; auto: what the hardware is fast in.
         base_url: a server's address.
         revision: the commit of a hub model.
         out: folder for scores.json and outcomes.jsonl, which `compare` reads; a run keeps its own.
@@ -206,7 +208,9 @@ def score(
     )
     chosen = choose([suite] if isinstance(suite, str) else list(suite), protocol, how)
     server = {"base_url": base_url} if base_url else None
-    given = {"kind": engine, "model": fspath(model), "revision": revision, "server": server}
+    given = {
+        "kind": engine, "model": fspath(model), "revision": revision, "dtype": dtype, "server": server,
+    }  # fmt: skip
     return stage.score_model(
         Path(corpus),
         from_arguments(EngineSettings, None, given),

@@ -8,6 +8,7 @@ import typer
 from curation.commands.options import (
     DEFAULT_CORPUS,
     CorpusOption,
+    DtypeOption,
     EngineOption,
     JsonOption,
     JudgeModelOption,
@@ -89,6 +90,7 @@ def score(
         str, typer.Option(help="Comma-separated annotators, such as rules,ensemble.")
     ] = "rules,overrefusal",
     engine: EngineOption = None,
+    dtype: DtypeOption = None,
     base_url: UrlOption = None,
     revision: RevisionOption = None,
     out: Annotated[
@@ -123,7 +125,13 @@ def score(
     settings = from_options(
         EngineSettings,
         None,
-        {("kind",): engine, ("model",): model, ("revision",): revision, ("server",): server},
+        {
+            ("kind",): engine,
+            ("model",): model,
+            ("revision",): revision,
+            ("dtype",): dtype,
+            ("server",): server,
+        },
     )
     if show and not export:
         raise typer.BadParameter("applies to logs only; add --export inspect", param_hint="--show")

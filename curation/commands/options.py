@@ -11,7 +11,7 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from schemas.choices import EngineKind, ReviewOrder, Teacher, Tier, meant
+from schemas.choices import Dtype, EngineKind, ReviewOrder, Teacher, Tier, meant
 
 
 def among(known: Callable[[], Collection[str]]) -> Callable[[str | None], str | None]:
@@ -68,6 +68,9 @@ ModelOption = Annotated[
 ]
 RevisionOption = Annotated[str | None, typer.Option(help="Commit (40 hex digits) of a hub model.")]
 EngineOption = Annotated[EngineKind | None, typer.Option(help="What runs the model.")]
+DtypeOption = Annotated[
+    Dtype | None, typer.Option(help="Precision of the weights; auto: what the hardware is fast in.")
+]
 UrlOption = Annotated[str | None, typer.Option(help="A server's address, such as http://localhost:8000/v1.")]
 ReplicasOption = Annotated[
     int | None, typer.Option(help="Number of engines on the cluster, with --engine ray.")
@@ -198,6 +201,7 @@ MODEL: Group = {
     "model": Field(ModelOption, ("engine", "model")),
     "revision": Field(RevisionOption, ("engine", "revision")),
     "engine": Field(EngineOption, ("engine", "kind")),
+    "dtype": Field(DtypeOption, ("engine", "dtype")),
     "base_url": Field(UrlOption, ("engine", "server", "base_url")),
     "tokenizer": Field(TokenizerOption, ("engine", "server", "tokenizer")),
     "replicas": Field(ReplicasOption, ("engine", "replicas")),

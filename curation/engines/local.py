@@ -17,7 +17,7 @@ def open_local(settings: EngineSettings, seed: int = 0) -> Engine:
     if kind == "vllm":
         from curation.engines.vllm import VllmEngine
 
-        return VllmEngine.load(settings.model, settings.revision, settings.vllm, seed)
+        return VllmEngine.load(settings.model, settings.revision, settings.vllm, seed, settings.dtype)
     from curation.engines.transformers import TransformersEngine
 
-    return TransformersEngine.load(settings.model, settings.revision)
+    return TransformersEngine.load(settings.model, settings.revision, settings.dtype)

@@ -8,7 +8,7 @@ from curation.engines.openai import ServerSettings
 from curation.engines.vllm import VllmSettings
 from curation.engines.weights import fingerprint, locate
 from curation.recipe import Recipe
-from schemas.choices import EngineKind
+from schemas.choices import Dtype, EngineKind
 
 
 class EngineSettings(Recipe):
@@ -19,6 +19,8 @@ class EngineSettings(Recipe):
     """A folder, a hub name, or the name a server knows the model by."""
     revision: str | None = None
     """The commit of a hub model; for a server, the version to record."""
+    dtype: Dtype = "auto"
+    """Precision of the weights; auto: as saved on an accelerator; on a CPU bfloat16 where it has units for it, else float32."""
     vllm: VllmSettings = VllmSettings()
     server: ServerSettings | None = None
     replicas: int = Field(default=1, ge=1)

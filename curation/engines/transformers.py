@@ -9,8 +9,10 @@ from typing import Any
 
 from curation import console
 from curation.engines.base import Message, Reply, Sampling, take_apart
+from curation.engines.hardware import precision, saved_dtype, use_threads
 from curation.engines.prompting import Rendered, render
 from curation.engines.weights import fingerprint, load_model, load_tokenizer, locate
+from schemas.choices import Dtype
 from schemas.ids import content_id
 
 BATCH = 32
@@ -26,14 +28,18 @@ class TransformersEngine:
         self._tokenizer = tokenizer
 
     @classmethod
-    def load(cls, model: str, revision: str | None = None) -> "TransformersEngine":
+    def load(cls, model: str, revision: str | None = None, dtype: Dtype = "auto") -> "TransformersEngine":
         """Load a model folder, a run folder of `sft run`, or a hub model; raises as `locate` and `load_model` do."""
         weights = locate(model, revision)
         tokenizer = load_tokenizer(weights)
         import torch
 
         accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-        loaded = load_model(weights, "auto" if accelerator else "float32").to(accelerator or "cpu")
+        base = locate(weights.adapter_base) if weights.adapter_base else weights
+        chosen = precision(dtype, accelerator is not None, saved_dtype(base.folder))
+        loaded = load_model(weights, chosen.dtype).to(accelerator or "cpu")
+        if not accelerator:
+            use_threads(loaded.num_parameters(), chosen)
         return cls(loaded, tokenizer, f"{weights.name}@{fingerprint(weights)}")
 
     def chat(self, conversations: Sequence[Sequence[Message]], sampling: Sampling) -> list[Reply]:

@@ -10,15 +10,18 @@ import os
 import weakref
 from collections.abc import Iterator, Sequence
 from math import exp
+from pathlib import Path
 from typing import Any
 
 from annotators.base import Token
 from curation.engines.base import Message, Reply, Sampling, UnfitConversation, take_apart
+from curation.engines.hardware import HALF, bind_threads, precision, saved_dtype, tell
 from curation.engines.prompting import Rendered, render
 from curation.engines.reaper import take_along
 from curation.engines.streaming import Answered, Question, in_order
 from curation.engines.weights import fingerprint, load_tokenizer, locate
 from curation.recipe import Recipe
+from schemas.choices import Dtype
 from schemas.errors import EngineError, require
 from schemas.response import CLOSE, OPEN
 
@@ -54,7 +57,12 @@ class VllmEngine:
 
     @classmethod
     def load(
-        cls, model: str, revision: str | None = None, settings: VllmSettings | None = None, seed: int = 0
+        cls,
+        model: str,
+        revision: str | None = None,
+        settings: VllmSettings | None = None,
+        seed: int = 0,
+        dtype: Dtype = "auto",
     ) -> "VllmEngine":
         """Load a model folder (or adapter folder), a run folder of `sft run`, or a hub model.
 
@@ -63,6 +71,7 @@ class VllmEngine:
             revision: the commit of a hub model.
             settings: how vLLM runs.
             seed: the session's seed, for sampling on machines that cannot seed single requests.
+            dtype: of the weights.
 
         Raises:
             EngineError: if there is no such model or vLLM cannot load it.
@@ -74,7 +83,7 @@ class VllmEngine:
         tokenizer = load_tokenizer(weights)
         base = locate(weights.adapter_base) if weights.adapter_base else weights
         adapter = _adapter(str(weights.folder)) if weights.adapter_base else None
-        llm = _start(str(base.folder), settings, seed, lora=adapter is not None)
+        llm = _start(base.folder, settings, seed, dtype, lora=adapter is not None)
         return cls(llm, tokenizer, f"{weights.name}@{fingerprint(weights)}", adapter)
 
     def chat(self, conversations: Sequence[Sequence[Message]], sampling: Sampling) -> list[Reply]:
@@ -195,7 +204,7 @@ class VllmEngine:
         return len(self._tokenizer.encode(text, add_special_tokens=False))
 
 
-def _start(model: str, settings: VllmSettings, seed: int, lora: bool) -> Any:
+def _start(model: Path, settings: VllmSettings, seed: int, dtype: Dtype, lora: bool) -> Any:
     # Results go to stdout, so vLLM's log must not; and nobody asked it to phone home.
     os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
@@ -206,15 +215,17 @@ def _start(model: str, settings: VllmSettings, seed: int, lora: bool) -> Any:
     options: dict[str, Any] = {"quantization": settings.quantization}
     if current_platform.is_cpu():
         os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
-        options |= {"enforce_eager": True, "dtype": "bfloat16"}
+        chosen = precision(dtype, accelerator=False)
+        tell(chosen, bind_threads(_parameters(model)))
+        options |= {"enforce_eager": True, "dtype": chosen.dtype}
     else:
-        options["gpu_memory_utilization"] = settings.gpu_memory
+        options |= {"gpu_memory_utilization": settings.gpu_memory, "dtype": dtype}
     if lora:
         options |= {"enable_lora": True, "max_lora_rank": settings.max_lora_rank}
     others = {child.pid for child in multiprocessing.active_children()}
     try:
         llm = LLM(
-            model=model,
+            model=str(model),
             seed=seed,
             tensor_parallel_size=settings.tensor_parallel,
             max_model_len=settings.max_model_len,
@@ -231,6 +242,12 @@ def _start(model: str, settings: VllmSettings, seed: int, lora: bool) -> Any:
     started = {child.pid for child in multiprocessing.active_children()} - others
     take_along(pid for pid in started if pid)
     return llm
+
+
+def _parameters(model: Path) -> int:
+    """About how many parameters a model has, by the size of its files and their type."""
+    size = sum(file.stat().st_size for file in model.glob("*.safetensors"))
+    return size // (2 if saved_dtype(model) in HALF else 4)
 
 
 def _shut_down(core: Any) -> None:

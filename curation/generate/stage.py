@@ -354,6 +354,7 @@ def settings_of(recipe: GenerateRecipe, planned: GenerationPlan) -> dict[str, An
         "strategy_files": [path.name for path in recipe.strategy_files],
         "model": min(models, default=None),
         "engine": engine.kind if engine else None,
+        "dtype": engine.dtype if engine else None,
         "vllm": engine.vllm.model_dump(mode="json") if engine else None,
     }
 

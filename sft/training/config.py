@@ -86,6 +86,9 @@ class TrainConfig(Recipe):
     gradient_accumulation_steps: Annotated[int, Field(ge=1)] = 12
     """Rows per optimiser step = this x `per_device_train_batch_size` x number of devices (48 in the study)."""
     bf16: bool = True
+    """Mixed precision, where the hardware has units for it: a CPU without them trains in float32."""
+    dtype: Literal["auto", "bfloat16", "float32"] = "auto"
+    """auto: as `bf16` says and the hardware can; else this, whatever either says."""
     gradient_checkpointing: bool = True
     seed: int = 42
     logging_steps: Annotated[int, Field(ge=1)] = 1

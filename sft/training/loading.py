@@ -2,11 +2,13 @@
 
 Full training keeps its weights in float32 under bf16 autocast: at a learning rate of 5e-6 most updates are smaller than the
 bfloat16 resolution and would be lost. A frozen base is in bfloat16, or in 4 bits for QLoRA (arXiv 2305.14314).
+On a CPU without units for bfloat16 all is in float32, which is many times faster there.
 """
 
 import os
 from typing import Any
 
+from curation.engines.hardware import Precision, precision
 from curation.engines.weights import Weights, load_model
 from schemas.errors import require
 from sft.training.config import TrainConfig
@@ -25,6 +27,26 @@ def load(config: TrainConfig, weights: Weights) -> Any:
     if config.method == "qlora":
         how |= four_bits()
     return load_model(weights, "float32" if config.method == "full" else low(config), **how)
+
+
+def on_cpu() -> bool:
+    """Whether there is no accelerator to train on."""
+    import torch
+
+    return not torch.accelerator.is_available()
+
+
+def settled(config: TrainConfig) -> tuple[TrainConfig, Precision]:
+    """The run as this hardware trains it: `bf16` is what will be done, whatever `dtype` says."""
+    if config.dtype != "auto":
+        chosen = Precision(config.dtype, "as set")
+    elif not config.bf16:
+        chosen = Precision("float32", "bf16: false")
+    elif on_cpu():
+        chosen = precision("auto", accelerator=False)
+    else:
+        chosen = Precision("bfloat16", "bf16: true")
+    return config.model_copy(update={"bf16": chosen.dtype == "bfloat16"}), chosen
 
 
 def low(config: TrainConfig) -> str:

@@ -21,6 +21,7 @@ from typing import Any
 from curation import console
 from curation.annotate import decisions
 from curation.corpus.store import disk_error, make_folder, write_file
+from curation.engines.hardware import use_threads
 from curation.engines.weights import Weights, base_places, fingerprint, load_tokenizer, locate
 from curation.reading import hash_files, read_model
 from curation.recipe import load_recipe
@@ -107,7 +108,10 @@ def _train(
 
     out = Path(config.out)
     refused = _refused(config.presafe, proof) if config.presafe else None
+    config, chosen = loading.settled(config)
     model = loading.load(config, weights)
+    if loading.on_cpu():
+        use_threads(model.num_parameters(), chosen)
     trainer = trl_home.build(config, model, tokenizer, proof.rendered, out, refused, _by_part(held_out))
     checkpoint = trl_home.last_checkpoint(out)
     _announce(config, proof, trainer.args.world_size, checkpoint)
@@ -119,6 +123,7 @@ def _train(
     manifest = _manifest(config, mix, proof, identity)
     manifest.summary.update(
         steps=result.global_step,
+        precision=chosen.dtype,
         train_loss=round(result.training_loss, 6),
         validation_loss=_validation_losses(losses),
         trained_parameters=trl_home.trained_parameters(trainer),
