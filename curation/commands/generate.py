@@ -117,6 +117,7 @@ def generate(
     """
     from curation import console
     from curation.generate import stage
+    from curation.generate.yields import require_yield
     from curation.recipe import from_options
 
     given |= {("samples",): samples, ("think",): think, ("where",): where, ("limit",): limit}
@@ -128,7 +129,7 @@ def generate(
         return
     manifest = stage.run(corpus, settings)
     report(manifest, json)
-    stage.require_answers(manifest)
+    require_yield(manifest, settings.chosen())
 
 
 @app.command(rich_help_panel=PANEL)

@@ -14,6 +14,7 @@ from schemas.conversation import Turns, messages, tool_definitions
 from schemas.errors import EngineError
 from schemas.response import OPEN
 
+NO_TEMPLATE = "has no chat template, so it cannot be asked; use an instruction-tuned model"
 TOOLS = "tools"
 """The role of what is no turn but the list of tools."""
 
@@ -54,9 +55,7 @@ def render(tokenizer: Any, messages: Sequence[Message], continues: bool = True) 
     if (prompt := plain_prompt(messages)) is not None:
         return Rendered(tokenizer.encode(prompt), "")
     if not tokenizer.chat_template:
-        raise EngineError(
-            "the model has no chat template, so it cannot be asked; use an instruction-tuned model"
-        )
+        raise EngineError(f"the model {NO_TEMPLATE}")
     turns, tools = tools_apart(messages)
     turns, beginning = beginning_of(turns) if continues else (turns, "")
     text = _templated(tokenizer, turns, tools)

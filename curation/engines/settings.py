@@ -5,10 +5,12 @@ from importlib.util import find_spec
 from pydantic import Field
 
 from curation.engines.openai import ServerSettings
+from curation.engines.prompting import NO_TEMPLATE
 from curation.engines.vllm import VllmSettings
-from curation.engines.weights import fingerprint, locate
+from curation.engines.weights import fingerprint, load_tokenizer, locate
 from curation.recipe import Recipe
 from schemas.choices import Dtype, EngineKind
+from schemas.errors import EngineError
 
 
 class EngineSettings(Recipe):
@@ -42,3 +44,16 @@ def model_name(settings: EngineSettings) -> str:
         return f"{settings.model}@{settings.revision or 'server'}"
     weights = locate(settings.model, settings.revision)
     return f"{weights.name}@{fingerprint(weights)}"
+
+
+def require_template(settings: EngineSettings) -> None:
+    """Check that a model which is run here has a chat template, before its weights are loaded.
+
+    Raises:
+        EngineError: if it has none, or there is no such model.
+    """
+    if settings.server or engine_kind(settings) == "openai":
+        return
+    weights = locate(settings.model, settings.revision)
+    if not any(weights.folder.glob("chat_template*")) and not load_tokenizer(weights).chat_template:
+        raise EngineError(f"{weights.name}: {NO_TEMPLATE}")

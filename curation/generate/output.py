@@ -12,12 +12,14 @@ from typing import Any, NamedTuple
 from curation.corpus.buffer import PartBuffer
 from curation.corpus.store import Store
 from curation.engines import Message, Reply
+from curation.generate.yields import NEVER_OPENED, TRUNCATED
 from schemas.ids import canonical_json
 
 PART_ROWS = 2048
 PART_SECONDS = 15.0
 """A part is written when either is reached; a kill loses at most that much."""
 WHY = {
+    NEVER_OPENED: "the model ran into its token limit without ever opening a think block; use a reasoning model, or a strategy for ordinary models",
     "truncated": "the model ran into its token limit; raise --max-new-tokens",
     "cut": "the reply is not known to be whole: its finish reason is none that means so",
     "blocked": "a filter behind the model stopped the reply",
@@ -68,17 +70,26 @@ def outcome(task: GenerationTask, reply: Reply, stage: str) -> Outcome:
     }
     if reply.think_state == "closed":
         return Outcome("traces", columns, None)
+    reason = _reason(task, reply)
     row = {
         "quarantine_id": task.trace_id,
         "stage": stage,
         "source_file": task.columns["source_file"] or "",
         "source_line": task.columns["source_line"] or 0,
         "source_id": task.columns["source_id"],
-        "reason": reply.think_state,
-        "detail": f"{WHY.get(reply.think_state, OTHERWISE)} (finish reason: {reply.finish_reason[:40]})",
+        "reason": reason,
+        "detail": f"{WHY.get(reason, OTHERWISE)} (finish reason: {reply.finish_reason[:40]})",
         "row": _json(columns),
     }
-    return Outcome("quarantine", row, reply.think_state)
+    return Outcome("quarantine", row, reason)
+
+
+def _reason(task: GenerationTask, reply: Reply) -> str:
+    """Why a reply is quarantined; a truncated one without a reasoning, none of which the prompt began, never opened a think block."""
+    begun = task.messages and task.messages[-1]["role"] == "assistant"
+    if reply.think_state == TRUNCATED and not reply.reasoning and reply.answer.strip() and not begun:
+        return NEVER_OPENED
+    return reply.think_state
 
 
 class Output:

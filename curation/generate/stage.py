@@ -16,11 +16,12 @@ from curation.corpus.store import Store
 from curation.corpus.untrusted import prompts_where
 from curation.engines import Engine, Message, Reply, Sampling
 from curation.engines.choosing import open_engine
-from curation.engines.settings import EngineSettings, model_name
+from curation.engines.settings import EngineSettings, model_name, require_template
 from curation.engines.streaming import Answered, Question, stream
 from curation.generate.meter import Meter
 from curation.generate.output import GenerationTask, Output, outcome
 from curation.generate.strategies import Strategy, choose, thinking
+from curation.generate.yields import StrategyYield, yields
 from curation.recipe import Recipe
 from curation.versions import versions
 from schemas.choices import Think
@@ -31,8 +32,6 @@ from schemas.response import OPEN
 from schemas.trace import generated_trace_id
 
 STAGE = "generate"
-TRUNCATED = "truncated"
-"""Why a reply is quarantined that the limit of tokens has cut."""
 CHUNK = 1024
 """Questions whose first answers are held in memory where thinking is prolonged."""
 
@@ -196,20 +195,6 @@ def run(corpus_dir: Path, recipe: GenerateRecipe) -> Manifest:
     return manifest
 
 
-def require_answers(manifest: Manifest) -> None:
-    """Raise if every planned reply was truncated.
-
-    Raises:
-        EngineError: saying what to raise.
-    """
-    counts = manifest.counts
-    if counts.quarantined and not counts.kept and set(counts.quarantined) == {TRUNCATED}:
-        n = counts.quarantined[TRUNCATED]
-        raise EngineError(
-            f"truncated {n} of {n} replies, which are quarantined; raise --max-new-tokens and run it again"
-        )
-
-
 def planned_for(corpus: Store, recipe: GenerateRecipe, strategies: Sequence[Strategy]) -> GenerationPlan:
     """The plan for the corpus's prompts.
 
@@ -235,22 +220,39 @@ def open_for(recipe: GenerateRecipe, tasks: Sequence[GenerationTask]) -> Engine 
     asked = [task.trace_id for task in tasks if task.messages]
     if not asked or recipe.engine is None:
         return None
+    require_template(recipe.engine)
     return open_engine(recipe.engine, _seed(recipe.sampling.seed, asked[0]))
 
 
 def counts_of(corpus: Store, planned: GenerationPlan, failed: Mapping[str, str]) -> Counts:
     """Where every planned trace ended."""
     counts = Counts(rows=len(planned.tasks) + sum(planned.filtered.values()), filtered=dict(planned.filtered))
-    kept = corpus.keys("traces")
-    ids = {task.trace_id for task in planned.tasks}
-    counts.kept = len(ids & kept)
-    for batch in corpus.scan("quarantine", ["quarantine_id", "reason"]):
-        for key, reason in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-            if key in ids and key not in kept:
-                counts.add("quarantined", reason)
+    for end in _ends(corpus, planned).values():
+        if end is None:
+            counts.kept += 1
+        else:
+            counts.add("quarantined", end)
     for reason in failed.values():
         counts.add("failed", reason[:300])
     return counts
+
+
+def yields_of(corpus: Store, planned: GenerationPlan) -> dict[str, StrategyYield]:
+    """What became of the planned replies, by strategy."""
+    ends = _ends(corpus, planned)
+    answered = (task for task in planned.tasks if task.trace_id in ends)
+    return yields((task.columns["strategy"], ends[task.trace_id]) for task in answered)
+
+
+def _ends(corpus: Store, planned: GenerationPlan) -> dict[str, str | None]:
+    """trace_id -> why it is quarantined, null for a kept one; traces without a reply are not in it."""
+    kept = corpus.keys("traces")
+    ids = {task.trace_id for task in planned.tasks}
+    ends: dict[str, str | None] = dict.fromkeys(ids & kept)
+    for batch in corpus.scan("quarantine", ["quarantine_id", "reason"]):
+        rows = zip(*(column.to_pylist() for column in batch.columns), strict=True)
+        ends |= {key: reason for key, reason in rows if key in ids and key not in kept}
+    return ends
 
 
 def _task(
@@ -341,6 +343,7 @@ def _manifest(
         summary={
             "strategies": {s.name: s.version for s in strategies},
             "tokens": tokens_of(recipe, ran.meter),
+            "yield": {name: one._asdict() for name, one in yields_of(corpus, planned).items()},
         },
     )
 

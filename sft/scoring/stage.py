@@ -21,7 +21,7 @@ from curation.corpus.store import Store, write_file
 from curation.corpus.untrusted import check_expression
 from curation.engines import Engine
 from curation.engines.choosing import open_engine
-from curation.engines.settings import EngineSettings
+from curation.engines.settings import EngineSettings, require_template
 from curation.versions import versions
 from schemas.errors import DataError, EngineError, RecipeError
 from schemas.manifest import Counts, InputFile, Manifest
@@ -96,6 +96,7 @@ def score_model(
     asked = load_prompts(corpus, suites or choose(), limit)
     run_folder = Path(engine.model) if (Path(engine.model) / "run.json").is_file() else None
     mix_id = _mix_id(run_folder) if run_folder else None
+    require_template(engine)
     opened = open_engine(engine)
     scored = measure(opened, corpus, asked, mix_id, judging)
     folder = out or run_folder
