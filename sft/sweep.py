@@ -20,7 +20,7 @@ from curation.mix import build as mix
 from curation.mix.recipe import MixRecipe
 from curation.mix.sweep import find_points
 from curation.recipe import Loaded, Recipe, load_recipe
-from schemas.choices import EngineKind, ScoredThink
+from schemas.choices import Dtype, EngineKind, ScoredThink
 from schemas.errors import RecipeError, TrainingError
 from sft import devices
 from sft.comparison import stage as compare
@@ -54,6 +54,7 @@ class ScoreSettings(Recipe):
     limit: Annotated[int, Field(ge=1)] | None = None
     """Ask at most so many prompts of each suite."""
     engine: EngineKind = "auto"
+    dtype: Dtype = "auto"
     max_new_tokens: Annotated[int, Field(ge=1)] | None = None
     temperature: Annotated[float, Field(ge=0)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
@@ -280,7 +281,7 @@ def _score(settings: ScoreSettings, model: str, out: Path) -> None:
     suites = [settings.suite] if isinstance(settings.suite, str) else settings.suite
     score.score_model(
         Path(settings.corpus),
-        EngineSettings(kind=settings.engine, model=model),
+        EngineSettings(kind=settings.engine, model=model, dtype=settings.dtype),
         suites=choose(suites, settings.protocol, how_asked(settings)),
         judging=judging.recipe(settings.annotators, settings.judge, settings.judge_model, settings.judge_url),
         out=out,

@@ -33,7 +33,7 @@ class Precision(NamedTuple):
 class Threads(NamedTuple):
     """How many threads run a model on the CPU."""
 
-    count: int
+    number: int
     cores: int
     why: str
 
@@ -97,24 +97,24 @@ def use_threads(parameters: int, chosen: Precision) -> None:
     import torch
 
     found = threads(parameters)
-    torch.set_num_threads(found.count)
+    torch.set_num_threads(found.number)
     tell(chosen, found)
 
 
 def bind_threads(parameters: int) -> Threads:
     """Have vLLM's worker run with as many threads as suit a model: set in the environment, which the worker inherits."""
     found = threads(parameters)
-    if found.count < found.cores or THREADS in os.environ:
+    if found.number < found.cores or THREADS in os.environ:
         os.environ.setdefault(BIND, "nobind")
         if os.environ[BIND] == "nobind":
-            os.environ.setdefault(THREADS, str(found.count))
+            os.environ.setdefault(THREADS, str(found.number))
     return found
 
 
 @cache
 def tell(chosen: Precision, found: Threads) -> None:
     """Say the choices; the same ones once in a process."""
-    counted = f"{found.count} thread{'s' if found.count > 1 else ''} on {found.cores} cores ({found.why})"
+    counted = f"{found.number} thread{'s' if found.number > 1 else ''} on {found.cores} cores ({found.why})"
     console.say(f"model: {chosen.dtype} ({chosen.why}), {counted}")
 
 

@@ -6,7 +6,7 @@ would not help it.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from curation import console
 from curation.generate.strategies import Strategy
@@ -78,9 +78,8 @@ def require_yield(manifest: Manifest, strategies: Sequence[Strategy]) -> None:
         EngineError: saying the likely cause, and what to do.
     """
     by_name = {strategy.name: strategy for strategy in strategies}
-    found: dict[str, StrategyYield] = {
-        name: StrategyYield(**one) for name, one in manifest.summary.get("yield", {}).items()
-    }
+    told: Any = manifest.summary.get("yield", {})
+    found = {name: StrategyYield(**one) for name, one in told.items()}
     poor = {name: one for name, one in found.items() if one.kept < HARDLY * one.replies}
     lines = [f"{name}: {advice(by_name.get(name), one)}" for name, one in poor.items()]
     if lines and not manifest.counts.kept:

@@ -58,13 +58,13 @@ def test_a_small_model_has_one_thread_and_the_environment_overrides_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    assert threads(500_000).count == 1
-    assert 1 <= threads(7_000_000_000).count <= threads(0).cores
+    assert threads(500_000).number == 1
+    assert 1 <= threads(7_000_000_000).number <= threads(0).cores
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     found = threads(500_000)
-    assert found.count == 3 and "OMP_NUM_THREADS" in found.why
+    assert found.number == 3 and "OMP_NUM_THREADS" in found.why
     monkeypatch.setenv("OMP_NUM_THREADS", "many")
-    assert threads(500_000).count == 1
+    assert threads(500_000).number == 1
 
 
 def test_vllm_is_left_to_bind_its_own_threads_only_where_it_gets_all_cores(
