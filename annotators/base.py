@@ -97,6 +97,10 @@ UNREADABLE = "the reply could not be read"
 """Why a trace has failed whose reply says nothing that was asked for."""
 
 
+UNASKED = ("judged on ", "not asked", "the reasoning is empty", "nothing to judge")
+"""What the rationale of an abstention says where the model was not asked for that verdict."""
+
+
 class Failure(NamedTuple):
     """Stands in for all annotations of a trace that could not be judged now."""
 

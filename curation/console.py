@@ -23,10 +23,16 @@ if TYPE_CHECKING:
 
 LINE_SECONDS = 60.0
 """Interval between progress lines if stderr is not a terminal."""
+FIRST_LINE_SECONDS = 15.0
+"""Until the first of them."""
+ENOUGH = 10
+"""Units, or a tenth of the whole, from which the time left is told: fewer would make hours of minutes."""
 
 
 STARTS_AGAIN = "the corpus has only whole parts; run the same command again"
 """What is true of every stage that is stopped."""
+_open: "list[ProgressState]" = []
+"""What is going on, outermost first."""
 _stopped: "list[ProgressState]" = []
 """What was being done when Ctrl-C or SIGTERM came, innermost first."""
 
@@ -46,6 +52,7 @@ class ProgressState:
         self._began = monotonic()
         self._note = ""
         self._before = 0
+        self.tokens = 0
         self.done = 0
 
     def advance(self, n: int = 1, note: str = "", total: int | None = None) -> None:
@@ -63,8 +70,10 @@ class ProgressState:
         if made := self.done - self._before:
             rate = made / spent
             pieces.append(f"{rate:,.1f}/s" if rate >= 0.5 else f"{60 * rate:,.1f}/min")
-            if self.total is not None:
+            if self.total is not None and made >= min(ENOUGH, self.total / 10):
                 pieces.append(f"{_duration((self.total - self.done) / rate)} left")
+        if self.tokens:
+            pieces.append(f"{self.tokens:,} tokens")
         return ", ".join([*pieces, *filter(None, [self._note])])
 
     def line(self) -> str:
@@ -85,12 +94,21 @@ def progress(
         keeps: what is kept if the command is stopped inside the block, and how to go on.
     """
     state = ProgressState(description, total, unit, keeps)
+    _open.append(state)
     try:
         with _bar(description, total, state) if sys.stderr.isatty() else _lines(state):
             yield state.advance
     except KeyboardInterrupt:
         _stopped.append(state)
         raise
+    finally:
+        _open.remove(state)
+
+
+def count_tokens(n: int) -> None:
+    """Count tokens that a model has written: what is going on shows them before the first reply has ended."""
+    if _open:
+        _open[0].tokens += n
 
 
 def say_stopped(cause: str) -> None:
@@ -126,8 +144,10 @@ def _lines(state: ProgressState) -> Iterator[None]:
     finished = threading.Event()
 
     def report() -> None:
-        while not finished.wait(LINE_SECONDS):
+        wait = min(FIRST_LINE_SECONDS, LINE_SECONDS)
+        while not finished.wait(wait):
             say(state.line())
+            wait = LINE_SECONDS
 
     thread = threading.Thread(target=report, daemon=True)
     thread.start()

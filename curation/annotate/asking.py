@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from annotators.base import Annotator, Answer, Conversation
 from curation.engines import Engine, Reply, Sampling
 from curation.engines.choosing import open_engine
-from curation.engines.settings import EngineSettings, model_name
+from curation.engines.settings import EngineSettings, model_name, runs_on_cpu
 from curation.engines.streaming import Question, stream
 from schemas.errors import EngineError
 from schemas.response import CLOSE
@@ -33,6 +33,11 @@ class EngineModel:
         self.questions = self.prompt_tokens = self.generated_tokens = 0
         self.on_reply: Callable[[str], None] = lambda note: None
         """Told after each reply how many there were, since a batch of traces may take long."""
+
+    @property
+    def on_cpu(self) -> bool:
+        """Whether its replies may take minutes; see `runs_on_cpu`."""
+        return runs_on_cpu(self._settings)
 
     def answer(
         self,

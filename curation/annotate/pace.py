@@ -10,6 +10,8 @@ import pyarrow as pa
 FIRST = 16
 FIRST_OF_A_MODEL = 64
 """A model answers many questions at a time; fewer would leave it idle."""
+FIRST_OF_A_SLOW_MODEL = 8
+"""On a CPU 64 replies may take an hour, all of which an interruption would lose."""
 SECONDS = 2.0
 """A batch that takes less is doubled, one that takes three times as long is halved."""
 

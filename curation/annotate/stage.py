@@ -25,11 +25,11 @@ from annotators.cascade import Band
 from annotators.cascade import cascade as cascade_annotator
 from annotators.catalog import JudgeSettings
 from curation import console
-from curation.annotate import cascade
+from curation.annotate import abstentions, cascade
 from curation.annotate.asking import EngineModel, estimate
 from curation.annotate.cascade import CascadeSettings
 from curation.annotate.judging import Judged, judge, to_traces
-from curation.annotate.pace import FIRST, FIRST_OF_A_MODEL, Pace
+from curation.annotate.pace import FIRST, FIRST_OF_A_MODEL, FIRST_OF_A_SLOW_MODEL, Pace
 from curation.annotate.writing import AnnotationWriter
 from curation.codebook.stage import add
 from curation.codebook.stored import known
@@ -246,7 +246,7 @@ def _annotate(
         if model:
             model.on_reply = partial(advance, 0)
         for judged in _spread(
-            name, annotator, _batches(corpus, annotator, missing), len(missing), ray_workers
+            name, annotator, _batches(corpus, annotator, missing), len(missing), ray_workers, model
         ):
             failures += judged.failures
             buffer.add(judged, judged.traces)
@@ -332,7 +332,12 @@ def _rows(connection: Connection, file: str, annotator: Annotator) -> pa.Table:
 
 
 def _spread(
-    name: str, annotator: Annotator, batches: Iterable[pa.RecordBatch], traces: int, ray_workers: int | None
+    name: str,
+    annotator: Annotator,
+    batches: Iterable[pa.RecordBatch],
+    traces: int,
+    ray_workers: int | None,
+    model: EngineModel | None,
 ) -> Iterator[Judged]:
     """Annotate batches here, in several processes if the annotator allows it and it pays off, or on Ray if requested."""
     if ray_workers and not annotator.questions:
@@ -342,7 +347,7 @@ def _spread(
         return
     cores = len(os.sched_getaffinity(0))
     if not annotator.parallel or cores == 1 or traces < PARALLEL_FROM:
-        pace = Pace(FIRST_OF_A_MODEL if annotator.questions else FIRST, annotator.batch_traces)
+        pace = Pace(_first(annotator, model), annotator.batch_traces)
         for batch in batches:
             for piece in pace.slices(batch):
                 yield pace.timed(partial(judge, annotator, piece))
@@ -356,6 +361,13 @@ def _spread(
                 yield running.popleft().result()
         while running:
             yield running.popleft().result()
+
+
+def _first(annotator: Annotator, model: EngineModel | None) -> int:
+    """Traces of the first batch."""
+    if not annotator.questions:
+        return FIRST
+    return FIRST_OF_A_SLOW_MODEL if model and model.on_cpu else FIRST_OF_A_MODEL
 
 
 _here: Annotator
@@ -386,9 +398,16 @@ def _manifest(corpus: Store, recipe: AnnotateRecipe, opened: Opened, failed: dic
         versions=versions("lrm-curate", "google-re2"),
         counts=counts,
         summary={a.name: _totals(connection, a) for a in opened.annotators.values()}
+        | _abstentions(connection, opened)
         | _cascades(connection, opened)
         | _spent(recipe, opened),
     )
+
+
+def _abstentions(connection: Connection, opened: Opened) -> dict[str, Any]:
+    found = {a.name: abstentions.count(connection, a) for a in opened.annotators.values()}
+    told = {name: {pattern: one._asdict() for pattern, one in of.items()} for name, of in found.items() if of}
+    return {abstentions.SUMMARY: told} if told else {}
 
 
 def _cascades(connection: Connection, opened: Opened) -> dict[str, Any]:
@@ -433,4 +452,5 @@ def _cost(recipe: AnnotateRecipe, prompt: int, generated: int) -> float:
 
 def _totals(connection: Connection, annotator: Annotator) -> dict[str, dict[str, int]]:
     rows = _rows(connection, "annotator_totals.sql", annotator).to_pylist()
-    return {row.pop("pattern"): row for row in rows}
+    none = {"true": 0, "false": 0, "abstained": 0}
+    return {pattern: dict(none) for pattern in annotator.patterns} | {row.pop("pattern"): row for row in rows}

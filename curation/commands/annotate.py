@@ -67,6 +67,7 @@ def annotate(
     """
     from curation import console
     from curation.annotate import stage
+    from curation.annotate.abstentions import require_verdicts
     from curation.recipe import from_options
 
     names = listed(annotators) or (None if recipe else ["rules"])
@@ -85,7 +86,9 @@ def annotate(
     if dry_run:
         console.json_result(stage.estimates(corpus, settings))
         return
-    report(stage.run(corpus, settings), json)
+    manifest = stage.run(corpus, settings)
+    report(manifest, json)
+    require_verdicts(manifest)
 
 
 @app.command(rich_help_panel=PANEL)

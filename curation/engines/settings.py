@@ -46,6 +46,15 @@ def model_name(settings: EngineSettings) -> str:
     return f"{weights.name}@{fingerprint(weights)}"
 
 
+def runs_on_cpu(settings: EngineSettings) -> bool:
+    """Whether the model is run here, or on a cluster's node like this one, without an accelerator: a reply may then take minutes."""
+    if settings.server or engine_kind(settings) == "openai":
+        return False
+    import torch
+
+    return not torch.accelerator.is_available()
+
+
 def require_template(settings: EngineSettings) -> None:
     """Check that a model which is run here has a chat template, before its weights are loaded.
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple, Protocol, runtime_checkable
 
+from curation.console import Advance
 from curation.engines.base import Engine, Message, Reply, Sampling, UnfitConversation
 from schemas.errors import EngineError
 from schemas.ids import content_id
@@ -72,6 +73,13 @@ def _one_by_one(
             yield Answered(index, error)
         else:
             yield Answered(index, reply)
+
+
+def told(answers: Iterator[Answered], advance: Advance) -> Iterator[Answered]:
+    """The answers, each of which advances a progress."""
+    for answer in answers:
+        advance()
+        yield answer
 
 
 def in_order(answers: Iterator[Answered], total: int) -> list[Reply]:

@@ -1,16 +1,18 @@
 """An engine on Hugging Face `generate`: slow beside vLLM, but it runs wherever torch does.
 
-Prompts are sorted by length and padded on the left. With sampling, the seed of a batch covers its prompts, so the same
+Prompts are sorted by length and padded on the left; a reply is handed on as soon as it ends. With sampling, the seed of a batch covers its prompts, so the same
 batch gives the same replies; a prompt asked in another batch may be answered otherwise.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from curation import console
-from curation.engines.base import Message, Reply, Sampling, take_apart
+from curation.engines.base import Message, Reply, Sampling, UnfitConversation, take_apart
 from curation.engines.hardware import precision, saved_dtype, use_threads
 from curation.engines.prompting import Rendered, render
+from curation.engines.streaming import Answered, Question, in_order, told
+from curation.engines.watching import Watched
 from curation.engines.weights import fingerprint, load_model, load_tokenizer, locate
 from schemas.choices import Dtype
 from schemas.ids import content_id
@@ -26,6 +28,7 @@ class TransformersEngine:
         self.name = name
         self._model = model.eval()
         self._tokenizer = tokenizer
+        self._stops = self._stop_tokens()
 
     @classmethod
     def load(cls, model: str, revision: str | None = None, dtype: Dtype = "auto") -> "TransformersEngine":
@@ -44,49 +47,59 @@ class TransformersEngine:
 
     def chat(self, conversations: Sequence[Sequence[Message]], sampling: Sampling) -> list[Reply]:
         """Answer each conversation, in order."""
-        prompts = [render(self._tokenizer, messages, sampling.continues) for messages in conversations]
-        by_length = sorted(range(len(prompts)), key=lambda i: len(prompts[i].ids))
-        replies: dict[int, Reply] = {}
-        with console.progress("generate", total=len(prompts), unit="prompts") as advance:
-            for start in range(0, len(by_length), BATCH):
-                chosen = by_length[start : start + BATCH]
-                answered = self._answer([prompts[i] for i in chosen], sampling)
-                replies.update(zip(chosen, answered, strict=True))
-                advance(len(chosen))
-        return [replies[i] for i in range(len(prompts))]
+        questions = [Question(messages, sampling.seed) for messages in conversations]
+        with console.progress("generate", total=len(questions), unit="prompts") as advance:
+            return in_order(told(self.stream(questions, sampling), advance), len(questions))
 
-    def _answer(self, prompts: Sequence[Rendered], sampling: Sampling) -> list[Reply]:
-        import torch
+    def stream(self, questions: Sequence[Question], sampling: Sampling) -> Iterator[Answered]:
+        """Answer the questions, each reply as soon as it ends; a conversation that the template does not take fails alone."""
+        prompts: dict[int, Rendered] = {}
+        for place, question in enumerate(questions):
+            try:
+                prompts[place] = render(self._tokenizer, question.messages, sampling.continues)
+            except UnfitConversation as error:
+                yield Answered(place, error)
+        by_length = sorted(prompts, key=lambda place: len(prompts[place].ids))
+        for start in range(0, len(by_length), BATCH):
+            places = by_length[start : start + BATCH]
+            seed = content_id([[questions[place].seed, prompts[place].ids] for place in places])
+            chosen = [prompts[place] for place in places]
+            for at, ids in self._written(chosen, sampling, int(seed[:12], 16)):
+                yield Answered(places[at], self._reply(chosen[at], ids))
 
-        stops = self._stop_tokens()
-        pad = stops[0] if self._tokenizer.pad_token_id is None else self._tokenizer.pad_token_id
+    def _written(
+        self, prompts: Sequence[Rendered], sampling: Sampling, seed: int
+    ) -> Iterator[tuple[int, list[int]]]:
+        """What the model writes to each prompt of a batch, as soon as that ends."""
+        pad = self._stops[0] if self._tokenizer.pad_token_id is None else self._tokenizer.pad_token_id
         width = max(len(ids) for ids, _ in prompts)
-        device = self._model.device
-        inputs = torch.tensor([[pad] * (width - len(ids)) + ids for ids, _ in prompts], device=device)
-        mask = torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids, _ in prompts], device=device)
-        how: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
-        if sampling.temperature > 0:
-            how = {
-                "do_sample": True,
-                "temperature": sampling.temperature,
-                "top_p": sampling.top_p,
-                "top_k": 0,
-            }
-            torch.manual_seed(int(content_id([sampling.seed, [ids for ids, _ in prompts]])[:12], 16))
-        with torch.inference_mode():
-            output = self._model.generate(
-                input_ids=inputs,
-                attention_mask=mask,
-                max_new_tokens=sampling.max_new_tokens,
-                eos_token_id=stops,
-                pad_token_id=pad,
-                **how,
-            )
-        written = output[:, width:].tolist()
-        return [self._reply(prompt, ids, stops) for prompt, ids in zip(prompts, written, strict=True)]
+        rows = [[pad] * (width - len(ids)) + ids for ids, _ in prompts]
+        mask = [[0] * (width - len(ids)) + [1] * len(ids) for ids, _ in prompts]
+        watched = Watched(width, self._stops)
 
-    def _reply(self, prompt: Rendered, ids: list[int], stops: Sequence[int]) -> Reply:
-        end = next((i for i, token in enumerate(ids) if token in stops), None)
+        def generate() -> Any:
+            import torch
+
+            device = self._model.device
+            how: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+            if sampling.temperature > 0:
+                how = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}  # fmt: skip
+                torch.manual_seed(seed)
+            with torch.inference_mode():
+                return self._model.generate(
+                    input_ids=torch.tensor(rows, device=device),
+                    attention_mask=torch.tensor(mask, device=device),
+                    max_new_tokens=sampling.max_new_tokens,
+                    eos_token_id=list(self._stops),
+                    pad_token_id=pad,
+                    stopping_criteria=[watched],
+                    **how,
+                )
+
+        return watched.ended(generate)
+
+    def _reply(self, prompt: Rendered, ids: list[int]) -> Reply:
+        end = next((i for i, token in enumerate(ids) if token in self._stops), None)
         # Special tokens stay in the text: some tokenizers mark the think tags as special, and without them the
         # boundary between reasoning and answer would be gone.
         text = self._tokenizer.decode(

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from annotators.base import Token
+from curation import console
 from curation.engines.base import Message, Reply, Sampling, UnfitConversation, take_apart
 from curation.engines.hardware import HALF, bind_threads, precision, saved_dtype, tell
 from curation.engines.prompting import Rendered, render
@@ -102,12 +103,15 @@ class VllmEngine:
         engine = self.llm.llm_engine
         running: dict[str, tuple[int, Rendered]] = {}
         waiting = iter(enumerate(questions))
+        counted = 0
         try:
             while True:
                 yield from self._fill(waiting, running, sampling)
                 if not running:
                     return
-                for output in engine.step():
+                outputs = engine.step()
+                counted = self._count_tokens(counted)
+                for output in outputs:
                     if output.finished:
                         index, prompt = running.pop(output.request_id)
                         yield Answered(index, self._reply(prompt, output.outputs[0]))
@@ -119,6 +123,13 @@ class VllmEngine:
         finally:
             if running:  # the caller stopped listening
                 engine.abort_request(list(running))
+
+    def _count_tokens(self, before: int) -> int:
+        """Count what the running replies have grown by since there were `before` tokens of them; returns how many there are."""
+        states = self.llm.llm_engine.output_processor.request_states.values()
+        now = sum(state.detokenizer.num_output_tokens() for state in states if state.detokenizer)
+        console.count_tokens(max(now - before, 0))
+        return int(now)
 
     def _fill(
         self,
