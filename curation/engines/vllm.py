@@ -16,11 +16,11 @@ from typing import Any
 from annotators.base import Token
 from curation import console
 from curation.engines.base import Message, Reply, Sampling, UnfitConversation, take_apart
-from curation.engines.hardware import HALF, bind_threads, precision, saved_dtype, tell
 from curation.engines.prompting import Rendered, render
 from curation.engines.reaper import take_along
 from curation.engines.streaming import Answered, Question, in_order
 from curation.engines.weights import fingerprint, load_tokenizer, locate
+from curation.hardware import HALF, bind_threads, precision, saved_dtype, tell
 from curation.recipe import Recipe
 from schemas.choices import Dtype
 from schemas.errors import EngineError, require

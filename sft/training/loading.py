@@ -8,8 +8,8 @@ On a CPU without units for bfloat16 all is in float32, which is many times faste
 import os
 from typing import Any
 
-from curation.engines.hardware import Precision, precision
 from curation.engines.weights import Weights, load_model
+from curation.hardware import Precision, precision
 from schemas.errors import require
 from sft.training.config import TrainConfig
 

@@ -21,8 +21,8 @@ from typing import Any
 from curation import console
 from curation.annotate import decisions
 from curation.corpus.store import disk_error, make_folder, write_file
-from curation.engines.hardware import use_threads
 from curation.engines.weights import Weights, base_places, fingerprint, load_tokenizer, locate
+from curation.hardware import use_threads
 from curation.reading import hash_files, read_model
 from curation.recipe import load_recipe
 from curation.versions import versions

@@ -8,8 +8,7 @@ import torch
 from curation import console
 from curation.engines import Sampling
 from curation.engines.streaming import Question
-from curation.engines.transformers import TransformersEngine
-from curation.engines.watching import Watched
+from curation.engines.transformers import TransformersEngine, Watched
 from schemas.errors import EngineError
 
 END = 9

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from curation.engines import hardware
-from curation.engines.hardware import precision, saved_dtype, threads
+from curation import hardware
+from curation.hardware import precision, saved_dtype, threads
 from sft.training import loading
 from sft.training.config import TrainConfig
 
