@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from annotators.base import Annotator, Model
+from annotators.structure.grammar import Structure
 from schemas.choices import meant
 from schemas.codebooks import Codebook, shipped, shipped_names
 from schemas.errors import RecipeError, explained
@@ -32,6 +33,8 @@ class JudgeSettings(NamedTuple):
     """Replies of the judge per trace."""
     codebooks: Mapping[str, Codebook] = MappingProxyType({})
     """Codebooks by name, beside the shipped ones."""
+    structures: Mapping[str, Structure] = MappingProxyType({})
+    """Reasoning structures by the part of the annotator's name after the colon."""
 
 
 DEFAULTS = JudgeSettings()
@@ -53,6 +56,18 @@ def _judge(model: Model, alias: str, settings: JudgeSettings) -> Annotator:
     from annotators.judge.judge import llm_judge
 
     return llm_judge(model, alias, settings.samples)
+
+
+def _structure(which: str, settings: JudgeSettings) -> Annotator:
+    from annotators.structure import annotator, shipped, shipped_names
+
+    if which in settings.structures:
+        return annotator(settings.structures[which])
+    if which not in shipped_names():
+        raise RecipeError(
+            f"no structure {which!r}{meant(which, shipped_names())}; shipped: {', '.join(shipped_names())}"
+        )
+    return annotator(shipped(which))
 
 
 def _codebook(model: Model, which: str, settings: JudgeSettings) -> Annotator:
@@ -158,6 +173,8 @@ def get(name: str, model: Model | None = None, settings: JudgeSettings = DEFAULT
         return MODEL_FACTORIES[family](model, which, settings)
     if family in ADAPTABLE and which:
         return ADAPTABLE[family](Path(which))
+    if family == "structure":
+        return _structure(which, settings)
     if family == "safety_classifier":
         return _safety_classifier(which)
     if plug_in := _plug_ins().get(name):
@@ -172,7 +189,9 @@ def get(name: str, model: Model | None = None, settings: JudgeSettings = DEFAULT
 def names() -> list[str]:
     """Every annotator that has a name; families that need a variant come with one in capitals."""
     families = (f"{family}:NAME" for family in MODEL_FACTORIES)
-    return sorted({*FACTORIES, "judge", "safety_classifier:FOLDER", *families, *_plug_ins()})
+    return sorted(
+        {*FACTORIES, "judge", "safety_classifier:FOLDER", "structure:NAME", *families, *_plug_ins()}
+    )
 
 
 def _plug_ins() -> dict[str, EntryPoint]:

@@ -28,11 +28,11 @@ from curation import console
 from curation.annotate import abstentions, cascade
 from curation.annotate.asking import EngineModel, estimate
 from curation.annotate.cascade import CascadeSettings
+from curation.annotate.codebooks import judged_codebooks
 from curation.annotate.judging import Judged, judge, to_traces
 from curation.annotate.pace import FIRST, FIRST_OF_A_MODEL, FIRST_OF_A_SLOW_MODEL, Pace
 from curation.annotate.writing import AnnotationWriter
-from curation.codebook.stage import add
-from curation.codebook.stored import known
+from curation.codebook.structures import FAMILY, find_structure, is_structure
 from curation.corpus import memory
 from curation.corpus.buffer import PartBuffer
 from curation.corpus.filling import sql_file
@@ -43,7 +43,7 @@ from curation.engines.settings import EngineSettings
 from curation.reading import read_text
 from curation.recipe import Recipe
 from curation.versions import versions
-from schemas.codebooks import Codebook, shipped, shipped_names
+from schemas.codebooks import Codebook
 from schemas.manifest import Counts, Manifest
 from schemas.trace import Trace
 
@@ -86,7 +86,10 @@ class AnnotateRecipe(Recipe):
         """
         model = EngineModel(self.engine) if self.engine else None
         prompt = read_text(self.guard_prompt, "check --guard-prompt") if self.guard_prompt else None
-        settings = JudgeSettings(prompt, self.samples, codebooks)
+        structures = {
+            name.removeprefix(FAMILY): find_structure(name) for name in self.annotators if is_structure(name)
+        }
+        settings = JudgeSettings(prompt, self.samples, codebooks, structures)
         plain = [name for name in self.annotators if not _is_cascade(name)]
         return Opened({name: catalog.get(name, model, settings) for name in plain}, model, settings)
 
@@ -116,7 +119,7 @@ def run(
         CorpusError: if the corpus is missing or cannot be written.
     """
     corpus = Store(corpus_dir)
-    opened = recipe.open(_codebooks(corpus, recipe, added=True))
+    opened = recipe.open(judged_codebooks(corpus, recipe.annotators, added=True))
     failed: dict[str, str] = {}
     for name in recipe.annotators:
         of_these = None if only is None else only.get(name)
@@ -143,7 +146,7 @@ def estimates(corpus_dir: Path, recipe: AnnotateRecipe) -> dict[str, Any]:
     """Estimate requests, tokens and cost of `run`; loads and calls no model."""
     corpus = Store(corpus_dir)
     by_annotator = {}
-    opened = recipe.open(_codebooks(corpus, recipe, added=False))
+    opened = recipe.open(judged_codebooks(corpus, recipe.annotators, added=False))
     cascades = [
         _estimated_cascade(corpus, name, recipe, opened) for name in recipe.annotators if _is_cascade(name)
     ]
@@ -155,21 +158,6 @@ def estimates(corpus_dir: Path, recipe: AnnotateRecipe) -> dict[str, Any]:
             "cost": _cost(recipe, wanted.prompt_tokens, wanted.generated_tokens)
         }
     return by_annotator
-
-
-def _codebooks(corpus: Store, recipe: AnnotateRecipe, *, added: bool) -> dict[str, Codebook]:
-    """The corpus's codebooks and the shipped ones that are judged, which are added to it unless this is an estimate."""
-    for name in recipe.annotators:
-        family, _, which = name.partition(":")
-        wanted = which.partition(":")[0]
-        if (
-            added
-            and family == "codebook"
-            and wanted in shipped_names()
-            and wanted not in known(corpus).codebooks
-        ):
-            add(corpus, shipped(wanted))
-    return dict(known(corpus).codebooks)
 
 
 def _is_cascade(name: str) -> bool:

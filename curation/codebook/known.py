@@ -10,7 +10,7 @@ import orjson
 
 from schemas.choices import meant
 from schemas.codebooks import Codebook, Combination, Pattern
-from schemas.errors import UsageError
+from schemas.errors import CorpusError, UsageError
 from schemas.patterns import CODEBOOK
 
 
@@ -24,8 +24,18 @@ class Known(NamedTuple):
 
     @classmethod
     def of_texts(cls, rows: Iterable[tuple[str]]) -> "Known":
-        """The entries of stored codebooks, in order of their versions."""
-        added = [Codebook.model_validate(orjson.loads(text)) for (text,) in rows]
+        """The entries of stored codebooks, in order of their versions.
+
+        Raises:
+            CorpusError: if one is not a codebook.
+        """
+        try:
+            added = [Codebook.model_validate(orjson.loads(text)) for (text,) in rows]
+        except ValueError as error:
+            raise CorpusError(
+                f"table codebooks: a codebook of this corpus cannot be read ({type(error).__name__}); it was written by another "
+                "version of this toolkit, or by hand"
+            ) from error
         return cls.of({codebook.name: codebook for codebook in added})
 
     @classmethod
@@ -33,7 +43,8 @@ class Known(NamedTuple):
         """The shipped entries and these."""
         entries = {entry.name: entry for entry in CODEBOOK}
         for codebook in codebooks.values():
-            entries |= codebook.entries
+            for name, entry in codebook.entries.items():
+                entries.setdefault(name, entry)  # nobody redefines what is shipped
         return cls(codebooks, entries)
 
     @property

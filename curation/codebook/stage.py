@@ -25,7 +25,7 @@ from schemas.codebooks.shipped import shipped_text
 from schemas.errors import RecipeError, UsageError
 from schemas.faults import faults
 from schemas.ids import canonical_json
-from schemas.patterns import BUILT_IN, CODEBOOK
+from schemas.patterns import BUILT_IN
 
 RULE = re.compile(
     r"^\s*(?:#+\s*)?[-*]?\s*(?:rule|section)?\s*([A-Z]?\d+(?:\.\d+)*)[.):]?\s+(\S.*)$", re.IGNORECASE
@@ -84,6 +84,10 @@ def add(corpus: Store, codebook: Codebook) -> bool:
     """
     if codebook.name in BUILT_IN:
         return False
+    if bad := _bad_names(codebook):
+        raise RecipeError(
+            "\n".join(f"codebook {codebook.name}: {name}: {fault}" for name, fault in bad.items())
+        )
     with corpus.writing("codebooks"):
         there = known(corpus)
         before = there.codebooks.get(codebook.name)
@@ -192,25 +196,25 @@ def _renamed(like: str, name: str) -> str:
 
 
 def _name_faults(codebook: Codebook, lines: Lines) -> list[str]:
+    faults = _bad_names(codebook)
+    return [
+        lines.error(("entries" if name in codebook.entries else "combined", name), fault)
+        for name, fault in faults.items()
+    ]
+
+
+def _bad_names(codebook: Codebook) -> dict[str, str]:
     """Names that would mean something else in SQL."""
-    ours = {entry.name for entry in CODEBOOK} if codebook.name not in BUILT_IN else set()
-    reserved = keywords()
-    found = []
+    if codebook.name in BUILT_IN:
+        return {}
+    taken = keywords() | RESERVED
+    found = {}
     for name in codebook.columns:
-        place = ("entries" if name in codebook.entries else "combined", name)
-        if codebook.name in BUILT_IN:
-            continue
         if "_" not in name:
-            found.append(
-                lines.error(
-                    place,
-                    f"a name needs an underscore, such as {codebook.name.replace('-', '_')}_{name}: so no column of `candidates` has it",
-                )
-            )
-        elif name in reserved | RESERVED | ours or name.endswith("_score"):
-            found.append(
-                lines.error(place, "this name means something else in SQL conditions; choose another")
-            )
+            better = f"{codebook.name.replace('-', '_')}_{name}"
+            found[name] = f"a name needs an underscore, such as {better}: so no column of `candidates` has it"
+        elif name in taken or name.endswith("_score"):
+            found[name] = "this name means something else in SQL conditions; choose another"
     return found
 
 

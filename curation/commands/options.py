@@ -46,6 +46,12 @@ def check_annotators(value: str | None) -> str | None:
     return value
 
 
+def check_strategies(value: str | None) -> str | None:
+    """Check the names of strategies as `among` does; `structure:NAME` is left to the stage."""
+    among(lambda: [*strategy_names(), *(name for name in listed(value) or () if ":" in name)])(value)
+    return value
+
+
 def strategy_names() -> Collection[str]:
     """The shipped strategies."""
     from curation.generate.strategies import NAMES
@@ -81,7 +87,9 @@ TokenizerOption = Annotated[str | None, typer.Option(help="Tokenizer folder of t
 RecipeArgument = Annotated[Path | None, typer.Argument(help="A recipe file; options override it.")]
 StrategiesOption = Annotated[
     str | None,
-    typer.Option(help="Comma-separated; see `curate strategies`.", callback=among(strategy_names)),
+    typer.Option(
+        help="Comma-separated, also structure:NAME; see `curate strategies`.", callback=check_strategies
+    ),
 ]
 FilesOption = Annotated[list[Path] | None, typer.Option(help="Your own strategy file; repeatable.")]
 TemperatureOption = Annotated[float | None, typer.Option(help="0 is greedy; 0.6 by default.")]

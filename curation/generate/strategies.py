@@ -14,6 +14,8 @@ from typing import Literal, NamedTuple
 
 from pydantic import Field
 
+from annotators.structure.grammar import Structure, instruction
+from curation.codebook.structures import find_structure, is_structure
 from curation.engines import Message
 from curation.engines.prompting import TOOLS, asked
 from curation.reading import read_text
@@ -95,6 +97,11 @@ def choose(names: Sequence[str], own: Sequence[Path] = ()) -> list[Strategy]:
     for name in names:
         if name in NAMES:
             chosen.append(shipped(name))
+        elif is_structure(name):
+            try:
+                chosen.append(of_structure(find_structure(name)))
+            except RecipeError as error:
+                faults.append(str(error))
         else:
             faults.append(
                 f"unknown strategy {name!r}; shipped: {', '.join(NAMES)}; give a file with --strategy-file"
@@ -113,6 +120,14 @@ def choose(names: Sequence[str], own: Sequence[Path] = ()) -> list[Strategy]:
     if faults:
         raise RecipeError("\n".join(faults))
     return chosen
+
+
+def of_structure(structure: Structure) -> Strategy:
+    """The strategy that asks for a reasoning of a structure."""
+    header = Header(
+        version=structure.version, summary=structure.description, instruction="system", model=structure.model
+    )
+    return Strategy(f"structure-{structure.name}", header, instruction(structure))
 
 
 @cache

@@ -14,6 +14,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from annotators.structure.grammar import form as compiled
+from curation.codebook.structures import find_structure, is_structure
 from curation.mix import filling
 from curation.reading import read_text
 from curation.trust import beside
@@ -33,7 +35,7 @@ def rewriter(form: str, recipe: Path) -> Rewrite:
     """The rewriting of a form.
 
     Args:
-        form: `short`, `template`, or the path of a template file beside the recipe.
+        form: `short`, `template`, `structure:NAME`, or the path of a template file beside the recipe.
         recipe: the file that asks for it.
 
     Raises:
@@ -103,10 +105,12 @@ def _template(form: str, recipe: Path) -> str:
 
     shipped = shipped_forms()
     ours = Path(str(files("curation.mix") / "rewrites" / f"{form}.jinja"))
+    if is_structure(form):
+        return compiled(find_structure(form, recipe))
     path = ours if form in shipped else beside(recipe, form)
     if not path.exists():
         raise RecipeError(
-            f"no form {form!r}; shipped: {', '.join(shipped)}; or a template file beside the recipe"
+            f"no form {form!r}; shipped: {', '.join(shipped)}; structure:NAME; or a template file beside the recipe"
         )
     text = read_text(path, most=MAX_BYTES)
     try:

@@ -6,6 +6,8 @@
     parts:
       safety: {where: "kind = 'harmful' and ${strategy}", take: 1000}
 
+An axis may be `codebook:NAME`: the entries of a codebook (a shipped one, or a file beside the recipe), for ablations of each.
+
 Every combination of the axes' values is a point, a recipe of its own. `${axis}` is replaced by the value; in `name` and
 `description` by its label. A text that is nothing but `${axis}` keeps the value's type, so `take: ${size}` is a number.
 """
@@ -18,13 +20,16 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from curation.codebook.stage import find
 from curation.mix.recipe import MixRecipe
 from curation.recipe import Lines, Loaded, Location, check_recipe, load_merged
+from curation.trust import beside
 from schemas.choices import meant
 from schemas.errors import RecipeError, UsageError
 
 MAX_POINTS = 1000
 LABELLED = ("name", "description")
+OF_CODEBOOK = "codebook:"
 _PLACE = re.compile(r"\$\{(\w+)\}")
 Scalar = str | int | float | bool
 
@@ -116,6 +121,8 @@ def _axes(sweep: Any, lines: Lines) -> dict[str, list[_AxisValue]]:
         )
     faults, axes = [], {}
     for axis, choices in sweep.items():
+        if isinstance(choices, str) and choices.startswith(OF_CODEBOOK):
+            choices = _entries(choices, lines, axis, faults)
         pairs = list(choices.items()) if isinstance(choices, dict) else [(c, c) for c in choices or ()]
         if not isinstance(choices, dict | list) or not pairs or not isinstance(axis, str):
             faults.append(lines.error(("sweep", axis), "give a list of values, or label: value pairs"))
@@ -126,6 +133,18 @@ def _axes(sweep: Any, lines: Lines) -> dict[str, list[_AxisValue]]:
     if faults:
         raise RecipeError("\n".join(faults))
     return axes
+
+
+def _entries(choices: str, lines: Lines, axis: str, faults: list[str]) -> list[str]:
+    name = choices.removeprefix(OF_CODEBOOK)
+    try:
+        place = (
+            str(beside(lines.file_of(("sweep", axis)), name)) if name.endswith((".yaml", ".yml")) else name
+        )
+        return list(find(place).entries)
+    except RecipeError as error:
+        faults.append(lines.error(("sweep", axis), str(error)))
+        return ["none"]
 
 
 def _fill(value: Any, point: Mapping[str, _AxisValue], lines: Lines, place: Location) -> Any:

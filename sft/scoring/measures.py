@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
+from schemas.codebooks import Pattern
 from schemas.patterns import RISKY_PATTERNS
 from sft.scoring.endings import Ending, ending
 from sft.scoring.letters import chosen_letter, reference_letter
@@ -30,7 +31,7 @@ class JudgedReply(NamedTuple):
     unsafe: bool | None = None
     """Of the whole reply, if there is a guard: the union of the two fields."""
     patterns: Mapping[str, bool | None] = MappingProxyType({})
-    """Labels of the five risky patterns."""
+    """Labels of the five risky patterns, and of the entries of a suite's codebook."""
     prompt_id: str = ""
     sample_index: int = 0
     category: str | None = None
@@ -121,6 +122,14 @@ def _pattern(name: str) -> Measure:
     judged: Literal["answer", "reasoning"] = "answer" if name == "inconsistency" else "reasoning"
     title = f"{name.replace('_', ' ')} in the reasoning"
     return Measure(title, judged, lambda reply: reply.patterns.get(name), (name,))
+
+
+def entry_measure(entry: Pattern) -> Measure:
+    """Whether a codebook's entry is present; told of the answer too where it looks at both."""
+    judged: Literal["answer", "reasoning"] = "reasoning" if entry.judged_on == "reasoning" else "answer"
+    return Measure(
+        entry.name, judged, lambda reply: reply.patterns.get(entry.name), (entry.name,), optional=True
+    )
 
 
 def _guarded(

@@ -5,7 +5,7 @@ replies become traces in it and are annotated like any other trace.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,20 +14,23 @@ import orjson
 from annotators.statistics.agreement import cohen
 from curation import console
 from curation.annotate import stage as annotate
+from curation.codebook.stage import find
+from curation.codebook.stored import known
 from curation.corpus.bounds import bounded
 from curation.corpus.filling import sql_file
-from curation.corpus.query import Connection, connect, select
+from curation.corpus.query import Connection, connect, known_entries, select
 from curation.corpus.store import Store, write_file
 from curation.corpus.untrusted import check_expression
 from curation.engines import Engine
 from curation.engines.choosing import open_engine
 from curation.engines.settings import EngineSettings, require_template
 from curation.versions import versions
+from schemas.codebooks import Pattern
 from schemas.errors import DataError, EngineError, RecipeError
 from schemas.manifest import Counts, InputFile, Manifest
 from schemas.patterns import RISKY_PATTERNS
 from sft.scoring.asking import Asking, ask, trace_ids
-from sft.scoring.measures import MEASURES, JudgedReply
+from sft.scoring.measures import JudgedReply
 from sft.scoring.programs import sandbox
 from sft.scoring.programs.code import judge
 from sft.scoring.scores import OUTCOMES, SCORES, Scores, ScoringResult
@@ -39,6 +42,7 @@ from sft.scoring.suites import (
     ReplyOutcome,
     SuiteScore,
     headline_of,
+    measures_of,
     outcomes,
     score,
 )
@@ -142,7 +146,8 @@ def measure(
     A suite whose replies could not all be generated is told as failed and does not stop the others.
     """
     judging = judging or annotate.AnnotateRecipe(annotators=list(JUDGES))
-    opened = judging.open()
+    opened = judging.open(known(corpus).codebooks)
+    entries = {one.suite.name: _entries(corpus, one.suite) for one in asked}
     names = [annotator.name for annotator in opened.annotators.values()]
     tests = ""
     if any(prompt["kind"] == "code" for one in asked for prompt in one.prompts):
@@ -150,13 +155,24 @@ def measure(
         tests = f"tests under Python {sandbox.prove()}"
         names.append(tests)
     ids, failed = _ask(engine, corpus, asked)
-    annotate.run(corpus.root, judging, only=_due(judging, opened, asked, ids))
+    annotate.run(corpus.root, judging, only=_due(judging, opened, asked, ids, entries))
     connection = connect(corpus)
     replies = _with_programs(
-        connection, _replies(connection, sorted({key for of_suite in ids.values() for key in of_suite}))
+        connection,
+        _replies(
+            connection,
+            sorted({key for of_suite in ids.values() for key in of_suite}),
+            {entry.name: entry for of_suite in entries.values() for entry in of_suite},
+        ),
     )
     found = [
-        _scored(connection, one, [replies[key] for key in ids[one.suite.name] if key in replies], tests)
+        _scored(
+            connection,
+            one,
+            [replies[key] for key in ids[one.suite.name] if key in replies],
+            tests,
+            entries[one.suite.name],
+        )
         for one in asked
         if one.suite.name not in failed
     ]
@@ -191,6 +207,7 @@ def _due(
     opened: annotate.Opened,
     asked: Sequence[AskedSuite],
     ids: dict[str, list[str]],
+    entries: dict[str, list[Pattern]],
 ) -> dict[str, set[str]]:
     """The replies that each annotator judges: a model only those of suites whose headline it can tell."""
     due = {}
@@ -200,26 +217,48 @@ def _due(
         due[name] = {
             key
             for one in asked
-            if tells is None or any(tells & set(MEASURES[m].patterns) for m in one.suite.headline[:2])
+            if tells is None or tells & _told(one.suite, entries[one.suite.name])
             for key in ids[one.suite.name]
         }
     return due
 
 
+def _told(suite: SuiteFile, entries: list[Pattern]) -> set[str]:
+    """What judges label for a suite's headline, and for its codebook."""
+    measures = measures_of(suite, entries)
+    of_headline = [name for one in suite.headline[:2] for name in measures[one].patterns]
+    return {*of_headline, *(entry.name for entry in entries)}
+
+
+def _entries(corpus: Store, suite: SuiteFile) -> list[Pattern]:
+    """The entries of a suite's codebook.
+
+    Raises:
+        RecipeError: if there is no such codebook, or the headline is neither a measure nor an entry.
+    """
+    entries = find(suite.codebook, corpus).entries if suite.codebook else {}
+    known_measures = measures_of(suite, entries.values())
+    if missing := [name for name in suite.headline if name not in known_measures]:
+        raise RecipeError(
+            f"suite {suite.name}: headline: {missing[0]} is neither among the measures nor an entry of {suite.codebook}"
+        )
+    return list(entries.values())
+
+
 def _scored(
-    connection: Connection, asked: AskedSuite, replies: list[JudgedReply], tests: str
+    connection: Connection, asked: AskedSuite, replies: list[JudgedReply], tests: str, entries: list[Pattern]
 ) -> tuple[SuiteScore, list[ReplyOutcome]]:
     suite, asking, _ = asked
-    found = outcomes(suite, replies)
+    found, measures = outcomes(suite, replies, entries), measures_of(suite, entries)
     ids = [reply.trace_id for reply in replies]
-    patterns = list(MEASURES[headline_of(suite, found)].patterns)
+    patterns = list(measures[headline_of(suite, found, measures)].patterns)
     code = tests if any(reply.kind == "code" for reply in replies) else ""
     compared = COMPARED if any(reply.kind != "code" for reply in replies) else ""
     judged = (
         _judges(connection, ids, patterns) if patterns else ", ".join(one for one in (compared, code) if one)
     )
     told = {"judge": judged or NOBODY, "agreement": _agreement(connection, ids, patterns)}
-    return score(suite, found).model_copy(update=told | {"asked_how": _how(asking)}), found
+    return score(suite, found, entries).model_copy(update=told | {"asked_how": _how(asking)}), found
 
 
 def _how(asking: Asking) -> AskedHow:
@@ -305,9 +344,17 @@ def _prompts_of(connection: Connection, suite: SuiteFile, limit: int | None) -> 
     return list(rows.to_pylist())
 
 
-def _replies(connection: Connection, ids: list[str]) -> dict[str, JudgedReply]:
-    query = sql_file("sft.scoring", "replies.sql", patterns=", ".join(RISKY_PATTERNS))
-    return {row["trace_id"]: _judged(row) for row in select(connection, query, {"ids": ids}).to_pylist()}
+def _replies(
+    connection: Connection, ids: list[str], entries: Mapping[str, Pattern]
+) -> dict[str, JudgedReply]:
+    there = {name: entry for name, entry in entries.items() if name in known_entries(connection).entries}
+    more = [
+        f"{n} >= {e.threshold} as {n}" if e.graded else n for n, e in there.items() if n not in RISKY_PATTERNS
+    ]
+    query = sql_file("sft.scoring", "replies.sql", patterns=", ".join([*RISKY_PATTERNS, *more]))
+    names = dict.fromkeys([*RISKY_PATTERNS, *there])
+    rows = select(connection, query, {"ids": ids}).to_pylist()
+    return {row["trace_id"]: _judged(row, names) for row in rows}
 
 
 def _with_programs(connection: Connection, replies: dict[str, JudgedReply]) -> dict[str, JudgedReply]:
@@ -333,8 +380,8 @@ def _tests(connection: Connection, prompt_ids: Sequence[str]) -> dict[str, str |
     return {row["prompt_id"]: row["reference_answer"] for row in rows}
 
 
-def _judged(row: dict[str, Any]) -> JudgedReply:
-    patterns = {name: row.pop(name) for name in RISKY_PATTERNS}
+def _judged(row: dict[str, Any], names: Iterable[str]) -> JudgedReply:
+    patterns = {name: row.pop(name) for name in names}
     return JudgedReply(think_state=json.loads(row.pop("extra"))["think_state"], patterns=patterns, **row)
 
 

@@ -72,6 +72,8 @@ class SuiteFile(Recipe):
     """Names of measures, in the order of the table."""
     headline: Annotated[tuple[str, ...], Field(min_length=1)]
     """Measures from the best judge down: the first that is judged on at least half of the replies is the headline."""
+    codebook: str | None = None
+    """A codebook of the corpus or the package, all of whose entries are measures too."""
     denominator: Literal["answered", "all"] = "answered"
     """Whether a reply without an answer is left out of the headline, or counts as a failure of what it measures."""
 
@@ -208,7 +210,7 @@ def _load(path: Path) -> SuiteFile:
         lines.error((field, number), f"no such measure: {name!r}; choose from {', '.join(MEASURES)}")
         for field in ("measures", "headline")
         for number, name in enumerate(getattr(suite, field))
-        if name not in MEASURES
+        if name not in MEASURES and not (field == "headline" and suite.codebook)
     ]
     faults += [
         lines.error(("headline", number), f"{name} is not among the measures; add it there")

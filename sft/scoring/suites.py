@@ -5,14 +5,15 @@ replies out, as neither success nor failure; measures of the reasoning are judge
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.choices import ScoredThink
+from schemas.codebooks import Pattern
 from sft.scoring.endings import ANSWERED, Ending, counted
-from sft.scoring.measures import BY_TITLE, MEASURES, JudgedReply, Outcome
+from sft.scoring.measures import BY_TITLE, MEASURES, JudgedReply, Measure, Outcome, entry_measure
 from sft.scoring.statistics import clustered, pass_at_k
 from sft.scoring.suite_files import SuiteFile
 
@@ -137,10 +138,19 @@ class ReplyOutcome(NamedTuple):
         return self.ending == "answered" if self.ending else self.state in ANSWERED
 
 
-def outcomes(suite: SuiteFile, replies: Sequence[JudgedReply]) -> list[ReplyOutcome]:
+def measures_of(suite: SuiteFile, entries: Iterable[Pattern] = ()) -> dict[str, Measure]:
+    """The measures of a suite by name, in the order of the table: its own, and the entries of its codebook."""
+    own = {name: MEASURES[name] for name in suite.measures}
+    return own | {entry.name: entry_measure(entry) for entry in entries}
+
+
+def outcomes(
+    suite: SuiteFile, replies: Sequence[JudgedReply], entries: Iterable[Pattern] = ()
+) -> list[ReplyOutcome]:
     """The outcome of every reply."""
-    everything = [suite.denominator == "all" and name in suite.headline for name in suite.measures]
-    measures = [MEASURES[name] for name in suite.measures]
+    by_name = measures_of(suite, entries)
+    everything = [suite.denominator == "all" and name in suite.headline for name in by_name]
+    measures = list(by_name.values())
     return [
         ReplyOutcome(
             suite.name, reply.prompt_id, reply.sample_index, reply.category, reply.attack or PLAIN, reply.think_state,
@@ -152,20 +162,25 @@ def outcomes(suite: SuiteFile, replies: Sequence[JudgedReply]) -> list[ReplyOutc
     ]  # fmt: skip
 
 
-def headline_of(suite: SuiteFile, replies: Sequence[ReplyOutcome]) -> str:
+def headline_of(
+    suite: SuiteFile, replies: Sequence[ReplyOutcome], measures: Mapping[str, Measure] | None = None
+) -> str:
     """The name of the headline's measure: that of the best judge who judged enough, else the last that the suite names."""
+    known = measures or measures_of(suite)
     for name in suite.headline:
-        if (n := rate_of(MEASURES[name].title, replies)).n and n.n >= ENOUGH * (n.n + n.unjudged):
+        if (n := rate_of(known[name].title, replies)).n and n.n >= ENOUGH * (n.n + n.unjudged):
             return name
     return suite.headline[-1]
 
 
-def score(suite: SuiteFile, replies: Sequence[ReplyOutcome]) -> SuiteScore:
+def score(suite: SuiteFile, replies: Sequence[ReplyOutcome], entries: Iterable[Pattern] = ()) -> SuiteScore:
     """Score the replies of one suite. Measures of optional annotators are omitted if there are no labels."""
     states = Counter(outcome.state for outcome in replies)
-    headline = MEASURES[headline_of(suite, replies)].title
-    names = dict.fromkeys([headline, *(MEASURES[name].title for name in suite.measures)])
-    rates = [rate_of(name, replies) for name in names]
+    measures = measures_of(suite, entries)
+    headline = measures[headline_of(suite, replies, measures)].title
+    by_title = {one.title: one for one in measures.values()}
+    names = dict.fromkeys([headline, *by_title])
+    rates = [rate_of(name, replies, by_title[name].judged) for name in names]
     attacks = sorted({outcome.attack for outcome in replies}, key=lambda attack: (attack != PLAIN, attack))
     families = {a: [o for o in replies if o.attack == a] for a in attacks if attacks != [PLAIN]}
     return SuiteScore(
@@ -178,7 +193,7 @@ def score(suite: SuiteFile, replies: Sequence[ReplyOutcome]) -> SuiteScore:
         answered=sum(outcome.answered for outcome in replies),
         endings=counted([outcome.ending for outcome in replies if outcome.ending]),
         think_states=dict(sorted(states.items())),
-        rates=[rate for rate in rates if rate.n or not BY_TITLE[rate.measure].optional],
+        rates=[rate for rate in rates if rate.n or not by_title[rate.measure].optional],
         by_attack={attack: rate_of(headline, family) for attack, family in families.items()},
         guarded_by_attack={
             attack: rates for attack, family in families.items() if (rates := _guarded(list(names), family))
@@ -188,7 +203,7 @@ def score(suite: SuiteFile, replies: Sequence[ReplyOutcome]) -> SuiteScore:
 
 
 def _guarded(names: Sequence[str], replies: Sequence[ReplyOutcome]) -> list[Rate]:
-    rates = [rate_of(name, replies) for name in names if BY_TITLE[name].guarded]
+    rates = [rate_of(name, replies) for name in names if name in BY_TITLE and BY_TITLE[name].guarded]
     return [rate for rate in rates if rate.n]
 
 
@@ -202,12 +217,18 @@ def grouped(measure: str, replies: Sequence[ReplyOutcome]) -> list[list[bool | f
     return list(groups.values())
 
 
-def rate_of(measure: str, replies: Sequence[ReplyOutcome]) -> Rate:
-    """The rate of a measure, or the mean of a score, among the replies that count."""
+def rate_of(measure: str, replies: Sequence[ReplyOutcome], judged: str | None = None) -> Rate:
+    """The rate of a measure, or the mean of a score, among the replies that count.
+
+    Args:
+        measure: its title.
+        replies: of one suite.
+        judged: the text that is judged, of a measure that is none of `MEASURES`.
+    """
     groups = grouped(measure, replies)
     n, k = sum(map(len, groups)), sum(map(sum, groups))
     interval = clustered(groups) if n else None
-    of_answers = measure in BY_TITLE and BY_TITLE[measure].judged == "answer"
+    of_answers = (BY_TITLE[measure].judged if measure in BY_TITLE else judged) == "answer"
     judgeable = max(n, sum(outcome.answered for outcome in replies)) if of_answers else len(replies)
     return Rate(
         measure=measure,

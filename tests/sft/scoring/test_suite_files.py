@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from curation.annotate.judging import to_table
+from curation.codebook.stage import add
+from curation.codebook.stage import find as find_codebook
 from curation.corpus.store import Store
 from curation.engines import Message, Reply, Sampling
 from schemas.annotation import Annotation
@@ -303,3 +305,38 @@ def test_a_file_of_either_kind_is_shown_as_what_it_is(tmp_path: Path) -> None:
     path.write_text("name: mine\nsource: me\nsuites: {charm: {}}\n")
     with pytest.raises(RecipeError, match=r"mine.yaml:3: suites.charm: no such suite; shipped: "):
         find_any(str(path))
+
+
+def test_the_entries_of_a_suites_codebook_are_measures_with_levels_counted_from_where_they_are_present(
+    corpus: Store, tmp_path: Path
+) -> None:
+    put(corpus, advbench=[NOTE, FARE])
+    own = OWN.replace(
+        "where: text like '%note%'\nask: {max_new_tokens: 99, template: wrapped.txt, system: system.txt}",
+        "codebook: principles",
+    )
+    (tmp_path / "own.yaml").write_text(own.replace("headline: [", "headline: [principle_honesty, "))
+    measured(corpus, str(tmp_path / "own.yaml"))
+    add(corpus, find_codebook("principles"))
+    label(corpus, "judge:j+principles@1", principle_privacy=0.5, principle_crime=0.0, principle_honesty=1.0)
+    scored, _ = measured(corpus, str(tmp_path / "own.yaml"))
+    (suite,) = scored.scores.suites
+    rates = {rate.measure: (rate.k, rate.n) for rate in suite.rates}
+    assert suite.headline == "principle_honesty" and suite.judge.startswith("judge:j+principles")
+    assert (
+        rates["principle_privacy"] == (2, 2)
+        and rates["principle_crime"] == (0, 2)
+        and rates["principle_honesty"] == (2, 2)
+    )
+    assert "principle_rights" not in rates, "nobody judged it"
+
+
+def test_a_headline_that_is_no_entry_of_the_codebook_is_refused(corpus: Store, tmp_path: Path) -> None:
+    put(corpus, advbench=[NOTE])
+    (tmp_path / "own.yaml").write_text(
+        OWN.replace(
+            "ask: {max_new_tokens: 99, template: wrapped.txt, system: system.txt}", "codebook: structure"
+        ).replace("headline: [", "headline: [principle_honesty, ")
+    )
+    with pytest.raises(RecipeError, match="principle_honesty is neither"):
+        measured(corpus, str(tmp_path / "own.yaml"))
