@@ -32,7 +32,7 @@ from schemas.choices import meant
 from schemas.errors import RecipeError, UsageError
 from schemas.ids import content_id
 from schemas.manifest import Counts, Manifest
-from schemas.patterns import CODEBOOK_VERSION, RISKY_PATTERNS
+from schemas.patterns import RISKY_PATTERNS
 
 STAGE = "calibrate"
 
@@ -164,10 +164,12 @@ def show(manifest: Manifest) -> None:
 def _keep(corpus: Store, calibrations: Sequence[Calibrated], target: ThresholdTarget) -> int:
     """Save a new version, unless the last one of these annotators and patterns is equal."""
     with corpus.writing("calibrations"):
-        kept = select(connect(corpus), "select * from calibrations order by version").to_pylist()
+        connection = connect(corpus)
+        known = known_entries(connection)
+        kept = select(connection, "select * from calibrations order by version").to_pylist()
         latest = {(row["annotator"], row["pattern"]): row for row in kept}
         last: int = max((row["version"] for row in kept), default=0)
-        rows = [_row(one, target) for one in calibrations]
+        rows = [_row(one, target, known.version_of(one.pattern)) for one in calibrations]
         if all(_same(latest.get((row["annotator"], row["pattern"])), row) for row in rows):
             return last
         version = last + 1
@@ -178,11 +180,11 @@ def _keep(corpus: Store, calibrations: Sequence[Calibrated], target: ThresholdTa
         return version
 
 
-def _row(one: Calibrated, target: ThresholdTarget) -> dict[str, Any]:
+def _row(one: Calibrated, target: ThresholdTarget, version: int) -> dict[str, Any]:
     return {
         "annotator": one.annotator,
         "pattern": one.pattern,
-        "codebook": CODEBOOK_VERSION,
+        "codebook": version,
         "target": target.name,
         "threshold": one.choice.threshold,
         "traces": len(one.judgements),

@@ -11,7 +11,7 @@ import orjson
 from schemas.choices import meant
 from schemas.codebooks import Codebook, Combination, Pattern
 from schemas.errors import CorpusError, UsageError
-from schemas.patterns import CODEBOOK
+from schemas.patterns import CODEBOOK, CODEBOOK_VERSION
 
 
 class Known(NamedTuple):
@@ -57,6 +57,11 @@ class Known(NamedTuple):
         """The columns that the added codebooks bring to `candidates`."""
         of_entries = [name for book in self.codebooks.values() for name in book.entries]
         return [*of_entries, *(f"{name}_score" for name in of_entries), *self.combined]
+
+    def version_of(self, entry: str) -> int:
+        """The version of the codebook that an entry is from."""
+        found = [book.version for book in self.codebooks.values() if entry in book.entries]
+        return found[0] if found else CODEBOOK_VERSION
 
     def wanted(self, names: Iterable[str]) -> list[str]:
         """Names of entries, and of codebooks for all of their entries, as entries.

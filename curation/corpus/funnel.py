@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from curation.corpus.bounds import bounded
 from curation.corpus.filling import identifier, sql_file
-from curation.corpus.query import Connection, select
+from curation.corpus.query import Connection, known_entries, select
 from curation.corpus.untrusted import Conjunct, conjuncts
 from schemas.choices import meant
 from schemas.patterns import CODEBOOK
@@ -96,7 +96,7 @@ def funnel(connection: Connection, condition: str, table: str = "candidates") ->
         row["column_name"]: row["column_type"]
         for row in select(connection, f"select column_name, column_type from (describe {table})").to_pylist()
     }
-    clauses = []
+    clauses, fixes = [], FIXES | _judged_by_codebooks(connection)
     for n, part in enumerate(parts):
         alone, in_order, unknown = counts[3 * n : 3 * n + 3]
         before = counts[3 * n - 2] if n else rows
@@ -104,9 +104,20 @@ def funnel(connection: Connection, condition: str, table: str = "candidates") ->
         if (rows and before and not in_order) or (rows and not alone):
             values = "; ".join(_values(connection, part, table, types))
             wanted = "did you mean" not in values  # a misspelled value is no reason to run anything
-            fix = next((FIXES[column] for column in part.columns if column in FIXES and wanted), "")
+            fix = next((fixes[column] for column in part.columns if column in fixes and wanted), "")
         clauses.append(Clause(part.sql, alone, in_order, unknown, values, fix))
     return Funnel(rows, clauses)
+
+
+def _judged_by_codebooks(connection: Connection) -> dict[str, str]:
+    """What fills the columns of added codebooks."""
+    return {
+        column: f"`curate annotate --annotators {name.replace('-', ':', 1)}`"
+        if name.startswith("structure-")
+        else f"`curate annotate --annotators codebook:{name} --model MODEL`"
+        for name, book in known_entries(connection).codebooks.items()
+        for column in book.columns
+    }
 
 
 def _values(connection: Connection, part: Conjunct, table: str, types: dict[str, str]) -> Iterator[str]:

@@ -82,6 +82,11 @@ def benign(trace: Trace) -> bool:
     return trace["kind"] == "benign" and not trace["inconsistency"] and trace["answer_refusal"] is not True
 
 
+def structured(trace: Trace) -> bool:
+    safe = trace["kind"] == "harmful" and trace["unsafe"] is False
+    return safe and trace["strategy"] != "nocot" and trace["inconsistency"] is not True
+
+
 def math(trace: Trace) -> bool:
     return trace["kind"] == "math"
 
@@ -100,6 +105,8 @@ def promises(name: str) -> dict[str, Callable[[Trace], bool]]:
         return {"safety": safety_of_study(found[1]), "math": math}
     if found := re.fullmatch(r"study-(\w+)", name):
         return {"safety": safety_of_study(found[1]), "benign": benign}
+    if name.startswith("structure-"):
+        return {"safety": structured, "benign": benign}
     ablations = {
         "no-risky-pattern": without(*RISKY_PATTERNS),
         "only-weak-vacillation": without(*(p for p in RISKY_PATTERNS if p != "weak_vacillation")),
