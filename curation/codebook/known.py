@@ -9,9 +9,9 @@ from typing import NamedTuple
 import orjson
 
 from schemas.choices import meant
-from schemas.codebooks import Codebook, Combination, Pattern
+from schemas.codebooks import Codebook, Combination, Pattern, shipped
 from schemas.errors import CorpusError, UsageError
-from schemas.patterns import CODEBOOK, CODEBOOK_VERSION
+from schemas.patterns import BUILT_IN, CODEBOOK, CODEBOOK_VERSION
 
 
 class Known(NamedTuple):
@@ -73,10 +73,12 @@ class Known(NamedTuple):
         for name in names:
             if name in self.codebooks:
                 found |= dict.fromkeys(self.codebooks[name].entries)
+            elif name in BUILT_IN:
+                found |= dict.fromkeys(shipped(name).entries)
             elif name in self.entries:
                 found[name] = None
             else:
-                known = [*self.codebooks, *self.entries]
+                known = [*BUILT_IN, *self.codebooks, *self.entries]
                 raise UsageError(
                     f"unknown pattern {name}{meant(name, known)}; the codebooks have {', '.join(known)}; "
                     "add yours with: curate codebook add FILE"

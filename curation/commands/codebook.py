@@ -1,4 +1,4 @@
-"""`curate codebook init, check, show, add`: each command is a few lines that call its stage."""
+"""`curate codebook init, check, show, add, schema`: each command is a few lines that call its stage."""
 
 from pathlib import Path
 from typing import Annotated
@@ -74,3 +74,15 @@ def add(name: CodebookArgument, corpus: CorpusOption = DEFAULT_CORPUS) -> None:
         f"codebook {codebook.name} version {codebook.version}: {len(codebook.entries)} entries "
         f"{'added' if new else 'are in the corpus already'}"
     )
+
+
+@app.command(rich_help_panel=PANEL)
+def schema() -> None:
+    """Print the JSON Schema of codebooks, for editors that complete and check YAML.
+
+    Example: curate codebook schema > codebook.schema.json
+    """
+    from curation import console
+    from schemas.codebooks import Codebook
+
+    console.json_result(Codebook.file_schema())

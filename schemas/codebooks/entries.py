@@ -7,7 +7,7 @@ no new column.
 
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, model_validator
 
 from schemas.choices import PromptKind
 from schemas.ids import content_id
@@ -42,9 +42,9 @@ class Pattern(BaseModel):
     """The kinds of prompts on whose answers it is judged."""
     levels: tuple[Text, ...] = ()
     """Names of ordered levels, mildest first; without them (and without `range`) the entry is yes or no."""
-    range: tuple[float, float] | None = None
+    range: tuple[FiniteFloat, FiniteFloat] | None = None
     """Lowest and highest value of an entry that is a number."""
-    present_from: float | None = None
+    present_from: FiniteFloat | None = None
     """The level (counted from 0) or number from which the entry counts as present; by default 1, or the middle of the range."""
     rules: dict[str, Text] = {}
     """Rules of a policy by their number or name; a judge cites the one that is broken."""
@@ -65,6 +65,8 @@ class Pattern(BaseModel):
             raise ValueError("range: the first number must be smaller than the second")
         if self.present_from is not None and not self.graded:
             raise ValueError("present_from belongs to an entry with levels or a range")
+        if self.levels and self.threshold != int(self.threshold):
+            raise ValueError("present_from of levels is a whole number")
         if self.graded and not self.lowest < self.threshold <= self.highest:
             raise ValueError(f"present_from must be above {self.lowest:g} and at most {self.highest:g}")
         return self
@@ -100,7 +102,10 @@ class Pattern(BaseModel):
         Raises:
             ValueError: if the entry has no such value; lists those it has.
         """
-        number = self._number(value)
+        try:
+            number = self._number(value)
+        except (TypeError, OverflowError):
+            number = None
         if number is None:
             raise ValueError(f"{self.name}: {value!r} is none of its values ({self.values})")
         return MeasuredValue(
@@ -204,6 +209,15 @@ class Codebook(BaseModel):
             for name, entry in data["entries"].items()
         }
         return data
+
+    @classmethod
+    def file_schema(cls) -> dict[str, Any]:
+        """The JSON Schema of a file, for editors: entries are written by name."""
+        schema = cls.model_json_schema(by_alias=True)
+        entry = schema["$defs"]["Pattern"]
+        entry["properties"].pop("name")
+        entry["required"].remove("name")
+        return schema
 
     @property
     def codebook_id(self) -> str:

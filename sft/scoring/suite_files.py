@@ -72,7 +72,7 @@ class SuiteFile(Recipe):
     """Names of measures, in the order of the table."""
     headline: Annotated[tuple[str, ...], Field(min_length=1)]
     """Measures from the best judge down: the first that is judged on at least half of the replies is the headline."""
-    codebook: str | None = None
+    codebook: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,39}$")] | None = None
     """A codebook of the corpus or the package, all of whose entries are measures too."""
     denominator: Literal["answered", "all"] = "answered"
     """Whether a reply without an answer is left out of the headline, or counts as a failure of what it measures."""

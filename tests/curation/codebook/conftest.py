@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -28,6 +30,20 @@ def entries() -> dict[str, Any]:
     }
 
 
+def reply_to(messages: Sequence[Mapping[str, str]], schema: Mapping[str, Any]) -> str:
+    """A reply as the schema wants: present, or the highest level, where the reasoning names the entry's word."""
+    text = messages[1]["content"].split("[[REASONING", 1)[1].split("[[END OF REASONING", 1)[0]
+    reply = {}
+    for name, wanted in schema["properties"].items():
+        quote = SAID.format(word=name.split("_")[1])
+        values = wanted["properties"]["label"]["enum"]
+        graded = values[0] != "present"
+        found = quote in text
+        label = (values[-2] if found else values[0]) if graded else values[0 if found else 1]
+        reply[name] = {"analysis": "a", "evidence": [quote] if found else [], "label": label}
+    return json.dumps(reply)
+
+
 class SchemaJudge:
     """A model that replies as the schema wants: present, or the highest level, where the text names the entry's word."""
 
@@ -41,16 +57,36 @@ class SchemaJudge:
         temperature: float = 0.0,
     ) -> Iterator[Answer]:
         for place, messages in enumerate(conversations):
-            text = messages[1]["content"].split("[[REASONING", 1)[1].split("[[END OF REASONING", 1)[0]
-            reply = {}
-            for name, wanted in (schema or {})["properties"].items():
-                quote = SAID.format(word=name.split("_")[1])
-                values = wanted["properties"]["label"]["enum"]
-                graded = values[0] != "present"
-                found = quote in text
-                label = (values[-2] if found else values[0]) if graded else values[0 if found else 1]
-                reply[name] = {"analysis": "a", "evidence": [quote] if found else [], "label": label}
-            yield Answer(place, json.dumps(reply))
+            yield Answer(place, reply_to(messages, schema or {}))
+
+
+class JudgeHandler(BaseHTTPRequestHandler):
+    """Such a model behind OpenAI's API."""
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        text = reply_to(asked["messages"], asked["response_format"]["json_schema"]["schema"])
+        message = {"role": "assistant", "content": text}
+        told = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "model": "stub"}
+        body = json.dumps(told | {"usage": {"prompt_tokens": 9, "completion_tokens": 9}}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *unused: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def judge_url() -> Iterator[str]:
+    """The address of a server with such a model."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), JudgeHandler)
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}/v1"
+    server.shutdown()
+    server.server_close()
 
 
 @pytest.fixture

@@ -65,6 +65,34 @@ def test_a_codebook_goes_from_its_file_over_the_judge_to_conditions_and_agreemen
     assert built.returncode == 0, built.stderr
 
 
+def test_the_commands_go_the_whole_way_with_a_judge_behind_a_server(talking: Path, judge_url: str) -> None:
+    where = ("--model", "stub", "--base-url", judge_url)
+    dry = curate("annotate", "--annotators", "codebook:stones", *where, "--dry-run", cwd=talking)
+    assert dry.returncode == 0 and json.loads(dry.stdout)["judge:stub+stones@1.0"]["questions"] == 20, (
+        dry.stderr
+    )
+    judged = curate("annotate", "--annotators", "rules,codebook:stones", *where, "--json", cwd=talking)
+    assert judged.returncode == 0, judged.stderr
+    counts = json.loads(judged.stdout)["summary"]["judge:stub+stones@1.0"]
+    assert counts["heft_cedar"]["true"] == 2 and len(counts) == len(NAMES)
+    people = [{"trace_id": t.trace_id, "pattern": "heft_cedar", "annotator": "human:ada", "value": n % 3}
+              for n, t in enumerate(traces_of(Store(talking / "corpus")))]  # fmt: skip
+    (talking / "people.jsonl").write_text("\n".join(map(json.dumps, people)))
+    assert curate("ingest", "people.jsonl", cwd=talking).returncode == 0
+    for command in (
+        ("agree", "--patterns", "stones"),
+        ("calibrate", "--patterns", "heft_cedar"),
+        ("status",),
+        ("sql", "select heft_cedar, count(*) from candidates group by all"),
+        ("report", "--out", "page.html"),
+    ):
+        done = curate(*command, cwd=talking)
+        assert done.returncode == 0, done.stderr
+    wrong = curate("annotate", "--annotators", "codebook:stone", *where, cwd=talking)
+    assert wrong.returncode == 1 and "did you mean 'stones'" in wrong.stderr
+    assert curate("agree", "--patterns", "heft_cedr", cwd=talking).returncode == 2
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
