@@ -143,7 +143,7 @@ def _known(model: type[BaseModel] | None, location: Location) -> list[str]:
         fields = getattr(current, "model_fields", {})
         annotation = fields[step].annotation if step in fields else current
         current = _model_in(annotation) or current
-    return sorted(getattr(current, "model_fields", {}))
+    return sorted(field.alias or name for name, field in getattr(current, "model_fields", {}).items())
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

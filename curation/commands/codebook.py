@@ -60,7 +60,7 @@ def show(name: CodebookArgument, corpus: CorpusOption = DEFAULT_CORPUS, json: Js
 
 @app.command(rich_help_panel=PANEL)
 def add(name: CodebookArgument, corpus: CorpusOption = DEFAULT_CORPUS) -> None:
-    """Let a corpus know a codebook: its entries become columns, and can be ingested, judged, reviewed, mixed and scored.
+    """Let a corpus know a codebook: its entries become columns, and can be ingested, judged, mixed and scored.
 
     Example: curate codebook add ours.yaml
     """

@@ -119,7 +119,8 @@ def _axes(sweep: Any, lines: Lines) -> dict[str, list[_AxisValue]]:
         raise RecipeError(
             lines.error(("sweep",), "write axes as name: a list of values or label: value pairs")
         )
-    faults, axes = [], {}
+    faults: list[str] = []
+    axes: dict[str, list[_AxisValue]] = {}
     for axis, choices in sweep.items():
         if isinstance(choices, str) and choices.startswith(OF_CODEBOOK):
             choices = _entries(choices, lines, axis, faults)

@@ -103,6 +103,7 @@ def test_the_commands_go_the_whole_way_with_a_judge_behind_a_server(talking: Pat
         ({"entries": {"a_b": {"field": "answer", "definition": "x", "excludes": ["c_d"]}}}, "no entry of this file"),
         ({"entries": {"a'; drop": {"field": "answer", "definition": "x"}}}, "entries"),
         ({"entries": {"a_b": {"field": "nose", "definition": "x"}}}, "write 'prompt'"),
+        ({"entries": {"a_b": {"field": "answer", "definition": "x", "fild": "y"}}}, "did you mean 'field'"),
         ({"combined": {"c_d": {"of": ["nobody_here"]}}}, "no entry of this file"),
     ],
 )  # fmt: skip
