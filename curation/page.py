@@ -6,10 +6,15 @@ browser blocks every other script, even if escaping were missing somewhere.
 
 import base64
 import hashlib
+from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from curation.masking import mask_words
 from schemas.hiding import hide_known
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 
 def render(package: str, template: str, **context: Any) -> str:
@@ -20,8 +25,26 @@ def render(package: str, template: str, **context: Any) -> str:
         template: its file name.
         context: its variables.
     """
-    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
+
+    script = (files("curation") / "templates" / "page.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+    page = (
+        _environment(package)
+        .get_template(template)
+        .render(
+            **context,
+            page_script=Markup(script),  # noqa: S704 - our own file
+            page_script_hash=digest,
+        )
+    )
+    return hide_known(page)
+
+
+@cache
+def _environment(package: str) -> "Environment":
+    """Templates of a package; kept, since a page of `curate view` is made for each request."""
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
         loader=ChoiceLoader([PackageLoader(package, "templates"), PackageLoader("curation", "templates")]),
@@ -30,15 +53,8 @@ def render(package: str, template: str, **context: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["percent"] = percent
-    script = (files("curation") / "templates" / "page.js").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
-    page = environment.get_template(template).render(
-        **context,
-        page_script=Markup(script),  # noqa: S704 - our own file
-        page_script_hash=digest,
-    )
-    return hide_known(page)
+    environment.filters |= {"percent": percent, "masked": mask_words}
+    return environment
 
 
 def percent(share: float | None) -> str:

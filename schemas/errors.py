@@ -26,11 +26,13 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "safetensors": ("models", "train"),
     "sentence_transformers": ("models",),
     "sklearn": ("models",),
+    "starlette": ("view",),
     "tensorboard": ("train",),
     "torch": ("train", "models"),
     "trackio": ("trackio",),
     "transformers": ("train", "models"),
     "trl": ("train",),
+    "uvicorn": ("view",),
     "vllm": ("vllm",),
     "wandb": ("wandb",),
 }

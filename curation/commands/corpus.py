@@ -1,11 +1,19 @@
-"""`curate compact, status, sql, check, forget`: each command is a few lines that call its stage."""
+"""`curate compact, status, sql, check, forget, show, view`: each command is a few lines that call its stage."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from curation.commands.options import DEFAULT_CORPUS, CorpusOption, JsonOption
+from curation.commands.options import (
+    DEFAULT_CORPUS,
+    AllOption,
+    CorpusOption,
+    JsonOption,
+    PortOption,
+    ShowOption,
+)
 from curation.commands.printing import answer, report
 from schemas.choices import Policy
 
@@ -139,3 +147,60 @@ def forget(
     given = {"annotator": annotator, "traces": trace, "prompts": prompt, "reason": reason or None}
     recipe = from_arguments(stage.ForgetRecipe, None, given)
     report(stage.run(corpus, recipe, look_in=look_in or ()), json, stage.show)
+
+
+@app.command(rich_help_panel=PANEL)
+def show(
+    ids: Annotated[
+        list[str] | None, typer.Argument(metavar="[ID]...", help="Ids of traces, or their beginnings.")
+    ] = None,
+    corpus: CorpusOption = DEFAULT_CORPUS,
+    sample: Annotated[int, typer.Option(help="Without an id: so many traces drawn by the seed.", min=1)] = 3,
+    where: Annotated[
+        str, typer.Option(help="Without an id: SQL condition over `candidates` that they meet.")
+    ] = "true",
+    seed: Annotated[int, typer.Option(help="Seed of the draw.")] = 0,
+    everything: AllOption = False,
+    show: ShowOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Read traces in the terminal: the patterns found with their words, then prompt, reasoning and answer, masked.
+
+    Examples:
+
+        curate show 5f0c9a
+
+        curate show --sample 5 --where "weak_vacillation and strategy = 'improved'"
+    """
+    from curation.report import show as stage
+
+    drawn = stage.DrawnTraces(where=where, sample=sample, seed=seed)
+    answer(
+        stage.read(corpus, ids or drawn, show=show), json, partial(stage.print_traces, everything=everything)
+    )
+
+
+@app.command(rich_help_panel=PANEL)
+def view(
+    mixes: Annotated[
+        list[Path] | None, typer.Argument(help="Mix folders: the page says which of them took a trace.")
+    ] = None,
+    corpus: CorpusOption = DEFAULT_CORPUS,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Save labels as human:NAME; your login name by default.")
+    ] = None,
+    port: PortOption = 8765,
+    index: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the search index; CORPUS/.index/view by default.", file_okay=False),
+    ] = None,
+) -> None:
+    """Look at traces on a local web page: search, facets, evidence, and labels saved as annotations.
+
+    Texts are masked until you ask for them. Only this machine can open the page, with the address that is printed.
+
+    Example: curate view mixes/mine --corpus corpus
+    """
+    from curation.view.serving import reviewer, serve
+
+    serve(corpus, mixes or [], reviewer=reviewer(name), port=port, index=index)

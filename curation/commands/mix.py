@@ -1,5 +1,6 @@
 """The commands about mixes: `curate recipes, schema, validate, plan, build-mix, why, diff`. Each is a few lines."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -7,6 +8,7 @@ import typer
 
 from curation.commands.options import (
     DEFAULT_CORPUS,
+    AllOption,
     CorpusOption,
     JsonOption,
     MixArgument,
@@ -168,16 +170,17 @@ def why(
     id: Annotated[str, typer.Argument(help="A row_id, trace_id or source_id.")],
     corpus: CorpusOption = DEFAULT_CORPUS,
     mix: Annotated[Path | None, typer.Option(help="Also show how this mix used it.")] = None,
+    everything: AllOption = False,
     show: ShowOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Show the source of a row or trace, its annotations, and why a mix includes it or not.
+    """Show the patterns found in a row or trace with their words, and why a mix includes it or not; --all shows where it came from.
 
     Example: curate why ROW_ID --mix mixes/improved
     """
     from curation.report import why as stage
 
-    answer(stage.why(id, corpus, mix, show=show), json, stage.show_why)
+    answer(stage.why(id, corpus, mix, show=show), json, partial(stage.show_why, everything=everything))
 
 
 @app.command(rich_help_panel=PANEL)

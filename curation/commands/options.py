@@ -66,6 +66,9 @@ CorpusOption = Annotated[
 DEFAULT_CORPUS = Path("corpus")
 JsonOption = Annotated[bool, typer.Option("--json", help="Print only one JSON document on stdout.")]
 ShowOption = Annotated[bool, typer.Option("--show", help="Show texts unmasked.")]
+AllOption = Annotated[
+    bool, typer.Option("--all", help="Show everything that is known, not only what was found.")
+]
 PageOption = Annotated[Path, typer.Option("--out", help="The HTML file.", dir_okay=False)]
 
 # Models.

@@ -18,7 +18,7 @@ from curation import console
 from curation.corpus.store import Store, scan_part, write_file
 from curation.integrity.corpus import FORGOTTEN
 from curation.integrity.looking import StillHeld, holders
-from curation.integrity.parts import hidden_by, rewrite
+from curation.integrity.parts import drop_index, hidden_by, rewrite
 from curation.recipe import Recipe
 from curation.versions import versions
 from schemas.errors import RecipeError
@@ -114,8 +114,7 @@ def run(corpus_dir: Path, recipe: ForgetRecipe, *, look_in: Sequence[Path] = ())
         record = _record(recipe, traces, counts, before)
         write_file(path, canonical_json(record) + b"\n")
         _remove(corpus, wanted, sum(map(len, map(corpus.files, TABLES))))
-        for index in (corpus.root / ".index").glob("candidates-*.parquet"):
-            index.unlink(missing_ok=True)
+        drop_index(corpus.root)
     held = holders(look_in or [corpus_dir.absolute().parent], traces | set(recipe.prompts), recipe.annotator)
     manifest = _manifest(recipe, record, held)
     corpus.write_manifest(manifest)

@@ -15,7 +15,7 @@ from curation import console
 from curation.corpus.store import MARKER, Store, has_conversations, make_folder, write_file
 from curation.integrity.corpus import DAMAGED, Examined, Mend, examine
 from curation.integrity.damage import MADE_BY, Damage
-from curation.integrity.parts import BadPart, hidden_by, keys, rewrite, whole
+from curation.integrity.parts import BadPart, drop_index, hidden_by, keys, rewrite, whole
 from curation.reading import hash_files
 from curation.versions import versions
 from schemas.errors import CorpusError
@@ -50,7 +50,7 @@ def run(corpus_dir: Path) -> Manifest:
         for damage in examined.checked.damage:
             if damage.kind == "manifest" and damage.file.startswith("manifests/"):
                 _set_aside(corpus_dir, corpus_dir / damage.file, damage, None)
-        _drop_index(corpus_dir)
+        drop_index(corpus_dir)
     manifest = _manifest(corpus_dir, examine(corpus_dir).checked.damage)
     corpus.write_manifest(manifest)
     return manifest
@@ -100,11 +100,6 @@ def _set_aside(root: Path, path: Path, damage: Damage, lost: str | None) -> None
     }  # fmt: skip
     write_file(target.with_name(f"{target.name}.json"), canonical_json(record) + b"\n")
     path.rename(target)
-
-
-def _drop_index(root: Path) -> None:
-    for path in (root / ".index").glob("candidates-*.parquet"):
-        path.unlink(missing_ok=True)
 
 
 def _manifest(root: Path, left: list[Damage]) -> Manifest:

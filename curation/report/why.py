@@ -17,6 +17,7 @@ from curation.masking import mask
 from curation.mix.build import decide
 from curation.mix.folder import read_manifest, read_rows
 from curation.mix.recipe import MixRecipe, Part
+from curation.report.found import found_patterns, show_found
 from schemas.errors import DataError, RecipeError
 from schemas.manifest import Manifest
 
@@ -51,6 +52,7 @@ def why(identifier: str, corpus_dir: Path, mix: Path | None = None, show: bool =
         one = ("trace_id = $trace", {"trace": trace["trace_id"]})
         either = ("id in ($trace, $prompt)", {"trace": trace["trace_id"], "prompt": trace["prompt_id"]})
         entry = {
+            "found": found_patterns(connection, trace["trace_id"], show),
             "trace": {name: value for name, value in trace.items() if not isinstance(value, dict)},
             "annotations": _where(connection, "annotations", *one),
             "verdicts": _where(connection, "verdicts", *one),
@@ -69,26 +71,10 @@ def why(identifier: str, corpus_dir: Path, mix: Path | None = None, show: bool =
     return document if show else _masked(document)
 
 
-def show_why(document: dict[str, Any]) -> None:
-    """Print the result of `why`."""
+def show_why(document: dict[str, Any], everything: bool = False) -> None:
+    """Print the result of `why`: what was found and what the mix did, and with `everything` all that is known."""
     for entry in document["traces"]:
-        told = entry["trace"] | {
-            f"prompt_{name}": value
-            for row in entry["prompt"]
-            for name, value in row.items()
-            if name.startswith("source")
-        }
-        console.show_rows(["trace", "value"], [
-            {"trace": name, "value": value} for name, value in told.items() if value is not None
-        ])  # fmt: skip
-        _show(
-            "amendments",
-            ["subject", "field", "version", "previous", "value", "source_file", "source_line"],
-            entry,
-        )
-        _show("annotations", ["pattern", "label", "score", "annotator", "spans", "rationale"], entry)
-        _show("reviews", ["round", "reviewer", "status", "verdict", "patterns", "updated_at"], entry)
-        _show("duplicates", ["field", "method", "cluster_id", "representative"], entry)
+        show_found(entry["trace"], entry["found"])
         for row in entry.get("rows", []):
             console.result(f'in this mix it is row {row["row_id"]}, selected by part "{row["part"]}"')
         for fate in entry.get("mix", []):
@@ -100,9 +86,33 @@ def show_why(document: dict[str, Any]) -> None:
             console.result(
                 f"part {name}: " + "; ".join(f"{field}: {value}" for field, value in clause.items())
             )
+        if everything:
+            _show_everything(entry)
+        else:
+            console.result("--all shows every annotation, review and version, and where it came from")
     if document["quarantined"]:
         columns = ["source_file", "source_line", "reason", "detail", "row"]
         console.show_rows(columns, [{name: row[name] for name in columns} for row in document["quarantined"]])
+
+
+def _show_everything(entry: dict[str, Any]) -> None:
+    told = entry["trace"] | {
+        f"prompt_{name}": value
+        for row in entry["prompt"]
+        for name, value in row.items()
+        if name.startswith("source")
+    }
+    console.show_rows(["trace", "value"], [
+        {"trace": name, "value": value} for name, value in told.items() if value is not None
+    ])  # fmt: skip
+    _show(
+        "amendments",
+        ["subject", "field", "version", "previous", "value", "source_file", "source_line"],
+        entry,
+    )
+    _show("annotations", ["pattern", "label", "score", "annotator", "spans", "rationale"], entry)
+    _show("reviews", ["round", "reviewer", "status", "verdict", "patterns", "updated_at"], entry)
+    _show("duplicates", ["field", "method", "cluster_id", "representative"], entry)
 
 
 def _show(what: str, columns: list[str], entry: dict[str, Any]) -> None:
