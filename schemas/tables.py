@@ -101,9 +101,13 @@ REVIEW_TASKS = pa.schema(
         pa.field("position", pa.int32(), nullable=False),
         pa.field("reason", _text, nullable=False),
         pa.field("blind", pa.bool_(), nullable=False),
+        ("gold", pa.list_(_text)),
     ]
 )
-"""The traces of a review round, why each was chosen, and which are shown without suggestions."""
+"""The traces of a review round, why each was chosen, and which are shown without suggestions.
+
+`gold` holds the known labels of a trace that is there to measure reviewers: its patterns, or "none"; null for all others.
+"""
 
 REVIEWS = pa.schema(
     [
@@ -121,9 +125,13 @@ REVIEWS = pa.schema(
             ),
         ),
         ("comment", _text),
+        ("role", _text),
     ]
 )
-"""Every version of every response that was pulled, including drafts and discards; `status` is submitted, draft or discarded."""
+"""Every version of every response that was pulled, including drafts and discards; `status` is submitted, draft or discarded.
+
+`role` is "adjudicator" where the review decides a dispute; null for all others.
+"""
 
 CLUSTERS = pa.schema(
     [

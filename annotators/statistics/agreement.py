@@ -1,4 +1,4 @@
-"""Inter-annotator agreement: Krippendorff's alpha, Cohen's and Fleiss' kappa, with bootstrap intervals.
+"""Inter-annotator agreement: Krippendorff's alpha, Gwet's AC1, Cohen's and Fleiss' kappa, with bootstrap intervals.
 
 Labels are nominal, or numbers: then alpha has the interval metric and Cohen's kappa quadratic weights, so that neighbouring levels
 count as nearly equal.
@@ -11,7 +11,8 @@ Fleiss' kappa for traces that all annotators labelled.
 
 Sources: K. Krippendorff, "Computing Krippendorff's Alpha-Reliability" (2011), section B; J. Cohen, "A Coefficient of Agreement
 for Nominal Scales" (1960); J. Fleiss, "Measuring Nominal Scale Agreement among Many Raters" (1971);
-J. Cohen, "Weighted kappa" (1968).
+J. Cohen, "Weighted kappa" (1968); K. Gwet, "Computing inter-rater reliability and its variance in the presence of
+high agreement" (2008), AC1.
 """
 
 from collections import Counter
@@ -96,6 +97,42 @@ def fleiss(units: Sequence[Sequence[Label]], seed: int = 0) -> Agreement:
         return _beyond(weights @ same / total, chance)
 
     return _with_interval(kappas, sizes, seed)
+
+
+def gwet(units: Iterable[Sequence[Label]], categories: int = 2, seed: int = 0) -> Agreement:
+    """Gwet's AC1 with its 95 % interval: unlike alpha it does not fall towards 0 where nearly all labels are the same.
+
+    Args:
+        units: for each trace its labels, without nulls. Traces with fewer than two labels are ignored.
+        categories: how many different labels there can be.
+        seed: of the resampling.
+    """
+    import numpy as np
+
+    counts = _count_labels([labels for labels in units if len(labels) > 1])
+    if counts.shape[0] == 0:
+        return Agreement(None, None, None, 0)
+    kinds, sizes = _distinct(counts)
+    raters = kinds.sum(axis=1)
+    same = (kinds * (kinds - 1)).sum(axis=1) / (raters * (raters - 1))
+
+    def coefficients(weights: "NDArray[Any]") -> list[float | None]:
+        total = weights.sum(axis=1)
+        shares = weights @ (kinds / raters[:, None]) / total[:, None]
+        chance = (shares * (1 - shares)).sum(axis=1) / (max(2, categories) - 1)
+        return _beyond(weights @ same / total, np.asarray(chance))
+
+    return _with_interval(coefficients, sizes, seed)
+
+
+def percent_agreement(units: Iterable[Sequence[Label]]) -> float | None:
+    """The mean over traces with two or more labels of the share of their pairs that are the same; null without such traces."""
+    shares = []
+    for labels in units:
+        if len(labels) > 1:
+            same = sum(n * (n - 1) for n in Counter(labels).values())
+            shares.append(same / (len(labels) * (len(labels) - 1)))
+    return sum(shares) / len(shares) if shares else None
 
 
 def pairwise_agreement(pairs: Iterable[tuple[Label, Label]]) -> float | None:

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from math import exp, log
 from typing import NamedTuple
 
+PEOPLE = ("human:", "adjudicator:")
+"""How the names of annotators begin who are people."""
 ROUNDS = 500
 SETTLED = 1e-7
 MIN_ANNOTATORS = 3
@@ -59,7 +61,7 @@ def without_people(combinations: Sequence[LabelCombination]) -> list[LabelCombin
     """The combinations without people's labels; those that are then empty are left out."""
     without_people = []
     for labels, truth, traces in combinations:
-        left = {name: label for name, label in labels.items() if not name.startswith("human:")}
+        left = {name: label for name, label in labels.items() if not name.startswith(PEOPLE)}
         if left:
             without_people.append(LabelCombination(left, truth, traces))
     return without_people

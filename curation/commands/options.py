@@ -186,6 +186,19 @@ ByOption = Annotated[
 ]
 AuditOption = Annotated[float | None, typer.Option(help="Share of a new round drawn at random (0.2).")]
 OverlapOption = Annotated[int | None, typer.Option(help="Reviewers per trace of a new round (2).")]
+AgainOption = Annotated[
+    bool | None,
+    typer.Option("--again", help="A new round may take traces that people have judged, to check them again."),
+]
+GoldOption = Annotated[
+    int | None, typer.Option(help="Traces with known labels mixed into a new round, for everybody (0).")
+]
+GoldFromOption = Annotated[
+    str | None,
+    typer.Option(
+        help="The round whose reviews are the known labels; decisions and unanimous reviews by default."
+    ),
+]
 BlindOption = Annotated[float | None, typer.Option(help="Share of a new round without suggestions (0.1).")]
 RoundSeedOption = Annotated[
     int | None, typer.Option("--seed", help="Seed of a new round's random choices (42).")
@@ -241,6 +254,9 @@ ROUND: Group = {
     "by": Field(ByOption, ("by",)),
     "audit": Field(AuditOption, ("audit",)),
     "overlap": Field(OverlapOption, ("overlap",)),
+    "again": Field(AgainOption, ("again",)),
+    "gold": Field(GoldOption, ("gold",)),
+    "gold_from": Field(GoldFromOption, ("gold_from",)),
     "blind": Field(BlindOption, ("blind",)),
     "seed": Field(RoundSeedOption, ("seed",)),
 }

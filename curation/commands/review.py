@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from curation.commands import review_account
 from curation.commands.options import (
     DEFAULT_CORPUS,
     DEFAULT_PORT,
@@ -33,9 +34,12 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Have people review traces, in Argilla or by file.", no_args_is_help=True)
 server = typer.Typer(help="The embedded Argilla server in the background.", no_args_is_help=True)
 app.add_typer(server, name="server", rich_help_panel="The server")
+app.add_typer(review_account.app, name="account", rich_help_panel="The server")
 
 PANEL = "A round"
 SERVER = "The server"
+TOLD = 10
+"""Reviews that contradict themselves that a pull shows."""
 
 
 @app.command(rich_help_panel=SERVER)
@@ -145,6 +149,12 @@ def push(
     corpus: CorpusOption = DEFAULT_CORPUS,
     round: RoundOption = DEFAULT_ROUND,
     reviewers: ReviewersOption = None,
+    adjudicate: Annotated[
+        str | None,
+        typer.Option(
+            help="Send the round's disputed traces to this person, who decides and sees all opinions."
+        ),
+    ] = None,
     url: ArgillaOption = None,
     api_key: KeyOption = None,
     home: HomeOption = None,
@@ -153,23 +163,59 @@ def push(
     """Send traces to reviewers, the most uncertain first. Pushing again updates suggestions and keeps all responses.
 
     Example: curate review push --round pilot --traces 100 --overlap 3
+    Example: curate review push --round pilot --adjudicate carol
     """
-    from curation import console
     from curation.review import push as stage
+    from schemas.errors import UsageError
 
+    if adjudicate:
+        if reviewers or any(value is not None for value in given.values()):
+            raise UsageError(
+                "--adjudicate takes the round's disputes: give it --round and no setting of a new round"
+            )
+        from curation.review.planning import adjudication
+
+        done = adjudication.run(
+            corpus, round=round, adjudicator=adjudicate, client=_client(url, api_key, home)
+        )
+        report(done, json, _show_push)
+        return
     recipe = _recipe(round, given)
     manifest = stage.run(corpus, recipe, client=_client(url, api_key, home), reviewers=listed(reviewers))
-    report(manifest, json, _show)
-    if not manifest.summary["reviewers"]:
-        console.say(
-            "the round has no reviewers yet; add some with: curate review server start --reviewers NAMES"
-        )
+    report(manifest, json, _show_push)
+
+
+@app.command(rich_help_panel=PANEL)
+def assign(
+    reviewers: Annotated[
+        str, typer.Option(help="Comma-separated user names: everybody who reviews it from now on.")
+    ],
+    corpus: CorpusOption = DEFAULT_CORPUS,
+    round: RoundOption = DEFAULT_ROUND,
+    url: ArgillaOption = None,
+    api_key: KeyOption = None,
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Change who reviews a round. What is open is planned anew; who has answered a trace keeps it.
+
+    Example: curate review assign --round pilot --reviewers alice,bob,carol
+    """
+    from curation.review.planning import reassign as stage
+
+    names = listed(reviewers) or ()
+    report(
+        stage.run(corpus, round=round, reviewers=names, client=_client(url, api_key, home)), json, _show_push
+    )
 
 
 @app.command(rich_help_panel=PANEL)
 def pull(
     corpus: CorpusOption = DEFAULT_CORPUS,
     round: RoundOption = DEFAULT_ROUND,
+    send_back: Annotated[
+        bool, typer.Option("--send-back", help="Give reviews that contradict themselves back as drafts.")
+    ] = False,
     url: ArgillaOption = None,
     api_key: KeyOption = None,
     home: HomeOption = None,
@@ -181,20 +227,31 @@ def pull(
     """
     from curation.review import pull as stage
 
-    report(stage.run(corpus, round=round, client=_client(url, api_key, home)), json, _show)
+    done = stage.run(corpus, round=round, client=_client(url, api_key, home), send_back=send_back)
+    report(done, json, _show_pull)
 
 
 @app.command(rich_help_panel=PANEL)
 def status(
-    corpus: CorpusOption = DEFAULT_CORPUS, round: RoundOption = DEFAULT_ROUND, json: JsonOption = False
+    corpus: CorpusOption = DEFAULT_CORPUS,
+    round: RoundOption = DEFAULT_ROUND,
+    live: Annotated[
+        bool, typer.Option("--live", help="People's progress as it is on the server now.")
+    ] = False,
+    url: ArgillaOption = None,
+    api_key: KeyOption = None,
+    home: HomeOption = None,
+    json: JsonOption = False,
 ) -> None:
-    """Show progress, agreement between people, and the influence of suggestions, as of the last pull.
+    """Show progress, agreement between people, disputes, and the influence of suggestions, as of the last pull.
 
     Example: curate review status --round pilot
+    Example: curate review status --round pilot --live
     """
     from curation.review import status as stage
 
-    answer(stage.read(corpus, round), json, stage.show)
+    client = _client(url, api_key, home) if live else None
+    answer(stage.read(corpus, round, client), json, stage.show)
 
 
 @app.command(rich_help_panel=PANEL)
@@ -204,6 +261,9 @@ def export(
     out: Annotated[Path, typer.Argument(help="The JSONL file to write.", dir_okay=False)],
     corpus: CorpusOption = DEFAULT_CORPUS,
     round: RoundOption = DEFAULT_ROUND,
+    reviewer: Annotated[
+        str | None, typer.Option("--for", help="Only this reviewer's traces, without other people's reviews.")
+    ] = None,
 ) -> None:
     """Write a round as JSONL for another tool: traces, suggestions, and existing reviews.
 
@@ -212,7 +272,7 @@ def export(
     from curation import console
     from curation.review import exchange
 
-    written = exchange.export(corpus, _recipe(round, given), out)
+    written = exchange.export(corpus, _recipe(round, given), out, reviewer=reviewer)
     console.say(f"review-export: {written} traces written to {out}")
 
 
@@ -265,6 +325,44 @@ def _greet(home: Path) -> None:
     console.say(
         f"accounts: {people}; their passwords are in {home / credentials.FILE} (only you can read it)"
     )
+
+
+def _show_push(manifest: "Manifest") -> None:
+    """What was sent, and what the plan lacks."""
+    from curation import console
+
+    summary = dict(manifest.summary)
+    short, gone = summary.pop("short"), summary.pop("no_account")
+    _show(manifest.model_copy(update={"summary": summary}))
+    if not summary["reviewers"]:
+        console.say(
+            "the round has no reviewers yet; make accounts with: curate review server start --reviewers NAMES; "
+            "then: curate review assign --reviewers NAMES"
+        )
+    elif short:
+        console.say(
+            f"overlap {manifest.recipe['overlap']} cannot be met: {short} traces have too few reviewers; more people with: "
+            "curate review assign --reviewers NAMES"
+        )
+    if gone:
+        assert isinstance(gone, list)
+        console.say(
+            f"no account any more: {', '.join(gone)}; replan their traces with: curate review assign --reviewers NAMES"
+        )
+
+
+def _show_pull(manifest: "Manifest") -> None:
+    """What arrived, and what takes itself back."""
+    from curation import console
+
+    summary = dict(manifest.summary)
+    told = summary.pop("contradictions")
+    _show(manifest.model_copy(update={"summary": summary}))
+    assert isinstance(told, list)
+    for one in told[:TOLD]:
+        console.say(f"  {one['trace_id']} by {one['reviewer']}: {'; '.join(one['what'])}")
+    if len(told) > TOLD:
+        console.say(f"  and {len(told) - TOLD} more; all with --json")
 
 
 def _show(manifest: "Manifest") -> None:

@@ -22,9 +22,9 @@ MOST_COLUMNS = 50
 RESERVED = {
     *TABLES["traces"].names, *TABLES["prompts"].names,
     *(entry.name for entry in CODEBOOK), *(f"{entry.name}_score" for entry in CODEBOOK),
-    "risky", "duplicate", "response_duplicate", "prompt_duplicate", "prompt_family", "benchmarks", "contaminated", "by_annotator",
+    "risky", "verdict", "keep", "repair", "drop", "unsure", "duplicate", "response_duplicate", "prompt_duplicate", "prompt_family", "benchmarks", "contaminated", "by_annotator",
     "part", "tokens", "copy", "split", "position", "estimated_tokens", "prompt_key", "held_out", "refused", "candidates", "narrow",
-    "t", "p", "o", "r", "q", "v", "x", "c", "cp", "ct",
+    "t", "p", "o", "r", "q", "v", "x", "c", "cp", "ct", "pv",
 }  # fmt: skip
 """Names that mean something else in `candidates`, or in the queries that a mix makes of it."""
 
@@ -35,7 +35,7 @@ class PatternAnnotator(NamedTuple):
     name: str
     """Without its version."""
     rank: int
-    """0 people, 1 judges and guards, 2 models, 3 rules."""
+    """-1 adjudicators, 0 people, 1 judges and guards, 2 models, 3 rules."""
     pattern: str
     annotations: int
     """How many it made."""
@@ -89,7 +89,7 @@ def single_field(annotators_of: Sequence[PatternAnnotator]) -> dict[str, str]:
     """The machine annotators that judge one field, and the pattern that their `unsafe` is read as."""
     patterns: dict[str, list[str]] = {}
     for one in annotators_of:
-        if one.rank:
+        if one.rank > 0:
             patterns.setdefault(one.name, []).append(one.pattern)
     return unsafe_union.of_one_field(patterns)
 
@@ -104,7 +104,7 @@ def _read(columns: _Columns, single: Mapping[str, str]) -> _Columns:
         union = one.pattern == UNSAFE
         # comes after the field's own column, which it then contains
         as_read = one._replace(pattern=single.get(one.name, UNSAFE) if union else one.pattern, annotations=0)
-        read[as_read] = f"e{column}" if union and one.rank else column
+        read[as_read] = f"e{column}" if union and one.rank > 0 else column
     return read
 
 
@@ -113,7 +113,7 @@ def _rewritten(columns: _Columns, single: Mapping[str, str]) -> str:
     at = {(one.name, one.pattern): column for one, column in columns.items()}
     rewritten = ""
     for one, column in columns.items():
-        if one.pattern != UNSAFE or not one.rank:
+        if one.pattern != UNSAFE or one.rank <= 0:
             continue
         fields = [at[one.name, name] for name in UNSAFE_FIELDS.values() if (one.name, name) in at]
         label, score = column, f"{column}_score"
@@ -166,7 +166,7 @@ def _said(
     label, score = (
         _weighed(name, columns, weights[name]) if name in weights else (_label(ranked), _score(ranked))
     )
-    people, everybody = ranked.get(0, []), [column for of_rank in ranked.values() for column in of_rank]
+    people, everybody = _people(ranked), [column for of_rank in ranked.values() for column in of_rank]
     return unsafe_union.FieldConsensus(
         label,
         score,
@@ -216,7 +216,7 @@ def label_columns(annotators_of: Sequence[PatternAnnotator], known: Known) -> di
         ranked = _of(columns, pattern)
         names = [column for one, column in columns.items() if one.pattern == pattern]
         columns_by_pattern[pattern] = ", ".join(
-            [*names, f"{_label({0: ranked[0]} if 0 in ranked else {})} as people"]
+            [*names, f"{_label({rank: of for rank, of in ranked.items() if rank <= 0})} as people"]
         )
     return columns_by_pattern
 
@@ -231,6 +231,10 @@ def _of(columns: dict[PatternAnnotator, str], pattern: str) -> RankedColumns:
         if one.pattern == pattern:
             ranked.setdefault(one.rank, []).append(column)
     return ranked
+
+
+def _people(ranked: RankedColumns) -> list[str]:
+    return [column for rank, columns in ranked.items() if rank <= 0 for column in columns]
 
 
 def _label(ranked: RankedColumns) -> str:
@@ -255,8 +259,10 @@ def _score(ranked: RankedColumns) -> str:
 def _weighed(pattern: str, columns: _Columns, weights: ConsensusWeights) -> tuple[str, str]:
     """As in `sql/consensus_weighted.sql`: people, then the posterior, then the highest rank with a label."""
     ranked = _of(columns, pattern)
-    people = ranked.get(0, [])
-    rates = {c: weights.annotators.get(o.name) for o, c in columns.items() if o.pattern == pattern and o.rank}
+    people = _people(ranked)
+    rates = {
+        c: weights.annotators.get(o.name) for o, c in columns.items() if o.pattern == pattern and o.rank > 0
+    }
     known = {column: rate for column, rate in rates.items() if rate}
     terms = (
         f"case when {c} then {r.if_true:.6f} when not {c} then {r.if_false:.6f} else 0 end"

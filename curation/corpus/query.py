@@ -77,6 +77,7 @@ def connect(
     for table in put_right:
         connection.execute(amendments.view(table))
     connection.execute(sql_file("curation.corpus", "clusters.sql"))
+    connection.execute(sql_file("curation.corpus", "people_verdicts.sql"))
     _define_annotations(connection, policy)
     pattern_annotators = _pattern_annotators(connection)
     known = known_entries(connection)
@@ -149,7 +150,7 @@ def label_combinations(
         connection: of the corpus.
         reviewed_only: only traces that people have labelled.
     """
-    reviewed = "where trace_id in (select trace_id from current_annotations where rank = 0)"
+    reviewed = "where trace_id in (select trace_id from current_annotations where rank <= 0)"
     pattern_annotators = _pattern_annotators(connection)
     if len({one.name for one in pattern_annotators}) > candidates.MOST_COLUMNS:
         return _combinations_of_many(connection, reviewed if reviewed_only else "")
@@ -345,7 +346,7 @@ def _define_verdicts(
     else:
         connection.execute(sql_file("curation.corpus", "consensus_ranked.sql"))
     connection.execute(sql_file("curation.corpus", "unsafe_union.sql", **unsafe_union.pieces()))
-    connection.execute("create view verdicts as from verdicts_from(0)")
+    connection.execute("create view verdicts as from verdicts_from(-1)")
     return weights
 
 

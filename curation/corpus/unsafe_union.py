@@ -57,7 +57,7 @@ def pieces() -> dict[str, str]:
         FieldConsensus(
             f"{name}_label",
             f"{name}_score",
-            f"coalesce({name}_rank = 0, false)",
+            f"coalesce({name}_rank <= 0, false)",
             f"coalesce({name}_label is null and {name}_rank < 9, false)",
         )
         for name in (UNSAFE, *UNSAFE_FIELDS.values())

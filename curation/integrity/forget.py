@@ -27,14 +27,14 @@ from schemas.manifest import Counts, Manifest
 from schemas.tables import TABLES
 
 STAGE = "forget"
-PERSON = "human:"
+PERSON, DECIDING = "human:", "adjudicator:"
 
 
 class ForgetRecipe(Recipe):
     """The recipe of `curate forget`."""
 
     annotator: str | None = None
-    """Whose verdicts go: a name with its version, or without for all versions; `human:NAME` also removes that person's reviews."""
+    """Whose verdicts go: a name with its version, or without for all versions; `human:NAME` also removes that person's reviews and decisions."""
     traces: tuple[str, ...] = ()
     """Ids of traces; traces made from them go too."""
     prompts: tuple[str, ...] = ()
@@ -87,7 +87,9 @@ class Wanted:
     def _is_theirs(self, name: str | None, before: str = "") -> bool:
         if not self._name or name is None:
             return False
-        return f"{before}{name}" == self._name or f"{before}{name}".rpartition("@")[0] == self._name
+        full = f"{before}{name}"
+        same = {full, full.replace(DECIDING, PERSON, 1) if full.startswith(DECIDING) else full}
+        return self._name in same | {one.rpartition("@")[0] for one in same}
 
 
 def run(corpus_dir: Path, recipe: ForgetRecipe, *, look_in: Sequence[Path] = ()) -> Manifest:

@@ -5,6 +5,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from annotators.statistics.consensus import PEOPLE
 from schemas.manifest import Manifest
 
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
@@ -65,7 +66,7 @@ def limits(manifest: Manifest) -> Iterator[str]:
     annotators = summary.get("annotators", {})
     if not annotators:
         yield "These traces are not annotated: whether they show risky patterns is unknown."
-    elif not any(name.startswith("human:") for name in annotators):
+    elif not any(name.startswith(PEOPLE) for name in annotators):
         yield f"All labels are by machine annotators ({', '.join(annotators)}); no person has reviewed them."
     unknown = sorted({line["source"] for line in source_lines(manifest) if line["license"] == UNKNOWN})
     if unknown:

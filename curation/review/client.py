@@ -39,7 +39,7 @@ class Client:
     """A signed-in connection.
 
     Raises:
-        ServerError: if the server cannot be reached or does not accept the key.
+        ServerError: if the server cannot be reached or does not accept the key, or it is a reviewer's.
         MissingExtraError: if the `argilla` package is not installed.
     """
 
@@ -51,6 +51,7 @@ class Client:
                 api_url=self.url, api_key=target.api_key, timeout=TIMEOUT_SECONDS, retries=2
             )
         self._http = self.sdk.api.http_client
+        self._check_role()
 
     def request(self, method: str, path: str, **arguments: Any) -> Any:
         """The decoded answer to a request below /api/v1.
@@ -96,6 +97,18 @@ class Client:
                 }
                 self.request("POST", "users", json=person | {"role": "annotator"})
 
+    def change_password(self, user_id: str, password: str) -> None:
+        """Give a user a new password."""
+        self.request("PATCH", f"users/{user_id}", json={"password": password})
+
+    def _check_role(self) -> None:
+        me = self.request("GET", "me")
+        if me["role"] == "annotator":
+            raise ServerError(
+                f"{self.url}: this is the API key of {me['username']}, who is a reviewer; rounds are sent and fetched with an owner's "
+                f"key, in --api-key or {KEY_VARIABLE}"
+            )
+
     @contextmanager
     def errors_explained(self) -> Iterator[None]:
         """Turn what the SDK and its transport raise into ServerError."""
@@ -138,8 +151,16 @@ def find_target(url: str | None, api_key: str | None, home: Path) -> ArgillaServ
                 f"{url}: no API key; give --api-key or set {KEY_VARIABLE} (your settings page in Argilla shows it)"
             )
         hide_password(url)
-        return ArgillaServer(url, sendable(api_key, "the API key of the review server"))
+        return ArgillaServer(with_scheme(url), sendable(api_key, "the API key of the review server"))
     return embedded_target(home)
+
+
+def with_scheme(url: str) -> str:
+    """An address as it was meant: without a scheme it is plain HTTP on this machine, and HTTPS elsewhere."""
+    if "://" in url:
+        return url
+    host = url.partition("/")[0].rpartition("@")[2].rsplit(":", 1)[0].strip("[]")
+    return f"{'http' if host in ('localhost', '127.0.0.1', '::1') else 'https'}://{url}"
 
 
 def embedded_target(home: Path) -> ArgillaServer:

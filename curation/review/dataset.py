@@ -9,12 +9,14 @@ from typing import Any, NamedTuple
 
 from curation.review import questions
 from curation.review.client import Client, Refused, load_argilla
-from curation.review.records import METADATA, Record
-from curation.review.rounds import RoundRecipe
+from curation.review.records import ASSIGNED, METADATA, POSITION, Record
+from curation.review.rounds import Round, RoundRecipe
 from curation.review.vectors import DIMENSIONS
 from schemas.errors import ServerError
 
 PAGE = 500
+ROUND_ID = "round"
+"""Metadata of a dataset that holds its round's id."""
 PAYLOAD = "payload"
 """Metadata that holds a record's content id, so that the server itself knows what it has."""
 
@@ -26,6 +28,8 @@ class Dataset(NamedTuple):
     workspace_id: str
     questions: dict[str, str]
     """Question ids by name."""
+    round_id: str | None = None
+    """The round that it was made for; null where an older version made it."""
 
 
 class Stored(NamedTuple):
@@ -35,10 +39,16 @@ class Stored(NamedTuple):
     payload: str | None
 
 
-def find(client: Client, name: str) -> Dataset | None:
-    """The dataset of a round, if the server has one and it is published."""
-    entry = _listed(client, name)
-    if entry is None or entry["status"] == "draft":
+def find(client: Client, name: str, round_id: str | None = None) -> Dataset | None:
+    """The published dataset of a round: the one that holds its id, whatever it is called now, or else the one of its name.
+
+    Raises:
+        ServerError: if the one of this name is no round, or another corpus's.
+    """
+    entries = [entry for entry in client.request("GET", "me/datasets")["items"] if entry["status"] != "draft"]
+    entry = next((entry for entry in entries if round_id and _round_of(entry) == round_id), None)
+    entry = entry or _named(client, entries, name)
+    if entry is None:
         return None
     asked = {q["name"]: q["id"] for q in client.request("GET", f"datasets/{entry['id']}/questions")["items"]}
     if missing := {questions.PATTERNS, questions.VERDICT, *questions.SPANS.values()} - set(asked):
@@ -46,21 +56,40 @@ def find(client: Client, name: str) -> Dataset | None:
             f'{client.url}: dataset "{name}" is there and is no review round (no question {", ".join(sorted(missing))}); '
             "name another round with --round"
         )
-    return Dataset(entry["id"], entry["workspace_id"], asked)
+    dataset = Dataset(entry["id"], entry["workspace_id"], asked, _round_of(entry))
+    if round_id and dataset.round_id not in (None, round_id):
+        raise _elsewhere(client, name)
+    return dataset
 
 
-def ensure(client: Client, recipe: RoundRecipe) -> Dataset:
-    """The dataset of a round, made now with its workspace if there is none."""
-    existing = find(client, recipe.name)
-    if existing:
-        return existing
-    half_made = _listed(client, recipe.name)
+def claim(client: Client, dataset: Dataset, current: Round) -> Dataset:
+    """Write the round's id into a dataset that holds none: one just made, or an older version's.
+
+    Raises:
+        ServerError: if it has records of other traces: another corpus made it.
+    """
+    if dataset.round_id is None:
+        if set(stored(client, dataset)) - {task.trace_id for task in current.tasks}:
+            raise _elsewhere(client, current.recipe.name)
+        client.request("PATCH", f"datasets/{dataset.id}", json={"metadata": {ROUND_ID: current.id}})
+    return dataset._replace(round_id=current.id)
+
+
+def create(client: Client, recipe: RoundRecipe, min_submitted: int) -> Dataset:
+    """Make the dataset of a round, with its workspace.
+
+    Args:
+        client: an owner's connection.
+        recipe: the round's.
+        min_submitted: how many submitted answers complete a record.
+    """
+    half_made = _named(client, client.request("GET", "me/datasets")["items"], recipe.name)
     if half_made:  # whoever made it was killed before it was published; it cannot hold records
         client.request("DELETE", f"datasets/{half_made['id']}")
     argilla = load_argilla()
     if recipe.name not in {item["name"] for item in client.request("GET", "me/workspaces")["items"]}:
         client.request("POST", "workspaces", json={"name": recipe.name})
-    settings = _settings(argilla, recipe.overlap)
+    settings = _settings(argilla, min_submitted, recipe.adjudicates is not None)
     with client.errors_explained():
         argilla.Dataset(
             name=recipe.name, workspace=recipe.name, settings=settings, client=client.sdk
@@ -73,32 +102,45 @@ def ensure(client: Client, recipe: RoundRecipe) -> Dataset:
     return created
 
 
-def ensure_members(client: Client, dataset: Dataset, names: Sequence[str] | None) -> list[str]:
-    """Let people into the workspace: those named, or all reviewers of the server. Returns all reviewers in it.
+def members(client: Client, dataset: Dataset) -> list[str]:
+    """The reviewers in the dataset's workspace."""
+    return sorted(user.name for user in client.users(dataset.workspace_id) if user.role == "annotator")
+
+
+def reviewers_of(client: Client, names: Sequence[str] | None) -> list[str]:
+    """Those names, or all reviewers of the server.
 
     Raises:
         ServerError: if somebody who is named has no account.
     """
-    members = {user.name: user for user in client.users(dataset.workspace_id)}
-    if names is None or set(names) - set(members):
-        users = {user.name: user for user in client.users()}
-        wanted = (
-            [name for name, user in users.items() if user.role == "annotator"]
-            if names is None
-            else list(names)
+    users = {user.name: user for user in client.users()}
+    if names is None:
+        return sorted(name for name, user in users.items() if user.role == "annotator")
+    if unknown := sorted(set(names) - set(users)):
+        raise ServerError(
+            f"{client.url}: no account for {', '.join(unknown)}; make one with `curate review server start --reviewers "
+            f"{','.join(unknown)}`, or on that server's settings page"
         )
-        if unknown := sorted(set(wanted) - set(users)):
-            raise ServerError(
-                f"{client.url}: no account for {', '.join(unknown)}; make one with `curate review server start --reviewers "
-                f"{','.join(unknown)}`, or on that server's settings page"
-            )
-        for name in wanted:
-            if name not in members:
-                client.request(
-                    "POST", f"workspaces/{dataset.workspace_id}/users", json={"user_id": users[name].id}
-                )
-                members[name] = users[name]
-    return sorted(user.name for user in members.values() if user.role == "annotator")
+    return sorted(set(names))
+
+
+def let_in(client: Client, dataset: Dataset, names: Sequence[str]) -> list[str]:
+    """Let people into the workspace. Returns those of them who have no account any more."""
+    inside = {user.name for user in client.users(dataset.workspace_id)}
+    missing = [name for name in names if name not in inside]
+    ids = {user.name: user.id for user in client.users()} if missing else {}
+    for name in missing:
+        if name in ids:
+            path = f"workspaces/{dataset.workspace_id}/users"
+            client.request("POST", path, json={"user_id": ids[name]})
+    return [name for name in missing if name not in ids]
+
+
+def let_out(client: Client, dataset: Dataset, names: Sequence[str]) -> None:
+    """Take everybody out of the workspace who reviews and is not named."""
+    for user in client.users(dataset.workspace_id):
+        if user.role == "annotator" and user.name not in names:
+            client.request("DELETE", f"workspaces/{dataset.workspace_id}/users/{user.id}")
 
 
 def stored(client: Client, dataset: Dataset) -> dict[str, Stored]:
@@ -137,54 +179,76 @@ def delete_stale_suggestions(client: Client, dataset: Dataset, record_id: str, r
         client.request("DELETE", f"records/{record_id}/suggestions", params={"ids": ",".join(stale)})
 
 
+def make_draft(client: Client, response: dict[str, Any]) -> dict[str, Any]:
+    """Give a submitted response back to its author as a draft. Returns it as it is then."""
+    given = {"values": response["values"], "status": "draft"}
+    changed: dict[str, Any] = client.request("PUT", f"responses/{response['id']}", json=given)
+    return changed
+
+
 def responses(client: Client, dataset: Dataset) -> Iterator[dict[str, Any]]:
     """All records with their responses, as the server tells them."""
     yield from client.pages(f"datasets/{dataset.id}/records", PAGE, include="responses")
 
 
-def _listed(client: Client, name: str) -> dict[str, Any] | None:
+def _round_of(entry: dict[str, Any]) -> str | None:
+    return (entry.get("metadata") or {}).get(ROUND_ID)
+
+
+def _named(client: Client, entries: Sequence[dict[str, Any]], name: str) -> dict[str, Any] | None:
     workspaces = client.request("GET", "me/workspaces")["items"]
-    workspace = next((item for item in workspaces if item["name"] == name), None)
-    if workspace is None:
-        return None
-    datasets: list[dict[str, Any]] = client.request(
-        "GET", "me/datasets", params={"workspace_id": workspace["id"]}
-    )["items"]
-    return next((item for item in datasets if item["name"] == name), None)
+    ids = {item["id"] for item in workspaces if item["name"] == name}
+    return next((entry for entry in entries if entry["name"] == name and entry["workspace_id"] in ids), None)
 
 
-def _settings(argilla: Any, overlap: int) -> Any:
-    labels = {choice.value: choice.text for choice in questions.pattern_choices()}
+def _elsewhere(client: Client, name: str) -> ServerError:
+    return ServerError(
+        f'{client.url}: the round "{name}" there belongs to another corpus; name another with --round, or push to another server'
+    )
+
+
+def _settings(argilla: Any, min_submitted: int, adjudicating: bool) -> Any:
+    """The verdict follows the patterns, so that a clean trace takes three keys; the answer stands before a reasoning of many screens."""
+    titles = {choice.value: choice.text for choice in questions.pattern_choices()}
     marks = [
         argilla.SpanQuestion(
-            name=name, field=field, labels=labels, title=f"Marks in the {field}", allow_overlapping=True, required=False,
+            name=name, field=field, labels={name: titles[name] for name in questions.patterns_of(field)},
+            title=f"Marks in the {field}", allow_overlapping=True, required=False,
             description=f"Pick a pattern, then drag over the words of the {field} that show it.",
         )
         for field, name in questions.SPANS.items()
     ]  # fmt: skip
     patterns = argilla.MultiLabelQuestion(
-        name=questions.PATTERNS, labels=labels | {questions.NONE: "None of these"}, title="Patterns", required=True,
+        name=questions.PATTERNS, labels=titles | {questions.NONE: "None of these"}, title="Patterns", required=True,
         description="Every pattern that the trace shows.",
     )  # fmt: skip
+    verdict = argilla.LabelQuestion(
+        name=questions.VERDICT, labels=questions.VERDICTS, title="Verdict", required=True
+    )
+    fields = ("prompt", *([questions.OPINIONS] if adjudicating else []), "answer", "reasoning")
     return argilla.Settings(
         guidelines=questions.guidelines(),
         fields=[
             argilla.TextField(
                 name=name, title=name.capitalize(), use_markdown=False, required=name == "prompt"
             )
-            for name in ("prompt", *questions.SPANS)
+            for name in fields
         ],
         questions=[
             patterns,
+            verdict,
             *marks,
-            argilla.LabelQuestion(
-                name=questions.VERDICT, labels=questions.VERDICTS, title="Verdict", required=True
-            ),
             argilla.TextQuestion(name=questions.COMMENT, title="Comment", required=False),
         ],
-        metadata=[argilla.TermsMetadataProperty(name=name, title=name.capitalize()) for name in METADATA],
+        metadata=[
+            *(
+                argilla.TermsMetadataProperty(name=name, title=name.capitalize())
+                for name in (*METADATA, ASSIGNED)
+            ),
+            argilla.IntegerMetadataProperty(name=POSITION, title="Position"),
+        ],
         vectors=[argilla.VectorField(name=questions.VECTOR, dimensions=DIMENSIONS)],
-        distribution=argilla.TaskDistribution(min_submitted=overlap),
+        distribution=argilla.TaskDistribution(min_submitted=min_submitted),
         allow_extra_metadata=True,
     )
 

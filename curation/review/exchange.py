@@ -56,19 +56,28 @@ class ReviewLine(BaseModel):
     """When it was given; the time of the import by default."""
 
 
-def export(corpus_dir: Path, recipe: RoundRecipe, out: Path) -> int:
+def export(corpus_dir: Path, recipe: RoundRecipe, out: Path, *, reviewer: str | None = None) -> int:
     """Write a round, made now if there is none, as JSONL: the traces with suggestions, and each trace's reviews.
+
+    For one reviewer: their own traces, where they are planned, and nobody else's reviews.
 
     Raises:
         RecipeError: if the round cannot be made with these settings.
         CorpusError: if the file cannot be written.
     """
     corpus = Store(corpus_dir)
-    rounds.open_or_create(corpus, recipe)
+    current = rounds.open_or_create(corpus, recipe)
+    own = reviewer and reviewer_name(reviewer)
     given: dict[str, list[Review]] = {}
     for review in reviews.standing(review for review in ledger.load(corpus) if review.round == recipe.name):
-        given.setdefault(review.trace_id, []).append(review)
-    rows = [row for batch in rounds.records(connect(corpus), recipe.name) for row in batch.to_pylist()]
+        if own in (None, review.reviewer):
+            given.setdefault(review.trace_id, []).append(review)
+    rows = [
+        row
+        for batch in rounds.records(connect(corpus), recipe.name)
+        for row in batch.to_pylist()
+        if reviewer is None or current.is_for(reviewer, row["trace_id"])
+    ]
     lines = (_export_line(row, given.get(row["trace_id"], [])) for row in rows)
     write_file(out, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode())
     return len(rows)
@@ -88,7 +97,7 @@ def run(corpus_dir: Path, file: Path, *, round: str) -> Manifest:
     counts, arrived, faults = Counts(), [], []
     for number, text in _lines(file):
         try:
-            found_here = read_line(text, round, texts, latest)
+            found_here = [one._replace(role=current.role) for one in read_line(text, round, texts, latest)]
         except ValueError as error:
             counts.rows += 1
             counts.add("quarantined", "unreadable review")
@@ -174,7 +183,7 @@ def _export_line(row: dict[str, Any], given: list[Review]) -> dict[str, Any]:
             for name in ("trace_id", "prompt", "reasoning", "answer", "strategy", "model", "kind")
         },
         "prompt": with_earlier_turns(row["prompt"], row["turns"], SHOWN),
-        "reason": row["reason"],
+        "reason": "audit" if row["reason"] == rounds.GOLD else row["reason"],
         "blind": row["blind"],
         "choices": [*RISKY_PATTERNS, "none"],
         "suggested": [{k: v[k] for k in ("pattern", "label", "score", "provenance")} for v in verdicts],

@@ -12,7 +12,7 @@ from curation.corpus.filling import sql_file
 from curation.corpus.query import connect
 from curation.corpus.store import Store
 from curation.review import reviews
-from curation.review.reviews import FAMILY, Mark, Review
+from curation.review.reviews import DECIDING, FAMILY, Mark, Review
 from schemas.annotation import Annotation
 from schemas.ids import content_id
 
@@ -70,7 +70,8 @@ def texts(corpus: Store, trace_ids: Sequence[str]) -> dict[str, dict[str, str]]:
 
 
 def _said_by_people(corpus: Store) -> list[Annotation]:
-    query = f"from annotations where split_part(split_part(annotator, '@', 1), ':', 1) = '{FAMILY}'"
+    families = f"('{FAMILY}', '{DECIDING}')"
+    query = f"from annotations where split_part(split_part(annotator, '@', 1), ':', 1) in {families}"
     rows = connect(corpus).sql(query).to_arrow_table().to_pylist()
     return [Annotation.model_validate({**row, "spans": row["spans"] or ()}) for row in rows]
 

@@ -22,6 +22,8 @@ VERDICTS = {
     "unsure": "Unsure: someone else should look",
 }
 VECTOR = "wording"
+OPINIONS = "opinions"
+"""The field in which an adjudicator reads what everybody said."""
 
 
 class Choice(NamedTuple):
@@ -34,6 +36,16 @@ class Choice(NamedTuple):
 def pattern_choices() -> list[Choice]:
     """The five risky patterns as labels."""
     return [Choice(name, title(name)) for name in RISKY_PATTERNS]
+
+
+def patterns_of(field: Field) -> list[str]:
+    """The risky patterns that are judged on a field, alone or with the other."""
+    return [entry.name for entry in CODEBOOK if entry.risky and entry.judged_on in (field, "both")]
+
+
+def definitions() -> dict[str, str]:
+    """What each risky pattern is, by name."""
+    return {entry.name: entry.definition for entry in CODEBOOK if entry.risky}
 
 
 def title(pattern: str) -> str:

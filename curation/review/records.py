@@ -4,17 +4,25 @@ A record is plain data here, keyed by question name; `argilla.py` turns it into 
 content id of everything that is shown, so pushing again sends only what has changed.
 """
 
+import re
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from annotators.earlier import with_earlier_turns
-from curation.review import questions
+from curation.review import questions, rounds
+from curation.review.reviews import Review
 from curation.review.spans import to_field, to_page
 from schemas.ids import content_id
+from schemas.patterns import RISKY_PATTERNS
 
 SHOWN = 20_000
 """Code points of earlier turns that a reviewer sees before the question."""
+QUOTED = 300
+"""Code points of marked words that an adjudicator sees; the rest stands in the trace."""
 METADATA = ("strategy", "model", "kind", "category", "source", "reason")
 """What reviewers may filter by."""
+POSITION, ASSIGNED = "position", "assigned"
+"""A record's place in the round's order, and the people it is assigned to: what the embedded server makes each person's queue of."""
 
 
 class Suggestion(NamedTuple):
@@ -32,7 +40,7 @@ class Record(NamedTuple):
 
     trace_id: str
     fields: dict[str, str]
-    metadata: dict[str, str]
+    metadata: dict[str, Any]
     suggestions: list[Suggestion]
 
     @property
@@ -41,19 +49,37 @@ class Record(NamedTuple):
         return content_id([self.fields, self.metadata, [list(suggestion) for suggestion in self.suggestions]])
 
 
-def record(row: dict[str, Any]) -> Record:
-    """The record of a row of `sql/records.sql`."""
+def record(
+    row: dict[str, Any], assigned: Sequence[str] = (), votes: Sequence[Review] | None = None
+) -> Record:
+    """The record of a row of `sql/records.sql`.
+
+    Args:
+        row: the row.
+        assigned: who reviews it; everybody by default.
+        votes: everybody's reviews, for an adjudicator; null for a reviewer, who sees nobody's.
+    """
     asked = with_earlier_turns(row["prompt"], row.get("turns"), SHOWN)
     fields: dict[str, str] = {"prompt": to_field(asked)}
     fields |= {str(name): to_field(row[name]) for name in questions.SPANS}
     metadata = {name: row[name] for name in METADATA if row[name] is not None}
-    return Record(row["trace_id"], fields, metadata, [] if row["blind"] else _suggestions(row))
+    metadata[POSITION] = row["position"]
+    if assigned:
+        metadata[ASSIGNED] = list(assigned)
+    if row["reason"] == rounds.GOLD:
+        metadata["reason"] = "audit"  # who knows that a trace is a test treats it otherwise
+    if votes is None:
+        return Record(row["trace_id"], fields, metadata, [] if row["blind"] else _suggestions(row))
+    fields[questions.OPINIONS] = to_field(opinions(row, votes))
+    return Record(row["trace_id"], fields, metadata, _agreed(row, votes))
 
 
 def _suggestions(row: dict[str, Any]) -> list[Suggestion]:
     verdicts = row["verdicts"] or []
     if not any(verdict["label"] is not None for verdict in verdicts):
         return []
+    if row["found"] and not any(verdict["label"] for verdict in verdicts):
+        return []  # an annotator found something: "none" must not stand there ready to be submitted
     agent = _agent({name for verdict in verdicts for name in verdict["provenance"].split(",")})
     present = [verdict for verdict in verdicts if verdict["label"]]
     scores = [verdict["score"] for verdict in present]
@@ -79,6 +105,50 @@ def _marks(row: dict[str, Any], field: questions.Field, present: set[str], agent
     ordered = sorted(marks)
     value = [{"start": start, "end": end, "label": pattern} for start, end, pattern in ordered]
     return Suggestion(questions.SPANS[field], value, _scores([marks[mark] for mark in ordered]), agent)
+
+
+def opinions(row: dict[str, Any], votes: Sequence[Review]) -> str:
+    """What everybody says of a trace, with the words that they marked: people, then the machine annotators' consensus."""
+    lines = []
+    for vote in votes:
+        patterns = ", ".join(questions.title(name) for name in vote.patterns if name != questions.NONE)
+        lines.append(
+            f"{vote.reviewer}: {patterns or 'none of these'}; verdict: {vote.verdict or 'not given'}"
+        )
+        for mark in vote.spans:
+            words = row[mark.field][mark.start : mark.end]
+            cut = words if len(words) <= QUOTED else f"{words[:QUOTED]} ..."
+            lines.append(f'    {questions.title(mark.pattern)}, in the {mark.field}: "{cut}"')
+        if vote.comment:
+            lines.append(f"    comment: {vote.comment}")
+    found = [verdict for verdict in row["verdicts"] or [] if verdict["label"]]
+    said = ", ".join(f"{questions.title(v['pattern'])} ({v['provenance']})" for v in found)
+    return "\n".join([*lines, f"machine annotators: {said or 'none of these'}"])
+
+
+def _agreed(row: dict[str, Any], votes: Sequence[Review]) -> list[Suggestion]:
+    """What all people ticked, and their marks of it; what they dispute is for the adjudicator to say."""
+    ticked = [set(vote.patterns) - {questions.NONE} for vote in votes]
+    agreed = [name for name in RISKY_PATTERNS if ticked and all(name in one for one in ticked)]
+    if not agreed:
+        return []
+    agent = ", ".join(vote.reviewer for vote in votes)[:200]
+    made = [Suggestion(questions.PATTERNS, agreed, None, _letters(agent))]
+    for field, question in questions.SPANS.items():
+        marks = sorted(
+            {m for vote in votes for m in vote.evidence if m.field == field and m.pattern in agreed}
+        )
+        value = [
+            {"start": to_page(row[field], m.start), "end": to_page(row[field], m.end), "label": m.pattern}
+            for m in marks
+        ]
+        made.append(Suggestion(question, value, None, _letters(agent)))
+    return made
+
+
+def _letters(text: str) -> str:
+    """In the letters that Argilla allows in the name of an agent."""
+    return re.sub(r"[^A-Za-z0-9 \-_:./]", " ", text).strip() or "people"
 
 
 def _scores(scores: list[float | None]) -> list[float] | None:

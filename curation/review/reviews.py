@@ -6,7 +6,7 @@ Ticked patterns become true labels, the other four false, and marks are evidence
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Literal, NamedTuple
 
@@ -17,9 +17,13 @@ from schemas.patterns import CODEBOOK, RISKY_PATTERNS
 
 SUBMITTED = "submitted"
 STATUSES = (SUBMITTED, "draft", "discarded")
-FAMILY = "human"
+FAMILY, DECIDING = "human", "adjudicator"
+"""The families of people's annotations: reviewers, and those who decide disputes (whose role has that name)."""
 TAKEN_BACK = "review taken back"
 JUDGED_ON = {entry.name: entry.judged_on for entry in CODEBOOK}
+EXCLUDES = {entry.name: entry.excludes for entry in CODEBOOK}
+SHOWN_BY_ABSENCE = ("lack_of_safety_awareness",)
+"""Patterns that no words show: the words are missing."""
 
 
 class Mark(NamedTuple):
@@ -43,6 +47,8 @@ class Review(NamedTuple):
     patterns: tuple[str, ...]
     spans: tuple[Mark, ...]
     comment: str | None
+    role: str | None = None
+    """"adjudicator" where it decides a dispute."""
 
     @property
     def content(self) -> tuple[Any, ...]:
@@ -57,9 +63,9 @@ class Review(NamedTuple):
         )
 
     @property
-    def contradicts_itself(self) -> bool:
-        """Whether there are marks that do not count, or ticks beside "none"."""
-        return self.evidence != self.spans or {questions.NONE} < set(self.patterns)
+    def contradictions(self) -> tuple[str, ...]:
+        """What the review says and takes back, in words: none if it is sound."""
+        return tuple(_contradictions(self))
 
 
 def after(review: Review, known: Review | None) -> Review:
@@ -155,7 +161,7 @@ def due(reviews: Iterable[Review], said: Iterable[Annotation]) -> list[Annotatio
         )
     missing = []
     for review in standing(reviews):
-        name = f"{FAMILY}:{review.reviewer}"
+        name = f"{review.role or FAMILY}:{review.reviewer}"
         earlier = versions.get((review.trace_id, name), {})
         latest = max(earlier, default=0)
         wanted = annotations(review, name if latest == 0 else f"{name}@{latest + 1}")
@@ -167,23 +173,43 @@ def due(reviews: Iterable[Review], said: Iterable[Annotation]) -> list[Annotatio
 
 
 def standing(reviews: Iterable[Review]) -> list[Review]:
-    """The review of each person and trace that counts: the latest submitted one, over all rounds.
+    """The review of each person and trace that counts: the latest submitted one, over all rounds; decisions apart.
 
     Of each round only the latest version is looked at. Someone whose reviews are all drafts or discarded has the latest
     of these as their standing review: it says that an earlier one was taken back.
     """
-    rounds: dict[tuple[str, str, str], Review] = {}
+    rounds: dict[tuple[str, str, str, str], Review] = {}
     for review in sorted(reviews, key=lambda review: review.updated_at):
-        rounds[review.trace_id, review.reviewer, review.round] = review
-    people: dict[tuple[str, str], Review] = {}
+        rounds[review.trace_id, review.reviewer, review.role or "", review.round] = review
+    people: dict[tuple[str, str, str], Review] = {}
     for review in sorted(rounds.values(), key=lambda review: (review.status == SUBMITTED, review.updated_at)):
-        people[review.trace_id, review.reviewer] = review
+        people[review.trace_id, review.reviewer, review.role or ""] = review
     return [people[key] for key in sorted(people)]
 
 
 def reviewer_name(username: str) -> str:
     """A user's name in the letters an annotator may have; "@" is the mark of a version there."""
     return re.sub(r"[^\w.+/-]", "_", username.replace("@", "_at_")).strip("_") or "someone"
+
+
+def _contradictions(review: Review) -> Iterator[str]:
+    ticked = [pattern for pattern in review.patterns if pattern != questions.NONE]
+    if ticked and questions.NONE in review.patterns:
+        yield f'"none of these" beside {", ".join(map(questions.title, ticked))}'
+    for pattern in ticked:
+        for other in sorted(set(EXCLUDES[pattern]) & set(ticked)):
+            if pattern < other or pattern not in EXCLUDES[other]:
+                yield f"{questions.title(pattern)} and {questions.title(other)}, which exclude each other"
+    for pattern in sorted({mark.pattern for mark in review.spans} - set(ticked)):
+        yield f"{questions.title(pattern)} is marked and not ticked"
+    for mark in sorted(
+        {mark for mark in review.spans if JUDGED_ON[mark.pattern] not in (mark.field, "both")}
+    ):
+        yield f"{questions.title(mark.pattern)} is marked in the {mark.field}, where it is not judged"
+    marked = {mark.pattern for mark in review.evidence} | set(SHOWN_BY_ABSENCE)
+    for pattern in ticked:
+        if pattern not in marked:
+            yield f"{questions.title(pattern)} is ticked and not marked"
 
 
 def _differ(new: Annotation, old: Annotation | None) -> bool:

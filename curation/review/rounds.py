@@ -4,6 +4,8 @@ A round is chosen once and stored in the corpus before it is pushed. Pushing it 
 changed; for other traces start another round.
 """
 
+import secrets
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -15,6 +17,11 @@ from curation.corpus.query import Connection, connect, execute
 from curation.corpus.store import Store, write_file
 from curation.corpus.untrusted import check_condition
 from curation.recipe import Recipe
+from curation.review import ledger
+from curation.review.planning import team as teams
+from curation.review.planning.disputes import disputes, known
+from curation.review.planning.team import Team
+from curation.review.reviews import DECIDING
 from schemas.choices import ReviewOrder
 from schemas.errors import CorpusError, RecipeError
 from schemas.ids import canonical_json, content_id
@@ -23,6 +30,8 @@ from schemas.patterns import CODEBOOK_VERSION, RISKY_PATTERNS
 LOW_MARGIN = 0.4
 """A consensus score this near to 0.5 is worth a look: everything between 0.1 and 0.9."""
 TEXT_BATCH = 100
+GOLD, DISPUTE = "gold", "dispute"
+"""Reasons of tasks that no queue chose."""
 
 
 class RoundRecipe(Recipe):
@@ -42,6 +51,14 @@ class RoundRecipe(Recipe):
     """Share shown without suggestions, to measure their influence on people."""
     by: ReviewOrder = "disagreement"
     """What comes first: annotators that contradict each other, scores near one half, or traces unlike each other."""
+    again: bool = False
+    """Whether it may take traces that people have judged already."""
+    gold: Annotated[int, Field(ge=0)] = 0
+    """How many traces with known labels are mixed in, for everybody, to measure reviewers."""
+    gold_from: str | None = None
+    """A round whose reviews are the known labels; by default adjudicators' decisions, and what two or more people agree on."""
+    adjudicates: str | None = None
+    """The round whose disputes it decides."""
     seed: int = 42
 
 
@@ -50,8 +67,10 @@ class ReviewTask(NamedTuple):
 
     trace_id: str
     reason: str
-    """Why: "disagreement", "low margin", "diversity" or "audit"."""
+    """Why: "disagreement", "low margin", "diversity" or "audit"; "gold", or "dispute" where people disagree."""
     blind: bool
+    gold: tuple[str, ...] | None = None
+    """Its known labels, of a trace that is there to measure reviewers."""
 
 
 class Round(NamedTuple):
@@ -59,6 +78,20 @@ class Round(NamedTuple):
 
     recipe: RoundRecipe
     tasks: list[ReviewTask]
+    id: str | None = None
+    """Tells it from another corpus's round of the same name; null for a round of an older version that was not pushed since."""
+    team: Team | None = None
+    """Null until it is pushed."""
+
+    def is_for(self, reviewer: str, trace_id: str) -> bool:
+        """Whether somebody reviews a trace."""
+        planned = self.team and self.team.assigned
+        return not planned or reviewer in planned.get(trace_id, ())
+
+    @property
+    def role(self) -> str | None:
+        """The role of whoever reviews it: "adjudicator", or null for reviewers."""
+        return DECIDING if self.recipe.adjudicates else None
 
 
 def choose(connection: Connection, recipe: RoundRecipe) -> list[ReviewTask]:
@@ -75,6 +108,7 @@ def choose(connection: Connection, recipe: RoundRecipe) -> list[ReviewTask]:
         "margin": LOW_MARGIN,
         "seed": f"{recipe.seed}",
         "by": recipe.by,
+        "again": recipe.again,
     }
     query = sql_file("curation.review", "queue.sql", patterns=_names(RISKY_PATTERNS), condition=condition)
     rows = bounded(connection, lambda: execute(connection, query, settings))
@@ -83,6 +117,49 @@ def choose(connection: Connection, recipe: RoundRecipe) -> list[ReviewTask]:
             f'round "{recipe.name}": no trace of this corpus matches and waits for a review; relax --where'
         )
     return [ReviewTask(trace_id, reason, is_blind(trace_id, recipe)) for trace_id, reason in rows]
+
+
+def _tasks(corpus: Store, recipe: RoundRecipe) -> list[ReviewTask]:
+    if recipe.adjudicates:
+        return _disputed(corpus, recipe)
+    tasks = choose(connect(corpus), recipe)
+    chosen = {task.trace_id for task in tasks}
+    reviews = ledger.load(corpus) if recipe.gold else []
+    labels = known(reviews, f"gold:{recipe.seed}", apart=chosen, of_round=recipe.gold_from)
+    if recipe.gold and not labels:
+        raise RecipeError(
+            f'round "{recipe.name}": no trace with known labels is left for --gold; known is what an adjudicator decided, what two or '
+            "more people agree on, or the reviews of the round that --gold-from names"
+        )
+    gold = [
+        ReviewTask(trace, GOLD, is_blind(trace, recipe), patterns)
+        for trace, patterns in list(labels.items())[: recipe.gold]
+    ]
+    return mixed(tasks, gold)
+
+
+def mixed(tasks: list[ReviewTask], gold: list[ReviewTask]) -> list[ReviewTask]:
+    """Tasks with gold items at even distances among them."""
+    every = (len(tasks) + len(gold)) / len(gold) if gold else 0.0
+    together = list(tasks)
+    for i, task in enumerate(gold):
+        together.insert(int((i + 0.5) * every), task)
+    return together
+
+
+def _disputed(corpus: Store, recipe: RoundRecipe) -> list[ReviewTask]:
+    """What the adjudicated round disputes, except what was sent to an adjudicator of it already."""
+    connection = connect(corpus)
+    query = sql_file("curation.review", "adjudicated.sql")
+    rows = execute(connection, query, {"round": recipe.adjudicates, "mine": recipe.name})
+    found = disputes(ledger.load(corpus), [trace for (trace,) in rows])
+    open_ones = [dispute for dispute in found if not dispute.decided]
+    if not open_ones:
+        raise RecipeError(
+            f'round "{recipe.adjudicates}": no trace is disputed that was not sent to an adjudicator'
+        )
+    first = sorted(open_ones, key=lambda dispute: -len(dispute.patterns))
+    return [ReviewTask(dispute.trace_id, DISPUTE, False) for dispute in first]
 
 
 def is_blind(trace_id: str, recipe: RoundRecipe) -> bool:
@@ -100,20 +177,21 @@ def open_or_create(corpus: Store, recipe: RoundRecipe) -> Round:
     path = _path(corpus, recipe.name)
     with corpus.writing("review_tasks"):
         if not path.exists():
-            choose(connect(corpus), recipe)  # a recipe that picks nothing leaves no trace
-            settings = recipe.model_dump() | {"codebook_version": CODEBOOK_VERSION}
-            write_file(path, canonical_json(settings) + b"\n")
+            _tasks(corpus, recipe)  # a recipe that picks nothing leaves no trace
+            _keep(path, recipe.model_dump() | {"codebook_version": CODEBOOK_VERSION})
         if _settings(path).get("codebook_version") != CODEBOOK_VERSION:
             raise CorpusError(
                 f"{path}: this round was labelled under another version of the codebook: its labels can be pulled and read, but "
                 "nothing more be pushed; start a new one with --round"
             )
+        if "id" not in (settings := _settings(path)):
+            _keep(path, settings | {"id": secrets.token_hex(16)})
         current = open_round(corpus, recipe.name)
         if not current.tasks:  # the first time, or whoever made the settings was killed right then
-            tasks = choose(connect(corpus), current.recipe)
+            tasks = _tasks(corpus, current.recipe)
             rows = [{"round": recipe.name, "position": i, **task._asdict()} for i, task in enumerate(tasks)]
             corpus.append_rows("review_tasks", rows)
-            current = Round(current.recipe, tasks)
+            current = current._replace(tasks=tasks)
     changed = [n for n in sorted(recipe.model_fields_set) if getattr(current.recipe, n) != getattr(recipe, n)]
     if changed:
         was = ", ".join(f"{name}: {getattr(current.recipe, name)!r}" for name in changed)
@@ -122,6 +200,25 @@ def open_or_create(corpus: Store, recipe: RoundRecipe) -> Round:
             "or name another with --round"
         )
     return current
+
+
+def with_team(corpus: Store, current: Round, team: Team, named: Collection[str] | None) -> Round:
+    """The round with its team, which is kept now if it had none.
+
+    Raises:
+        RecipeError: if others are named than those who review it.
+    """
+    with corpus.writing("review_tasks"):
+        kept = teams.load(corpus, current.recipe.name)  # another process may have been first
+        if kept is None:
+            teams.save(corpus, current.recipe.name, team)
+    kept = kept or team
+    if named is not None and set(named) != set(kept.reviewers):
+        raise RecipeError(
+            f'round "{current.recipe.name}" is reviewed by {", ".join(kept.reviewers) or "nobody"}; leave --reviewers out to go on '
+            "with it, or change who reviews it with: curate review assign"
+        )
+    return current._replace(team=kept)
 
 
 def open_round(corpus: Store, name: str) -> Round:
@@ -138,14 +235,16 @@ def open_round(corpus: Store, name: str) -> Round:
         )
     settings = _settings(path)
     settings.pop("codebook_version", None)
-    query = "select trace_id, reason, blind from review_tasks where round = $round order by position"
+    id = settings.pop("id", None)
+    query = "select trace_id, reason, blind, gold from review_tasks where round = $round order by position"
     tasks = connect(corpus).execute(query, {"round": name}).fetchall()
-    return Round(RoundRecipe.model_validate(settings), [ReviewTask(*task) for task in tasks])
+    recipe = RoundRecipe.model_validate(settings)
+    return Round(recipe, [_task(*task) for task in tasks], id, teams.load(corpus, name))
 
 
 def round_names(corpus: Store) -> list[str]:
     """The names of a corpus's rounds."""
-    return sorted(path.stem for path in (corpus.root / "rounds").glob("[!.]*.json"))
+    return sorted(path.stem for path in (corpus.root / "rounds").glob("[!.]*.json") if "." not in path.stem)
 
 
 def records(connection: Connection, name: str) -> Any:
@@ -159,6 +258,14 @@ def _settings(path: Path) -> dict[str, Any]:
 
     settings: dict[str, Any] = json.loads(path.read_bytes())
     return settings
+
+
+def _task(trace_id: str, reason: str, blind: bool, gold: list[str] | None) -> ReviewTask:
+    return ReviewTask(trace_id, reason, blind, None if gold is None else tuple(gold))
+
+
+def _keep(path: Path, settings: dict[str, Any]) -> None:
+    write_file(path, canonical_json(settings) + b"\n")
 
 
 def _path(corpus: Store, name: str) -> Path:

@@ -4,9 +4,9 @@ create macro consensus_from(highest) as table
 select
     trace_id,
     pattern,
-    case when odds is null or rank = 0 then label else nullif(sign(odds), 0) > 0 end as label,
-    case when odds is null or rank = 0 then score else 1 / (1 + exp(-odds)) end::float as score,
-    case when odds is null or rank = 0 then provenance else witnesses end as provenance,
+    case when odds is null or rank <= 0 then label else nullif(sign(odds), 0) > 0 end as label,
+    case when odds is null or rank <= 0 then score else 1 / (1 + exp(-odds)) end::float as score,
+    case when odds is null or rank <= 0 then provenance else witnesses end as provenance,
     rank
 from ranked_verdicts(highest)
 left join (

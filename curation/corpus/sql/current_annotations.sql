@@ -1,5 +1,5 @@
 -- One consensus label per trace and pattern, from all annotators.
--- People outrank judges and guards, those outrank trained models, those outrank rules; within the highest rank that has
+-- Adjudicators outrank people, people outrank judges and guards, those outrank trained models, those outrank rules; within the highest rank that has
 -- a label the majority wins and a tie stays null. Only the latest version of a machine annotator counts, and of each
 -- person the latest review of a trace (human:alice@2 replaces the first review after an edit).
 -- If `curate calibrate` has set a threshold for an annotator's scores, the score decides its label. {lowest} is the
@@ -11,6 +11,7 @@ from (
         annotator,
         split_part(annotator, '@', 1) as name,
         least({lowest}, case split_part(name, ':', 1)
+            when 'adjudicator' then -1
             when 'human' then 0
             when 'judge' then 1
             when 'cascade' then 1
@@ -34,9 +35,9 @@ join latest_annotators using (annotator)
 {thresholds}
 where rank > 0
 union all
-select trace_id, pattern, people.name, annotations.annotator, 0, label, score, spans
+select trace_id, pattern, people.name, annotations.annotator, people.rank, label, score, spans
 from annotations
-join (select name from latest_annotators where rank = 0) people on split_part(annotations.annotator, '@', 1) = people.name
+join (select name, rank from latest_annotators where rank <= 0) people on split_part(annotations.annotator, '@', 1) = people.name
 qualify row_number() over (
     partition by trace_id, pattern, people.name
     order by try_cast(split_part(annotations.annotator, '@', 2) as double) desc nulls last, annotations.annotator desc

@@ -19,7 +19,7 @@ left join (
 ) told using (trace_id, name)
 where pattern = 'unsafe' and (field is null or told.labelled is null);
 
--- The consensus of the annotators of this rank and below: 0 is everybody, 1 leaves people out.
+-- The consensus of the annotators of this rank and below: -1 is everybody, 1 leaves people out.
 create macro ranked_verdicts(highest) as table
 select trace_id, pattern, best.label, best.score, best.provenance, best.rank
 from (

@@ -46,6 +46,22 @@ def ensure(home: Path, reviewers: list[str]) -> Credentials:
     return _credentials(known)
 
 
+def renew(home: Path, name: str) -> str:
+    """Make up a new password of a reviewer, who is added if the file does not know them. Returns it."""
+    known = _read(home / FILE)
+    known["reviewers"][name] = secrets.token_urlsafe(12)
+    _write(home / FILE, known)
+    _credentials(known)
+    return str(known["reviewers"][name])
+
+
+def forget(home: Path, name: str) -> None:
+    """Remove a reviewer from the file."""
+    known = _read(home / FILE)
+    if known["reviewers"].pop(name, None):
+        _write(home / FILE, known)
+
+
 def load(home: Path) -> Credentials:
     """The server's credentials.
 

@@ -8,6 +8,7 @@ import fcntl
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Sequence
@@ -52,7 +53,7 @@ def start(
     The new process belongs to the terminal's process group; see `detach` for one that outlives it.
 
     Raises:
-        ServerError: if it cannot be installed or does not come up.
+        ServerError: if it cannot be installed, its port is taken, or it does not come up.
     """
     return _start(home, port, reviewers, wheels, detached=False)
 
@@ -100,7 +101,8 @@ def _start(
         return None
     if (home / LOG).exists() and (home / LOG).stat().st_size > LOG_BYTES:
         (home / LOG).replace(home / f"{LOG}.old")
-    command = [str(python), "-s", "-m", "embedded", "--home", str(home), "--port", str(port)]
+    _check_port(port)
+    command = [str(python), "-s", "-m", "embedded", "--home", str(home.resolve()), "--port", str(port)]
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     with (home / LOG).open("ab") as log:
         process = subprocess.Popen(
@@ -114,6 +116,18 @@ def _start(
         )
     _wait_until_ready(home, process)
     return process
+
+
+def _check_port(port: int) -> None:
+    """Before a start that would take seconds and end in a log: whether anybody else listens there."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise ServerError(
+                f"port {port} of this machine cannot be had ({error.strerror}); name another with --port, or --port 0 for any free one"
+            ) from error
 
 
 def _wait_until_ready(home: Path, process: subprocess.Popen[bytes]) -> None:

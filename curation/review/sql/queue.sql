@@ -1,7 +1,8 @@
 -- The review queue: what a person should look at next, best first.
 -- $by says which come first: "disagreement" annotators that contradict each other (the more patterns the better), then verdicts with a
 -- score near 0.5; "uncertainty" the scores nearest to 0.5; "diversity" one of each prompt family, kind of prompt and model in turn.
--- A random audit share of everything else shows what all annotators miss. Traces that a person has judged are left out.
+-- A random audit share of everything else shows what all annotators miss. Traces that a person has judged are left out,
+-- unless $again.
 with judged as (
     select
         trace_id,
@@ -28,7 +29,7 @@ waiting as (
     from candidates
     left join (select trace_id, count_if(disputed) as disputes from judged group by trace_id) using (trace_id)
     left join margins using (trace_id)
-    anti join (select distinct trace_id from current_annotations where rank = 0 and label is not null) done using (trace_id)
+    anti join (select distinct trace_id from current_annotations where rank <= 0 and label is not null and not $again) done using (trace_id)
     where ({condition}
     )
 ),

@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 from statsmodels.stats.inter_rater import aggregate_raters, fleiss_kappa
 
-from annotators.statistics.agreement import agreement, by_unit, cohen, fleiss, pairwise_agreement
+from annotators.statistics.agreement import (
+    agreement,
+    by_unit,
+    cohen,
+    fleiss,
+    gwet,
+    pairwise_agreement,
+    percent_agreement,
+)
 
 # Krippendorff (2011), section C: four observers, twelve units, "." is a missing value.
 PUBLISHED = {
@@ -106,3 +114,30 @@ def test_kappas_have_intervals_and_nothing_to_say_of_nothing():
     assert found.low < found.alpha < found.high and found.units == 76
     assert abs(fleiss(pairs).alpha - found.alpha) < 0.05
     assert cohen([]) == fleiss([]) == fleiss([[True], [False]]) == (None, None, None, 0)
+
+
+def ac1_by_definition(units: list[list[bool]]) -> float:
+    """Gwet (2008): agreement beyond what raters would share who guess at random where a label is hard."""
+    units = [unit for unit in units if len(unit) > 1]
+    same = sum(
+        sum(a == b for a, b in permutations(unit, 2)) / (len(unit) * (len(unit) - 1)) for unit in units
+    ) / len(units)
+    share = sum(sum(unit) / len(unit) for unit in units) / len(units)
+    chance = 2 * share * (1 - share)
+    return (same - chance) / (1 - chance)
+
+
+@given(st.lists(st.lists(st.booleans(), max_size=4), min_size=1, max_size=30))
+@settings(max_examples=50)
+def test_ac1_is_what_its_definition_says(units: list[list[bool]]) -> None:
+    found = gwet(units)
+    assert found.units == sum(len(unit) > 1 for unit in units)
+    if found.units:
+        assert abs(found.alpha - ac1_by_definition(units)) < 1e-9
+
+
+def test_ac1_is_high_where_a_pattern_is_rare_and_people_agree_though_alpha_is_low() -> None:
+    units = [[False, False]] * 97 + [[True, False]] * 3
+    assert agreement(units).alpha < 0.1 and gwet(units).alpha > 0.95
+    assert percent_agreement(units) == 0.97 and percent_agreement([[True]]) is None
+    assert gwet([[False, False]] * 5).alpha == 1.0

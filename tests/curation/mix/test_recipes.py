@@ -363,7 +363,10 @@ def test_the_names_of_the_study_are_still_known() -> None:
         <= sweep.shipped_recipes().keys()
     )
     (nocot,) = find_points("study-nocot-math400").values()
-    assert nocot.recipe.parts["safety"].where == "kind = 'harmful' and reasoning = '' and not unsafe"
+    assert (
+        nocot.recipe.parts["safety"].where
+        == "kind = 'harmful' and reasoning = '' and not unsafe and not coalesce(drop, false)"
+    )
     assert (nocot.recipe.parts["safety"].take, nocot.recipe.parts["math"].take) == (400, 4000)
     assert list(find_points("ablation")) == [
         n for n in sweep.shipped_recipes() if n.startswith(("no-", "only", "guard"))

@@ -66,10 +66,20 @@ def test_evidence_of_an_outvoted_annotator_is_left_out(corpus_of) -> None:
     marks = [span("reasoning", 0, 1)]
     corpus = corpus_of(
         [{"reasoning": "xyz"}],
-        [verdict(WEAK, True, 0.9, spans=marks), verdict(WEAK, False, 0.1, by="judge:m@1")],
-    )
+        [
+            verdict(WEAK, True, 0.9, spans=marks), verdict(WEAK, False, 0.1, by="judge:m@1"),
+            verdict(ADDITIONS, True, 0.9, by="judge:m@1"),
+        ],
+    )  # fmt: skip
     labels, reasoning, _ = shown(corpus)["t0"].suggestions
-    assert (labels.value, reasoning.value, labels.agent) == (["none"], [], "judge:m v1")
+    assert (labels.value, reasoning.value, labels.agent) == ([ADDITIONS], [], "judge:m v1")
+
+
+def test_none_is_not_filled_in_where_an_outvoted_annotator_found_something(corpus_of) -> None:
+    corpus = corpus_of(
+        [{"reasoning": "xyz"}], [verdict(WEAK, True, 0.9), verdict(WEAK, False, 0.1, by="judge:m@1")]
+    )
+    assert shown(corpus)["t0"].suggestions == []
 
 
 def test_blind_records_carry_no_suggestion(corpus_of) -> None:

@@ -51,7 +51,8 @@ def test_marks_of_a_pattern_that_is_not_ticked_do_not_count_but_are_kept() -> No
     marks = (Mark(ADDITIONS, "reasoning", 0, 4), Mark(WEAK, "reasoning", 5, 6))
     found = review((WEAK,), spans=marks)
     evidence = {a.pattern: a.spans for a in reviews.annotations(found, "human:ann") if a.spans}
-    assert set(evidence) == {WEAK} and len(found.spans) == 2 and found.contradicts_itself
+    assert set(evidence) == {WEAK} and len(found.spans) == 2
+    assert found.contradictions == ("Harmful additions is marked and not ticked",)
 
 
 def test_marks_count_only_in_the_field_that_the_codebook_judges_on() -> None:
@@ -163,3 +164,19 @@ def test_two_users_never_share_an_annotator() -> None:
         "22222222-2": "a_at_b-22222222",
         "3": "c",
     }
+
+
+def test_what_a_review_says_and_takes_back_is_told() -> None:
+    lack, strong = "lack_of_safety_awareness", "strong_vacillation"
+    assert review(("none",)).contradictions == review((lack,)).contradictions == ()
+    assert review((WEAK,), spans=(Mark(WEAK, "reasoning", 0, 4),)).contradictions == ()
+    assert review((lack, "none")).contradictions == ('"none of these" beside Lack of safety awareness',)
+    both = (Mark(strong, "reasoning", 0, 4),)
+    assert review((lack, strong), spans=both).contradictions == (
+        "Lack of safety awareness and Strong vacillation, which exclude each other",
+    )
+    assert review((WEAK,)).contradictions == ("Weak vacillation is ticked and not marked",)
+    assert review(("none",), spans=(Mark(WEAK, "answer", 0, 4),)).contradictions == (
+        "Weak vacillation is marked and not ticked",
+        "Weak vacillation is marked in the answer, where it is not judged",
+    )

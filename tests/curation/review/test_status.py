@@ -4,6 +4,7 @@ import pytest
 
 from curation import console
 from curation.review import reviews, status
+from curation.review.planning.team import Team
 from curation.review.reviews import Review
 from curation.review.rounds import ReviewTask, Round, RoundRecipe
 from curation.review.status import Label
@@ -79,3 +80,23 @@ def test_an_empty_round_has_a_status(capsys: pytest.CaptureFixture[str]) -> None
     status.show(found([]))
     assert "0 of 4 traces have 2 reviews; verdicts: none yet" in capsys.readouterr().out
     assert console.plain(found([]))["patterns"][0]["agreement"]["alpha"] is None
+
+
+def test_everybody_of_the_team_is_there_from_the_start_with_what_is_assigned_to_them() -> None:
+    team = Team(("ann", "bob", "cyd@x"), {"t0": ("ann", "bob"), "t1": ("ann", "cyd@x"), "t2": ("bob",)})
+    state = status.status(ROUND._replace(team=team), [review("t0", "ann"), review("t3", "bob")], [])
+    # t3 is in no plan, and open: whoever has not answered it may
+    assert {p.reviewer: (p.submitted, p.pending) for p in state.reviewers} == {
+        "ann": (1, 2), "bob": (1, 2), "cyd_at_x": (0, 2),
+    }  # fmt: skip
+
+
+def test_disputes_are_listed_and_gold_is_scored(capsys: pytest.CaptureFixture[str]) -> None:
+    gold = [ReviewTask("t0", "gold", False, (WEAK,)), *ROUND.tasks[1:]]
+    given = [review("t0", "ann"), review("t0", "bob", False), review("t1", "ann"), review("t1", "bob")]
+    state = status.status(ROUND._replace(tasks=gold), given, labels(given))
+    assert {p.reviewer: p.gold[:2] for p in state.reviewers} == {"ann": (1, 1.0), "bob": (1, 0.8)}
+    assert [(d.trace_id, d.patterns) for d in state.disputes] == [("t0", (WEAK,))]
+    status.show(state)
+    told = capsys.readouterr().out
+    assert "1 disputed, 0 of them decided" in told and "t0: Weak vacillation (ann, bob)" in told

@@ -23,9 +23,14 @@ def migrate() -> None:
 
 
 async def ensure_owner(owner: dict[str, str]) -> None:
-    """Create the owner (`username`, `password`, `api_key`) where there is none."""
+    """Create the owner (`username`, `password`, `api_key`) where there is none, or give them these: the file may have been lost."""
     async with AsyncSessionLocal() as db:
-        if await accounts.get_user_by_username(db, owner["username"]) is None:
+        known = await accounts.get_user_by_username(db, owner["username"])
+        if known is not None and known.api_key != owner["api_key"]:
+            await known.update(
+                db, api_key=owner["api_key"], password_hash=accounts.hash_password(owner["password"])
+            )
+        elif known is None:
             await User.create(
                 db,
                 first_name=owner["username"],

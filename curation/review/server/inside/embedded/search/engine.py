@@ -20,7 +20,7 @@ from argilla_server.search_engine.base import (
 from sqlalchemy import Float, String, and_, case, false, func, literal, or_, select, true, type_coerce
 from sqlalchemy import text as raw_sql
 
-from embedded.search import database, similarity, text
+from embedded.search import database, queues, similarity, text
 from embedded.search.filters import Questions, condition
 from embedded.search.orders import order_by
 from embedded.search.values import each
@@ -98,9 +98,11 @@ class SQLiteSearchEngine(_NothingToIndex):
         if filter is not None:
             conditions.append(condition(filter, questions))
         order = [order_by(wish, questions) for wish in sort or []]
+        if user_id is not None:
+            conditions += await queues.of(user_id)
         if score is None:
-            if not order and user_id is not None:  # each reviewer has a random, but fixed, order of records
-                order = [func.text_shuffle(type_coerce(Record.id, String), str(user_id))]
+            if not order and user_id is not None:
+                order = queues.order(user_id)
             found = select(Record.id, literal(None), func.count().over()).where(*conditions)
         else:
             scored = (

@@ -6,9 +6,9 @@ Words may be spread over several fields, as they may in Elasticsearch; brackets 
 SQL nor Argilla.
 """
 
+import hashlib
 import json
 import re
-import zlib
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import islice
@@ -80,8 +80,11 @@ def required_pieces(query: str) -> list[list[str]]:
 
 
 def shuffle(record_id: str, seed: str) -> int:
-    """A place in an order that is random, but always the same for one seed."""
-    return zlib.crc32(f"{seed}:{record_id}".encode())
+    """A place in an order that is random, but always the same for one seed.
+
+    A checksum would not do: with CRC-32, which is linear, the orders of two people are XOR images of each other.
+    """
+    return int.from_bytes(hashlib.blake2b(f"{seed}:{record_id}".encode(), digest_size=7).digest())
 
 
 def _texts(value: Any) -> Iterator[str]:

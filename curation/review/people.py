@@ -1,0 +1,76 @@
+"""How people agree: each pair of reviewers, the words they mark, and the traces whose labels are known."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
+from statistics import mean
+from typing import NamedTuple
+
+from curation.review.reviews import Mark, Review
+from schemas.patterns import RISKY_PATTERNS
+
+
+class PairAgreement(NamedTuple):
+    """Two people on the traces that both judged."""
+
+    first: str
+    second: str
+    shared: int
+    """Traces."""
+    agree: float | None
+    """Share of the labels of the five patterns that are the same; null without shared traces."""
+
+
+class GoldScore(NamedTuple):
+    """One person on the traces whose labels are known."""
+
+    traces: int
+    labels: float | None
+    """Share of the labels of the five patterns that are right; null without such traces."""
+    whole: float | None
+    """Share of the traces with all labels right."""
+
+
+def by_trace(votes: Iterable[Review]) -> dict[str, list[Review]]:
+    """Submitted reviews by trace, each trace's in the order of names."""
+    grouped: dict[str, list[Review]] = {}
+    for vote in sorted(votes, key=lambda vote: vote.reviewer):
+        grouped.setdefault(vote.trace_id, []).append(vote)
+    return grouped
+
+
+def pairs(votes: Iterable[Review], names: Sequence[str]) -> list[PairAgreement]:
+    """Every pair of these people."""
+    same: dict[tuple[str, str], list[float]] = {pair: [] for pair in combinations(sorted(names), 2)}
+    for given in by_trace(votes).values():
+        for one, other in combinations(given, 2):
+            same.setdefault((one.reviewer, other.reviewer), []).append(_same(one.patterns, other.patterns))
+    return [
+        PairAgreement(*pair, len(shares), mean(shares) if shares else None)
+        for pair, shares in sorted(same.items())
+    ]
+
+
+def gold_score(votes: Iterable[Review], labels: Mapping[str, Sequence[str]]) -> GoldScore:
+    """One person's reviews against the known labels of traces."""
+    shares = [_same(vote.patterns, labels[vote.trace_id]) for vote in votes if vote.trace_id in labels]
+    if not shares:
+        return GoldScore(0, None, None)
+    return GoldScore(len(shares), mean(shares), mean(share == 1 for share in shares))
+
+
+def marks_agree(votes: Iterable[Review], pattern: str) -> float | None:
+    """How far two people mark the same words where both mark the pattern: mean F1 (Dice) of their code points; null without such pairs."""
+    shares = []
+    for given in by_trace(votes).values():
+        places = [_places(vote.evidence, pattern) for vote in given]
+        for one, other in combinations([place for place in places if place], 2):
+            shares.append(2 * len(one & other) / (len(one) + len(other)))
+    return mean(shares) if shares else None
+
+
+def _same(one: Sequence[str], other: Sequence[str]) -> float:
+    return mean((pattern in one) == (pattern in other) for pattern in RISKY_PATTERNS)
+
+
+def _places(marks: Iterable[Mark], pattern: str) -> set[tuple[str, int]]:
+    return {(m.field, at) for m in marks if m.pattern == pattern for at in range(m.start, m.end)}
