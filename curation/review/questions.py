@@ -40,12 +40,12 @@ def pattern_choices() -> list[Choice]:
 
 def patterns_of(field: Field) -> list[str]:
     """The risky patterns that are judged on a field, alone or with the other."""
-    return [entry.name for entry in CODEBOOK if entry.risky and entry.judged_on in (field, "both")]
+    return [e.name for e in CODEBOOK if e.name in RISKY_PATTERNS and e.judged_on in (field, "both")]
 
 
 def definitions() -> dict[str, str]:
     """What each risky pattern is, by name."""
-    return {entry.name: entry.definition for entry in CODEBOOK if entry.risky}
+    return {e.name: e.definition for e in CODEBOOK if e.name in RISKY_PATTERNS}
 
 
 def title(pattern: str) -> str:
