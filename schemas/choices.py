@@ -20,6 +20,8 @@ ScoredThink = Literal["as_is", "zero", "less"]
 Policy = Literal["ranked", "majority", "weighted", "dawid_skene"]
 """How annotators that differ come to one verdict: ranked is people, then judges and guards, then models, then rules; majority is
 people, then all others alike."""
+ReviewTool = Literal["jsonl", "label-studio"]
+"""Whose file a review round is written as: one JSON object a line for any tool, or Label Studio's tasks."""
 DedupMethod = Literal["exact", "near", "semantic"]
 """How texts are compared to find duplicates."""
 OverlapMethod = Literal["ngram13", "ngram8", "near", "semantic"]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from curation.commands import review_account
+from curation.commands import review_server
 from curation.commands.options import (
     DEFAULT_CORPUS,
     DEFAULT_PORT,
@@ -25,6 +25,7 @@ from curation.commands.options import (
     taking,
 )
 from curation.commands.printing import answer, report
+from schemas.choices import ReviewTool
 
 if TYPE_CHECKING:
     from curation.review.client import Client
@@ -32,9 +33,8 @@ if TYPE_CHECKING:
     from schemas.manifest import Manifest
 
 app = typer.Typer(help="Have people review traces, in Argilla or by file.", no_args_is_help=True)
-server = typer.Typer(help="The embedded Argilla server in the background.", no_args_is_help=True)
-app.add_typer(server, name="server", rich_help_panel="The server")
-app.add_typer(review_account.app, name="account", rich_help_panel="The server")
+app.add_typer(review_server.server, name="server", rich_help_panel="The server")
+app.add_typer(review_server.account, name="account", rich_help_panel="The server")
 
 PANEL = "A round"
 SERVER = "The server"
@@ -59,87 +59,17 @@ def serve(
     folder = home or process.default_home()
     child = process.start(folder, port, listed(reviewers) or (), wheels)
     if child is None:
-        _greet(folder)
+        review_server.greet(folder)
         console.say("already running; stop it with: curate review server stop")
         return
     try:
-        _greet(folder)
+        review_server.greet(folder)
         console.say("Ctrl-C stops it")
         code = child.wait()
     except KeyboardInterrupt:
         process.stop(folder)
         code = 0
     raise typer.Exit(min(1, abs(code)))
-
-
-@server.command(rich_help_panel=SERVER)
-def start(
-    home: HomeOption = None,
-    port: PortOption = DEFAULT_PORT,
-    reviewers: ReviewersOption = None,
-    wheels: WheelsOption = None,
-) -> None:
-    """Start the server in the background; if it is running, only add the reviewers.
-
-    Example: curate review server start --reviewers alice,bob
-    """
-    from curation.review.server import process
-
-    folder = home or process.default_home()
-    process.detach(folder, port, listed(reviewers) or (), wheels)
-    _greet(folder)
-
-
-@server.command(rich_help_panel=SERVER)
-def stop(home: HomeOption = None) -> None:
-    """Stop the server; its data is kept.
-
-    Example: curate review server stop
-    """
-    from curation import console
-    from curation.review.server import process
-
-    stopped = process.stop(home or process.default_home())
-    console.say("stopped" if stopped else "no review server was running")
-
-
-@server.command("status", rich_help_panel=SERVER)
-def server_status(home: HomeOption = None, json: JsonOption = False) -> None:
-    """Show whether the server is running, and where. Exits 1 if it is not.
-
-    Example: curate review server status --json
-    """
-    from curation import console
-    from curation.review.server import process
-
-    folder = home or process.default_home()
-    running = process.running(folder)
-    if json:
-        console.json_result(
-            {"home": str(folder), "running": running is not None, **(running._asdict() if running else {})}
-        )
-    elif running:
-        console.result(f"running at {running.url} (pid {running.pid}), data in {folder}")
-    else:
-        console.result(f"not running, data in {folder}; start it with: curate review server start")
-    if running is None:
-        raise typer.Exit(1)
-
-
-@server.command(rich_help_panel=SERVER)
-def logs(
-    home: HomeOption = None,
-    lines: Annotated[int, typer.Option("--lines", "-n", help="Number of lines.")] = 50,
-) -> None:
-    """Show the end of the server's log.
-
-    Example: curate review server logs --lines 200
-    """
-    from curation import console
-    from curation.review.server import process
-
-    for line in process.log_lines(home or process.default_home(), lines):
-        console.result(line)
 
 
 @app.command(rich_help_panel=PANEL)
@@ -264,21 +194,34 @@ def export(
     reviewer: Annotated[
         str | None, typer.Option("--for", help="Only this reviewer's traces, without other people's reviews.")
     ] = None,
+    tool: Annotated[
+        ReviewTool, typer.Option("--format", help="jsonl, or the tasks of Label Studio.")
+    ] = "jsonl",
 ) -> None:
-    """Write a round as JSONL for another tool: traces, suggestions, and existing reviews.
+    """Write a round as a file for another tool: traces, suggestions, and existing reviews.
 
     Example: curate review export pilot.jsonl --round pilot
+    Example: curate review export pilot.json --round pilot --format label-studio
     """
     from curation import console
     from curation.review import exchange
 
-    written = exchange.export(corpus, _recipe(round, given), out, reviewer=reviewer)
+    written = exchange.export(corpus, _recipe(round, given), out, reviewer=reviewer, tool=tool)
     console.say(f"review-export: {written} traces written to {out}")
+    if tool == "label-studio":
+        from curation.review.formats import label_studio
+
+        console.result(label_studio.interface())
+        console.say(
+            "the above is the labelling interface: paste it into the project's settings, then import the file"
+        )
 
 
 @app.command("import", rich_help_panel=PANEL)
 def import_(
-    file: Annotated[Path, typer.Argument(help="A JSONL file of reviews.", dir_okay=False)],
+    file: Annotated[
+        Path, typer.Argument(help="A JSONL file of reviews, or Label Studio's JSON export.", dir_okay=False)
+    ],
     corpus: CorpusOption = DEFAULT_CORPUS,
     round: RoundOption = DEFAULT_ROUND,
     json: JsonOption = False,
@@ -308,23 +251,6 @@ def _client(url: str | None, api_key: str | None, home: Path | None) -> "Client"
     from curation.review.server import process
 
     return Client(find_target(url, api_key, home or process.default_home()))
-
-
-def _greet(home: Path) -> None:
-    """Create the reviewers' accounts, and print where to sign in."""
-    from curation import console
-    from curation.review.client import Client, embedded_target
-    from curation.review.server import credentials
-
-    known = credentials.load(home)
-    target = embedded_target(home)
-    if known.reviewers:
-        Client(target).ensure_reviewers(known.reviewers)
-    console.result(target.url)
-    people = ", ".join(account.username for account in (known.owner, *known.reviewers))
-    console.say(
-        f"accounts: {people}; their passwords are in {home / credentials.FILE} (only you can read it)"
-    )
 
 
 def _show_push(manifest: "Manifest") -> None:

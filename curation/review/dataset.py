@@ -214,13 +214,15 @@ def _settings(argilla: Any, min_submitted: int, adjudicating: bool) -> Any:
         argilla.SpanQuestion(
             name=name, field=field, labels={name: titles[name] for name in questions.patterns_of(field)},
             title=f"Marks in the {field}", allow_overlapping=True, required=False,
-            description=f"Pick a pattern, then drag over the words of the {field} that show it.",
+            description=questions.explained(
+                f"Pick a pattern, then drag over the words of the {field} that show it.", questions.patterns_of(field)
+            ),
         )
         for field, name in questions.SPANS.items()
     ]  # fmt: skip
     patterns = argilla.MultiLabelQuestion(
         name=questions.PATTERNS, labels=titles | {questions.NONE: "None of these"}, title="Patterns", required=True,
-        description="Every pattern that the trace shows.",
+        description=questions.explained("Every pattern that the trace shows.", list(titles)),
     )  # fmt: skip
     verdict = argilla.LabelQuestion(
         name=questions.VERDICT, labels=questions.VERDICTS, title="Verdict", required=True

@@ -18,11 +18,13 @@ from curation.corpus.query import connect
 from curation.corpus.store import Store, write_file
 from curation.reading import read_text
 from curation.review import ledger, reviews, rounds
+from curation.review.formats import label_studio
 from curation.review.records import SHOWN
 from curation.review.reviews import SUBMITTED, Mark, Review, reviewer_name
 from curation.review.rounds import RoundRecipe
 from curation.versions import versions
 from schemas import faults
+from schemas.choices import ReviewTool
 from schemas.errors import DataError
 from schemas.manifest import Counts, Manifest
 from schemas.patterns import RISKY_PATTERNS
@@ -56,10 +58,17 @@ class ReviewLine(BaseModel):
     """When it was given; the time of the import by default."""
 
 
-def export(corpus_dir: Path, recipe: RoundRecipe, out: Path, *, reviewer: str | None = None) -> int:
+def export(
+    corpus_dir: Path,
+    recipe: RoundRecipe,
+    out: Path,
+    *,
+    reviewer: str | None = None,
+    tool: ReviewTool = "jsonl",
+) -> int:
     """Write a round, made now if there is none, as JSONL: the traces with suggestions, and each trace's reviews.
 
-    For one reviewer: their own traces, where they are planned, and nobody else's reviews.
+    For one reviewer: their own traces, where they are planned, and nobody else's reviews. Label Studio's file is one JSON list of tasks.
 
     Raises:
         RecipeError: if the round cannot be made with these settings.
@@ -79,12 +88,16 @@ def export(corpus_dir: Path, recipe: RoundRecipe, out: Path, *, reviewer: str | 
         if reviewer is None or current.is_for(reviewer, row["trace_id"])
     ]
     lines = (_export_line(row, given.get(row["trace_id"], [])) for row in rows)
-    write_file(out, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode())
+    if tool == "label-studio":
+        tasks = [label_studio.task(line) for line in lines]
+        write_file(out, json.dumps(tasks, ensure_ascii=False, indent=1).encode())
+    else:
+        write_file(out, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode())
     return len(rows)
 
 
 def run(corpus_dir: Path, file: Path, *, round: str) -> Manifest:
-    """Read reviews from a JSONL file into a round; the summary says how many of them are new.
+    """Read reviews from a JSONL file, or from Label Studio's JSON, into a round; the summary says how many of them are new.
 
     Raises:
         CorpusError: if the corpus has no such round.
@@ -144,7 +157,7 @@ def read_line(
     line = json.loads(text)
     if not isinstance(line, dict):
         raise ValueError("not a JSON object")
-    given = line.get("reviews", [line])
+    given = label_studio.reviews(line) if "data" in line else line.get("reviews", [line])
     return [_read(ReviewLine.model_validate(review), round, texts, latest) for review in given]
 
 
@@ -196,9 +209,29 @@ def _export_line(row: dict[str, Any], given: list[Review]) -> dict[str, Any]:
 
 def _lines(file: Path) -> Iterator[tuple[int, str]]:
     text = read_text(file, "give a JSONL file", most=None, kind=DataError)
+    tasks = _tasks(text, file) if text.lstrip().startswith("[") else None
+    if tasks is not None:
+        for number, task in enumerate(tasks, start=1):
+            yield number, json.dumps(task)
+        return
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             yield number, line
+
+
+def _tasks(text: str, file: Path) -> list[Any] | None:
+    """Label Studio's list of tasks; null if only the first line is a list."""
+    try:
+        tasks: list[Any] = json.loads(text)
+        return tasks
+    except (ValueError, RecursionError) as error:
+        try:
+            json.loads(text.lstrip().partition("\n")[0])
+            return None
+        except (ValueError, RecursionError):
+            raise DataError(
+                f"{file}: not JSON ({error}); give the file as the tool has exported it"
+            ) from None
 
 
 def _reason(error: ValueError) -> str:

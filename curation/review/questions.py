@@ -3,6 +3,7 @@
 Names are written once here: pushing, pulling and status all speak of questions by these.
 """
 
+from collections.abc import Sequence
 from importlib.resources import files
 from typing import Literal, NamedTuple
 
@@ -22,6 +23,8 @@ VERDICTS = {
     "unsure": "Unsure: someone else should look",
 }
 VECTOR = "wording"
+MOST_EXPLAINED = 1000
+"""Characters that Argilla takes as a question's description."""
 OPINIONS = "opinions"
 """The field in which an adjudicator reads what everybody said."""
 
@@ -43,9 +46,11 @@ def patterns_of(field: Field) -> list[str]:
     return [e.name for e in CODEBOOK if e.name in RISKY_PATTERNS and e.judged_on in (field, "both")]
 
 
-def definitions() -> dict[str, str]:
-    """What each risky pattern is, by name."""
-    return {e.name: e.definition for e in CODEBOOK if e.name in RISKY_PATTERNS}
+def explained(told: str, patterns: Sequence[str]) -> str:
+    """What to do, then what each of these patterns is (the first sentence of its definition): the tooltip of a question."""
+    first = {entry.name: entry.definition.partition(". ")[0].rstrip(".") for entry in CODEBOOK}
+    lines = [told, *(f"{title(name)}: {first[name]}." for name in patterns)]
+    return "\n".join(lines)[:MOST_EXPLAINED]
 
 
 def title(pattern: str) -> str:

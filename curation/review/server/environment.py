@@ -8,6 +8,7 @@ import fcntl
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,8 @@ from schemas.ids import bytes_id
 REQUIREMENTS = Path(__file__).parent / "requirements.txt"
 NEWEST_PYTHON = (3, 13)
 COMPLETE = "complete"
+CACHED = "what is downloaded is in pip's cache; run the same command again to go on"
+LOOK_SECONDS = 0.5
 
 
 def ensure(wheels: Path | None = None) -> Path:
@@ -75,12 +78,41 @@ def _install(folder: Path, wheels: Path | None) -> None:
         *offline,
     ]
     total = sum(1 for line in REQUIREMENTS.read_text().splitlines() if line and not line.startswith("#"))
-    with console.progress("install the review server", total=total, unit="packages") as advance:
-        for line in _run([*command, "--requirement", str(REQUIREMENTS)]):
+    lines = _run([*command, "--requirement", str(REQUIREMENTS)])
+    with console.progress(
+        "download the review server", total=total, unit="packages", keeps=CACHED
+    ) as advance:
+        for line in lines:
+            if line.startswith("Installing collected packages"):
+                break
             if line.startswith("Collecting "):
                 advance()
-            elif line.startswith("Installing collected packages"):
-                console.say("review server: unpacking and compiling")
+    with (
+        console.progress("unpack and compile it", total=total, unit="packages", keeps=CACHED) as advance,
+        _counting_unpacked(folder, advance),
+    ):
+        list(lines)
+
+
+@contextmanager
+def _counting_unpacked(folder: Path, advance: console.Advance) -> Iterator[None]:
+    """Count packages as they appear: pip says nothing while it unpacks, which is most of the time."""
+    done = threading.Event()
+
+    def count() -> None:
+        known = 0
+        while not done.wait(LOOK_SECONDS):
+            found = sum(1 for _ in folder.glob("lib/python*/site-packages/*.dist-info"))
+            advance(max(0, found - known))
+            known = max(known, found)
+
+    watcher = threading.Thread(target=count, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
 
 
 def _run(command: list[str]) -> Iterator[str]:

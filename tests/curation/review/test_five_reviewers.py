@@ -15,6 +15,7 @@ from curation.review import exchange, pull, push, rounds, status
 from curation.review.client import ArgillaServer, Client, embedded_target
 from curation.review.planning import accounts, adjudication, reassign
 from curation.review.planning.assignment import place
+from curation.review.questions import title
 from curation.review.rounds import RoundRecipe
 from curation.review.server import process
 from curation.review.status import Status
@@ -326,6 +327,9 @@ def test_the_verdict_follows_the_patterns_and_marks_are_limited_to_what_a_field_
     path = f"datasets/{played.dataset.id}"
     asked = played.client.request("GET", f"{path}/questions")["items"]
     assert [q["name"] for q in asked] == ["patterns", "verdict", "reasoning_spans", "answer_spans", "comment"]
+    told = {q["name"]: q["description"] or "" for q in asked}
+    assert "\nInconsistency: Reasoning and answer contradict each other" in told["answer_spans"]
+    assert all(f"\n{title(name)}: " in told["patterns"] for name in RISKY_PATTERNS)
     labels = {q["name"]: {o["value"] for o in q["settings"].get("options", [])} for q in asked}
     assert labels["answer_spans"] == {"inconsistency"} and labels["reasoning_spans"] == set(RISKY_PATTERNS)
     fields = [field["name"] for field in played.client.request("GET", f"{path}/fields")["items"]]
