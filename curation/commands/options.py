@@ -156,6 +156,7 @@ HomeOption = Annotated[
 PortOption = Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.")]
 DEFAULT_PORT = 6900
 ReviewersOption = Annotated[str | None, typer.Option(help="Comma-separated user names of reviewers.")]
+NamesArgument = Annotated[str, typer.Argument(help="Comma-separated user names.")]
 WheelsOption = Annotated[
     Path | None,
     typer.Option(help="Install the server offline from this folder of wheels.", file_okay=False),

@@ -9,6 +9,7 @@ from curation.commands.options import (
     DEFAULT_PORT,
     HomeOption,
     JsonOption,
+    NamesArgument,
     PortOption,
     ReviewersOption,
     WheelsOption,
@@ -18,7 +19,6 @@ from curation.commands.options import (
 server = typer.Typer(help="The embedded Argilla server in the background.", no_args_is_help=True)
 account = typer.Typer(help="Accounts of reviewers on the embedded server.", no_args_is_help=True)
 SERVER = "The server"
-NamesArgument = Annotated[str, typer.Argument(help="Comma-separated user names.")]
 
 
 @server.command(rich_help_panel=SERVER)

@@ -9,7 +9,7 @@ from curation.review.reviews import Mark, Review
 from schemas.patterns import RISKY_PATTERNS
 
 
-class PairAgreement(NamedTuple):
+class ReviewerPair(NamedTuple):
     """Two people on the traces that both judged."""
 
     first: str
@@ -38,14 +38,14 @@ def by_trace(votes: Iterable[Review]) -> dict[str, list[Review]]:
     return grouped
 
 
-def pairs(votes: Iterable[Review], names: Sequence[str]) -> list[PairAgreement]:
+def pairs(votes: Iterable[Review], names: Sequence[str]) -> list[ReviewerPair]:
     """Every pair of these people."""
     same: dict[tuple[str, str], list[float]] = {pair: [] for pair in combinations(sorted(names), 2)}
     for given in by_trace(votes).values():
         for one, other in combinations(given, 2):
             same.setdefault((one.reviewer, other.reviewer), []).append(_same(one.patterns, other.patterns))
     return [
-        PairAgreement(*pair, len(shares), mean(shares) if shares else None)
+        ReviewerPair(*pair, len(shares), mean(shares) if shares else None)
         for pair, shares in sorted(same.items())
     ]
 

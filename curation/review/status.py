@@ -26,7 +26,7 @@ from curation.corpus.query import connect
 from curation.corpus.store import Store
 from curation.review import ledger, pull, rounds
 from curation.review.client import Client
-from curation.review.people import GoldScore, PairAgreement, gold_score, marks_agree, pairs
+from curation.review.people import GoldScore, ReviewerPair, gold_score, marks_agree, pairs
 from curation.review.planning.disputes import Dispute, disputes
 from curation.review.questions import title
 from curation.review.reviews import FAMILY, SUBMITTED, Review, reviewer_name
@@ -86,7 +86,7 @@ class Status(NamedTuple):
     reviewers: list[Progress]
     patterns: list[PatternStatus]
     verdicts: dict[str, int]
-    pairs: list[PairAgreement]
+    pairs: list[ReviewerPair]
     disputes: list[Dispute]
 
 

@@ -32,7 +32,7 @@ FLAGS = [
     "--no-first-run",
 ]
 WEAK, INCONSISTENT = "weak_vacillation", "inconsistency"
-KEYS_OF_A_CLEAN_TRACE = ("Tab", "1", "Enter")
+KEYS_OF_A_CLEAN_TRACE = ("ArrowDown", "1", "Enter")
 """To the verdict, keep, submit: "none of these" is filled in."""
 
 HIGHLIGHTED = """() => [...CSS.highlights].filter(([name]) => name.startsWith("hl-"))
@@ -264,7 +264,9 @@ def test_a_clean_trace_takes_three_keys(page, client, corpus_of) -> None:
         shown = page.inner_text("[name=answer] p").strip()
         for key in KEYS_OF_A_CLEAN_TRACE:
             page.keyboard.press(key)
-        page.wait_for_function("n => new RegExp(`Submitted\\\\s*${n}`).test(document.body.innerText)", arg=done)
+        page.wait_for_function(
+            "n => new RegExp(`Submitted\\\\s*${n}`).test(document.body.innerText)", arg=done
+        )
         if done < 4:
             page.wait_for_function(
                 "text => document.querySelector('[name=answer] p')?.innerText.trim() !== text", arg=shown
