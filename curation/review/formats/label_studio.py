@@ -29,7 +29,7 @@ def interface() -> str:
 
 def task(line: Mapping[str, Any]) -> dict[str, Any]:
     """An exported line as a task, with the suggestions as a prediction and the reviews as annotations."""
-    texts = {field: line[field] for field in questions.SPANS}
+    texts = {str(field): line[field] for field in questions.SPANS}
     found = [one["pattern"] for one in line["suggested"] if one["label"]]
     predictions = []
     if found:
