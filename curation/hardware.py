@@ -80,16 +80,16 @@ def saved_dtype(folder: Path) -> str:
 
 def threads(parameters: int) -> Threads:
     """The threads for a model: one per 50 million parameters, no more than cores are idle; OMP_NUM_THREADS overrides it."""
-    cores = _cores()
+    available = cores()
     if (told := os.environ.get(THREADS, "")).isdecimal() and int(told):
-        return Threads(int(told), cores, f"{THREADS} is set")
+        return Threads(int(told), available, f"{THREADS} is set")
     useful = max(1, parameters // PER_THREAD)
-    idle = max(1, cores - _busy())
+    idle = max(1, available - _busy())
     count = min(useful, idle)
-    if count == cores:
-        return Threads(count, cores, "all of them")
+    if count == available:
+        return Threads(count, available, "all of them")
     why = "a small model" if useful <= idle else "the others are busy"
-    return Threads(count, cores, f"{why}; {THREADS} overrides it")
+    return Threads(count, available, f"{why}; {THREADS} overrides it")
 
 
 def use_threads(parameters: int, chosen: Precision) -> None:
@@ -118,17 +118,17 @@ def tell(chosen: Precision, found: Threads) -> None:
     console.say(f"model: {chosen.dtype} ({chosen.why}), {counted}")
 
 
-def _cores() -> int:
+def cores() -> int:
     """The cores this process may use, by its affinity and its control group's quota."""
     try:
-        cores = len(os.sched_getaffinity(0))
+        found = len(os.sched_getaffinity(0))
     except AttributeError:  # not Linux
-        cores = os.cpu_count() or 1
+        found = os.cpu_count() or 1
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return max(1, min(cores, -(-int(quota) // int(period))))
+        return max(1, min(found, -(-int(quota) // int(period))))
     except (OSError, ValueError):  # no control groups, or no quota ("max")
-        return cores
+        return found
 
 
 def _busy() -> int:

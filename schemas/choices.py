@@ -36,8 +36,8 @@ MixSplit = Literal["train", "validation"]
 """The splits of a mix."""
 ChatTemplate = Literal["think", "deepseek-r1", "qwen3", "gpt-oss"]
 """Chat templates that differ in where they take the reasoning from."""
-Device = Literal["a100-40", "a100-80", "h100", "h200", "l40s", "rtx4090"]
-"""GPUs whose memory and speed are known."""
+Device = Literal["cpu", "a100-40", "a100-80", "h100", "h200", "l40s", "rtx4090"]
+"""GPUs whose memory and speed are known, and this machine's CPU."""
 Sharding = Literal["none", "zero2", "zero3"]
 """What of a training run is spread over devices."""
 Dtype = Literal["auto", "bfloat16", "float16", "float32"]

