@@ -96,7 +96,7 @@ def convert(gguf: Path, folder: Path) -> None:
         pad_token_id=told["tokenizer.ggml.padding_token_id"],
     )
     with torch.device("meta"):
-        model: Any = LlamaForCausalLM(config)
+        model: Any = LlamaForCausalLM(config)  # type: ignore[no-untyped-call]
     weights = {name: values.to(torch.bfloat16) for name, values in _tensors(reader, config)}
     model.load_state_dict(weights, assign=True, strict=False)
     model.tie_weights()
