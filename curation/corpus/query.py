@@ -30,7 +30,7 @@ from curation.corpus import amendments, candidates, memory, unsafe_union
 from curation.corpus.compact import pack_many
 from curation.corpus.filling import identifier, quoted, sql_file
 from curation.corpus.part_files import SCHEME, PartFiles, address
-from curation.corpus.store import Store, damaged, gone, part_schema
+from curation.corpus.store import Store, conform, damaged, gone, part_schema
 from schemas.choices import Policy, meant
 from schemas.errors import CorpusError, RecipeError
 from schemas.patterns import RISKY_PATTERNS
@@ -49,6 +49,7 @@ def connect(
     threads: int | None = None,
     parts: Mapping[str, Sequence[str]] | None = None,
     policy: Policy = "ranked",
+    rows: Mapping[str, pa.Table] | None = None,
 ) -> Connection:
     """Open a snapshot of the corpus; parts added later are not visible.
 
@@ -59,6 +60,7 @@ def connect(
         threads: number of threads; all cores by default.
         parts: names of the visible part files of each table; all by default.
         policy: the consensus policy (docs/annotators.md).
+        rows: rows of tables to open instead of the corpus's parts; the other tables are empty.
     """
     connection = _bounded(memory_limit or memory.megabytes(memory.limit()))
     connection.execute(f"set threads = {threads or len(os.sched_getaffinity(0))}")
@@ -67,13 +69,17 @@ def connect(
     # Files that do not belong to DuckDB's own file system count as remote: it would fetch columns that it does not need.
     connection.execute("set disable_parquet_prefetching = true")
     _close_off(connection, corpus.root)
-    if parts is None:
+    if parts is None and rows is None:
         pack_many(corpus)
-    seen = {table: corpus.parts(table, None if parts is None else parts.get(table, ())) for table in TABLES}
+    wanted = {table: None if parts is None else parts.get(table, ()) for table in TABLES}
+    seen = {table: [] if rows is not None else corpus.parts(table, wanted[table]) for table in TABLES}
     put_right = [table for table in AMENDABLE if seen["amendments"]]
     for table, schema in TABLES.items():
         name = f"{table}_as_written" if table in put_right else table
-        _define_table(connection, corpus.root, seen[table], name, schema)
+        if rows and table in rows:
+            connection.register(name, rows[table])
+        else:
+            _define_table(connection, corpus.root, seen[table], name, schema)
     for table in put_right:
         connection.execute(amendments.view(table))
     connection.execute(sql_file("curation.corpus", "clusters.sql"))
@@ -88,6 +94,21 @@ def connect(
     # Its many joins need not be planned again for every expression that is checked.
     connection.execute("create temp table candidate_columns as from candidates limit 0")
     return connection
+
+
+def of_trace(connection: Connection, corpus: Store, trace_id: str) -> Connection:
+    """A connection with the annotations of one trace only: its verdicts are those of the corpus, without the work for all others.
+
+    Which versions of annotators count, and what they judge, depends on the whole corpus. So each annotator also stands there with
+    one row about no trace for every pattern that it judged.
+    """
+    said = select(connection, "select * from annotations where trace_id = $id", {"id": trace_id})
+    witnesses = select(connection, sql_file("curation.corpus", "witnesses.sql"))
+    rows = {table: select(connection, f"from {table}") for table in ("calibrations", "codebooks")}
+    rows["annotations"] = pa.concat_tables(
+        [conform(said, TABLES["annotations"]), conform(witnesses, TABLES["annotations"])]
+    )
+    return connect(corpus, rows=rows)
 
 
 def known_entries(connection: Connection) -> Known:

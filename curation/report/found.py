@@ -6,6 +6,7 @@ from typing import Any
 
 from curation import console
 from curation.corpus.query import Connection
+from curation.corpus.store import Store
 from curation.masking import mask_words
 from curation.view.traces import Evidence, SeenTrace, read
 
@@ -15,9 +16,9 @@ QUOTE = 200
 HEADING = ("strategy", "model", "kind", "category", "source")
 
 
-def found_patterns(connection: Connection, trace_id: str, shown: bool) -> list[dict[str, Any]]:
+def found_patterns(connection: Connection, corpus: Store, trace_id: str, shown: bool) -> list[dict[str, Any]]:
     """The patterns that the consensus or any annotator sees in a trace; see `found_in`."""
-    seen = read(connection, trace_id)
+    seen = read(connection, corpus, trace_id)
     return found_in(seen, shown) if seen else []
 
 

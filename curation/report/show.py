@@ -44,13 +44,14 @@ def read(
         DataError: if the beginning of an id fits no trace or several, or no trace meets the condition.
         RecipeError: if the condition is not one SQL expression.
     """
-    connection = connect(Store(corpus_dir))
+    corpus = Store(corpus_dir)
+    connection = connect(corpus)
     ids = (
         _drawn(connection, wanted)
         if isinstance(wanted, DrawnTraces)
         else [_id(connection, one, corpus_dir) for one in wanted]
     )
-    seen = [found for trace_id in ids if (found := read_trace(connection, trace_id))]
+    seen = [found for trace_id in ids if (found := read_trace(connection, corpus, trace_id))]
     return [_told(one, show) for one in seen]
 
 

@@ -52,7 +52,7 @@ def why(identifier: str, corpus_dir: Path, mix: Path | None = None, show: bool =
         one = ("trace_id = $trace", {"trace": trace["trace_id"]})
         either = ("id in ($trace, $prompt)", {"trace": trace["trace_id"], "prompt": trace["prompt_id"]})
         entry = {
-            "found": found_patterns(connection, trace["trace_id"], show),
+            "found": found_patterns(connection, corpus, trace["trace_id"], show),
             "trace": {name: value for name, value in trace.items() if not isinstance(value, dict)},
             "annotations": _where(connection, "annotations", *one),
             "verdicts": _where(connection, "verdicts", *one),

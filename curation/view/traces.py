@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from curation.corpus.query import Connection, select
+from curation.corpus.query import Connection, of_trace, select
+from curation.corpus.store import Store
 from curation.masking import mask_value, mask_words
 from schemas.patterns import CODEBOOK
 
@@ -96,7 +97,7 @@ class SeenTrace(NamedTuple):
         }
 
 
-def read(connection: Connection, trace_id: str) -> SeenTrace | None:
+def read(connection: Connection, corpus: Store, trace_id: str) -> SeenTrace | None:
     """All that a corpus has of a trace; null if it has no such trace."""
     one = {"id": trace_id}
     rows = _rows(connection, "select * from traces where trace_id = $id limit 1", one)
@@ -106,21 +107,23 @@ def read(connection: Connection, trace_id: str) -> SeenTrace | None:
     prompts = _rows(
         connection, "select * from prompts where prompt_id = $id limit 1", {"id": row["prompt_id"]}
     )
+    told = of_trace(connection, corpus, trace_id)
     current = _rows(
-        connection,
+        told,
         "select * from current_annotations where trace_id = $id order by rank, annotator, pattern",
         one,
     )
     reasons = {
         (said["annotator"], said["pattern"]): said["rationale"]
         for said in _rows(
-            connection, "select annotator, pattern, rationale from annotations where trace_id = $id", one
+            told, "select annotator, pattern, rationale from annotations where trace_id = $id", one
         )
     }
     consensus = {
         said["pattern"]: said["label"]
-        for said in _rows(connection, "select pattern, label from verdicts where trace_id = $id", one)
+        for said in _rows(told, "select pattern, label from verdicts where trace_id = $id", one)
     }
+    told.close()
     annotators = list(dict.fromkeys(said["annotator"] for said in current))
     reviews = _rows(connection, "select * from reviews where trace_id = $id order by updated_at desc", one)
     findings = {

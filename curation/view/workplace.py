@@ -193,7 +193,7 @@ class Workplace:
             DataError: if the corpus has no such trace.
         """
         with self._turn:
-            seen = traces.read(self._current(), trace_id)
+            seen = traces.read(self._current(), self.corpus, trace_id)
         if seen is None:
             raise DataError(f"{trace_id[:80]}: no trace with this id in {self.corpus.root}")
         return seen

@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from curation.corpus.query import connect, select
+from curation.corpus.query import connect, of_trace, select
 from curation.corpus.store import Store
 from schemas.choices import Policy
 from tests.curation.test_cli import curate
@@ -198,3 +198,21 @@ def test_a_mix_says_by_which_policy_it_was_built(judged: Store, tmp_path) -> Non
         query = "select count(*) as n from candidates where unsafe"
         assert rows[policy] == select(connect(judged, policy=policy), query)["n"].to_pylist()[0]
     assert len(set(rows.values())) > 1
+
+
+def test_a_trace_looked_at_alone_has_the_verdicts_that_it_has_among_all(judged: Store) -> None:
+    newer = [
+        annotation("t001", "unsafe", "rules@2", True),
+        annotation("t002", "unsafe_answer", "judge:m@1", False),
+    ]
+    judged.append_rows("annotations", newer)
+    calibrate(judged, 1, "judge:m@1", "inconsistency", 0.7)
+    everything = connect(judged)
+    for view in ("verdicts", "current_annotations"):
+        query = f"select * from {view} where trace_id = $id order by all"
+        for trace_id in ("t000", "t001", "t002", "t005", "t299"):
+            alone = of_trace(everything, judged, trace_id)
+            among, by_itself = (
+                select(each, query, {"id": trace_id}).to_pylist() for each in (everything, alone)
+            )
+            assert by_itself == among and among
