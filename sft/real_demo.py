@@ -1,8 +1,8 @@
 """`sft demo`: the study's question on a real model, SmolLM2-135M-Instruct, in minutes and on a laptop.
 
 Two mixes from the bundled samples, refusals alone and refusals with harmless questions and sums; a LoRA adapter is trained on each, in a
-process of its own, and both answer unseen mild prompts. What the study shows can be seen: think blocks are learned, refusals come, and
-harmless questions are refused as well unless the mix holds some that are answered. 135 million parameters and a handful of prompts are
+process of its own, and both answer unseen mild prompts. What to look for: think blocks are learned, refusals come, and harmless questions
+are refused as well where the mix holds none that are answered. 135 million parameters and a handful of prompts are
 no evidence about large models.
 """
 
