@@ -20,7 +20,6 @@ from curation.review.client import Client
 from curation.review.rounds import RoundRecipe
 from curation.review.server import credentials
 from curation.review.spans import from_page
-from schemas import RISKY_PATTERNS
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SCREENSHOTS = Path(os.environ.get("REVIEW_SCREENSHOTS", "test-artefacts"))
@@ -32,8 +31,6 @@ FLAGS = [
     "--no-first-run",
 ]
 WEAK, INCONSISTENT = "weak_vacillation", "inconsistency"
-KEYS_OF_A_CLEAN_TRACE = ("ArrowDown", "1", "Enter")
-"""To the verdict, keep, submit: "none of these" is filled in."""
 
 HIGHLIGHTED = """() => [...CSS.highlights].filter(([name]) => name.startsWith("hl-"))
     .flatMap(([name, ranges]) => [...ranges].map(range => [name, range.toString()]))"""
@@ -248,29 +245,3 @@ def test_search_filters_and_find_similar_answer_in_the_page(page, client, sample
     page.wait_for_selector("text=How to review a trace")
     page.wait_for_timeout(1000)  # the panel slides open
     screenshot(page, "review-guidelines")
-
-
-def test_a_clean_trace_takes_three_keys(page, client, corpus_of) -> None:
-    clean = [
-        {"trace_id": f"t{i}", "pattern": name, "annotator": "rules@1", "label": False, "score": 0.1}
-        for i in range(4)
-        for name in RISKY_PATTERNS
-    ]
-    corpus = corpus_of([{"reasoning": f"thought {i}", "answer": f"answer {i}"} for i in range(4)], clean)
-    open_round(page, client, corpus, name="browser-keys")
-    page.wait_for_selector("label:has-text('None of these')")
-    page.wait_for_timeout(1000)  # the form takes the focus
-    for done in range(1, 5):
-        shown = page.inner_text("[name=answer] p").strip()
-        for key in KEYS_OF_A_CLEAN_TRACE:
-            page.keyboard.press(key)
-        page.wait_for_function(
-            "n => new RegExp(`Submitted\\\\s*${n}`).test(document.body.innerText)", arg=done
-        )
-        if done < 4:
-            page.wait_for_function(
-                "text => document.querySelector('[name=answer] p')?.innerText.trim() !== text", arg=shown
-            )
-    pull.run(corpus.root, round="browser-keys", client=client)
-    found = connect(corpus).execute("select verdict, patterns from reviews").fetchall()
-    assert len(KEYS_OF_A_CLEAN_TRACE) == 3 and found == [("keep", ["none"])] * 4
