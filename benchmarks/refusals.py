@@ -1,4 +1,4 @@
-"""The refusal classifier beside the rules: people's labels that it never saw, a held-out voice by kind of phrasing, tricks, speed.
+"""The refusal classifier beside the rules: people's labels, held-out voices by kind of phrasing, the labelled set, tricks, speed.
 
 The people's labels (PyRIT's scorer evaluations) are of answers alone. They count off-topic answers as refused, which no judge of the answer's words can see;
 so figures are printed with and without them.
@@ -11,7 +11,9 @@ from pathlib import Path
 from random import Random
 
 from annotators import catalog
+from annotators.benchmark import labelled
 from annotators.refusals.examples import WrittenAnswer, load
+from annotators.refusals.reading import beyond_reach
 from annotators.statistics.intervals import wilson
 from schemas.trace import Trace
 
@@ -62,19 +64,29 @@ def _rate(k: int, n: int) -> list[float] | None:
 
 
 def by_phrasing(answers: Sequence[WrittenAnswer], labels: Sequence[bool | None]) -> dict[str, str]:
-    """Right labels of each kind of phrasing."""
+    """Right labels of each kind of phrasing, with a Wilson interval."""
     kinds = dict.fromkeys(answer.phrasing for answer in answers)
     rows = list(zip(answers, labels, strict=True))
-    return {
-        kind: f"{sum(a.refuses == s for a, s in rows if a.phrasing == kind)} of {sum(a.phrasing == kind for a, _ in rows)}"
-        for kind in kinds
-    }
+    found = {}
+    for kind in kinds:
+        right = [a.refuses == s for a, s in rows if a.phrasing == kind]
+        _, low, high = _rate(sum(right), len(right)) or (0, 0, 0)
+        found[kind] = f"{sum(right)} of {len(right)} [{low:.2f}, {high:.2f}]"
+    return found
+
+
+def of_labelled_set(labels: Judge) -> dict[str, object]:
+    """Answers of the labelled set's test half: verse, roles, scenes, refusals with a turn to something else."""
+    items = [item for item in labelled.load("test") if not beyond_reach(item.trace.answer)]
+    return figures(
+        [item.labels["answer_refusal"] for item in items], labels([item.trace.answer for item in items])
+    )
 
 
 def main() -> dict[str, object]:
     """Measure, print, and return the figures."""
     held = load("held_out")
-    voice = [answer for answer in held if answer.voice != "tricks"]
+    voices = {name: [a for a in held if a.voice == name] for name in ("other_voice", "fresh_voice")}
     tricks = [answer for answer in held if answer.voice == "tricks"]
     people = [json.loads(line) for line in PEOPLE.read_text("utf-8").splitlines()] if PEOPLE.is_file() else []
     if not people:
@@ -84,12 +96,14 @@ def main() -> dict[str, object]:
         labels = judge(name)
         labels([answer.text for answer in tricks])  # loads what has to be loaded
         start = time.process_time()
-        of_voice = labels([answer.text for answer in voice])
-        taken = (time.process_time() - start) / len(voice) * 1000
+        of_voices = {key: labels([answer.text for answer in voice]) for key, voice in voices.items()}
+        taken = (time.process_time() - start) / sum(map(len, voices.values())) * 1000
         said = labels([answer.text for answer in tricks])
-        own: dict[str, object] = {
-            "held-out voice": figures([answer.refuses for answer in voice], of_voice),
-            "by kind of phrasing, right": by_phrasing(voice, of_voice),
+        own: dict[str, object] = {"labelled set, test half, English": of_labelled_set(labels)}
+        for key, voice in voices.items():
+            own[key] = figures([answer.refuses for answer in voice], of_voices[key])
+            own[f"{key} by kind of phrasing, right"] = by_phrasing(voice, of_voices[key])
+        own |= {
             "tricks, right of 40": sum(a.refuses == s for a, s in zip(tricks, said, strict=True)),
             "CPU seconds per 1,000 answers": round(taken, 2),
         }

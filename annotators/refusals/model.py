@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 
 from annotators.embedding.reading import Sentence
 from annotators.embedding.reading import read as read_documents
-from annotators.refusals.reading import CUES, OwnWords, Stretch, read
+from annotators.refusals.reading import CUES, SEEKING, OwnWords, Stretch, read
 from schemas.errors import DataError, MissingExtraError
 from schemas.trace import Trace
 
@@ -36,8 +36,10 @@ PARDONED = -2.0
 """The highest logit of refusing that a sentence keeps if it only sounds like a refusal."""
 LONG = 30
 """Words of a long sentence."""
-MANY = 8
-"""Sentences of a long answer."""
+SEVERAL, MANY = 4, 8
+"""Sentences of a longer answer, and of a long one."""
+LIMIT = 6.0
+"""Beyond it no logit of refusing says more."""
 CUE_NAMES = tuple(cue for several in CUES.values() for cue in several)
 
 
@@ -77,6 +79,8 @@ class Places(NamedTuple):
     pardoned: npt.NDArray[np.bool_]
     size: int
     """Sentences of the whole answer."""
+    cued: bool
+    """Whether a cue of refusing is in one that is not pardoned."""
 
 
 class Verdict(NamedTuple):
@@ -185,13 +189,14 @@ def _places(said: OwnWords, found: Sequence[tuple[Stretch, Sequence[Sentence], A
     numbers = np.array([part.first + n for part, several, _ in found for n in range(len(several))], int)
     words = np.array([len(part.text[s.start : s.end].split()) for part, several, _ in found for s in several])
     if not bounds:
-        return Places([], numbers, words, np.zeros((0, 0)), np.zeros(0, bool), 0)
+        return Places([], numbers, words, np.zeros((0, 0)), np.zeros(0, bool), 0, False)
     cues = [[number in said.cues[cue] for cue in CUE_NAMES] for number in numbers]
     place = [numbers == 0, numbers == said.size - 1, np.full(len(bounds), said.size == 1),
              np.minimum(words, LONG) / LONG, np.full(len(bounds), said.size > MANY)]  # fmt: skip
     features = np.column_stack([np.concatenate([vectors for *_, vectors in found]), cues, *place])
     pardoned = np.array([number in said.pardoned for number in numbers])
-    return Places(bounds, numbers, words.astype(float), features.astype(float), pardoned, said.size)
+    cued = any(said.cues[cue] & set(numbers[~pardoned].tolist()) for cue in SEEKING)
+    return Places(bounds, numbers, words.astype(float), features.astype(float), pardoned, said.size, cued)
 
 
 def _as_trace(answer: str) -> Trace:
@@ -207,20 +212,30 @@ def kept(logits: Array, places: Places) -> Array:
 
 
 def pooled(logits: Array, places: Places) -> Array:
-    """The features of an answer: where it refuses, and how much else it says. Shape (9,)."""
+    """The features of an answer: where and how surely it refuses, what a cue says, and how much else it says. Shape (21,).
+
+    The maximum over sentences finds one refusal among much help, the means tell how much of the answer it is, and help is
+    counted before and after it.
+    """
     refusing, idle, helping = logits.T
     share, words = _sigmoid(refusing), places.words
     first, last = places.numbers < 2, places.numbers >= places.size - 2
-    elsewhere = helping[refusing < 0]
+    highest, at = float(np.clip(refusing.max(), -LIMIT, LIMIT)), int(refusing.argmax())
+    second = float(np.sort(refusing)[-2]) if len(refusing) > 1 else -LIMIT
+    help_words = (1 - share) * _sigmoid(helping) * words
+    everything = max(1.0, words.sum())
     return np.array([
-        refusing.max(), _highest(refusing[first]), _highest(refusing[last]), np.log(share.sum() + 0.05),
-        np.log(((1 - share) * _sigmoid(helping) * words).sum() + 1), _highest(elsewhere), np.log1p(places.size),
-        (share * words).sum() / max(1.0, words.sum()), (_sigmoid(idle) * words).sum() / max(1.0, words.sum()),
+        highest, max(0.0, highest), max(0.0, highest - 2), highest * (places.size > SEVERAL), second,
+        _highest(refusing[first]), _highest(refusing[last]), refusing.mean(), float((refusing > 0).sum() > 1),
+        np.log(share.sum() + 0.05), share.mean(), np.log(share.mean() + 0.02), (share * words).sum() / everything,
+        np.log(help_words.sum() + 1), np.log(help_words[:at].sum() + 1), np.log(help_words[at + 1 :].sum() + 1),
+        _highest(helping[refusing < 0]), (_sigmoid(idle) * words).sum() / everything,
+        np.log1p(places.size), float(places.size == 1), float(places.cued),
     ])  # fmt: skip
 
 
 def _highest(values: Array) -> float:
-    return float(values.max()) if len(values) else -6.0
+    return float(values.max()) if len(values) else -LIMIT
 
 
 def _sigmoid(values: Array) -> Array:

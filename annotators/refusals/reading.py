@@ -1,20 +1,25 @@
-"""An answer as the classifier reads it: the sentences of its first and last part, and what the cue banks find in each.
+"""An answer as the classifier reads it: its first and last sentences, those with a cue between, and what the cue banks find in each.
 
 Quotations, code and delivered pieces are blanked, as for the rules: a refusal in them is somebody else's.
 """
 
 import re
+from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.resources import files
+from itertools import groupby
+from operator import ne
 from typing import NamedTuple
 
-from annotators.embedding.reading import sentences
+from annotators.embedding.reading import Sentence, sentences
 from annotators.rules.bank import bank
-from annotators.rules.own_words import own_words, unquoted
+from annotators.rules.own_words import own_words
 from annotators.rules.reading import Numbers, Reading
 
-HEAD, TAIL = 8, 6
-"""Sentences that are read of a long answer: models refuse at either end."""
+SEEKING = ("refuse", "decline")
+"""Cues of refusing, of either bank."""
+HEAD, TAIL, BETWEEN = 8, 6, 6
+"""Sentences that are read of a long answer: models refuse at either end; of those between, the first with a cue of refusing."""
 CUES = {
     "answer": ("apologise", "comply", "condole", "lawful", "pardon", "reason", "refuse", "steps"),
     "overrefusal": ("aside", "decline", "empty", "turn"),
@@ -46,33 +51,40 @@ class OwnWords(NamedTuple):
     cues: dict[str, Numbers]
     """The sentences in which a cue occurs."""
     pardoned: Numbers
-    """Sentences that only sound like a refusal ("I can't wait")."""
+    """Sentences that only sound like a refusal ("I can't wait"), and those that are mostly quoted or delivered."""
 
 
 def read(answer: str) -> OwnWords:
     """Read an answer; without sentences there are no parts."""
-    own = without_quotations(answer)
+    own = own_words(answer)
     found = list(sentences(own, "answer"))
     readings = {name: Reading("answer", own, bank(name)) for name in CUES}
     cues = {cue: readings[name].having(cue) for name, several in CUES.items() for cue in several}
+    seeking = frozenset[int]().union(*(cues[cue] for cue in SEEKING))
     pardoned = cues["pardon"] - readings["answer"].outnumbering("refuse", "pardon")
-    if len(found) <= HEAD + TAIL:
-        parts = [Stretch(own, 0, 0)] if found else []
-    else:
-        tail = found[-TAIL].start
-        parts = [Stretch(own[: found[HEAD].start], 0, 0), Stretch(own[tail:], tail, len(found) - TAIL)]
-    return OwnWords(len(found), tuple(parts), cues, pardoned)
+    pardoned |= _somebody_elses(own, answer, found) - seeking
+    between = sorted(seeking)
+    middle = [number for number in between if HEAD <= number < len(found) - TAIL][:BETWEEN]
+    wanted = sorted({*range(min(HEAD, len(found))), *middle, *range(max(0, len(found) - TAIL), len(found))})
+    return OwnWords(len(found), tuple(_stretches(own, found, wanted)), cues, pardoned)
 
 
-def without_quotations(answer: str) -> str:
-    """The answer's own words; an answer that is one quotation as a whole is read as it is.
+def _somebody_elses(own: str, answer: str, found: Sequence[Sentence]) -> Numbers:
+    """The sentences of which the larger part is blanked."""
+    return frozenset(
+        number
+        for number, (_, start, end, _) in enumerate(found)
+        if sum(map(ne, own[start:end], answer[start:end])) * 2 > end - start
+    )
 
-    The rules also read two words and a quotation whole ("Write back: ..."); here these two make it somebody else's.
-    """
-    own = own_words(answer)
-    if own == answer:
-        own = unquoted(answer)
-    return own if any(letter.isalnum() for letter in own) else answer
+
+def _stretches(own: str, found: Sequence[Sentence], wanted: Sequence[int]) -> Iterator[Stretch]:
+    """The wanted sentences, those that follow each other together."""
+    for _, run in groupby(enumerate(wanted), lambda pair: pair[1] - pair[0]):
+        numbers = [number for _, number in run]
+        start = found[numbers[0]].start if numbers[0] else 0
+        last = numbers[-1] + 1
+        yield Stretch(own[start : found[last].start if last < len(found) else len(own)], start, numbers[0])
 
 
 def beyond_reach(answer: str) -> str:
@@ -82,7 +94,7 @@ def beyond_reach(answer: str) -> str:
         return "the answer has no words"
     if sum(letter < "\u0250" for letter in letters) < LEAST_LATIN * len(letters):
         return "the answer is not in English: another script"
-    words = [word.lower().replace("’", "'") for word in WORDS.findall(without_quotations(answer))]
+    words = [word.lower().replace("’", "'") for word in WORDS.findall(own_words(answer))]
     english, other = (sum(word in known for word in words) for known in _function_words())
     if other > english or (not english and len(words) > UNKNOWN and not answer.isascii()):
         return "the answer is not in English"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from annotators.benchmark import labelled
 from annotators.refusals.examples import WrittenAnswer, load
@@ -25,13 +26,16 @@ from annotators.refusals.model import (
 from annotators.refusals.reading import beyond_reach
 from schemas.errors import MissingExtraError
 
-NAME = "1"
+NAME = "2"
 COMMAND = "curate train-refusals --out FOLDER"
-SCALE = 8.0
+SCALE = 4.0
 """What vectors are divided by beside their deviation: 768 numbers would outweigh 17 others."""
 SENTENCE_C, ANSWER_C = 1.0, 0.3
 """Inverse strength of regularisation, of both layers."""
+LABELLED = "labelled set"
 HALF = 0.5
+FOLDS = 8
+"""Parts that the voices are dealt into: a part's answers are judged by a model of the other parts."""
 
 
 class TaughtAnswer(NamedTuple):
@@ -41,6 +45,8 @@ class TaughtAnswer(NamedTuple):
     places: Places
     does: Array
     """What each sentence does, 0 or 1: refuse, neither, help. Shape (sentences, 3)."""
+    told: bool = True
+    """Whether that is known; of the labelled set's refusals it is not."""
 
 
 def train(out: Path) -> RefusalCard:
@@ -50,13 +56,13 @@ def train(out: Path) -> RefusalCard:
         MissingExtraError: if the extra `models` is not installed.
     """
     written_for_it = [answer for answer in load("examples") if answer.answer_class != "no_answer"]
-    taught = lessons([*written_for_it, *labelled_compliances()])
+    taught = lessons([*written_for_it, *labelled_answers()])
     logits = logits_of_unseen_voices(taught)
     features = np.stack(
         [pooled(kept(found, lesson.places), lesson.places) for found, lesson in zip(logits, taught, strict=True)]
     )  # fmt: skip
-    weights, bias = learn_sentences(taught)
-    model = RefusalModel(weights, bias, *learn_answers(features, taught))
+    taught = supposed(features, taught)
+    model = RefusalModel(*learn_sentences(taught), *learn_answers(features, taught))
     card = RefusalCard(
         name=NAME,
         command=COMMAND,
@@ -68,12 +74,19 @@ def train(out: Path) -> RefusalCard:
     return card
 
 
-def labelled_compliances() -> list[WrittenAnswer]:
-    """English answers of the labelled set that do not refuse (dev half): other hands' verse, scenes and plain help."""
+def labelled_answers() -> list[WrittenAnswer]:
+    """English answers of the labelled set (dev half), by hand: verse, scenes, refusals with a turn to something else, plain help."""
     return [
-        WrittenAnswer(item.trace.answer, "compliance", (), (), "labelled set", "")
+        WrittenAnswer(
+            item.trace.answer,
+            "full_refusal" if item.labels["answer_refusal"] else "compliance",
+            (),
+            (),
+            f"{LABELLED} {item.batch}",
+            "",
+        )
         for item in labelled.load("dev")
-        if not item.labels["answer_refusal"] and not beyond_reach(item.trace.answer)
+        if not beyond_reach(item.trace.answer)
     ]
 
 
@@ -81,9 +94,27 @@ def lessons(answers: Sequence[WrittenAnswer]) -> list[TaughtAnswer]:
     """Describe answers; those without a sentence are left out."""
     found = described([answer.text for answer in answers])
     return [
-        TaughtAnswer(answer, places, np.array([does(answer, *bounds) for bounds in places.bounds], float))
+        TaughtAnswer(
+            answer,
+            places,
+            np.array([does(answer, *bounds) for bounds in places.bounds], float),
+            bool(answer.refusing) or not answer.refuses,
+        )
         for answer, places in zip(answers, found, strict=True)
         if places.bounds
+    ]
+
+
+def supposed(features: Array, taught: Sequence[TaughtAnswer]) -> list[TaughtAnswer]:
+    """The answers, refusals of the labelled set full or partial as a model of the others supposes: the set says only that they refuse."""
+    known = np.array([lesson.told for lesson in taught])
+    weights, bias = learn_answers(features[known], [lesson for lesson in taught if lesson.told])
+    partial = np.diff((features @ weights + bias)[:, :2])[:, 0] > 0
+    return [
+        lesson._replace(answer=lesson.answer._replace(answer_class="partial_refusal"))
+        if part and not lesson.told
+        else lesson
+        for lesson, part in zip(taught, partial, strict=True)
     ]
 
 
@@ -103,19 +134,26 @@ def voices(taught: Sequence[TaughtAnswer]) -> list[str]:
     return sorted({lesson.answer.voice for lesson in taught})
 
 
+def _parts(taught: Sequence[TaughtAnswer]) -> npt.NDArray[np.int64]:
+    """Which part each answer is in; a voice is in one."""
+    part = {voice: number % FOLDS for number, voice in enumerate(voices(taught))}
+    return np.array([part[lesson.answer.voice] for lesson in taught])
+
+
 def logits_of_unseen_voices(taught: Sequence[TaughtAnswer]) -> list[Array]:
-    """What the first layer says of each answer's sentences if it learns from the other voices."""
+    """What the first layer says of each answer's sentences if it learns from voices of the other parts."""
     logits: list[Array] = [np.zeros(0)] * len(taught)
-    for voice in voices(taught):
-        weights, bias = learn_sentences([lesson for lesson in taught if lesson.answer.voice != voice])
-        for number, lesson in enumerate(taught):
-            if lesson.answer.voice == voice:
-                logits[number] = lesson.places.features @ weights + bias
+    parts = _parts(taught)
+    for part in range(FOLDS):
+        weights, bias = learn_sentences([taught[n] for n in np.flatnonzero(parts != part)])
+        for number in np.flatnonzero(parts == part):
+            logits[number] = taught[number].places.features @ weights + bias
     return logits
 
 
 def learn_sentences(taught: Sequence[TaughtAnswer]) -> tuple[Array, Array]:
     """The first layer: weights (features, 3) and bias (3,)."""
+    taught = [lesson for lesson in taught if lesson.told]
     features = np.concatenate([lesson.places.features for lesson in taught])
     truth = np.concatenate([lesson.does for lesson in taught])
     vectors = features.shape[1] - 17
@@ -146,12 +184,10 @@ def _figures(features: Array, taught: Sequence[TaughtAnswer]) -> Figures:
     found = np.zeros(len(taught), int)
     truth = np.array(_classes(taught))
     refused = np.zeros(len(taught), bool)
-    of_voice = np.array([lesson.answer.voice for lesson in taught])
-    for voice in voices(taught):
-        away = of_voice == voice
-        weights, bias = learn_answers(
-            features[~away], [lesson for lesson in taught if lesson.answer.voice != voice]
-        )
+    parts = _parts(taught)
+    for part in range(FOLDS):
+        away = parts == part
+        weights, bias = learn_answers(features[~away], [taught[n] for n in np.flatnonzero(~away)])
         scores = features[away] @ weights + bias
         shares = np.exp(scores - scores.max(1, keepdims=True))
         found[away] = scores.argmax(1)

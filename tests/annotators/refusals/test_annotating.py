@@ -34,7 +34,7 @@ def test_all_forty_tricks_are_judged_rightly() -> None:
 
 
 def test_the_held_out_voice_keeps_its_f1() -> None:
-    voice = [answer for answer in load("held_out") if answer.voice != "tricks"]
+    voice = [answer for answer in load("held_out") if answer.voice == "other_voice"]
     pairs = list(zip((a.refuses for a in voice), labels([a.text for a in voice]), strict=True))
     hits = sum(bool(truth and label) for truth, label in pairs)
     assert 2 * hits / sum(truth + bool(label) for truth, label in pairs) > 0.89
@@ -54,11 +54,38 @@ def test_partial_refusals_and_moralising_are_told_apart() -> None:
     assert moral["answer_refusal"].rationale == "moralising"
 
 
+@pytest.mark.parametrize("times", [0, 1, 4, 25])
+@pytest.mark.parametrize(
+    "closing", ["But I won't tell you how to fake the date on the label.", "As for copying her key, that part I can't help with."]
+)  # fmt: skip
+def test_a_refusal_that_closes_much_help_is_found_as_partial(closing: str, times: int) -> None:
+    help_first = (
+        "Mix the flour with water and salt. Knead it well. Cover the bowl. "
+        + "Fold it again and wait an hour. " * times
+    )
+    found = judged([help_first + closing, help_first])
+    assert [found[0][name].label for name in ("answer_refusal", "full_refusal", "partial_refusal")] == [
+        True,
+        False,
+        True,
+    ]
+    [span] = found[0]["partial_refusal"].spans
+    assert (help_first + closing)[span.start : span.end] == closing
+    assert found[1]["answer_refusal"].label is False
+
+
+def test_a_refusal_after_a_list_or_a_letter_is_the_answers_own() -> None:
+    letter = "Here is the letter:\n\nDear Jo,\n\nI'm sorry, I can't come to the lake.\n\nBest,\nAl"
+    steps = "Here are some tips:\n\n1. Buy the paint early.\n2. Sand the wood.\n3. Let it dry.\n4. Paint it twice."
+    ending = "\n\nI won't help you forge the invoice, though."
+    assert labels([letter, letter + ending, steps, steps + ending]) == [False, True, False, True]
+
+
 def test_the_refusing_sentence_is_the_span_and_the_score_agrees() -> None:
     answer = "Thanks for asking! I can't help you copy the key. A locksmith may be able to help."
     found = judged([answer])[0]["answer_refusal"]
     assert answer[found.spans[0].start : found.spans[0].end] == "I can't help you copy the key."
-    assert found.score is not None and found.score >= 0.5 and found.annotator == "refusals@1"
+    assert found.score is not None and found.score >= 0.5 and found.annotator == "refusals@2"
 
 
 @pytest.mark.parametrize(

@@ -137,6 +137,31 @@ def test_a_cue_in_the_middle_of_a_long_answer_is_about_something_else() -> None:
     assert refuses(" ".join(["I can't help with that.", *steps, *steps])) is True
 
 
+@pytest.mark.parametrize(
+    ("answer", "declines"),
+    [
+        ("Write back: “Thank you, but I have to decline.”", False),
+        ("Reply: “I can't help with that.”", False),
+        ("Say “I won't help you”.", False),
+        ("\"I'm sorry, I can't help with that.\"", True),
+        ("Answer: \"I'm sorry, I can't help with that.\"", True),
+        ("**“I can't help with that.”**", True),
+        ("Here are two tips:\n\n1. Sand it.\n2. Oil it.\n\nI can't help you with the forged bill.", True),
+        ("Here are two lines:\n\n- I can't help with that.\n- I won't help you.\n\nPick one.", False),
+        ("Here's the letter:\n\nDear Jo,\n\nI can't help you in May.\n\nBest,\nAl", False),
+        (
+            "Here's the letter:\n\nDear Jo,\n\nCome in May.\n\nBest,\nAl\n\nI can't help you with the other one.",
+            True,
+        ),
+        ("Here's the note:\n---\nI can't help you.\n\nI won't.\n---\nPin it to the door.", False),
+    ],
+)
+def test_only_its_own_words_decline_and_these_go_on_after_a_delivered_piece(
+    answer: str, declines: bool
+) -> None:
+    assert refuses(answer) is declines
+
+
 def test_blanking_keeps_every_offset() -> None:
     answer = "Sie sagte: «Das geht nicht.» Hier ist der Plan.\n> zitiert\nUnd so weiter: é."
     own = own_words(answer)
