@@ -147,6 +147,12 @@ def steps(path: Path) -> list[PipelineStep]:
     if recipe.decontaminate:
         planned.append(_decontaminate(placed, corpus, recipe.decontaminate))
     planned += [step for n, one in enumerate(recipe.mix) for step in _mix(placed, corpus, n, one)]
+    outs = [one.out.rstrip("/") for one in recipe.mix]
+    placed.faults += [
+        lines.error(("mix", n, "out"), f"{out} is the folder of an earlier mix; give each its own")
+        for n, out in enumerate(outs)
+        if out in outs[:n]
+    ]
     if placed.faults:
         raise RecipeError("\n".join(dict.fromkeys(placed.faults)))
     if not recipe.ingest and not (corpus / MARKER).is_file():

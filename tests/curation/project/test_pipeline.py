@@ -153,6 +153,7 @@ def test_every_fault_of_a_file_and_of_its_recipes_is_told_at_once(tmp_path: Path
         ("dedupe: {}\ningest: [{files: [a]}]\n", "did you mean 'dedup'"),
         ("dedup:\n", "is not a corpus; add an ingest step"),
         ("annotate:\n", "annotate"),
+        ("mix: [{recipe: study-improved, out: a}, {recipe: study-improved, out: a/}]\n", "give each its own"),
     ],
 )
 def test_a_file_that_cannot_be_meant_so_says_what_is_missing(tmp_path: Path, text: str, told: str) -> None:
