@@ -25,6 +25,7 @@ FOR: dict[str, str] = {
     "models": "annotators embedding, ensemble and refusals; semantic dedup",
     "vllm": "generating and judging with vLLM in process",
     "review": "human review in Argilla",
+    "view": "curate view, a local page of traces",
     "ray": "several machines",
     "qlora": "sft run with method: qlora",
     "wandb": "sft run with report_to: wandb",
