@@ -1,9 +1,9 @@
 """The Python API of training and scoring: a few lines around the stages, as the commands are. `import sft`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from schemas import showing
 from schemas.choices import ControlPolicy, Dtype, LossOn, ScoredThink, check_choice
@@ -88,6 +88,8 @@ def check(
     *,
     loss_on: LossOn = "last",
     control_tokens: ControlPolicy = "refuse",
+    markup: Mapping[str, str] | None = None,
+    chat_template_kwargs: Mapping[str, Any] | None = None,
 ) -> "Proof":
     """Prove that every row of a mix teaches its whole reasoning, answer and EOS to this model, and nothing else.
 
@@ -98,6 +100,8 @@ def check(
         max_length: longest row in tokens.
         loss_on: last, or all turns of the assistant.
         control_tokens: refuse, escape or allow texts with control tokens of the model.
+        markup: the marks around reasoning and answer (before, between), where the chat template does not show them.
+        chat_template_kwargs: what the chat template is given by name.
 
     Raises:
         UsageError: for an unknown choice.
@@ -105,15 +109,20 @@ def check(
         DataError: if the mix cannot be read.
         EngineError: if the tokenizer cannot be loaded.
     """
+    from curation.engines.templates import check_template_settings
     from curation.engines.weights import load_tokenizer, locate
+    from curation.recipe import from_arguments
     from sft.proof.check import prove, require_proof
+    from sft.proof.markup import ToldMarkup
     from sft.proof.mix import read_mix
     from sft.proof.templated import Rendering
 
     check_choice("loss_on", loss_on, LossOn)
     check_choice("control_tokens", control_tokens, ControlPolicy)
     place, tokenizer = fspath(mix), load_tokenizer(locate(fspath(model), revision))
-    rendering = Rendering(loss_on, control_tokens)
+    told = None if markup is None else from_arguments(ToldMarkup, None, dict(markup))
+    settings = check_template_settings(dict(chat_template_kwargs or {}))
+    rendering = Rendering(loss_on, control_tokens, None, told, settings)
     proof = prove(tokenizer, read_mix(Path(place)).rows, max_length, rendering=rendering)
     require_proof(proof, place, fspath(model))
     return proof
@@ -154,6 +163,7 @@ def score(
     top_p: float | None = None,
     samples: int | None = None,
     think: ScoredThink | None = None,
+    chat_template_kwargs: Mapping[str, Any] | None = None,
     annotators: Sequence[str] = ("rules", "overrefusal"),
     judge: Sequence[str] | None = None,
     judge_model: str | None = None,
@@ -177,6 +187,7 @@ def score(
         top_p: of the sampling.
         samples: replies per prompt; several need a temperature.
         think: as_is, zero (chain of thought off) or less.
+        chat_template_kwargs: what the model's chat template is given by name.
         annotators: who judges in any case.
         judge: judges with a model, such as guard:llama-guard.
         judge_model: their model.
@@ -202,6 +213,7 @@ def score(
         check_choice("think", think, ScoredThink)
     given_how = {
         "max_new_tokens": max_new_tokens, "temperature": temperature, "top_p": top_p, "samples": samples, "think": think,
+        "chat_template_kwargs": chat_template_kwargs,
     }  # fmt: skip
     how = from_arguments(
         HowAsked, None, {name: value for name, value in given_how.items() if value is not None}

@@ -11,6 +11,8 @@ from curation.commands.options import (
     JsonOption,
     PageOption,
     RevisionOption,
+    TemplateKwargsOption,
+    template_settings,
 )
 from curation.commands.printing import answer, report
 from curation.commands.running import Program, run_app, version_option
@@ -48,6 +50,14 @@ def check(
     control_tokens: Annotated[
         ControlPolicy, typer.Option(help="What to do with texts that contain control tokens of the model.")
     ] = "refuse",
+    markup: Annotated[
+        Path | None,
+        typer.Option(
+            help="YAML file with `before` and `between`, for a template that does not show them.",
+            dir_okay=False,
+        ),
+    ] = None,
+    chat_template_kwargs: TemplateKwargsOption = None,
     json: JsonOption = False,
 ) -> None:
     """Check that for every row of a mix the loss covers the whole reasoning, the answer and EOS, and nothing else.
@@ -57,16 +67,46 @@ def check(
     Example: sft check --mix mixes/improved --model models/DeepSeek-R1-Distill-Qwen-7B --show 2
     """
     from curation.engines.weights import load_tokenizer, locate
+    from curation.recipe import load_recipe
     from sft.proof import check as stage
     from sft.proof import shown
+    from sft.proof.markup import ToldMarkup
     from sft.proof.mix import read_mix
     from sft.proof.templated import Rendering
 
     rows = read_mix(mix).rows
     tokenizer = load_tokenizer(locate(model, revision))
-    proven = stage.prove(tokenizer, rows, max_length, rendering=Rendering(loss_on, control_tokens))
+    told = load_recipe(markup, ToldMarkup).recipe if markup else None
+    settings = template_settings(chat_template_kwargs)
+    rendering = Rendering(loss_on, control_tokens, None, told, settings)
+    proven = stage.prove(tokenizer, rows, max_length, rendering=rendering)
     shown.report(proven, tokenizer, shown=show, json=json)
     stage.require_proof(proven, str(mix), model)
+
+
+@app.command(rich_help_panel=PROVE)
+def families(
+    templates: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder of NAME.jinja files and of folders with a tokenizer.", file_okay=False, exists=True
+        ),
+    ],
+    out: Annotated[Path | None, typer.Option(help="Also write a Markdown table.", dir_okay=False)] = None,
+    json: JsonOption = False,
+) -> None:
+    """List what is known of chat templates: how each family writes reasoning and answer, and whether rows of it pass the check.
+
+    NAME.yaml beside a template may tell its `markup`, `chat_template_kwargs` and `eos`; without, the usual settings of thinking are tried.
+
+    Example: sft families templates --out families.md
+    """
+    from sft.proof import table as stage
+
+    found = stage.families(templates)
+    if out:
+        stage.write_table(found, out)
+    answer({"families": [one._asdict() for one in found]}, json, lambda _: stage.show(found))
 
 
 @app.command(rich_help_panel=TRAIN)

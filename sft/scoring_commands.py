@@ -17,9 +17,11 @@ from curation.commands.options import (
     PromptLimitOption,
     ReplyTokensOption,
     RevisionOption,
+    TemplateKwargsOption,
     UrlOption,
     among,
     listed,
+    template_settings,
 )
 from curation.commands.printing import answer
 from schemas.choices import ScoredThink, TableFormat
@@ -83,6 +85,7 @@ def score(
     think: Annotated[
         ScoredThink | None, typer.Option(help="zero: no chain of thought; less: a short fixed one.")
     ] = None,
+    chat_template_kwargs: TemplateKwargsOption = None,
     judge: JudgeOption = None,
     judge_model: JudgeModelOption = None,
     judge_url: JudgeUrlOption = None,
@@ -138,7 +141,12 @@ def score(
     if export and not out and not (Path(model) / "run.json").is_file():
         raise RecipeError("--export needs a folder for the logs; set --out")
     how = HowAsked(
-        max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, samples=samples, think=think
+        max_new_tokens=max_new_tokens,
+        temperature=temperature,
+        top_p=top_p,
+        samples=samples,
+        think=think,
+        chat_template_kwargs=template_settings(chat_template_kwargs),
     )
     chosen = choose(listed(suite) or ["all"], protocol, how)
     scores = stage.score_model(

@@ -38,6 +38,23 @@ def listed(value: str | None) -> list[str] | None:
     return None if value is None else [name.strip() for name in value.split(",") if name.strip()]
 
 
+def template_settings(value: str | None) -> dict[str, Any] | None:
+    """What `--chat-template-kwargs` says; null where it is not given."""
+    if value is None:
+        return None
+    import json
+
+    from curation.engines.templates import check_template_settings
+
+    try:
+        settings = json.loads(value)
+        if not isinstance(settings, dict):
+            raise ValueError("it is no JSON object")
+        return check_template_settings(settings)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--chat-template-kwargs") from error
+
+
 def check_annotators(value: str | None) -> str | None:
     """Check the names of annotators as `among` does; `family:variant` and `module:function` are left to the catalog."""
     from annotators import catalog
@@ -99,6 +116,10 @@ TemperatureOption = Annotated[float | None, typer.Option(help="0 is greedy; 0.6 
 TopPOption = Annotated[float | None, typer.Option(help="0.95 by default.")]
 TokensOption = Annotated[int | None, typer.Option(help="Maximum reply length in tokens; 4096 by default.")]
 SeedOption = Annotated[int | None, typer.Option(help="0 by default.")]
+TemplateKwargsOption = Annotated[
+    str | None,
+    typer.Option(help="JSON object for the model's chat template, such as '{\"enable_thinking\": true}'."),
+]
 PromptsOption = Annotated[
     str | None, typer.Option("--where", help="SQL condition over `prompts`, such as \"kind = 'harmful'\".")
 ]
@@ -240,6 +261,9 @@ SAMPLING: Group = {
     "top_p": Field(TopPOption, ("sampling", "top_p")),
     "max_new_tokens": Field(TokensOption, ("sampling", "max_new_tokens")),
     "seed": Field(SeedOption, ("sampling", "seed")),
+    "chat_template_kwargs": Field(
+        TemplateKwargsOption, ("sampling", "chat_template_kwargs"), lambda text: template_settings(text)
+    ),
 }
 JUDGING: Group = {
     "accept": Field(AcceptOption, ("accept",)),

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 from pydantic import Field
 
 from annotators.base import Token
+from curation.engines.templates import TemplateSettings
 from curation.recipe import Recipe
 from schemas.errors import EngineError
 from schemas.response import Fault, ReadResponse, read
@@ -32,6 +33,8 @@ class Sampling(Recipe):
     """Whether a last message by the assistant is the beginning of the answer; false: a finished turn to be judged."""
     alternatives: int = Field(default=0, exclude_if=lambda value: value == 0)
     """So many likely tokens with their probabilities are told for each token, on engines that can."""
+    chat_template_kwargs: TemplateSettings = Field(default_factory=dict, exclude_if=lambda value: not value)
+    """What the model's chat template is given by name, such as `enable_thinking: true`; servers get it as it is."""
 
 
 class Reply(NamedTuple):

@@ -143,7 +143,7 @@ class OpenAIEngine:
             body |= {"logprobs": wants} if wants else {}
             return _HttpRequest(place, "completions", self._finish(body | {"prompt": prompt}), "")
         if self._tokenizer:
-            rendered = render(self._tokenizer, messages, sampling.continues)
+            rendered = render(self._tokenizer, messages, sampling.continues, sampling.chat_template_kwargs)
             body |= {"prompt": rendered.ids, "skip_special_tokens": False}
             body |= {"logprobs": wants} if wants else {}
             return _HttpRequest(place, "completions", self._finish(body), rendered.lead)
@@ -154,6 +154,7 @@ class OpenAIEngine:
             )
         turns, body["tools"] = tools_apart(messages)
         body["messages"] = [_sent(turn) for turn in turns]
+        body["chat_template_kwargs"] = sampling.chat_template_kwargs or None
         body |= {"logprobs": True, "top_logprobs": wants} if wants else {}
         return _HttpRequest(place, "chat/completions", self._finish(body), "")
 

@@ -5,7 +5,7 @@ from a prefix and how thinking is switched off (an empty, closed think block). T
 block themselves, so the beginning must not open it again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from curation.engines.base import Message, UnfitConversation
@@ -41,13 +41,19 @@ def tools_apart(
     return list(conversation), None
 
 
-def render(tokenizer: Any, messages: Sequence[Message], continues: bool = True) -> Rendered:
+def render(
+    tokenizer: Any,
+    messages: Sequence[Message],
+    continues: bool = True,
+    settings: Mapping[str, Any] | None = None,
+) -> Rendered:
     """Render a conversation with the model's own chat template.
 
     Args:
         tokenizer: a transformers tokenizer with a chat template.
         messages: the conversation, or one message with the role "text": a prompt that is sent as it is.
         continues: whether a last message by the assistant is the beginning of the answer.
+        settings: what the template is given by name.
 
     Raises:
         EngineError: if the model has no chat template and needs one; UnfitConversation if that cannot render the conversation.
@@ -58,7 +64,7 @@ def render(tokenizer: Any, messages: Sequence[Message], continues: bool = True) 
         raise EngineError(f"the model {NO_TEMPLATE}")
     turns, tools = tools_apart(messages)
     turns, beginning = beginning_of(turns) if continues else (turns, "")
-    text = _templated(tokenizer, turns, tools)
+    text = _templated(tokenizer, turns, tools, settings)
     lead = beginning
     if text.rstrip().endswith(OPEN):
         opening = text[text.rindex(OPEN) :]
@@ -68,10 +74,15 @@ def render(tokenizer: Any, messages: Sequence[Message], continues: bool = True) 
     return Rendered(tokenizer.encode(text + beginning, add_special_tokens=False), lead)
 
 
-def _templated(tokenizer: Any, turns: list[Message], tools: list[dict[str, Any]] | None) -> str:
+def _templated(
+    tokenizer: Any,
+    turns: list[Message],
+    tools: list[dict[str, Any]] | None,
+    settings: Mapping[str, Any] | None,
+) -> str:
     # The template is the model's, the roles are the data's: whatever it raises concerns this conversation alone.
     try:
-        return render_template(tokenizer, turns, tools=tools)
+        return render_template(tokenizer, turns, tools=tools, settings=settings)
     except EngineError as error:
         roles = ", ".join(turn["role"] for turn in turns)
         raise UnfitConversation(

@@ -109,7 +109,9 @@ class TransformersEngine:
         prompts: dict[int, Rendered] = {}
         for place, question in enumerate(questions):
             try:
-                prompts[place] = render(self._tokenizer, question.messages, sampling.continues)
+                prompts[place] = render(
+                    self._tokenizer, question.messages, sampling.continues, sampling.chat_template_kwargs
+                )
             except UnfitConversation as error:
                 yield Answered(place, error)
         by_length = sorted(prompts, key=lambda place: len(prompts[place].ids))

@@ -141,7 +141,9 @@ class VllmEngine:
         while len(running) < WINDOW and (following := next(waiting, None)):
             place, question = following
             try:
-                prompt = render(self._tokenizer, question.messages, sampling.continues)
+                prompt = render(
+                    self._tokenizer, question.messages, sampling.continues, sampling.chat_template_kwargs
+                )
             except UnfitConversation as error:
                 yield Answered(place, error)
                 continue

@@ -13,6 +13,11 @@ from curation.recipe import Recipe
 _MARK = re.compile(r"<[^<>\s]{1,40}>|\[[^\[\]\n]{1,40}\]|◁[^▷\n]{1,30}▷")
 
 
+def marks_in(text: str) -> list[str]:
+    """The marks in a text, in their order."""
+    return _MARK.findall(text)
+
+
 class Markup(NamedTuple):
     """What a model writes around reasoning and answer, after the prompt of inference."""
 
@@ -92,5 +97,5 @@ def take_apart(text: str, markup: Markup) -> Parts:
 def is_whole(text: str, markup: Markup) -> bool:
     """Whether a completion has every mark as often as one turn has it, so that no text injects one."""
     parts = take_apart(text, markup)
-    around = parts.opened + parts.between
+    around = parts.opened + parts.between + parts.tail
     return parts.tail == markup.tail and all(text.count(mark) == around.count(mark) for mark in markup.marks)

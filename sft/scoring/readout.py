@@ -16,9 +16,10 @@ from curation import console
 from curation.corpus.query import connect, select
 from curation.corpus.store import Store, write_file
 from curation.engines.weights import load_model, load_tokenizer, locate
-from schemas.errors import RecipeError
+from schemas.errors import DataError, RecipeError
 from sft.proof.families import check_family
-from sft.proof.templated import prompt_text
+from sft.proof.markup import ToldMarkup
+from sft.proof.templated import DEFAULT, Rendering, prompt_text
 from sft.scoring.suites import PLAIN
 
 KINDS = ("harmful", "benign", "math", "code")
@@ -76,15 +77,28 @@ def read(run_folder: Path, corpus_dir: Path, *, out: Path | None = None) -> Read
     prompts = _prompts(Store(corpus_dir))
     weights = locate(str(run_folder))
     tokenizer = load_tokenizer(weights)
-    check_family(tokenizer)
+    rendering = _rendering(run_folder)
+    check_family(tokenizer, rendering)
     import torch
 
     accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     model = load_model(weights, "auto" if accelerator else "float32").to(accelerator or "cpu").eval()
-    readings = list(read_prompts(model, tokenizer, head.to(model.device), where, prompts))
+    readings = list(read_prompts(model, tokenizer, head.to(model.device), where, prompts, rendering))
     if out:
         write_file(out, b"".join(json.dumps(one._asdict()).encode() + b"\n" for one in readings))
     return read_out(readings)
+
+
+def _rendering(run_folder: Path) -> Rendering:
+    """Told marks and settings of the chat template, as the run was trained with."""
+    try:
+        config = json.loads((run_folder / "run.json").read_bytes())["config"]
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"{run_folder}: not a run ({error}); name a folder of sft run") from error
+    told = config.get("markup")
+    return Rendering(
+        markup=told and ToldMarkup.model_validate(told), settings=config.get("chat_template_kwargs")
+    )
 
 
 def read_out(readings: Sequence[HeadReading], seed: int = 0) -> Readout:
@@ -160,7 +174,12 @@ def _prompts(corpus: Store) -> list[dict[str, Any]]:
 
 
 def read_prompts(
-    model: Any, tokenizer: Any, head: Any, where: Mapping[str, Any], prompts: Sequence[Mapping[str, Any]]
+    model: Any,
+    tokenizer: Any,
+    head: Any,
+    where: Mapping[str, Any],
+    prompts: Sequence[Mapping[str, Any]],
+    rendering: Rendering = DEFAULT,
 ) -> Iterator[HeadReading]:
     """What the head reads in the state of each prompt, at the layer and position that it was trained on."""
     import torch
@@ -178,7 +197,9 @@ def read_prompts(
         torch.no_grad(),
     ):
         for prompt in prompts:
-            asked = prompt_text(tokenizer, prompt["text"], prompt.get("turns"), prompt.get("tools"))
+            asked = prompt_text(
+                tokenizer, prompt["text"], prompt.get("turns"), prompt.get("tools"), rendering
+            )
             ids = tokenizer.encode(asked, add_special_tokens=False)
             model(input_ids=torch.tensor([ids], device=model.device), use_cache=False)
             states = listener.take()[0]

@@ -264,7 +264,7 @@ def _scored(
 def _how(asking: Asking) -> AskedHow:
     told = asking.settings
     given = {name: told[name] for name in ("max_new_tokens", "temperature", "top_p")}
-    hashes = {name: told.get(name) for name in ("template", "system")}
+    hashes = {name: told.get(name) for name in ("template", "system", "chat_template_kwargs")}
     return AskedHow(samples=asking.samples, think=asking.think, **given, **hashes)
 
 

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from curation import console
 from curation.engines import Sampling
+from curation.engines.templates import TemplateSettings
 from curation.reading import read_text
 from curation.recipe import Lines, Recipe, load_merged, load_recipe
 from curation.trust import beside
@@ -42,6 +43,8 @@ class HowAsked(Recipe):
     """File beside this one; `{prompt}` in it is the prompt."""
     system: str | None = None
     """File beside this one with the system prompt."""
+    chat_template_kwargs: TemplateSettings | None = None
+    """What the model's chat template is given by name."""
 
     def over(self, other: "HowAsked") -> "HowAsked":
         """These settings where they are told, else the other's."""
@@ -238,7 +241,10 @@ def _unreadable(suite: SuiteFile, name: str, path: Path, lines: Lines) -> str | 
 
 def _asking(how: HowAsked, place: Path) -> Asking:
     sampling = Sampling(
-        max_new_tokens=how.max_new_tokens or 4096, temperature=how.temperature or 0, top_p=how.top_p or 1
+        max_new_tokens=how.max_new_tokens or 4096,
+        temperature=how.temperature or 0,
+        top_p=how.top_p or 1,
+        chat_template_kwargs=how.chat_template_kwargs or {},
     )
     text = {name: getattr(how, name) for name in ("template", "system")}
     read = {name: file and read_text(beside(place, file)) for name, file in text.items()}

@@ -6,7 +6,7 @@ replies out, as neither success nor failure; measures of the reasoning are judge
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -62,6 +62,8 @@ class AskedHow(BaseModel):
     """Hash of the template around the prompt."""
     system: str | None = None
     """Hash of the system prompt."""
+    chat_template_kwargs: dict[str, Any] | None = None
+    """What the model's chat template was given by name."""
 
 
 class JudgeAgreement(BaseModel):

@@ -136,10 +136,11 @@ def ask(config: TrainConfig, folder: Path, rows: Sequence[Row], max_new_tokens: 
     conversations = [[{"role": "user", "content": row.prompt}] for row in rows]
     answers = []
     base = base_of_run(folder, config.model)
+    sampling = Sampling(max_new_tokens=max_new_tokens, chat_template_kwargs=config.chat_template_kwargs)
     for model in (base, str(folder)):
         revision = config.revision if model == base else None
         engine = open_engine(EngineSettings(kind="transformers", model=model, revision=revision))
-        replies = engine.chat(conversations, Sampling(max_new_tokens=max_new_tokens))
+        replies = engine.chat(conversations, sampling)
         answers.append([f"{reply.reasoning}\n\n{reply.answer} [{reply.think_state}]" for reply in replies])
     return [
         SampleAnswers(

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from curation.engines import template_child, templates
+from curation.engines import Sampling, template_child, templates
 from curation.engines.prompting import render
 from curation.engines.templates import render_template
 from schemas import EngineError
@@ -88,3 +88,16 @@ def test_after_a_template_that_was_stopped_the_next_is_rendered(tmp_path: Path, 
 def test_a_text_beyond_all_measure_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="a text of more than 20,000,000 characters"):
         render_template(Tokenizer(f"{{{{ 'a' * {template_child.LONGEST + 1} }}}}", tmp_path), ASK)
+
+
+def test_settings_reach_the_template_and_none_takes_the_place_of_something_else(tmp_path: Path) -> None:
+    tokenizer = Tokenizer("{{ enable_thinking }}{{ messages[0].content }}", tmp_path)
+    tokenizer.encode = lambda text, **how: [ord(char) for char in text]  # type: ignore[attr-defined]
+    sampling = Sampling(chat_template_kwargs={"enable_thinking": False})
+    ids = render(tokenizer, [{"role": "user", "content": "Hi"}], True, sampling.chat_template_kwargs).ids
+    assert "".join(map(chr, ids)) == "FalseHi"
+    assert "chat_template_kwargs" in sampling.model_dump()
+    assert "chat_template_kwargs" not in Sampling().model_dump()  # ids of traces stay as they were
+    for bad in ({"messages": []}, {"bos_token": ""}, {"no name": 1}, {"a": float("nan")}, {"a": {1, 2}}):
+        with pytest.raises(ValueError):
+            Sampling(chat_template_kwargs=bad)

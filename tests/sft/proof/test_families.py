@@ -208,9 +208,13 @@ def test_prompts_are_token_for_token_those_of_vllm(everyones: Any, tmp_path: Pat
     from curation.engines.weights import load_tokenizer, locate
 
     make_model(
-        tmp_path / "model", of_family(everyones, known()["qwen3"].template, R1_END), hidden=256, layers=1
+        tmp_path / "model",
+        of_family(everyones, known()["qwen3"].template, R1_END),
+        hidden=256,
+        layers=1,
+        max_length=4096,
     )
-    engine: Any = VllmEngine.load(str(tmp_path / "model"), settings=VllmSettings(max_model_len=1024))
+    engine: Any = VllmEngine.load(str(tmp_path / "model"), settings=VllmSettings(max_model_len=4096))
     saved = load_tokenizer(
         locate(str(tmp_path / "model"))
     )  # as training does: transformers reads Qwen2's in its own way
