@@ -153,7 +153,14 @@ def _told(
             raise RenderError(
                 f"{family.name}: markup says {told.between!r} between reasoning and answer, but the template writes {written!r}; repair it"
             )
-    bare = _bare(family, turns, tools, asked, before, told.between) if told.bare is None else told.bare
+    if told.bare is not None:
+        bare = told.bare
+    elif (
+        told.tail is not None
+    ):  # what the template writes without reasoning lacks the beginning that goes with this end
+        bare = before + told.between
+    else:
+        bare = _bare(family, turns, tools, asked, before, told.between)
     return Markup(before, told.between, bare, source="told by markup")
 
 

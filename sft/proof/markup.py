@@ -51,7 +51,7 @@ class ToldMarkup(Recipe):
     between: str = Field(pattern=r"\S")
     """Between reasoning and answer, such as "\\n</think>\\n\\n"."""
     bare: str | None = None
-    """Before an answer without reasoning; by default as the template writes such a turn, else `before` and `between`."""
+    """Before an answer without reasoning; by default as the template writes such a turn, else (and with `tail`) `before` and `between`."""
     tail: str | None = None
     """Between the answer and EOS; by default as the template writes it."""
 

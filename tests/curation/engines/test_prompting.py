@@ -24,12 +24,15 @@ TOOLS = json.dumps([{"name": "add", "input_schema": {"type": "object"}}])
 class Template:
     """A tokenizer of code points whose template tells everything that it is given."""
 
-    chat_template = "told"
+    chat_template = (
+        "{% if messages[0].role == 'tool' %}{{ raise_exception('roles must alternate') }}{% endif %}"
+        "{{ [messages, tools] | tojson }}"
+    )
+    name_or_path = ""
+    special_tokens_map: dict[str, str] = {}  # noqa: RUF012 - as a tokenizer has it
 
-    def apply_chat_template(self, messages: Any, *, tools: Any = None, **how: Any) -> str:
-        if messages[0]["role"] == "tool":
-            raise ValueError("roles must alternate")
-        return json.dumps([messages, tools])
+    def get_chat_template(self, tools: Any = None) -> str:
+        return self.chat_template
 
     def encode(self, text: str, **how: Any) -> list[int]:
         return [ord(char) for char in text]
