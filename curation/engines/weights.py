@@ -113,8 +113,13 @@ def base_of_run(run: Path, named: str) -> str:
         run: the folder of a run; `base_places` of its run.json are paths relative to it, or absolute.
         named: the base as its recipe named it.
     """
+    return place_of_run(run, "base_places", named)
+
+
+def place_of_run(run: Path, places_of: str, named: str) -> str:
+    """Where a folder is that a run used; `places_of` names the paths in its run.json, relative to it or absolute."""
     try:
-        places = json.loads((run / "run.json").read_bytes())["base_places"]
+        places = json.loads((run / "run.json").read_bytes())[places_of]
         found = [run / place for place in places if (run / place).is_dir()]
     except (OSError, ValueError, KeyError, TypeError):
         found = []  # not a run, or one of an older version
@@ -123,8 +128,12 @@ def base_of_run(run: Path, named: str) -> str:
 
 def base_places(weights: Weights, run: Path) -> list[str]:
     """The places of a base model for `base_of_run`; none for a model of the hub, which is found by its name."""
-    folder = weights.folder.resolve()
-    return [] if HUB_NAME.fullmatch(weights.name) else [os.path.relpath(folder, run.resolve()), str(folder)]
+    return [] if HUB_NAME.fullmatch(weights.name) else places(weights.folder, run)
+
+
+def places(folder: Path, run: Path) -> list[str]:
+    """The places of a folder for `place_of_run`."""
+    return [os.path.relpath(folder.resolve(), run.resolve()), str(folder.resolve())]
 
 
 def _local(folder: Path) -> Weights:

@@ -167,11 +167,12 @@ def _takes(tokenizer: Any, rendering: Rendering) -> Iterator[str]:
             }
         ]
     )
-    for name, more in {
+    asked: dict[str, dict[str, Any]] = {
         "system": {"turns": (Turn(role="system", content="Be brief."), question)},
         "turns": {"turns": earlier},
         "tools": {"turns": (question,), "tools": tools},
-    }.items():
+    }
+    for name, more in asked.items():
         if not prove(tokenizer, [_row("Why?", "So.", "Thus.", **more)], LENGTH, rendering=rendering).failures:
             yield name
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from curation.corpus.store import write_file
-from curation.engines.weights import fingerprint, load_model, load_tokenizer, locate
+from curation.engines.weights import Weights, fingerprint, load_model, load_tokenizer, locate
 from curation.reading import read_model
 from schemas.choices import SavedDtype
 from schemas.errors import CorpusError, DataError
@@ -41,13 +41,22 @@ def write_model(run_folder: Path, *, out: Path, dtype: SavedDtype = "bfloat16") 
     if out.exists() and any(out.iterdir()):
         raise CorpusError(f"{out}: the folder is not empty; set --out to a new one")
     weights = locate(str(run_folder))
-    model: Any = load_model(weights, dtype)
-    if weights.adapter_base:
-        model = model.merge_and_unload()
+    model: Any = _merged(weights, dtype) if weights.adapter_base else load_model(weights, dtype)
     model.save_pretrained(out)
     load_tokenizer(weights).save_pretrained(out)
     write_file(out / CARD, card(run_folder.resolve().name, manifest, settings).encode())
     return f"{out.resolve().name}@{fingerprint(locate(str(out)))}"
+
+
+def _merged(weights: Weights, dtype: SavedDtype) -> Any:
+    """The base with its adapter, added in float32: in bfloat16 the sum would be rounded with the base's coarse steps twice."""
+    import torch
+
+    base = locate(str(weights.adapter_base))
+    model: Any = load_model(weights, "float32").merge_and_unload()
+    settings = json.loads((base.folder / "config.json").read_bytes())
+    saved = settings.get("dtype") or settings.get("torch_dtype") or "float32"
+    return model.to(getattr(torch, saved if dtype == "auto" else dtype))
 
 
 def card(name: str, manifest: Manifest, settings: dict[str, Any]) -> str:

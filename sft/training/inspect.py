@@ -13,7 +13,7 @@ from curation.corpus.store import write_file
 from curation.engines import Sampling
 from curation.engines.choosing import open_engine
 from curation.engines.settings import EngineSettings
-from curation.engines.weights import base_of_run
+from curation.engines.weights import base_of_run, place_of_run
 from curation.masking import mask_words
 from curation.page import render
 from curation.reading import read_model
@@ -76,7 +76,16 @@ def write_page(folder: Path, *, out: Path, samples: int = 0, max_new_tokens: int
     finished = read_model(manifest, Manifest) if manifest.is_file() else None
     if samples and not finished:
         raise DataError(f"{folder}: the run is not finished, so it has no model yet; omit --samples")
-    said = ask(config, folder, read_mix(Path(config.mix)).rows[:samples], max_new_tokens) if samples else []
+    said = (
+        ask(
+            config,
+            folder,
+            read_mix(Path(place_of_run(folder, "mix_places", config.mix))).rows[:samples],
+            max_new_tokens,
+        )
+        if samples
+        else []
+    )
     page = render(
         "sft.training",
         "inspect.html",

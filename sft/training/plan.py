@@ -1,11 +1,11 @@
 """`sft plan`: estimates memory and time of a run by arithmetic, before anything is allocated.
 
-Memory of a device = weights, gradients and Adam's two moments (float32 each in full training, as bf16 autocast keeps them; for LoRA
+Memory of a device = weights, gradients and Adam's two moments (float32 each in full training, with bf16 copies of the weights that autocast keeps during a step; for LoRA
 weights in bf16, or float32 without it, and 16 bytes per adapter parameter), divided by the sharding, + activations + logits. Activations per token and layer are
 2 bytes x hidden (twice that in float32) with gradient checkpointing (what is kept between layers) plus one layer in full (34 bytes x hidden, arXiv 2205.05198
 without the attention matrix, which flash kernels never store), else that full amount in each layer. Logits are float32 twice.
 Time = 6 x parameters x tokens (8 with checkpointing, 4 or 6 for LoRA, which skips most weight gradients) / (FLOP/s x MFU).
-The estimates exclude the overhead of the framework; expect an error of up to a third.
+GB are 10^9 bytes. The estimates exclude the overhead of the framework; expect an error of up to a third.
 """
 
 import os
@@ -19,7 +19,7 @@ from schemas.errors import EngineError, require
 from sft.proof.mix import TrainingMix
 from sft.training.config import TrainConfig
 
-GIB = 2**30
+GB = 10**9
 DEVICES: dict[Device, tuple[int, int]] = {
     "a100-40": (40, 312),
     "a100-80": (80, 312),
@@ -33,6 +33,8 @@ CORE_TFLOPS = {"bfloat16": 0.2, "float32": 0.1}
 """Of one CPU core with AVX-512: torch's linear layers on one of an AMD EPYC with bfloat16 units."""
 QLORA_BYTES = 0.55
 """Bytes per frozen parameter in 4 bits with their scales (embeddings in float32 are not counted)."""
+AUTOCAST_BYTES = 2
+"""Bytes per float32 weight of the copy that autocast makes and keeps until the end of the forward and backward pass."""
 MFU = 0.4
 """Model FLOP/s utilisation; 0.3 to 0.5 is usual."""
 TOKENS_PER_CHARACTER = 0.3
@@ -54,7 +56,7 @@ class TrainingEstimate(NamedTuple):
     trained: int
     """Number of trainable parameters."""
     states_gb: float
-    """Weights, gradients and optimiser states on one device."""
+    """Weights with their autocast copies, gradients and optimiser states on one device."""
     activations_gb: float
     logits_gb: float
     tokens: int
@@ -130,8 +132,11 @@ def estimate(
     kept = 4 * n if config.method == "full" else frozen * n + 4 * trained
     if config.packing:
         rows = max(1, round(tokens / config.max_length))  # a step counts sequences, nearly full
+    copies = AUTOCAST_BYTES * n if config.method == "full" and config.bf16 else 0
     moved = 12 * trained  # gradients and two moments
-    states = kept / (devices if sharding == "zero3" else 1) + moved / (1 if sharding == "none" else devices)
+    states = (kept + copies) / (devices if sharding == "zero3" else 1) + moved / (
+        1 if sharding == "none" else devices
+    )
     longest = config.per_device_train_batch_size * config.max_length
     layer = 17 * width * shape.hidden
     per_token = (
@@ -145,9 +150,9 @@ def estimate(
     return TrainingEstimate(
         n,
         trained,
-        states / GIB,
-        longest * per_token / GIB,
-        longest * shape.vocabulary * 8 / GIB,
+        states / GB,
+        longest * per_token / GB,
+        longest * shape.vocabulary * 8 / GB,
         seen,
         steps,
         seconds / 3600,

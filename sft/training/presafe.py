@@ -7,6 +7,7 @@ random number, and with weight 0 training is bitwise equal to plain SFT.
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -137,6 +138,7 @@ class AuxiliaryHead:
             raise RecipeError("presafe: trains on one device or under DDP; choose another accelerate config")
         inner = self.accelerator.unwrap_model(self.model)
         self._presafe = settings
+        self._heard: Any = defaultdict(lambda: defaultdict(list))
         self.head = Head(inner.config.get_text_config().hidden_size).to(self.args.device)
         self.listener = Listener(inner, settings.layer)
         self.data_collator = WithDecisions(self.data_collator)
@@ -200,11 +202,20 @@ class AuxiliaryHead:
             nothing: torch.Tensor = 0.0 * odds.sum()
             return nothing
         loss: torch.Tensor = cross_entropy(odds[known], refused[known])
-        metrics = self._metrics["train" if self.model.training else "eval"]
-        metrics["presafe_loss"].append(loss.item())
         right = (odds[known] >= 0) == (refused[known] >= 0.5)
-        metrics["presafe_accuracy"].append(right.float().mean().item())
+        heard = self._heard["train" if self.model.training else "eval"]
+        heard["presafe_loss"].append(
+            loss.detach()
+        )  # on the device: a number would make every micro-batch wait for it
+        heard["presafe_accuracy"].append(right.float().mean())
         return loss
+
+    def log(self: Any, logs: dict[str, float], *more: Any, **named: Any) -> None:
+        """Log with the head's means since the last log."""
+        mode = "train" if self.model.training else "eval"
+        for name, values in self._heard.pop(mode, {}).items():
+            self._metrics[mode][name] += torch.stack(values).tolist()
+        super().log(logs, *more, **named)  # type: ignore[misc]
 
     def _save(self: Any, output_dir: str | None = None, state_dict: Any = None) -> None:
         super()._save(output_dir, state_dict)  # type: ignore[misc]

@@ -21,7 +21,7 @@ from typing import Any
 from curation import console
 from curation.annotate import decisions
 from curation.corpus.store import disk_error, make_folder, write_file
-from curation.engines.weights import Weights, base_places, fingerprint, load_tokenizer, locate
+from curation.engines.weights import Weights, base_places, fingerprint, load_tokenizer, locate, places
 from curation.hardware import use_threads
 from curation.reading import hash_files, read_model
 from curation.recipe import load_recipe
@@ -39,6 +39,8 @@ STAGE = "sft"
 KEEPS = "the last checkpoint is kept (`save_steps`); the same command resumes from it"
 PATIENCE = 120
 """Seconds that a process waits for the first one to create the run's folder."""
+PLACES = ("model", "mix")
+"""Settings that say where something is, which is compared by its content: a run and what it uses may be moved together."""
 LIBRARIES = ("lrm-curate", "torch", "transformers", "trl", "peft", "accelerate")
 
 
@@ -183,6 +185,7 @@ def _identity(config: TrainConfig, mix: TrainingMix, weights: Weights) -> dict[s
         "mix_id": mix.mix_id,
         "base_model": f"{weights.name}@{fingerprint(weights)}",
         "base_places": base_places(weights, Path(config.out)),
+        "mix_places": places(Path(config.mix), Path(config.out)),
     }
     if config.presafe:
         decisions.read(Path(config.presafe.decisions))  # reports faults of the file before anything is loaded
@@ -228,7 +231,7 @@ def _differences(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
     defaults = {
         name: field.default for name, field in TrainConfig.model_fields.items()
     }  # settings added since that run
-    named = [name for name in ours if ours[name] != theirs.get(name, defaults[name])]
+    named = [name for name in ours if name not in PLACES and ours[name] != theirs.get(name, defaults[name])]
     return named + [
         name for name in ("mix_id", "base_model", "decisions") if here.get(name) != there.get(name)
     ]

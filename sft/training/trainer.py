@@ -15,6 +15,7 @@ import datasets
 import torch
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback
 from transformers.integrations.integration_utils import TensorBoardCallback
+from transformers.trainer_callback import ExportableState
 from trl.data_utils import pack_dataset
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
@@ -87,6 +88,7 @@ def build(
         trainer.supervise(config.presafe)
     for callback in (PrinterCallback, ProgressCallback):  # both print to stdout, which is for results
         trainer.remove_callback(callback)
+    trainer.add_callback(TokenCount(trainer))
     if config.report_to == "tensorboard":
         from torch.utils.tensorboard import SummaryWriter
 
@@ -155,10 +157,31 @@ class Watch(TrainerCallback):
         if len(self._losses) == WINDOW:
             self._best = min(self._best, mean)
         if not math.isfinite(loss) or mean > DIVERGED * self._best:
-            raise TrainingError(
-                f"{self._out}: step {state.global_step}: the loss is {loss:.4g}, its best was {self._best:.4g} over {WINDOW} logs; "
-                "lower learning_rate or add warmup_steps, and set `out` to a new folder"
+            best = f", after a best of {self._best:.4g}" if math.isfinite(self._best) else ""
+            told = (
+                f"the mean loss of the last {WINDOW} logs is {mean:.4g}"
+                if math.isfinite(loss)
+                else f"the loss is {loss:.4g}"
             )
+            raise TrainingError(
+                f"{self._out}: step {state.global_step}: {told}{best}; lower learning_rate or add warmup_steps, and set `out` to a new folder"
+            )
+
+
+class TokenCount(TrainerCallback, ExportableState):
+    """Keeps the number of trained tokens in checkpoints: TRL counts from zero again in a resumed run."""
+
+    def __init__(self, trainer: SFTTrainer) -> None:
+        self._trainer: Any = trainer
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"args": {}, "attributes": {"num_tokens": self._trainer._total_train_tokens}}
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        kept = state.stateful_callbacks.get(type(self).__name__, {})
+        if state.global_step:
+            self._trainer._total_train_tokens = int(kept.get("attributes", {}).get("num_tokens", 0))
 
 
 class MetricsFile(TrainerCallback):

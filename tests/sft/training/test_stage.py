@@ -88,6 +88,56 @@ def test_a_loss_that_is_no_number_stops_the_run(models: dict[str, Path], mix: Pa
         train(config(broken, mix, tmp_path / "run"))
 
 
+def test_the_message_of_a_diverged_run_names_the_mean_that_rose_and_its_best(tmp_path: Path) -> None:
+    from types import SimpleNamespace
+
+    from sft.training.trainer import Watch
+
+    watch = Watch(tmp_path)
+    with pytest.raises(
+        TrainingError, match=r"step 19: the mean loss of the last 10 logs is 3\.7, after a best of 1;"
+    ):
+        for step in range(1, 30):
+            watch.on_log(None, SimpleNamespace(global_step=step), None, {"loss": 1.0 if step < 17 else 10.0})
+    with pytest.raises(TrainingError, match="step 1: the loss is inf; lower"):
+        Watch(tmp_path).on_log(None, SimpleNamespace(global_step=1), None, {"loss": float("inf")})
+
+
+def test_adapters_are_merged_in_float32_and_rounded_once(
+    models: dict[str, Path], mix: Path, tmp_path: Path
+) -> None:
+    from curation.engines.weights import load_model, locate
+
+    train(config(models["own"], mix, tmp_path / "run", method="lora", learning_rate=1e-2))
+    write_model(tmp_path / "run", out=tmp_path / "plain")
+    exact: Any = load_model(locate(str(tmp_path / "run")), "float32")
+    exact = exact.merge_and_unload().to(torch.bfloat16).state_dict()
+    found = load_model(locate(str(tmp_path / "plain")), "auto").state_dict()
+    assert all(torch.equal(tensor, exact[name]) for name, tensor in found.items())
+    write_model(tmp_path / "run", out=tmp_path / "as_it_was", dtype="auto")
+    assert load_model(locate(str(tmp_path / "as_it_was")), "auto").dtype == torch.float32
+
+
+def test_a_run_that_was_moved_with_its_mix_and_base_is_found_finished_and_inspected(
+    models: dict[str, Path], mix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import shutil
+
+    place = tmp_path / "project"
+    shutil.copytree(models["own"], place / "base")
+    shutil.copytree(mix, place / "mix")
+    monkeypatch.chdir(place)
+    train(config(Path("base"), Path("mix"), Path("run")))
+    place.rename(tmp_path / "moved")
+    monkeypatch.chdir(tmp_path)
+    moved = tmp_path / "moved"
+    assert train(config(moved / "base", moved / "mix", moved / "run")).summary["steps"] == 4
+    result = CliRunner().invoke(
+        app, ["inspect", "moved/run", "--samples", "1", "--out", str(tmp_path / "run.html")]
+    )
+    assert result.exit_code == 0 and (tmp_path / "run.html").is_file()
+
+
 @pytest.mark.parametrize("method", ["full", "lora"])
 def test_an_exported_model_says_what_the_run_says(
     models: dict[str, Path], mix: Path, tmp_path: Path, method: str

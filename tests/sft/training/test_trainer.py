@@ -140,6 +140,8 @@ def test_a_killed_run_goes_on_to_the_same_weights(
     assert resumed.summary["steps"] == 12
     lines = [json.loads(line) for line in (tmp_path / "killed" / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if "loss" in line] == list(range(1, 13))
+    whole = [json.loads(line) for line in (tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()]
+    assert [line.get("num_tokens") for line in lines] == [line.get("num_tokens") for line in whole]
 
 
 def kill_after_checkpoint(path: Path, out: Path) -> None:
