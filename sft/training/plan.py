@@ -74,7 +74,7 @@ def device_of(device: Device) -> tuple[float, float]:
     """Memory in GB and TFLOP/s of a device; of the CPU, this machine's, in the precision it trains in."""
     if device != "cpu":
         return DEVICES[device]
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GB
     return memory, cores() * CORE_TFLOPS[precision("auto", accelerator=False).dtype]
 
 
