@@ -15,7 +15,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-import orjson
 import pyarrow as pa
 from pydantic import Field
 
@@ -31,12 +30,11 @@ from curation.annotate.cascade import CascadeSettings
 from curation.annotate.codebooks import judged_codebooks
 from curation.annotate.judging import Judged, judge, to_traces
 from curation.annotate.pace import FIRST, FIRST_OF_A_MODEL, FIRST_OF_A_SLOW_MODEL, Pace
+from curation.annotate.unjudged import batches, missing, unjudged
 from curation.annotate.writing import AnnotationWriter
 from curation.codebook.structures import FAMILY, find_structure, is_structure
-from curation.corpus import memory
 from curation.corpus.buffer import PartBuffer
 from curation.corpus.filling import sql_file
-from curation.corpus.known_ids import KnownIds
 from curation.corpus.query import Connection, connect, select
 from curation.corpus.store import Store
 from curation.engines.settings import EngineSettings
@@ -45,9 +43,7 @@ from curation.recipe import Recipe
 from curation.versions import versions
 from schemas.codebooks import Codebook
 from schemas.manifest import Counts, Manifest
-from schemas.trace import Trace
 
-BATCH_TRACES = 512
 PART_TRACES = 8192
 PART_SECONDS = 10.0
 """A part is written when either is reached: many small parts are slow to open, large ones lose more on an interruption."""
@@ -151,8 +147,8 @@ def estimates(corpus_dir: Path, recipe: AnnotateRecipe) -> dict[str, Any]:
         _estimated_cascade(corpus, name, recipe, opened) for name in recipe.annotators if _is_cascade(name)
     ]
     for annotator in (*opened.annotators.values(), *cascades):
-        missing = _missing(corpus, annotator)
-        traces = (trace for batch in _batches(corpus, annotator, missing) for trace in to_traces(batch))
+        due = missing(corpus, annotator)
+        traces = (trace for batch in batches(corpus, annotator, due) for trace in to_traces(batch))
         wanted = estimate(annotator, traces)
         by_annotator[annotator.name] = wanted._asdict() | {
             "cost": _cost(recipe, wanted.prompt_tokens, wanted.generated_tokens)
@@ -222,20 +218,16 @@ def _annotate(
     model: EngineModel | None = None,
 ) -> list[tuple[str, str]]:
     writer = AnnotationWriter(corpus, annotator)
-    missing = _missing(corpus, annotator, only)
+    due = missing(corpus, annotator, only)
     failures: list[tuple[str, str]] = []
     stopped = None
     with (
-        console.progress(
-            f"annotate {annotator.name}", total=len(missing), unit="traces", keeps=KEEPS
-        ) as advance,
+        console.progress(f"annotate {annotator.name}", total=len(due), unit="traces", keeps=KEEPS) as advance,
         PartBuffer[Judged](partial(writer.write, advance), PART_TRACES, PART_SECONDS) as buffer,
     ):
         if model:
             model.on_reply = partial(advance, 0)
-        for judged in _spread(
-            name, annotator, _batches(corpus, annotator, missing), len(missing), ray_workers, model
-        ):
+        for judged in _spread(name, annotator, batches(corpus, annotator, due), len(due), ray_workers, model):
             failures += judged.failures
             buffer.add(judged, judged.traces)
             advance(judged.traces)
@@ -243,9 +235,9 @@ def _annotate(
                 break
     if stopped:
         failures += [
-            (i, f"{annotator.name}: {stopped}"[:200]) for i in sorted(_unjudged(corpus, annotator, only))
+            (i, f"{annotator.name}: {stopped}"[:200]) for i in sorted(unjudged(corpus, annotator, only))
         ]
-    return _told_if_most_are_unreadable(failures, f"{annotator.name}: {UNREADABLE}", len(missing))
+    return _told_if_most_are_unreadable(failures, f"{annotator.name}: {UNREADABLE}", len(due))
 
 
 def _told_if_most_are_unreadable(
@@ -260,57 +252,6 @@ def _told_if_most_are_unreadable(
         "instructions, its chat template and its limit of tokens"
     )
     return [(trace_id, told if reason == unreadable else reason) for trace_id, reason in failures]
-
-
-def _missing(corpus: Store, annotator: Annotator, only: Collection[str] | None = None) -> KnownIds:
-    known = KnownIds(corpus.root, memory.limit() // 8)
-    for trace_id in _unjudged(corpus, annotator, only):
-        known.setdefault(trace_id, 0)
-    return known
-
-
-def _unjudged(corpus: Store, annotator: Annotator, only: Collection[str] | None = None) -> Iterator[str]:
-    query = connect(corpus).sql(
-        sql_file("curation.annotate", "unjudged.sql"), params={"annotator": annotator.name}
-    )
-    for batch in query.to_arrow_reader(8192):
-        yield from (i for i in batch.column(0).to_pylist() if only is None or i in only)
-
-
-def _batches(corpus: Store, annotator: Annotator, missing: KnownIds) -> Iterator[pa.RecordBatch]:
-    if not missing:
-        return
-    wrapped = _wrapped_queries(corpus) if annotator.plain_query else {}
-    for batch in corpus.scan("traces", tuple(Trace.model_fields), min(BATCH_TRACES, annotator.batch_traces)):
-        wanted = [trace_id in missing for trace_id in batch["trace_id"].to_pylist()]
-        if any(wanted):
-            yield _unwrapped(batch.filter(pa.array(wanted)), wrapped)
-
-
-def _wrapped_queries(corpus: Store) -> dict[str, str]:
-    """prompt_id -> the query that an attack wraps, for prompts that have it (`query` of `extra`)."""
-    rows = select(
-        connect(corpus), "select prompt_id, extra from prompts where attack is not null and extra is not null"
-    )
-    queries = {row["prompt_id"]: orjson.loads(row["extra"]).get("query") for row in rows.to_pylist()}
-    return {key: query for key, query in queries.items() if isinstance(query, str)}
-
-
-def _unwrapped(batch: pa.RecordBatch, queries: dict[str, str]) -> pa.RecordBatch:
-    if not queries:
-        return batch
-    keys = batch["prompt_id"].to_pylist()
-    asked = zip(keys, batch["prompt"].to_pylist(), strict=True)
-    batch = _with_column(batch, "prompt", [queries.get(key, prompt) for key, prompt in asked])
-    if "turns" not in batch.schema.names or batch["turns"].null_count == batch.num_rows:
-        return batch
-    talks = zip(keys, batch["turns"].to_pylist(), strict=True)
-    return _with_column(batch, "turns", [None if key in queries else turns for key, turns in talks])
-
-
-def _with_column(batch: pa.RecordBatch, name: str, values: list[Any]) -> pa.RecordBatch:
-    field = batch.schema.field(name)
-    return batch.set_column(batch.schema.get_field_index(name), field, pa.array(values, field.type))
 
 
 def _rows(connection: Connection, file: str, annotator: Annotator) -> pa.Table:

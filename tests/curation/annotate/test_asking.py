@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from annotators.judge import judge
-from curation.annotate import asking
+from curation.annotate import asking, unjudged
 from curation.annotate import stage as annotate
 from curation.annotate.stage import AnnotateRecipe
 from curation.corpus.query import connect, select
@@ -88,7 +88,7 @@ def test_only_the_traces_without_a_reply_are_asked_again(traces: Store, says: An
 def test_a_model_that_goes_away_is_not_asked_about_the_traces_behind(
     traces: Store, says: Any, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(annotate, "BATCH_TRACES", 2)
+    monkeypatch.setattr(unjudged, "BATCH_TRACES", 2)
     engine = says(lambda messages: EngineError("the key is not accepted"))
     counts = annotate.run(traces.root, RECIPE).counts
     assert counts.failed == {f"{NAME}: the key is not accepted": 6} and len(engine.asked) == 1
@@ -162,7 +162,7 @@ def test_a_dry_run_asks_nobody_and_says_what_it_would_cost(traces: Store, tmp_pa
     )  # fmt: skip
     found = json.loads(done.stdout)
     one = found[NAME]
-    assert (one["traces"], one["questions"], one["generated_tokens"]) == (6, 6, 6 * judge.USUAL_TOKENS)
+    assert (one["traces"], one["questions"], one["generated_tokens"]) == (6, 6, 6 * 5 * judge.USUAL_TOKENS)
     assert 6 * 1000 < one["prompt_tokens"] < 6 * 3000
     assert one["cost"] == pytest.approx((2 * one["prompt_tokens"] + 10 * one["generated_tokens"]) / 1e6)
     assert found["guard:shieldgemma.answer+m@1"]["questions"] == 24

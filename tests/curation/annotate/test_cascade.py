@@ -9,7 +9,7 @@ import pytest
 
 from annotators.base import Annotator
 from annotators.cascade import Band
-from curation.annotate import asking, cascade
+from curation.annotate import asking, cascade, unjudged
 from curation.annotate import stage as annotate
 from curation.annotate.cascade import CascadeSettings, JudgedScore, fit_band
 from curation.annotate.stage import AnnotateRecipe
@@ -104,7 +104,7 @@ def test_it_saves_most_calls_and_agrees_with_judging_everything(traces: Store, s
 def test_a_run_that_was_stopped_goes_on_with_the_bands_it_began_with(
     traces: Store, says: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(annotate, "BATCH_TRACES", 50)
+    monkeypatch.setattr(unjudged, "BATCH_TRACES", 50)
     monkeypatch.setattr("curation.engines.streaming.BATCH", 5)
     engine = says(
         lambda messages: (
