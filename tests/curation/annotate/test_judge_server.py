@@ -10,6 +10,7 @@ import pytest
 from annotators.base import Token
 from annotators.judge import judge
 from annotators.judge.reading import JudgeReply
+from annotators.judge.rubric import Rubric
 from curation.annotate import stage as annotate
 from curation.annotate.asking import EngineModel
 from curation.annotate.stage import AnnotateRecipe
@@ -78,9 +79,9 @@ def test_every_reply_of_a_real_server_follows_the_schema_and_nothing_is_made_of_
     heard: list[str] = []
     read = judge.read
 
-    def listen(reply: str, trace: Trace, tokens: Sequence[Token] = ()) -> JudgeReply:
+    def listen(reply: str, trace: Trace, tokens: Sequence[Token], rubric: Rubric) -> JudgeReply:
         heard.append(reply)
-        return read(reply, trace, tokens)
+        return read(reply, trace, tokens, rubric)
 
     monkeypatch.setattr(judge, "read", listen)
     recipe = AnnotateRecipe(annotators=["judge"], engine=settings(server), price_in=1.0)
