@@ -1,18 +1,20 @@
 """Locks between processes: whoever waits says for whom and since when, and says so again every minute.
 
 A lock is the kernel's, on an open file, so it ends with its process, however that ends. What stands in the file (process, command, time)
-only tells others whom they wait for.
+only tells others whom they wait for, and is gone when the lock is given back.
 """
 
 import fcntl
+import io
 import json
 import os
 import socket
 import sys
 import time
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 from curation import console
 
@@ -38,7 +40,21 @@ class Holder(NamedTuple):
         return f"`{self.command}` (pid {self.pid}{where}), which holds it since {at}"
 
 
-def take(path: Path, what: str, wait: bool = True) -> IO[str]:
+class LockFile(io.TextIOWrapper):
+    """The open file that holds a lock; empty again when it is closed by the process that took the lock."""
+
+    holder: int | None = None
+    """The process that took it; null while others hold it."""
+
+    def close(self) -> None:
+        """Give the lock back."""
+        if not self.closed and self.holder == os.getpid():
+            with suppress(OSError):
+                self.truncate(0)
+        super().close()
+
+
+def take(path: Path, what: str, wait: bool = True) -> LockFile:
     """Take the lock on a file, and return the open file that holds it: closing it gives the lock back.
 
     Args:
@@ -51,12 +67,13 @@ def take(path: Path, what: str, wait: bool = True) -> IO[str]:
     """
     # Not emptied, which would delete what the holder wrote; nor opened through a link: the folder may be a stranger's.
     how = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-    handle = os.fdopen(os.open(path, how, 0o666), "a+", encoding="utf-8")
+    handle = LockFile(os.fdopen(os.open(path, how, 0o666), "a+b"), encoding="utf-8")
     try:
         if wait:
             _wait(handle, path, what)
         else:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        handle.holder = os.getpid()
         handle.truncate(0)
         handle.write(json.dumps(_ours()._asdict()))
         handle.flush()
@@ -66,7 +83,7 @@ def take(path: Path, what: str, wait: bool = True) -> IO[str]:
     return handle
 
 
-def _wait(handle: IO[str], path: Path, what: str) -> None:
+def _wait(handle: LockFile, path: Path, what: str) -> None:
     began, told = time.monotonic(), -console.LINE_SECONDS
     while True:
         try:

@@ -145,11 +145,11 @@ def stages(folder: Path) -> list[tuple[object, ...]]:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Every file of a corpus and its mix, but for the index, whose name has the times of files in it, and locks, which tell the process."""
+    """Every file of a corpus and its mix, but for the index, whose name has the times of files in it."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in folder.rglob("*")
-        if path.is_file() and ".index" not in path.parts and ".locks" not in path.parts
+        if path.is_file() and ".index" not in path.parts
     }
 
 
