@@ -10,7 +10,7 @@ from curation.engines.vllm import VllmSettings
 from curation.engines.weights import fingerprint, load_tokenizer, locate
 from curation.recipe import Recipe
 from schemas.choices import Dtype, EngineKind
-from schemas.errors import EngineError
+from schemas.errors import EngineError, require
 
 
 class EngineSettings(Recipe):
@@ -60,9 +60,12 @@ def require_template(settings: EngineSettings) -> None:
 
     Raises:
         EngineError: if it has none, or there is no such model.
+        MissingExtraError: if the engine's library is not installed.
     """
     if settings.server or engine_kind(settings) == "openai":
         return
+    if engine_kind(settings) == "vllm":
+        require("vllm")
     weights = locate(settings.model, settings.revision)
     if not any(weights.folder.glob("chat_template*")) and not load_tokenizer(weights).chat_template:
         raise EngineError(f"{weights.name}: {NO_TEMPLATE}")
