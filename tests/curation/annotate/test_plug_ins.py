@@ -54,7 +54,7 @@ def test_an_installed_package_announces_its_annotator_by_entry_point(
     monkeypatch.setattr(catalog, "entry_points", lambda group: [entry] if group == catalog.PLUG_INS else [])
     assert catalog.get("shouting").name == "shouting@1"
     with pytest.raises(
-        RecipeError, match=r"available: .*guard:NAME, judge, judge:NAME, .*shouting, or module:function"
+        RecipeError, match=r"available: .*guard:NAME, judge, judge:NAME, .*shouting, .*or module:function"
     ):
         catalog.get("whispering")
 
