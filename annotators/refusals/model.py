@@ -2,7 +2,7 @@
 
 A sentence is described by its vectors in the second and third layer of MiniLM (frozen, the ones the embedding annotator
 stands on), by the rules' cues and by its place. The surprise: the weights take some ten kilobytes, and tuning the layers gained nothing
-(docs/decisions/0009-refusal-classifier.md).
+(docs/decisions/0010-refusal-classifier.md).
 """
 
 from collections.abc import Iterator, Sequence
