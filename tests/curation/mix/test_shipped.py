@@ -101,6 +101,8 @@ def promises(name: str) -> dict[str, Callable[[Trace], bool]]:
         }
     if re.fullmatch(r"study-improved-size\d+", name):
         return {"safety": safety_of_study("improved"), "benign": benign}
+    if re.fullmatch(r"study-improved-benign\d+-math\d+", name):
+        return {"safety": safety_of_study("improved"), "benign": benign, "math": math}
     if found := re.fullmatch(r"study-(\w+)-math\d+", name):
         return {"safety": safety_of_study(found[1]), "math": math}
     if found := re.fullmatch(r"study-(\w+)", name):

@@ -73,7 +73,7 @@ def page(browser: Any, server_home: Path, client: Client) -> Iterator[Any]:
 
 def open_round(page: Any, client: Client, corpus: Store, **settings: Any) -> datasets.Dataset:
     recipe = RoundRecipe(overlap=1, blind=0, **settings)
-    push.run(corpus.root, recipe, client=client)
+    push.run(corpus.root, recipe, client=client, reviewers=["ann"])
     dataset = datasets.find(client, recipe.name)
     assert dataset is not None
     page.goto(f"{client.url}/dataset/{dataset.id}/annotation-mode")
