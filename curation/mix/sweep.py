@@ -20,7 +20,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from curation.codebook.stage import find
 from curation.mix.recipe import MixRecipe
 from curation.recipe import Lines, Loaded, Location, check_recipe, load_merged
 from curation.trust import beside
@@ -137,6 +136,8 @@ def _axes(sweep: Any, lines: Lines) -> dict[str, list[_AxisValue]]:
 
 
 def _entries(choices: str, lines: Lines, axis: str, faults: list[str]) -> list[str]:
+    from curation.codebook.stage import find  # only here: it loads DuckDB
+
     name = choices.removeprefix(OF_CODEBOOK)
     try:
         place = (

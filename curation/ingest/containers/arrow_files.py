@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from curation.corpus import memory
 from curation.ingest.containers.cells import longer
 from curation.ingest.containers.rows import BATCH_ROWS, MAX_ROW, RawRow, batch_rows, check_names
 from schemas.errors import DataError
@@ -160,6 +159,8 @@ def _sound_rows(batches: Iterator[Any], before: int, rows: int, where: str) -> I
 
 def _rows_at_once(schema: Any) -> int:
     """Rows of a batch; fewer where values of fixed width are wide."""
+    from curation.corpus import memory  # only here: it loads numpy
+
     width = sum(_width(kind) for kind in schema.types)
     return int(max(1, min(BATCH_ROWS, memory.limit() // SHARE // max(1, width))))
 
