@@ -68,9 +68,9 @@ def _none(facet: str) -> str:
 
 
 def _traces(facet: str, only: str) -> str:
-    """The query of a facet's file in one line."""
-    template = sql_file("curation.view", f"{facet}_traces.sql", only="{only}")
-    return " ".join(template.split()).replace("{only}", only)
+    """The query of a facet's file in one line; the condition, which the file ends with, keeps its white space."""
+    query = sql_file("curation.view", f"{facet}_traces.sql", only="")
+    return f"{' '.join(query.split())} {only}"
 
 
 _SETS: dict[str, Callable[[str], str]] = {
