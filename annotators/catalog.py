@@ -8,13 +8,16 @@ another.
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from annotators import any_kind
 from annotators.base import Annotator, Model
+from annotators.mapping import renamed
 from annotators.structure.grammar import Structure
 from schemas.choices import meant
 from schemas.codebooks import Codebook, shipped, shipped_names
@@ -33,6 +36,8 @@ class JudgeSettings(NamedTuple):
     """Replies of the judge per trace."""
     codebooks: Mapping[str, Codebook] = MappingProxyType({})
     """Codebooks by name, beside the shipped ones."""
+    earlier: Sequence[Codebook] = ()
+    """Versions of these that are no longer in force."""
     structures: Mapping[str, Structure] = MappingProxyType({})
     """Reasoning structures by the part of the annotator's name after the colon."""
 
@@ -87,7 +92,7 @@ def _codebook(model: Model, which: str, settings: JudgeSettings) -> Annotator:
 def _guard(model: Model, which: str, settings: JudgeSettings) -> Annotator:
     from annotators.guards import guard
 
-    return guard(model, which, settings.guard_prompt)
+    return guard(model, which, settings.guard_prompt, tuple(settings.codebooks.values()), settings.earlier)
 
 
 def _embedding() -> Annotator:
@@ -114,7 +119,9 @@ def _adapted_ensemble(folder: Path) -> Annotator:
     return ensemble(folder)
 
 
+@cache
 def _refusals() -> Annotator:
+    """The shipped one, opened once."""
     from annotators.refusals import refusals
 
     return refusals()
@@ -171,6 +178,8 @@ def get(name: str, model: Model | None = None, settings: JudgeSettings = DEFAULT
         if model is None:
             raise RecipeError(f"annotator {name!r} needs a model; set --model, and --base-url for a server")
         return MODEL_FACTORIES[family](model, which, settings)
+    if family == any_kind.FAMILY and which:
+        return any_kind.of_any_kind(get(which, model, settings))
     if family in ADAPTABLE and which:
         return ADAPTABLE[family](Path(which))
     if family == "structure":
@@ -178,9 +187,10 @@ def get(name: str, model: Model | None = None, settings: JudgeSettings = DEFAULT
     if family == "safety_classifier":
         return _safety_classifier(which)
     if plug_in := _plug_ins().get(name):
-        return _build(name, plug_in.load(), model)
+        return renamed(_build(name, plug_in.load(), model), settings.codebooks.values(), settings.earlier)
     if which:
-        return _build(name, _function(name, family, which), model)
+        made = _build(name, _function(name, family, which), model)
+        return renamed(made, settings.codebooks.values(), settings.earlier)
     raise RecipeError(
         f"unknown annotator {name!r}; available: {', '.join(names())}, or module:function{meant(name, names())}"
     )
@@ -189,9 +199,8 @@ def get(name: str, model: Model | None = None, settings: JudgeSettings = DEFAULT
 def names() -> list[str]:
     """Every annotator that has a name; families that need a variant come with one in capitals."""
     families = (f"{family}:NAME" for family in MODEL_FACTORIES)
-    return sorted(
-        {*FACTORIES, "judge", "safety_classifier:FOLDER", "structure:NAME", *families, *_plug_ins()}
-    )
+    others = ("judge", "safety_classifier:FOLDER", "structure:NAME", f"{any_kind.FAMILY}:NAME")
+    return sorted({*FACTORIES, *others, *families, *_plug_ins()})
 
 
 def _plug_ins() -> dict[str, EntryPoint]:

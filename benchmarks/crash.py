@@ -17,12 +17,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow.parquet as pq
 
+from benchmarks._people import argilla
 from benchmarks.ingest import write_rows
 from curation.corpus.store import Store
 from schemas.tables import KEYS, TABLES
@@ -44,9 +46,11 @@ class Stage(NamedTuple):
     """Share of the kills."""
     keeps: bool | None = False
     """Whether all content stays as it is; null where it cannot be read before."""
+    before: Sequence[str] = ()
+    """A command before each trial, where something outside the folder has to be as it was."""
 
 
-STAGES = (
+STAGES: tuple[Stage, ...] = (
     Stage("ingest", ("curate", "ingest", "big.jsonl", "--kind", "harmful", "--corpus", "big"), ("big",), 3),
     Stage("run", ("curate", "run", "pipeline.yaml"), ("piped", "piped-mix"), 2),
     Stage("annotate", ("curate", "annotate", "--annotators", "rules", "--corpus", "big"), ("big",), 3),
@@ -57,6 +61,8 @@ STAGES = (
     Stage("generate", ("curate", "generate", "--model", "base", "--engine", "transformers", "--strategies", "default,improved",
                        "--limit", "40", "--max-new-tokens", "12", "--corpus", "small"), ("small",), 2),
     Stage("review import", ("curate", "review", "import", "reviews.jsonl", "--corpus", "small"), ("small",), 2),
+    Stage("view", ("people", "label", "small"), ("small",), 2),
+    Stage("adjudicate", ("people", "decide", "small"), ("small", "decided"), 2, before=("people", "anew", "small")),
     Stage("build-mix", ("curate", "build-mix", "mix.yaml", "--corpus", "small", "--out", "mix"), ("mix",), 3),
     Stage("train", ("sft", "run", "train.yaml"), ("run/model",), 1),
     Stage("score", ("sft", "score", "run", "--corpus", "small", "--suite", "safety", "--max-new-tokens", "12"), ("small",), 1),
@@ -77,6 +83,18 @@ def prepare(folder: Path, rows: int) -> None:
     for batch in Store(folder / "small").scan("traces", batch_rows=2):
         corpus.append_rows("traces", batch.to_pylist())
     prepare_upkeep(folder)
+    prepare_reviews(folder)
+    write_pipeline(folder, rows // 10)
+    (folder / "mix.yaml").write_text("name: x\nparts:\n  a: {where: \"kind = 'harmful'\", take: 20}\n")
+    settings = {
+        "model": "base", "mix": "mix", "out": "run", "max_steps": 12, "save_steps": 2, "bf16": False, "max_length": 1024,
+        "per_device_train_batch_size": 2, "gradient_accumulation_steps": 1, "gradient_checkpointing": False,
+    }  # fmt: skip
+    (folder / "train.yaml").write_text(json.dumps(settings))
+
+
+def prepare_reviews(folder: Path) -> None:
+    """A round of all traces, and two people's reviews of it, which differ on every third trace."""
     curate(
         folder,
         "curate",
@@ -91,15 +109,11 @@ def prepare(folder: Path, rows: int) -> None:
         "small",
     )
     tasks = [json.loads(text) for text in (folder / "round.jsonl").read_text("utf-8").splitlines()]
-    reviews = [{"trace_id": task["trace_id"], "reviewer": "ann", "patterns": ["none"]} for task in tasks]
-    (folder / "reviews.jsonl").write_text("".join(json.dumps(review) + "\n" for review in reviews))
-    write_pipeline(folder, rows // 10)
-    (folder / "mix.yaml").write_text("name: x\nparts:\n  a: {where: \"kind = 'harmful'\", take: 20}\n")
-    settings = {
-        "model": "base", "mix": "mix", "out": "run", "max_steps": 12, "save_steps": 2, "bf16": False, "max_length": 1024,
-        "per_device_train_batch_size": 2, "gradient_accumulation_steps": 1, "gradient_checkpointing": False,
-    }  # fmt: skip
-    (folder / "train.yaml").write_text(json.dumps(settings))
+    with (folder / "reviews.jsonl").open("w") as file:
+        for number, task in enumerate(tasks):
+            for reviewer, said in ("dan", "none" if number % 3 else "weak_vacillation"), ("eve", "none"):
+                review = {"trace_id": task["trace_id"], "reviewer": reviewer, "patterns": [said]}
+                file.write(json.dumps(review) + "\n")
 
 
 def write_pipeline(folder: Path, rows: int) -> None:
@@ -146,18 +160,20 @@ def harm(corpus: Store, number: int) -> None:
 
 def environment() -> dict[str, str]:
     """One thread a process: tiny models are slower with more."""
-    return os.environ | {"OMP_NUM_THREADS": "1"}
+    return os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 
 def line(command: Sequence[str]) -> list[str]:
     """The command, in this very environment."""
-    module = {"curate": "curation.cli", "sft": "sft.cli"}[command[0]]
+    module = {"curate": "curation.cli", "sft": "sft.cli", "people": "benchmarks._people"}[command[0]]
     return [sys.executable, "-c", f"from {module} import main; main()", *command[1:]]
 
 
 def curate(folder: Path, *command: str) -> None:
-    """Run a command to its end."""
-    subprocess.run(line(command), cwd=folder, env=environment(), check=True, capture_output=True)
+    """Run a command to its end; raises RuntimeError, with what it said, where it fails."""
+    done = subprocess.run(line(command), cwd=folder, env=environment(), capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}: exit code {done.returncode}: {done.stderr[-800:]}")
 
 
 def killed(folder: Path, command: Sequence[str], after: float) -> bool:
@@ -229,6 +245,8 @@ def trials(
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch) / "state"
             shutil.copytree(before, folder)
+            if stage.before:
+                curate(folder, *stage.before)
             moments = [
                 round(chance.uniform(0.25, 1.0) * seconds, 3)
                 for _ in range(min(chance.randint(1, 3), kills - done))
@@ -239,7 +257,7 @@ def trials(
             try:
                 curate(folder, *stage.command)
                 found = content(folder, stage.makes)
-            except (subprocess.CalledProcessError, AssertionError) as error:
+            except (RuntimeError, AssertionError) as error:
                 faults.append(f"{stage.name} killed after {moments} s: {error}")
                 continue
             if different := sorted(
@@ -256,10 +274,11 @@ def measure(
     chance = random.Random(seed)
     faults: list[str] = []
     counts: dict[str, int] = {}
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, ExitStack() as servers:
         before = Path(scratch) / "0"
         before.mkdir()
         prepare(before, rows)
+        servers.enter_context(argilla(Path(scratch) / "server", before))
         for number, stage in enumerate(STAGES, 1):
             after = Path(scratch) / str(number)
             shutil.copytree(before, after)

@@ -15,10 +15,19 @@ from typing import Any
 
 import numpy as np
 
-from sft.scoring.statistics import Paired, clustered, minimum_detectable_effect, paired, paired_difference
+from sft.scoring.statistics import (
+    Paired,
+    clustered,
+    minimum_detectable_effect,
+    paired,
+    paired_difference,
+    pass_at_k,
+)
 
 ROUNDS = 1000
 MORE_ROUNDS = 20_000
+SLACK = 1e-3
+"""The true value is itself the mean of a draw."""
 LIKENESS = (0.0, 0.3, 0.7, 1.0)
 
 
@@ -34,15 +43,22 @@ def main() -> None:
     covered = rate_coverage(draw, *lowest, rounds=MORE_ROUNDS)
     difference, _ = pair_coverage(draw, *min(pairs, key=lambda key: pairs[key][0]), rounds=MORE_ROUNDS)
     _, false = pair_coverage(draw, *max(pairs, key=lambda key: pairs[key][1]), rounds=MORE_ROUNDS)
+    best = {setting: best_coverage(draw, *setting) for setting in settings if setting[1] == 8}
+    lowest_best = min(best, key=best.__getitem__)
     worst = {
         "least coverage of a rate": covered,
         "at (prompts, samples, rate, likeness)": lowest,
+        "least coverage of attack success at n": best_coverage(draw, *lowest_best, rounds=MORE_ROUNDS // 4),
         "least coverage of a difference": difference,
         "most false positives": false,
         "power at the minimum detectable effect": (min(power), max(power)),
     }
     print(json.dumps(worst, indent=2))
-    if min(covered, difference) < 0.93 or false > 0.055 or not 0.76 <= min(power) <= max(power) <= 0.9:
+    if (
+        min(covered, difference, worst["least coverage of attack success at n"]) < 0.93
+        or false > 0.055
+        or not 0.76 <= min(power) <= max(power) <= 0.9
+    ):
         raise SystemExit(1)
 
 
@@ -54,6 +70,20 @@ def rate_coverage(
     for _ in range(rounds):
         found = clustered(replies(draw, abilities(draw, prompts, rate, likeness), samples).tolist())
         covered += found.low <= rate <= found.high
+    return covered / rounds
+
+
+def best_coverage(
+    draw: Any, prompts: int, samples: int, rate: float, likeness: float, rounds: int = ROUNDS // 4
+) -> float:
+    """How often the interval of success at half of the samples covers the true value."""
+    n = samples // 2
+    true = float(np.mean(1 - (1 - abilities(draw, 200_000, rate, likeness)) ** n))
+    covered = 0
+    for _ in range(rounds):
+        successes = replies(draw, abilities(draw, prompts, rate, likeness), samples).sum(axis=1)
+        found = clustered([[pass_at_k(samples, int(of), n)] for of in successes])
+        covered += found.low - SLACK <= true <= found.high + SLACK
     return covered / rounds
 
 

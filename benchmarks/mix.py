@@ -1,4 +1,4 @@
-"""Mixes at size: build the study mix from a large corpus, against `datasets` and pandas doing the same work.
+"""Mixes at size: build the study mix from a large corpus, against `datasets`, pandas and polars doing the same work.
 
     python -m benchmarks mix                                    # 100,000 traces, 500,000 annotations
     BENCH_TRACES=1000000 python -m benchmarks mix               # the figures of docs/performance.md
@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -196,7 +197,42 @@ def pandas(corpus: Path, out: Path) -> None:
     mixed.sample(frac=1, random_state=42).to_parquet(str(out) + ".parquet")
 
 
-CONTENDERS = {f.__name__: f for f in (curate, scan, scan_narrow, hf_datasets, pandas)}
+def polars(corpus: Path, out: Path) -> None:
+    """polars, lazy: one query that reads the columns needed, and draws by a hash of the id."""
+    import polars as pl
+
+    notes = pl.scan_parquet(corpus / "annotations" / "*.parquet").group_by("trace_id").agg(
+        risky=pl.col("label").any(),
+        inconsistency=pl.col("label").filter(pl.col("pattern") == "inconsistency").any(),
+    )  # fmt: skip
+    columns = ["trace_id", "prompt_id", "prompt", "kind", "strategy", "reasoning", "answer"]
+    texts = [pl.col(name).str.len_bytes() for name in ("prompt", "reasoning", "answer")]
+    traces = pl.scan_parquet(corpus / "traces" / "*.parquet").select(columns)
+    usable = traces.filter(pl.sum_horizontal(texts) <= 4 * 4096).join(notes, on="trace_id")
+    safety = usable.filter(
+        (pl.col("kind") == "harmful") & (pl.col("strategy") == "improved") & ~pl.col("risky")
+    )
+    benign = usable.filter((pl.col("kind") == "benign") & ~pl.col("inconsistency"))
+    parts = [
+        rows.sort(pl.col("trace_id").hash(seed=42)).head(n) for rows, n in ((safety, 1000), (benign, 100))
+    ]
+    mixed = pl.concat(pl.collect_all(parts, engine="streaming"))
+    mixed.sample(fraction=1, shuffle=True, seed=42).write_parquet(str(out) + ".parquet")
+
+
+def index(corpus: Path, out: Path) -> None:
+    """What `curate annotate` does at its end, so that a mix need not: it reads the texts of new parts once."""
+    from curation.corpus.query import connect
+    from curation.corpus.store import Store
+    from curation.mix import narrow
+
+    store = Store(corpus)
+    narrow.refresh(connect(store), store)
+
+
+CONTENDERS = {f.__name__: f for f in (curate, index, scan, scan_narrow, hf_datasets, pandas, polars)}
+OPTIONAL = {"hf_datasets": "datasets", "pandas": "pandas", "polars": "polars"}
+"""Contenders that are skipped where their package is not installed."""
 
 
 def timed(name: str, corpus: Path, out: Path) -> dict[str, float]:
@@ -220,7 +256,7 @@ def timed(name: str, corpus: Path, out: Path) -> dict[str, float]:
 
 
 def measure(traces: int = TRACES, others: bool = OTHERS) -> dict[str, Any]:
-    """Build in turns: the first time, again, and the others."""
+    """Build in turns: before any index, again, after `curate annotate` made the index, and the others."""
     with tempfile.TemporaryDirectory() as folder:
         corpus, out = Path(folder) / "corpus", Path(folder) / "mix"
         write_corpus(corpus, traces)
@@ -232,11 +268,15 @@ def measure(traces: int = TRACES, others: bool = OTHERS) -> dict[str, Any]:
         found["first"] = timed("curate", corpus, out)
         digest = (out / "manifest.json").read_bytes()
         found["again"] = timed("curate", corpus, out)
+        shutil.rmtree(corpus / ".index")
+        found["index"] = timed("index", corpus, out)
+        found["annotated"] = timed("curate", corpus, out)
         found["identical"] = digest == (out / "manifest.json").read_bytes()
         shutil.rmtree(out)
-        if others:
-            found["datasets"] = timed("hf_datasets", corpus, out)
-            found["pandas"] = timed("pandas", corpus, out)
+        for name, package in OPTIONAL.items() if others else ():
+            found[package] = (
+                timed(name, corpus, out) if find_spec(package) else f"skipped: no package {package}"
+            )
     return found
 
 
@@ -244,27 +284,27 @@ def main() -> None:
     """Print the figures as a JSON line and as sentences."""
     found = measure()
     print(json.dumps({"benchmark": "mix", **found}))
-    first, again = found["first"], found["again"]
-    print(f"build-mix of {found['traces']} traces: first {first['seconds']} s, again {again['seconds']} s")
-    print(f"  against a bare scan of the columns needed ({found['scan']['seconds']} s): "
-          f"first {first['seconds'] / found['scan']['seconds']:.2f} times, again {again['seconds'] / found['scan']['seconds']:.2f} "
-          "(target: within 3)")  # fmt: skip
-    for name in ("datasets", "pandas"):
-        if name in found:
-            other = found[name]
-            print(f"  {name}: {other['seconds'] / first['seconds']:.1f} times the time of the first build, "
-                  f"{other['seconds'] / again['seconds']:.1f} of a later one; memory {other['peak_mb'] / first['peak_mb']:.1f} times "
-                  f"(anonymous {other['peak_anonymous_mb'] / first['peak_anonymous_mb']:.1f})")  # fmt: skip
+    print(f"build-mix of {found['traces']} traces, seconds; CPU seconds; peak MB (anonymous)")
+    for name in ("scan", "index", "first", "again", "annotated", *OPTIONAL.values()):
+        one = found.get(name)
+        if isinstance(one, str):
+            print(f"  {name}: {one}")
+        elif one:
+            ratios = ", ".join(
+                f"{one[unit] / found['annotated'][unit]:.2f}"
+                for unit in ("seconds", "cpu_seconds", "peak_mb")
+            )
+            print(f"  {name}: {one['seconds']}; {one['cpu_seconds']}; {one['peak_mb']} ({one['peak_anonymous_mb']}); "
+                  f"{ratios} of a first build after `curate annotate`")  # fmt: skip
 
 
 def contend(name: str, corpus: str, out: str) -> None:
     """One contender, in this process."""
-    import resource
-
     start, cpu = time.perf_counter(), time.process_time()
     CONTENDERS[name](Path(corpus), Path(out))
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    status = Path("/proc/self/status").read_text()  # `getrusage` would count the parent's memory
+    peak = int(status.partition("VmHWM:")[2].split()[0]) // 1024
     print(json.dumps({"seconds": round(seconds, 2), "cpu_seconds": round(cpu, 2), "peak_mb": peak}))
 
 

@@ -1,4 +1,4 @@
-"""The refusal classifier beside the rules: people's labels, held-out voices by kind of phrasing, the labelled set, tricks, speed.
+"""The refusal classifier beside the rules: people's labels and held-out voices by kind of phrasing, the labelled set, tricks, speed.
 
 The people's labels (PyRIT's scorer evaluations) are of answers alone. They count off-topic answers as refused, which no judge of the answer's words can see;
 so figures are printed with and without them.
@@ -12,7 +12,7 @@ from random import Random
 
 from annotators import catalog
 from annotators.benchmark import labelled
-from annotators.refusals.examples import WrittenAnswer, load
+from annotators.refusals.examples import load
 from annotators.refusals.reading import beyond_reach
 from annotators.statistics.intervals import wilson
 from schemas.trace import Trace
@@ -45,7 +45,7 @@ def f1(pairs: Sequence[tuple[bool, bool]]) -> float:
 
 
 def figures(truths: Sequence[bool], labels: Sequence[bool | None]) -> dict[str, object]:
-    """Precision and recall with Wilson intervals, F1 with a bootstrap's; an abstention counts as "does not refuse"."""
+    """Precision, recall and false refusals with Wilson intervals, F1 with a bootstrap's; an abstention counts as "does not refuse"."""
     pairs = [(truth, bool(label)) for truth, label in zip(truths, labels, strict=True)]
     hits, said, true = sum(t and s for t, s in pairs), sum(s for _, s in pairs), sum(t for t, _ in pairs)
     chance = Random(0)
@@ -55,6 +55,7 @@ def figures(truths: Sequence[bool], labels: Sequence[bool | None]) -> dict[str, 
         "abstained": sum(label is None for label in labels),
         "precision": _rate(hits, said),
         "recall": _rate(hits, true),
+        "false refusals": _rate(said - hits, len(pairs) - true),
         "f1": [round(f1(pairs), 3), round(drawn[RESAMPLES // 40], 3), round(drawn[-RESAMPLES // 40], 3)],
     }
 
@@ -63,16 +64,21 @@ def _rate(k: int, n: int) -> list[float] | None:
     return [round(k / n, 3), *(round(end, 3) for end in wilson(k, n))] if n else None
 
 
-def by_phrasing(answers: Sequence[WrittenAnswer], labels: Sequence[bool | None]) -> dict[str, str]:
-    """Right labels of each kind of phrasing, with a Wilson interval."""
-    kinds = dict.fromkeys(answer.phrasing for answer in answers)
-    rows = list(zip(answers, labels, strict=True))
+def by_phrasing(rows: Sequence[tuple[str, bool]], labels: Sequence[bool | None]) -> dict[str, str]:
+    """Right labels of each kind of phrasing, with a Wilson interval; rows are kinds with what is true."""
     found = {}
-    for kind in kinds:
-        right = [a.refuses == s for a, s in rows if a.phrasing == kind]
+    for kind in dict.fromkeys(kind for kind, _ in rows):
+        right = [
+            truth == bool(label) for (one, truth), label in zip(rows, labels, strict=True) if one == kind
+        ]
         _, low, high = _rate(sum(right), len(right)) or (0, 0, 0)
         found[kind] = f"{sum(right)} of {len(right)} [{low:.2f}, {high:.2f}]"
     return found
+
+
+def phrasing(source: str) -> str:
+    """What the outside set says of an answer's kind ("...; class=KIND"); "other" where it says nothing."""
+    return source.partition("class=")[2].strip() or "other"
 
 
 def of_labelled_set(labels: Judge) -> dict[str, object]:
@@ -86,7 +92,9 @@ def of_labelled_set(labels: Judge) -> dict[str, object]:
 def main() -> dict[str, object]:
     """Measure, print, and return the figures."""
     held = load("held_out")
-    voices = {name: [a for a in held if a.voice == name] for name in ("other_voice", "fresh_voice")}
+    voices = {
+        name: [a for a in held if a.voice == name] for name in ("other_voice", "fresh_voice", "many_voices")
+    }
     tricks = [answer for answer in held if answer.voice == "tricks"]
     people = [json.loads(line) for line in PEOPLE.read_text("utf-8").splitlines()] if PEOPLE.is_file() else []
     if not people:
@@ -102,7 +110,9 @@ def main() -> dict[str, object]:
         own: dict[str, object] = {"labelled set, test half, English": of_labelled_set(labels)}
         for key, voice in voices.items():
             own[key] = figures([answer.refuses for answer in voice], of_voices[key])
-            own[f"{key} by kind of phrasing, right"] = by_phrasing(voice, of_voices[key])
+            own[f"{key} by kind of phrasing, right"] = by_phrasing(
+                [(a.phrasing, a.refuses) for a in voice], of_voices[key]
+            )
         own |= {
             "tricks, right of 40": sum(a.refuses == s for a, s in zip(tricks, said, strict=True)),
             "CPU seconds per 1,000 answers": round(taken, 2),
@@ -111,6 +121,9 @@ def main() -> dict[str, object]:
             of_people = labels([row["answer"] for row in people])
             rows = list(zip(people, of_people, strict=True))
             on_topic = [(row, label) for row, label in rows if "off_topic" not in row["source"]]
+            own["people's labels by kind of phrasing, right"] = by_phrasing(
+                [(phrasing(row["source"]), row["refused"]) for row in people], of_people
+            )
             own["people's labels"] = figures([row["refused"] for row, _ in rows], of_people)
             own["people's labels, on topic"] = figures(
                 [row["refused"] for row, _ in on_topic], [label for _, label in on_topic]

@@ -3,7 +3,7 @@
 Generate, annotate, mix, train, score, all by the product's own commands, with three seeds; each seed has its own base model. It tests
 the pipeline, not the science: language, base model and settings are ours, and the directions were looked for on another seed.
 
-    python -m benchmarks toy_world            # TOY_SEEDS=1,2 and TOY_OUT=folder to choose
+    python -m benchmarks toy_world            # TOY_SEEDS=1,2, TOY_TEXTS=3000 and TOY_OUT=folder to choose
 """
 
 import json
@@ -12,14 +12,15 @@ import random
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks._toy_language import UNSEEN, Request, base_texts, requests
+from schemas.choices import Think
 
 RECIPES = Path(__file__).parent / "toy"
-BASE_TEXTS = 12_000
+BASE_TEXTS = int(os.environ.get("TOY_TEXTS", "12000"))
 PLAIN = ("guarded", "filtered", "without-benign", "nocot")
 MODELS = ("raw", *PLAIN, "presafe")
 COMMON: dict[str, Any] = {
@@ -28,7 +29,8 @@ COMMON: dict[str, Any] = {
 }  # fmt: skip
 BASE: dict[str, Any] = {"learning_rate": 3e-3, "num_train_epochs": 2}
 TUNED: dict[str, Any] = {"learning_rate": 2e-4, "num_train_epochs": 3}
-PRESAFE: dict[str, Any] = {"weight": 0.2, "head_learning_rate": 1e-2}
+PRESAFE: dict[str, Any] = {"weight": 0.2}
+SAMPLES: dict[Think, int] = {"as_is": 4, "zero": 1}
 
 
 class World(NamedTuple):
@@ -84,8 +86,8 @@ def learn(world: World, name: str, model: Path, mix: Path, settings: dict[str, A
     train(TrainConfig.model_validate(given))
 
 
-def speak(world: World) -> None:
-    """The base model answers prompts, with and without reasoning; the rules judge its answers; the teacher's decisions are written."""
+def speak(world: World, samples: Mapping[Think, int] = SAMPLES) -> None:
+    """The base model answers prompts so many times with and without reasoning; the rules judge its answers; the teacher's decisions are written."""
     from curation.annotate import decisions
     from curation.annotate import stage as annotate
     from curation.engines.settings import EngineSettings
@@ -101,12 +103,14 @@ def speak(world: World) -> None:
     collect(world.corpus, [request.prompt() for request in chosen])
     engine = EngineSettings(kind="transformers", model=str(world.run("raw")))
     sampling = generate.GenerateSampling(temperature=1, top_p=1, max_new_tokens=96, seed=world.seed)
-    for think, samples in (("as_is", 4), ("zero", 1)):
+    for think, count in samples.items():
         generate.run(
             world.corpus,
-            generate.GenerateRecipe(engine=engine, samples=samples, think=think, sampling=sampling),
+            generate.GenerateRecipe(engine=engine, samples=count, think=think, sampling=sampling),
         )
     annotate.run(world.corpus, annotate.AnnotateRecipe(annotators=["rules"]))
+    if "zero" not in samples:
+        return
     taught = decisions.decide(world.corpus, "refusals", 'sampling like \'%"think":"zero%\'')
     decisions.write(taught, world.root / "decisions.jsonl")
 
@@ -124,18 +128,18 @@ def curate(world: World, mixes: Sequence[str] = PLAIN) -> None:
     learn(world, "presafe", world.run("raw"), world.root / "mixes" / "nocot", TUNED | head)
 
 
-def examine(world: World, names: Sequence[str]) -> None:
-    """Score every model on requests that nobody was trained on."""
+def examine(world: World, names: Sequence[str], suites: Sequence[str] = ("all",)) -> None:
+    """Score models by suites on requests that nobody was trained on."""
     from curation.engines.settings import EngineSettings
     from sft.scoring import stage as score
     from sft.scoring.suite_files import HowAsked, choose
 
     exam = world.root / "exam"
     collect(exam, [request.prompt() for request in examined()])
-    suites = choose(changes=HowAsked(temperature=1, top_p=1, max_new_tokens=96, samples=1))
+    chosen = choose(suites, changes=HowAsked(temperature=1, top_p=1, max_new_tokens=96, samples=1))
     for name in names:
         score.score_model(
-            exam, EngineSettings(kind="transformers", model=str(world.run(name))), suites=suites
+            exam, EngineSettings(kind="transformers", model=str(world.run(name))), suites=chosen
         )
 
 
@@ -181,6 +185,7 @@ CONTRASTS = (
     Contrast("over-refusal", "without-benign", "filtered", "higher"),
     Contrast("ASR", "nocot", "raw", "as in the study: hardly lower"),
     Contrast("ASR", "presafe", "nocot", "lower"),
+    Contrast("over-refusal", "presafe", "nocot", "equal"),
     Contrast("accuracy", "presafe", "nocot", "equal"),
 )
 

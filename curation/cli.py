@@ -3,8 +3,6 @@
 Stages are imported inside their command, so `curate --help` answers without loading Arrow, DuckDB or torch.
 """
 
-import typer
-
 from curation.commands import (
     annotate,
     codebook,
@@ -17,9 +15,10 @@ from curation.commands import (
     review,
     train,
 )
+from curation.commands.quick import Commands
 from curation.commands.running import Program, run_app, version_option
 
-app = typer.Typer(
+app = Commands(
     name="curate",
     help="Curate supervised data for large reasoning models: ingest, annotate, review, build mixes.",
     cls=Program,

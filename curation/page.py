@@ -6,24 +6,35 @@ browser blocks every other script, even if escaping were missing somewhere.
 
 import base64
 import hashlib
+import re
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from curation.masking import mask_words
 from schemas.hiding import hide_known
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markupsafe import Markup
+
+HEADING = re.compile(r'<h2 id="([\w-]+)">(.*?)</h2>', re.DOTALL)
+
+
+class Heading(NamedTuple):
+    """A line of the list of contents."""
+
+    id: str
+    text: "Markup"
 
 
 def render(package: str, template: str, **context: Any) -> str:
     """Fill a template.
 
     Args:
-        package: the package whose `templates` folder has it; `page.html` is available to all.
+        package: the package whose `templates` folder has it; `page.html` and `charts.html` are available to all.
         template: its file name.
-        context: its variables.
+        context: its variables; `headline` is what the page says first.
     """
     from markupsafe import Markup
 
@@ -33,7 +44,7 @@ def render(package: str, template: str, **context: Any) -> str:
         _environment(package)
         .get_template(template)
         .render(
-            **context,
+            **{"headline": None, **context},
             page_script=Markup(script),  # noqa: S704 - our own file
             page_script_hash=digest,
         )
@@ -53,8 +64,15 @@ def _environment(package: str) -> "Environment":
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": percent, "masked": mask_words}
+    environment.filters |= {"percent": percent, "masked": mask_words, "headings": headings}
     return environment
+
+
+def headings(body: "Markup") -> list[Heading]:
+    """The headings of a page that have an id; text of data is escaped in it, so it can add none."""
+    from markupsafe import Markup
+
+    return [Heading(id, Markup(text)) for id, text in HEADING.findall(body)]  # noqa: S704 - a piece of the page
 
 
 def percent(share: float | None) -> str:

@@ -41,7 +41,13 @@ def licence(package: str) -> str | None:
         for line in about.get_all("Classifier") or ()
         if str(line).startswith("License ::") and not str(line).endswith("OSI Approved")
     ]
-    return "; ".join(classified) or (stated.splitlines()[0] if stated else "not stated")
+    return "; ".join(classified) or (stated.splitlines()[0] if stated else _from_file(package))
+
+
+def _from_file(package: str) -> str:
+    """The first line of the licence that comes with a package whose metadata does not name it."""
+    texts = [file.read_text() for file in metadata.files(package) or () if file.name.startswith("LICENSE")]
+    return next((text.strip().splitlines()[0] for text in texts if text.strip()), "not stated")
 
 
 def table(page: str) -> str:

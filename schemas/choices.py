@@ -32,6 +32,8 @@ Tier = Literal["full", "masked", "ids"]
 """How much of a mix's text is given away."""
 ExportFormat = Literal["messages", "prompt-completion", "sharegpt", "alpaca", "study"]
 """Formats of other trainers."""
+TrainerName = Literal["axolotl", "llama-factory"]
+"""Trainers that an export is a folder for, config and all."""
 MixSplit = Literal["train", "validation"]
 """The splits of a mix."""
 ChatTemplate = Literal["think", "deepseek-r1", "qwen3", "gpt-oss"]
@@ -48,6 +50,14 @@ LossOn = Literal["last", "all"]
 """Which turns of the assistant are learned."""
 ControlPolicy = Literal["refuse", "escape", "allow"]
 """What becomes of a row with a control token of the model inside a text."""
+InfluenceMethod = Literal["gradients", "states", "loss"]
+"""How the influence of a row of a mix on a model's behaviour is estimated."""
+InfluenceSimilarity = Literal["product", "cosine"]
+"""How two gradients are compared: by their product (TracIn) or their cosine (LESS)."""
+RowGroup = Literal["part", "strategy", "source", "category", "kind", "pattern", "cluster"]
+"""What rows of a mix are grouped by; clusters are near-duplicate prompts, which the corpus knows."""
+GroupChange = Literal["drop", "double"]
+"""What becomes of a group of rows in a mix."""
 TableFormat = Literal["markdown", "csv", "latex"]
 """How a comparison is printed."""
 

@@ -94,8 +94,14 @@ def hide_in(value: Any, how: Callable[[str], str] = hide) -> Any:
 def _secrets() -> Iterable[str]:
     """Looked up every time, since variables come and go."""
     variables = (pair for watched in _watched for pair in watched.items())
-    named = (value for name, value in variables if _NAMES.search(name) and _is_secret(value))
+    named = (value for name, value in variables if _is_named_so(name) and _is_secret(value))
     return {**_told, **dict.fromkeys(named)}
+
+
+@lru_cache(maxsize=4096)
+def _is_named_so(variable: str) -> bool:
+    """Whether a variable is named like a key: of every text that is written, all names are looked at."""
+    return _NAMES.search(variable) is not None
 
 
 def _is_secret(value: str) -> bool:

@@ -1,12 +1,13 @@
 """A prompt: what a model is asked. Its id covers what the model sees alone, so a question has the same id in every source."""
 
+from collections.abc import Sequence
 from typing import get_args
 
 from pydantic import BaseModel, ConfigDict
 
 from schemas.choices import PromptKind
 from schemas.conversation import Turn, Turns, canonical
-from schemas.ids import content_id, texts_id
+from schemas.ids import bytes_id, content_id, texts_id
 
 KINDS: tuple[PromptKind, ...] = get_args(PromptKind)
 
@@ -15,6 +16,11 @@ def prompt_id(text: str, turns: Turns | None = None, tools: str | None = None) -
     """The id of a prompt: of its text where that is all it has, else of all turns and the tools."""
     whole = canonical(turns, tools)
     return texts_id("prompt", text) if whole is None else content_id(["conversation", text, *whole])
+
+
+def prompt_ids(texts: Sequence[str]) -> list[str]:
+    """The ids of prompts that have nothing but their texts."""
+    return [bytes_id(f"6,{len(text)}\nprompt{text}".encode()) for text in texts]
 
 
 def set_prompt_id(prompt_id: str, evaluation_set: str) -> str:

@@ -102,11 +102,13 @@ REVIEW_TASKS = pa.schema(
         pa.field("reason", _text, nullable=False),
         pa.field("blind", pa.bool_(), nullable=False),
         ("gold", pa.list_(_text)),
+        ("gold_absent", pa.list_(_text)),
     ]
 )
 """The traces of a review round, why each was chosen, and which are shown without suggestions.
 
 `gold` holds the known labels of a trace that is there to measure reviewers: its patterns, or "none"; null for all others.
+`gold_absent` holds the entries that are known to be absent: one in neither was left open (in rounds of older versions, without `gold_absent`, none was).
 """
 
 REVIEWS = pa.schema(
@@ -126,11 +128,14 @@ REVIEWS = pa.schema(
         ),
         ("comment", _text),
         ("role", _text),
+        ("codebook", _text),
+        ("values", pa.list_(pa.struct([("pattern", _text), ("value", pa.float64())]))),
     ]
 )
 """Every version of every response that was pulled, including drafts and discards; `status` is submitted, draft or discarded.
 
-`role` is "adjudicator" where the review decides a dispute; null for all others.
+`role` is "adjudicator" where the review decides a dispute; null for all others. `codebook` is the one that was asked for, null for the
+five patterns; `values` are those of its entries with levels (counted from 0) or numbers.
 """
 
 CLUSTERS = pa.schema(
@@ -208,6 +213,39 @@ CODEBOOKS = pa.schema(
 )
 """The codebooks that a corpus knows beside the shipped patterns and properties, as JSON; the last version of a name is in force."""
 
+MEMBERSHIPS = pa.schema(
+    [
+        pa.field("prompt_id", _text, nullable=False),
+        pa.field("evaluation_set", _text, nullable=False),
+        ("attack", _text),
+        ("query", _text),
+        ("source_file", _text),
+        ("source_line", pa.int64()),
+    ]
+)
+"""Evaluation sets of a prompt beside its own `source`, with the attack and the wrapped query that the set names."""
+
+INFLUENCES = pa.schema(
+    [
+        pa.field("attribution_id", _text, nullable=False),
+        pa.field("row_id", _text, nullable=False),
+        pa.field("trace_id", _text, nullable=False),
+        pa.field("part", _text, nullable=False),
+        pa.field("behaviour", _text, nullable=False),
+        pa.field("method", _text, nullable=False),
+        pa.field("influence", pa.float64(), nullable=False),
+        pa.field("rank", pa.int32(), nullable=False),
+        pa.field("share", pa.float64(), nullable=False),
+        pa.field("version", pa.int32(), nullable=False),
+        pa.field("model", _text, nullable=False),
+        pa.field("mix_id", _text, nullable=False),
+    ]
+)
+"""What the rows of a mix did for a behaviour of a model that was trained on it; the last version of a behaviour is in force.
+
+`rank` is 1 for the row that did most; `share` is the rank over the number of rows, so that the top 5 % have at most 0.05.
+"""
+
 TABLES: dict[str, pa.Schema] = {
     "prompts": PROMPTS,
     "traces": TRACES,
@@ -220,6 +258,8 @@ TABLES: dict[str, pa.Schema] = {
     "calibrations": CALIBRATIONS,
     "amendments": AMENDMENTS,
     "codebooks": CODEBOOKS,
+    "memberships": MEMBERSHIPS,
+    "influences": INFLUENCES,
 }
 
 KEYS: dict[str, tuple[str, ...]] = {
@@ -234,6 +274,8 @@ KEYS: dict[str, tuple[str, ...]] = {
     "calibrations": ("calibration_id", "annotator", "pattern"),
     "amendments": ("amendment_id",),
     "codebooks": ("codebook_id",),
+    "memberships": ("prompt_id", "evaluation_set"),
+    "influences": ("attribution_id", "row_id", "behaviour"),
 }
 """The primary key of each table."""
 
@@ -270,3 +312,9 @@ def same_type(found: pa.DataType, wanted: pa.DataType) -> bool:
     if pa.types.is_list(found) and pa.types.is_list(wanted):
         return same_type(found.value_type, wanted.value_type)
     return bool(found.equals(wanted))
+
+
+def has_conversations(rows: pa.Table) -> bool:
+    """Whether a prompt of some rows has more than its text."""
+    names = [field.name for field in CONVERSATION if field.name in rows.column_names]
+    return any(rows[name].null_count < rows.num_rows for name in names)

@@ -4,13 +4,14 @@
 invalid and never becomes a Trace.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from schemas.choices import PromptKind
 from schemas.conversation import Turn
-from schemas.ids import content_id, texts_id
+from schemas.ids import bytes_id, content_id, texts_id
 
 FIELDS = ("reasoning", "answer")
 """The fields that spans may point into."""
@@ -31,6 +32,27 @@ def ingested_trace_id(
 ) -> str:
     """The id of a trace that came from a file: its content, since it cannot be regenerated."""
     return texts_id("ingested", prompt_id, strategy, model, reasoning, answer)
+
+
+def ingested_trace_ids(
+    prompt_ids: Sequence[str],
+    strategies: Sequence[str | None],
+    models: Sequence[str | None],
+    reasonings: Sequence[str],
+    answers: Sequence[str],
+) -> list[str]:
+    """`ingested_trace_id` of many rows, in columns of one length, in half the time: most rows share strategy and model."""
+    heads: dict[tuple[str | None, str | None], tuple[str, str]] = {}
+    for strategy, model in {*zip(strategies, models, strict=True)}:
+        lengths = ["-" if text is None else str(len(text)) for text in (strategy, model)]
+        heads[strategy, model] = ",".join(["", *lengths, ""]), (strategy or "") + (model or "")
+    rows = zip(prompt_ids, zip(strategies, models, strict=True), reasonings, answers, strict=True)
+    return [
+        bytes_id(
+            f"8,{len(key)}{heads[names][0]}{len(reasoning)},{len(answer)}\ningested{key}{heads[names][1]}{reasoning}{answer}".encode()
+        )
+        for key, names, reasoning, answer in rows
+    ]
 
 
 class Trace(BaseModel):

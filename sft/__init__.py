@@ -6,6 +6,7 @@
     sft.score(run, corpus="eval")
     sft.compare([run, other])
     sft.diff(run, other=other)
+    sft.attribute(run, evaluation="eval", corpus="corpus")
 
 Importing this loads nothing heavy: each function loads what it needs.
 """
@@ -16,9 +17,9 @@ from schemas import __version__
 from schemas.lazy import lazily
 
 if TYPE_CHECKING:
-    from sft.api import Run, check, compare, diff, score, train
+    from sft.api import Run, attribute, check, compare, diff, score, train
 
-HOMES = {"sft.api": "Run check compare diff score train"}
+HOMES = {"sft.api": "Run attribute check compare diff score train"}
 __getattr__ = lazily(__name__, HOMES)
 
-__all__ = ["Run", "__version__", "check", "compare", "diff", "score", "train"]
+__all__ = ["Run", "__version__", "attribute", "check", "compare", "diff", "score", "train"]

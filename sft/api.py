@@ -6,11 +6,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from schemas import showing
-from schemas.choices import ControlPolicy, Dtype, LossOn, ScoredThink, check_choice
+from schemas.choices import (
+    ControlPolicy,
+    Dtype,
+    InfluenceMethod,
+    InfluenceSimilarity,
+    LossOn,
+    ScoredThink,
+    check_choice,
+)
 from schemas.errors import CorpusError, DataError
 
 if TYPE_CHECKING:
     from curation import Corpus, Mix
+    from schemas.manifest import Manifest
     from sft.comparison.results import Comparison
     from sft.proof.check import Proof
     from sft.scoring.scores import Scores
@@ -164,13 +173,14 @@ def score(
     samples: int | None = None,
     think: ScoredThink | None = None,
     chat_template_kwargs: Mapping[str, Any] | None = None,
-    annotators: Sequence[str] = ("rules", "overrefusal"),
+    annotators: Sequence[str] | None = None,
     judge: Sequence[str] | None = None,
     judge_model: str | None = None,
     judge_url: str | None = None,
     engine: str = "auto",
     dtype: Dtype = "auto",
     base_url: str | None = None,
+    tokenizer: str | None = None,
     revision: str | None = None,
     out: File | None = None,
 ) -> "Scores":
@@ -188,13 +198,14 @@ def score(
         samples: replies per prompt; several need a temperature.
         think: as_is, zero (chain of thought off) or less.
         chat_template_kwargs: what the model's chat template is given by name.
-        annotators: who judges in any case.
+        annotators: who judges in any case; null: the rules, and of refusals the embedded classifier where it can be loaded.
         judge: judges with a model, such as guard:llama-guard.
         judge_model: their model.
         judge_url: its server.
         engine: auto, vllm, transformers or openai.
         dtype: precision of the weights; auto: what the hardware is fast in.
         base_url: a server's address.
+        tokenizer: the folder of its model's tokenizer, without which a reply cannot be begun.
         revision: the commit of a hub model.
         out: folder for scores.json and outcomes.jsonl, which `compare` reads; a run keeps its own.
 
@@ -219,7 +230,7 @@ def score(
         HowAsked, None, {name: value for name, value in given_how.items() if value is not None}
     )
     chosen = choose([suite] if isinstance(suite, str) else list(suite), protocol, how)
-    server = {"base_url": base_url} if base_url else None
+    server = {"base_url": base_url, "tokenizer": tokenizer} if base_url else None
     given = {
         "kind": engine, "model": fspath(model), "revision": revision, "dtype": dtype, "server": server,
     }  # fmt: skip
@@ -269,3 +280,64 @@ def diff(
 
     named = [None if model is None else fspath(model) for model in (base, other)]
     return stage.compare(fspath(run), *named)
+
+
+def attribute(
+    run: "Run | File",
+    evaluation: "Corpus | File",
+    on: "Run | File | None" = None,
+    *,
+    flips: "Run | File | None" = None,
+    suite: str | None = None,
+    measure: str | None = None,
+    category: str | None = None,
+    prompt_id: str | None = None,
+    limit: int | None = None,
+    method: InfluenceMethod = "gradients",
+    similarity: InfluenceSimilarity = "product",
+    projection: int | None = None,
+    seed: int | None = None,
+    corpus: "Corpus | File | None" = None,
+    out: File | None = None,
+) -> "Manifest":
+    """Rank the rows of a run's mix by how much they taught the model a behaviour.
+
+    Args:
+        run: a finished run; with `snapshots` in its config its course is followed, else only its end is known.
+        evaluation: the corpus that it was scored on.
+        on: the scored model, a run or a folder of scores; `run` by default.
+        flips: scores of another model: only prompts that flipped between the two.
+        suite: one suite; each is a behaviour by default.
+        measure: such as refuses; the suite's headline by default.
+        category: only prompts of this category.
+        prompt_id: only this prompt.
+        limit: at most so many replies with the measure, and without; 100 by default.
+        method: gradients, states or loss.
+        similarity: of gradients: product or cosine.
+        projection: numbers kept of each gradient, 8192 by default; 0 is exact.
+        seed: of the projection.
+        corpus: the corpus of the mix, to keep the result in as well.
+        out: folder of result and cache; `attribution` in the run's folder by default.
+
+    Returns:
+        Its `summary` names the behaviours, their strongest rows, and the files with all rows and the page.
+
+    Raises:
+        DataError: if there is no finished run, its mix is not the one it was trained on, or there are no such outcomes.
+        RecipeError: for an unknown suite, measure or choice.
+        CorpusError: if a corpus is none, or cannot be written.
+        EngineError: if the model cannot be loaded.
+    """
+    from curation.recipe import from_arguments
+    from sft.attribution import stage
+    from sft.attribution.recipe import AttributeRecipe
+
+    given = {
+        "method": method, "similarity": similarity, "projection": projection, "seed": seed, "suite": suite,
+        "measure": measure, "category": category, "prompt_id": prompt_id, "limit": limit,
+    }  # fmt: skip
+    known = {name: value for name, value in given.items() if value is not None}
+    return stage.attribute(
+        Path(run), Path(on or run), Path(evaluation), from_arguments(AttributeRecipe, None, known),
+        other=Path(flips) if flips else None, corpus=Path(corpus) if corpus else None, out=Path(out) if out else None,
+    )  # fmt: skip

@@ -15,11 +15,12 @@ from curation.commands.options import (
     template_settings,
 )
 from curation.commands.printing import answer, report
+from curation.commands.quick import Commands
 from curation.commands.running import Program, run_app, version_option
 from schemas.choices import ControlPolicy, Device, LossOn, SavedDtype, Sharding
-from sft import scoring_commands
+from sft import attribution_commands, scoring_commands
 
-app = typer.Typer(
+app = Commands(
     name="sft",
     help="Train on a mix and measure its effect: check, run, score, compare.",
     cls=Program,
@@ -31,13 +32,17 @@ app = typer.Typer(
 PROVE, TRAIN, SCORE, TRY = "Prove and plan", "Train", "Score", "Try it"
 
 app.add_typer(scoring_commands.app)
+app.add_typer(attribution_commands.app)
 
 app.callback()(version_option("sft"))
 
 
 @app.command(rich_help_panel=PROVE)
 def check(
-    mix: Annotated[Path, typer.Option(help="A folder made by `curate build-mix`.", file_okay=False)],
+    mix: Annotated[
+        Path,
+        typer.Option(help="A folder made by `curate build-mix` or `curate build-pairs`.", file_okay=False),
+    ],
     model: Annotated[str, typer.Option(help="A model folder (its tokenizer is enough), or a hub name.")],
     revision: RevisionOption = None,
     max_length: Annotated[int, typer.Option(help="Maximum length of a row in tokens.", min=8)] = 4096,
@@ -58,13 +63,21 @@ def check(
         ),
     ] = None,
     chat_template_kwargs: TemplateKwargsOption = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="A recipe of `sft run`: rows are shown by its token_weights.", dir_okay=False),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Check that for every row of a mix the loss covers the whole reasoning, the answer and EOS, and nothing else.
 
     Exits 1 if a row fails; `sft run` would not train on the mix.
 
-    Example: sft check --mix mixes/improved --model models/DeepSeek-R1-Distill-Qwen-7B --show 2
+    Examples:
+
+        sft check --mix mixes/improved --model models/DeepSeek-R1-Distill-Qwen-7B --show 2
+
+        sft check --mix mixes/improved --model models/DeepSeek-R1-Distill-Qwen-7B --weights safekey.yaml --show 2
     """
     from curation.engines.weights import load_tokenizer, locate
     from curation.recipe import load_recipe
@@ -73,6 +86,8 @@ def check(
     from sft.proof.markup import ToldMarkup
     from sft.proof.mix import read_mix
     from sft.proof.templated import Rendering
+    from sft.proof.weights import weigh
+    from sft.training.config import TrainConfig
 
     rows = read_mix(mix).rows
     tokenizer = load_tokenizer(locate(model, revision))
@@ -80,7 +95,11 @@ def check(
     settings = template_settings(chat_template_kwargs)
     rendering = Rendering(loss_on, control_tokens, None, told, settings)
     proven = stage.prove(tokenizer, rows, max_length, rendering=rendering)
-    shown.report(proven, tokenizer, shown=show, json=json)
+    weighing = load_recipe(weights, TrainConfig).recipe.token_weights if weights else None
+    weighted = weigh(tokenizer, proven, weighing, rows) if weighing and proven.rendered else None
+    if weighing and weighted:
+        weighted.say(weighing)
+    shown.report(proven, tokenizer, shown=show, json=json, weighted=weighted)
     stage.require_proof(proven, str(mix), model)
 
 
@@ -144,7 +163,9 @@ def plan(
     mix = read_mix(Path(settings.mix))
     shape = stage.shape_of(settings.model, settings.revision)
     tflops = stage.device_of(device)[1]
-    estimate = stage.estimate(shape, settings, len(mix.rows), stage.tokens_of(mix), devices, tflops, sharding)
+    estimate = stage.estimate(
+        shape, settings, stage.examples_of(mix), stage.tokens_of(mix), devices, tflops, sharding
+    )
     fits = stage.fits(estimate, device)
     document = {**estimate._asdict(), "gb": estimate.gb, "fits": fits}
     answer(document, json, lambda _: stage.show(estimate, device, devices, sharding))

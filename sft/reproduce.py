@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from curation import console
 from curation.corpus.filling import sql_file
-from curation.corpus.query import connect, select
+from curation.corpus.query import open_tables, select
 from curation.corpus.store import Store, write_file
 from curation.mix.sweep import find_points
 from curation.recipe import Recipe, from_options, load_merged, load_recipe
@@ -19,7 +19,7 @@ from schemas.choices import Device
 from schemas.errors import CurateError, RecipeError
 from sft import sweep
 from sft.comparison.results import Comparison
-from sft.scoring.stage import load_prompts
+from sft.scoring.asked import load_prompts
 from sft.scoring.suite_files import ALL, choose, find_protocol
 from sft.training import plan
 from sft.training.config import TrainConfig
@@ -120,8 +120,8 @@ def beside(comparison: Comparison, table: PublishedTable) -> str:
             shown = next(cell.text for cell in cells if cell.column == name)
             within = rate and rate.low is not None and rate.high is not None and theirs is not None
             inside = within and rate and 100 * (rate.low or 0) <= (theirs or 0) <= 100 * (rate.high or 0)
-            mark = "" if not within else " (within)" if inside else " (outside)"
-            row += [shown, "-" if theirs is None else f"{theirs:.1f} of {table.asked[name]}{mark}"]
+            mark = "" if not within else ", within" if inside else ", outside"
+            row += [shown, "-" if theirs is None else f"{theirs:.1f} (n = {table.asked[name]}{mark})"]
         lines.append(row)
     text = "".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |\n" for line in lines)
     notes = [
@@ -147,17 +147,17 @@ def estimate(chosen: sweep.SweepRecipe) -> ReproductionPlan:
         for given in chosen.mixes
         for name, loaded in find_points(given).items()
     }
-    traces = select(connect(Store(Path(chosen.corpus))), sql_file("sft", "mean_tokens.sql")).to_pylist()
+    traces = select(open_tables(Store(Path(chosen.corpus))), sql_file("sft", "mean_tokens.sql")).to_pylist()
     mean = float(traces[0]["tokens"] or 0)
     rows = max(mixes.values(), default=0)
     suites = {}
     wanted = choose([ALL], chosen.score.protocol, sweep.how_asked(chosen.score))
-    for suite, asking, prompts in load_prompts(Store(Path(chosen.score.corpus)), wanted, chosen.score.limit):
-        replies = len(prompts) * asking.samples
-        suites[suite.name] = {
-            "prompts": len(prompts),
+    for one in load_prompts(Store(Path(chosen.score.corpus)), wanted, chosen.score.limit):
+        replies = sum(len(way.prompts) * way.asking.samples for way in one.ways)
+        suites[one.suite.name] = {
+            "prompts": len(one.prompts),
             "replies": replies,
-            "most_tokens": replies * asking.sampling.max_new_tokens,
+            "most_tokens": replies * one.asking.sampling.max_new_tokens,
         }
     hours = _hours(chosen, rows, round(mean * rows))
     return ReproductionPlan(
@@ -188,12 +188,10 @@ def show_plan(found: ReproductionPlan) -> None:
         if found.hours is None
         else f"{found.hours:.2f} hours on one {DEVICE}"
     )
-    console.result(
-        f"training  about {found.training_tokens / 1e6:.2f} million tokens a mix; all runs {hours}"
-    )
+    console.result(f"training  about {found.training_tokens:,} tokens a mix; all runs {hours}")
     for name, one in found.suites.items():
         console.result(
-            f"scoring   {name}: {one['prompts']} prompts, {one['replies']} replies, at most {one['most_tokens'] / 1e6:.2f} million tokens"
+            f"scoring   {name}: {one['prompts']} prompts, {one['replies']} replies, at most {one['most_tokens']:,} tokens"
         )
     console.result(f"models    {found.models}, the untrained one among them; nothing has been done")
 

@@ -18,16 +18,18 @@ from curation.commands.options import (
     ReplyTokensOption,
     RevisionOption,
     TemplateKwargsOption,
+    TokenizerOption,
     UrlOption,
     among,
     listed,
     template_settings,
 )
 from curation.commands.printing import answer
+from curation.commands.quick import Commands
 from schemas.choices import ScoredThink, TableFormat
 from schemas.errors import RecipeError, TrainingError
 
-app = typer.Typer()
+app = Commands()
 SCORE, MANY = "Score", "Many models"
 
 
@@ -90,11 +92,15 @@ def score(
     judge_model: JudgeModelOption = None,
     judge_url: JudgeUrlOption = None,
     annotators: Annotated[
-        str, typer.Option(help="Comma-separated annotators, such as rules,ensemble.")
-    ] = "rules,overrefusal",
+        str | None,
+        typer.Option(
+            help="Comma-separated annotators, such as rules,ensemble; by default the rules and the refusal classifier, where it can be loaded."
+        ),
+    ] = None,
     engine: EngineOption = None,
     dtype: DtypeOption = None,
     base_url: UrlOption = None,
+    tokenizer: TokenizerOption = None,
     revision: RevisionOption = None,
     out: Annotated[
         Path | None,
@@ -124,7 +130,7 @@ def score(
     from sft.scoring import judging, printing, stage
     from sft.scoring.suite_files import HowAsked, choose
 
-    server = {"base_url": base_url} if base_url else None
+    server = {"base_url": base_url, "tokenizer": tokenizer} if base_url else None
     settings = from_options(
         EngineSettings,
         None,
@@ -153,13 +159,69 @@ def score(
         corpus,
         settings,
         suites=chosen,
-        judging=judging.recipe(listed(annotators) or [], listed(judge), judge_model, judge_url),
+        judging=judging.recipe(listed(annotators), listed(judge), judge_model, judge_url),
         out=out,
         export=stage.LogExport(show) if export else None,
         limit=limit,
     )
     answer(scores, json, printing.show)
     stage.require_answers(scores)
+
+
+@app.command(rich_help_panel=SCORE)
+def attack(
+    model: Annotated[str, typer.Argument(help="The attacked model, as for `sft score`.")],
+    attacker: Annotated[
+        str, typer.Option(help="The attacker's model: a folder, a hub name, or its name on a server.")
+    ],
+    attacker_prompt: Annotated[
+        Path,
+        typer.Option(help="File with the attacker's instruction; {goal} in it is the query.", dir_okay=False),
+    ],
+    out: Annotated[
+        Path, typer.Option(help="Folder of the attack; the same one resumes it.", file_okay=False)
+    ],
+    corpus: CorpusOption = DEFAULT_CORPUS,
+    suite: Annotated[str, typer.Option(help="The suite whose prompts are the goals.")] = "advbench",
+    limit: PromptLimitOption = None,
+    streams: Annotated[
+        int | None, typer.Option(help="Independent tries of a goal; 3 by default.", min=1)
+    ] = None,
+    depth: Annotated[int | None, typer.Option(help="Rounds of each; 3 by default.", min=1)] = None,
+    budget: Annotated[int | None, typer.Option(help="At most so many attempts in all.", min=1)] = None,
+    attacker_url: Annotated[str | None, typer.Option(help="The attacker's server.")] = None,
+    judge: JudgeOption = None,
+    judge_model: JudgeModelOption = None,
+    judge_url: JudgeUrlOption = None,
+    engine: EngineOption = None,
+    dtype: DtypeOption = None,
+    base_url: UrlOption = None,
+    revision: RevisionOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Attack a model with PAIR, live: an attacker model writes prompts, sees the answers and their scores, and tries again. Resumable.
+
+    We ship no attack: the attacker's instruction is a file of yours.
+
+    Example: sft attack runs/improved --corpus eval --attacker MODEL --attacker-prompt mine.md --budget 450 --out attacks/improved
+    """
+    from curation.recipe import from_options
+    from sft.attack import stage
+    from sft.scoring import judging
+
+    servers = {
+        name: {"base_url": url} if url else None
+        for name, url in (("model", base_url), ("attacker", attacker_url))
+    }
+    given = {
+        ("model", "kind"): engine, ("model", "model"): model, ("model", "revision"): revision, ("model", "dtype"): dtype,
+        ("model", "server"): servers["model"], ("attacker", "model"): attacker, ("attacker", "server"): servers["attacker"],
+        ("attacker", "kind"): None if attacker_url else engine, ("attacker", "dtype"): dtype,
+        ("attacker_prompt",): attacker_prompt, ("suite",): suite, ("limit",): limit, ("streams",): streams, ("depth",): depth,
+        ("budget",): budget, ("judging",): judging.recipe(None, listed(judge), judge_model, judge_url).model_dump(),
+    }  # fmt: skip
+    manifest = stage.run(corpus, from_options(stage.AttackRecipe, None, given), out=out)
+    answer(manifest, json, stage.show)
 
 
 @app.command(rich_help_panel=SCORE)
@@ -175,6 +237,9 @@ def compare(
     format: Annotated[TableFormat, typer.Option(help="Of the table on stdout.")] = "markdown",
     out: Annotated[Path | None, typer.Option(help="Also write an HTML page.", dir_okay=False)] = None,
     title: Annotated[str, typer.Option(help="Heading of the page.")] = "Comparison",
+    every: Annotated[
+        bool, typer.Option("--all", help="Print every test, not only the headline comparisons.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Compare scored models: a table with intervals, which differences are not significant, and the prompts whose outcome changed.
@@ -182,7 +247,7 @@ def compare(
     Example: sft compare runs/default runs/improved --out compare.html
     """
     from curation import console
-    from sft.comparison import stage, tables
+    from sft.comparison import overview, stage, tables
 
     comparison = stage.compare(stage.load(folders, listed(names) or ()), base)
     if out:
@@ -191,28 +256,45 @@ def compare(
         console.json_result(tables.document(comparison))
         return
     console.result(tables.FORMATS[format](comparison).rstrip())
-    for difference in comparison.differences:
+    tested = overview.tested_pairs(comparison)
+    for difference in [*tested.first, *tested.rest] if every else tested.first:
         console.say(
             f"{difference.column}: {difference.first} and {difference.second}: {difference.conclusion}"
         )
+    if tested.rest and not every:
+        console.say(f"{tested.told}: --all prints them{f', and so has {out}' if out else ''}")
 
 
 @app.command(rich_help_panel=MANY)
 def sweep(
     recipe: Annotated[
-        Path, typer.Argument(help="A YAML recipe; see `sft/recipes/sweeps` for the study's.", dir_okay=False)
+        str, typer.Argument(help="A YAML recipe, or the name of a shipped one, such as benign-ratio.")
     ],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only print what would be trained and scored.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Train, score and compare mixes x settings x seeds; run it again to resume.
 
-    Example: sft sweep learning-rates.yaml
+    Examples:
+
+        sft sweep benign-ratio --dry-run
+
+        sft sweep learning-rates.yaml
     """
     from curation import console
     from sft import sweep as stage
+    from sft import sweep_plan
     from sft.comparison import tables
 
-    comparison, failed = stage.train_and_compare(recipe)
+    chosen = stage.find_sweep(recipe)
+    if dry_run:
+        found = sweep_plan.sweep_plan(chosen)
+        document = {"mixes": found.mixes, "runs": [run._asdict() for run in found.runs]}
+        answer(document, json, lambda _: sweep_plan.show(found))
+        return
+    comparison, failed = stage.carry_out(chosen)
     console.json_result(tables.document(comparison)) if json else console.result(
         tables.markdown(comparison).rstrip()
     )

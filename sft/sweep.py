@@ -7,7 +7,9 @@ fails is told in the table and stops no other.
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -20,8 +22,8 @@ from curation.mix import build as mix
 from curation.mix.recipe import MixRecipe
 from curation.mix.sweep import find_points
 from curation.recipe import Loaded, Recipe, load_recipe
-from schemas.choices import Dtype, EngineKind, ScoredThink
-from schemas.errors import RecipeError, TrainingError
+from schemas.choices import Dtype, EngineKind, ScoredThink, meant
+from schemas.errors import RecipeError, TrainingError, UsageError
 from sft import devices
 from sft.comparison import stage as compare
 from sft.comparison import tables
@@ -61,7 +63,8 @@ class ScoreSettings(Recipe):
     samples: Annotated[int, Field(ge=1)] | None = None
     think: ScoredThink | None = None
     """These five in place of what the suites say."""
-    annotators: Annotated[tuple[str, ...], Field(min_length=1)] = ("rules", "overrefusal")
+    annotators: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """Null: the rules, and of refusals the embedded classifier where it can be loaded."""
     judge: tuple[str, ...] = ()
     """Judges with a model, such as guard:llama-guard."""
     judge_model: str | None = None
@@ -75,8 +78,8 @@ class SweepRecipe(Recipe):
 
     out: str
     """Output folder for mixes, runs and the report."""
-    mixes: Annotated[list[str], Field(min_length=1)]
-    """Folders of built mixes, recipe files, or names of shipped recipes (with all points of their sweeps)."""
+    mixes: list[str]
+    """Folders of built mixes, recipe files, or names of shipped recipes (with all points of their sweeps); none: nothing is trained."""
     corpus: str = "corpus"
     """The corpus that recipes are built from."""
     take: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
@@ -87,6 +90,8 @@ class SweepRecipe(Recipe):
     """Key of the training recipe ("presafe.weight" for nested ones), or "score." and a key of `score` -> its values, or label: value."""
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (42,)
     score: ScoreSettings
+    base: str | None = None
+    """The row that the others are measured against, with intervals."""
 
 
 class SweepPoint(NamedTuple):
@@ -126,6 +131,27 @@ def train_and_compare(path: Path) -> SweepResult:
     return carry_out(load_recipe(path, SweepRecipe).recipe)
 
 
+def shipped_sweeps() -> dict[str, Path]:
+    """The sweeps that come with the package, by name."""
+    folder = Path(str(files("sft") / "recipes" / "sweeps"))
+    return {path.stem: path for path in sorted(folder.glob("[!_]*.yaml"))}
+
+
+def find_sweep(name: str) -> SweepRecipe:
+    """The recipe of a file, or a shipped one by name.
+
+    Raises:
+        UsageError: if there is none; lists the shipped names.
+        RecipeError: naming every fault of the file with its line.
+    """
+    shipped = shipped_sweeps()
+    if not Path(name).is_file() and name not in shipped:
+        raise UsageError(
+            f"{name}: no such file, and no shipped sweep{meant(name, shipped)}; shipped: {', '.join(shipped)}"
+        )
+    return load_recipe(shipped.get(name, Path(name)), SweepRecipe).recipe
+
+
 def carry_out(recipe: SweepRecipe) -> SweepResult:
     """The same, of a recipe."""
     out = Path(recipe.out)
@@ -133,24 +159,25 @@ def carry_out(recipe: SweepRecipe) -> SweepResult:
     points = plan(recipe, mixes)
     console.say(f"sweep: {len(mixes)} mixes, {len(points)} models to score")
     failed = devices.each(points, _work, [point.title for point in points])
-    comparison = compared(points, failed)
+    comparison = compared(points, failed, recipe.base)
     tables.write_page(comparison, out / "compare.html", Path(recipe.out).name)
     write_file(out / "table.md", tables.markdown(comparison).encode())
     write_file(out / "table.csv", tables.csv(comparison).encode())
     return SweepResult(comparison, failed)
 
 
-def compared(points: Sequence[SweepPoint], failed: Mapping[str, str]) -> Comparison:
+def compared(points: Sequence[SweepPoint], failed: Mapping[str, str], base: str | None = None) -> Comparison:
     """The table of the points that did not fail, with the others and the spread between seeds told under it.
 
     Raises:
         TrainingError: if all failed.
+        DataError: if there is no row of the name `base`.
     """
     done = [point for point in points if point.title not in failed]
     if not done:
         raise TrainingError("no run is finished:\n" + "\n".join(f"{n}: {why}" for n, why in failed.items()))
     by_name = [(name, list(group)) for name, group in itertools.groupby(done, key=lambda point: point.name)]
-    comparison = compare.compare([_merged(name, group) for name, group in by_name])
+    comparison = compare.compare([_merged(name, group) for name, group in by_name], base)
     spread = {name: _spread(comparison, group) for name, group in by_name if len(group) > 1}
     return comparison._replace(failed=dict(failed), spread=spread)
 
@@ -165,12 +192,12 @@ def plan(recipe: SweepRecipe, mixes: Mapping[str, Path]) -> list[SweepPoint]:
         name: values if isinstance(values, dict) else {str(v): v for v in values}
         for name, values in recipe.vary.items()
     }
-    count = len(mixes) * len(recipe.seeds) * math.prod(len(values) for values in axes.values())
+    count = max(1, len(mixes)) * len(recipe.seeds) * math.prod(len(values) for values in axes.values())
     if count > MAX_RUNS:
         raise RecipeError(f"a sweep of {count} runs; the maximum is {MAX_RUNS}: vary less")
     points: list[SweepPoint] = []
     faults: dict[str, str] = {}
-    for mix_name, folder in mixes.items():
+    for mix_name, folder in (mixes or {UNTRAINED: Path(UNTRAINED)}).items():
         for labels in itertools.product(*axes.values()):
             chosen = dict(zip(axes, labels, strict=True))
             values = {axis: axes[axis][label] for axis, label in chosen.items()}
@@ -181,7 +208,12 @@ def plan(recipe: SweepRecipe, mixes: Mapping[str, Path]) -> list[SweepPoint]:
                     faults[str(error)] = "-".join([mix_name, *_labels(chosen)])
     if faults:
         raise RecipeError("\n".join(f"{name}: {fault}" for fault, name in faults.items()))
-    return [*_untrained(recipe, points), *points]
+    found = [*_untrained(recipe, points), *(points if mixes else ())]
+    if not found:
+        raise RecipeError(
+            "a sweep without mixes scores models as they are: leave score.untrained on, or name mixes"
+        )
+    return found
 
 
 def _point(
@@ -245,11 +277,11 @@ def _mixes(recipe: SweepRecipe, folder: Path) -> Iterator[tuple[str, Path]]:
         for point in points:
             yield point, folder / point
         for point, loaded in points.items():
-            built = mix.run(Path(recipe.corpus), _smaller(loaded, recipe.take), out=folder / point)
+            built = mix.run(Path(recipe.corpus), smaller(loaded, recipe.take), out=folder / point)
             console.say_counts(point, built.counts)
 
 
-def _smaller(loaded: Loaded[MixRecipe], take: Mapping[str, int]) -> Loaded[MixRecipe]:
+def smaller(loaded: Loaded[MixRecipe], take: Mapping[str, int]) -> Loaded[MixRecipe]:
     """The recipe with at most so many rows of some parts."""
     parts = {
         name: part.model_copy(update={"take": min(take[name], part.take)})
@@ -298,7 +330,18 @@ def _merged(name: str, group: Sequence[SweepPoint]) -> ScoredModel:
             suite.suite: suite.asked_how.samples if suite.asked_how else 1 for suite in one.scores.suites
         }
         outcomes += [o._replace(sample=number * samples[o.suite] + o.sample) for o in one.outcomes]
-    return ScoredModel(name, seeds[0].scores, outcomes)
+    suites = [
+        suite.model_copy(update={"judges": _added(suite.suite, seeds)}) for suite in seeds[0].scores.suites
+    ]
+    return ScoredModel(name, seeds[0].scores.model_copy(update={"suites": suites}), outcomes)
+
+
+def _added(name: str, seeds: Sequence[ScoredModel]) -> dict[str, int]:
+    """How many replies of a suite each judge decided, in all seeds."""
+    found: Counter[str] = Counter()
+    for suite in (suite for one in seeds for suite in one.scores.suites if suite.suite == name):
+        found.update(suite.judges)
+    return dict(found.most_common())
 
 
 def _spread(comparison: Comparison, group: Sequence[SweepPoint]) -> dict[str, list[float]]:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from curation.corpus.query import connect, select
+from curation.corpus.query import connect, open_tables, select
 from curation.corpus.store import Store
 from curation.engines.replies import Again, HttpAnswer, RequestRejected, Unusable, read_answer
 from curation.ingest.recipe import IngestRecipe
@@ -194,7 +194,7 @@ def test_outputs_without_requests_say_what_to_name_and_requests_alone_are_prompt
     with pytest.raises(DataError, match="name the file of requests as well"):
         read(tmp_path, "out.jsonl", lines(output))
     assert read(tmp_path, "requests.jsonl", lines(request)) == []
-    found = select(connect(Store(tmp_path / "c")), "select text, source_id from prompts").to_pylist()
+    found = select(open_tables(Store(tmp_path / "c")), "select text, source_id from prompts").to_pylist()
     assert found == [{"text": ASK, "source_id": "a"}]
 
 
@@ -224,7 +224,7 @@ def test_published_columns_say_kind_attack_and_category(
     (tmp_path / "a.jsonl").write_bytes(lines(given))
     run(tmp_path / "c", [str(tmp_path / "a.jsonl")], IngestRecipe())
     (found,) = select(
-        connect(Store(tmp_path / "c")), "select kind, attack, category from prompts"
+        open_tables(Store(tmp_path / "c")), "select kind, attack, category from prompts"
     ).to_pylist()
     assert tuple(found.values()) == right
 

@@ -2,13 +2,22 @@
 
 import random
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from benchmarks import crash
+from tests.command_line import curate
 
-INGEST = crash.STAGES[0]
+STAGES = {stage.name: stage for stage in crash.STAGES}
+INGEST = STAGES["ingest"]
+
+
+def undisturbed(folder: Path, command: Sequence[str]) -> None:
+    """Run `curate` to its end, in this process: nobody kills it."""
+    done = curate(*command[1:], cwd=folder)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -17,8 +26,18 @@ def states(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     before, after = tmp_path_factory.mktemp("before"), tmp_path_factory.mktemp("after")
     for folder in (before, after):
         crash.write_rows(folder / "big.jsonl", 8_000)
-    crash.curate(after, *INGEST.command)
+    undisturbed(after, INGEST.command)
     return before, after
+
+
+@pytest.fixture(scope="module")
+def small(states: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a corpus of 200 traces."""
+    folder = tmp_path_factory.mktemp("small")
+    rows = (states[0] / "big.jsonl").read_bytes().splitlines(keepends=True)[:200]
+    (folder / "few.jsonl").write_bytes(b"".join(rows))
+    undisturbed(folder, ("curate", "ingest", "few.jsonl", "--kind", "harmful", "--corpus", "small"))
+    return folder
 
 
 def test_a_killed_ingest_ends_like_an_undisturbed_one(states: tuple[Path, Path]) -> None:
@@ -37,30 +56,37 @@ def test_the_harness_notices_a_row_that_is_missing(states: tuple[Path, Path], tm
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["check --repair", "forget"])
 def test_a_killed_repair_or_removal_ends_like_an_undisturbed_one(
-    name: str, states: tuple[Path, Path], tmp_path: Path
+    name: str, small: Path, tmp_path: Path
 ) -> None:
-    (stage,) = (stage for stage in crash.STAGES if stage.name == name)
-    before, after = tmp_path / "before", tmp_path / "after"
-    before.mkdir()
-    rows = (states[0] / "big.jsonl").read_bytes().splitlines(keepends=True)[:200]
-    (before / "few.jsonl").write_bytes(b"".join(rows))
-    crash.curate(before, "curate", "ingest", "few.jsonl", "--kind", "harmful", "--corpus", "small")
-    crash.curate(before, "curate", "annotate", "--annotators", "rules", "--corpus", "small")
+    stage = STAGES[name]
+    before = shutil.copytree(small, tmp_path / "before")
+    undisturbed(before, ("curate", "annotate", "--annotators", "rules", "--corpus", "small"))
     crash.prepare_upkeep(before)
-    shutil.copytree(before, after)
-    crash.curate(after, *stage.command)
+    after = shutil.copytree(before, tmp_path / "after")
+    undisturbed(after, stage.command)
     assert crash.trials(stage, before, after, seconds=2.5, kills=3, chance=random.Random(2)) == []
 
 
 @pytest.mark.slow
 def test_a_killed_pipeline_ends_like_an_undisturbed_one(tmp_path: Path) -> None:
-    (stage,) = (stage for stage in crash.STAGES if stage.name == "run")
+    stage = STAGES["run"]
     before, after = tmp_path / "before", tmp_path / "after"
     before.mkdir()
     crash.write_pipeline(before, 2_000)
     shutil.copytree(before, after)
-    crash.curate(after, *stage.command)
+    undisturbed(after, stage.command)
     assert crash.trials(stage, before, after, seconds=4, kills=3, chance=random.Random(4)) == []
+
+
+@pytest.mark.slow
+def test_a_killed_page_keeps_every_label_that_it_acknowledged_and_none_twice(
+    small: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("uvicorn", reason="the extra `view` is not installed")
+    stage = STAGES["view"]
+    after = shutil.copytree(small, tmp_path / "after")
+    crash.curate(after, *stage.command)
+    assert crash.trials(stage, small, after, seconds=8, kills=4, chance=random.Random(5)) == []
 
 
 def test_a_process_is_really_killed(states: tuple[Path, Path], tmp_path: Path) -> None:

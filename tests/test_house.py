@@ -172,46 +172,62 @@ def repeated_class_names(house: House) -> list[str]:
     """Class names that stand for several things; a leading underscore does not make a name different."""
     places: dict[str, list[str]] = {}
     for path in house.files.values():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ClassDef):
-                place = f"{path.relative_to(house.root)}:{node.lineno}"
-                places.setdefault(node.name.lstrip("_"), []).append(place)
+        for name, line in classes(path.read_text(encoding="utf-8")):
+            places.setdefault(name.lstrip("_"), []).append(f"{path.relative_to(house.root)}:{line}")
     return [
         f"class {name} means several things: {', '.join(at)}" for name, at in places.items() if len(at) > 1
     ]
 
 
+@cache
+def classes(text: str) -> list[tuple[str, int]]:
+    """Name and line of each class."""
+    return [(node.name, node.lineno) for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ClassDef)]
+
+
 def odd_runs(house: House) -> list[str]:
     """Every `run` that is not `run(corpus_dir, inputs, recipe, *, the rest) -> Manifest`."""
     faults = []
-    for path, node in functions(house):
-        names = [argument.arg for argument in node.args.args]
-        if node.name != "run" or path.name == "cli.py" or path.name == "sandbox.py":
+    for path in house.files.values():
+        if path.name in ("cli.py", "sandbox.py"):
             continue
-        place = f"{path.relative_to(house.root)}:{node.lineno}: run"
-        if node.returns is None or ast.unparse(node.returns) != "Manifest":
-            faults.append(f"{place} returns no Manifest; call a function that reads `read`")
-        if "corpus_dir" in names and names[0] != "corpus_dir":
-            faults.append(f"{place} takes the corpus first")
-        if "recipe" in names and names[-1] != "recipe":
-            faults.append(f"{place} takes everything after the recipe by keyword")
+        for node in runs(path.read_text(encoding="utf-8")):
+            faults += odd_run(node, f"{path.relative_to(house.root)}:{node.lineno}: run")
     return faults
 
 
-def functions(house: House) -> Iterator[tuple[Path, ast.FunctionDef]]:
-    for path in house.files.values():
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.FunctionDef):
-                yield path, node
+@cache
+def runs(text: str) -> list[ast.FunctionDef]:
+    """The functions of a module that are called `run`."""
+    return [node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef) and node.name == "run"]
+
+
+def odd_run(node: ast.FunctionDef, place: str) -> Iterator[str]:
+    names = [argument.arg for argument in node.args.args]
+    if node.returns is None or ast.unparse(node.returns) != "Manifest":
+        yield f"{place} returns no Manifest; call a function that reads `read`"
+    if "corpus_dir" in names and names[0] != "corpus_dir":
+        yield f"{place} takes the corpus first"
+    if "recipe" in names and names[-1] != "recipe":
+        yield f"{place} takes everything after the recipe by keyword"
 
 
 def scattered_options(house: House) -> list[str]:
     """Every named option or argument outside of `commands/options.py`."""
     return [
-        f"{path.relative_to(house.root)}:{node.lineno}: move it to curation/commands/options.py"
+        f"{path.relative_to(house.root)}:{line}: move it to curation/commands/options.py"
         for path in house.files.values()
         if path != house.root / "curation/commands/options.py"
-        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        for line in options(path.read_text(encoding="utf-8"))
+    ]
+
+
+@cache
+def options(text: str) -> list[int]:
+    """The lines in which a named option or argument is made."""
+    return [
+        node.lineno
+        for node in ast.parse(text).body
         if isinstance(node, ast.Assign) and re.search(r"typer\.(Option|Argument)", ast.unparse(node))
     ]
 
@@ -229,9 +245,15 @@ def sql_in_python(house: House) -> list[str]:
         f"{path.relative_to(house.root)}:{line}: move this query to a file in sql/"
         for path in house.files.values()
         if path != house.root / "curation/corpus/query.py"
-        for line, text in strings(ast.parse(path.read_text(encoding="utf-8")))
-        if QUERY.search(text) and MORE_THAN_A_LOOKUP.search(text)
+        for line in joined_queries(path.read_text(encoding="utf-8"))
     ]
+
+
+@cache
+def joined_queries(text: str) -> list[int]:
+    """The lines of queries that do more than look up rows."""
+    found = strings(ast.parse(text))
+    return [line for line, said in found if QUERY.search(said) and MORE_THAN_A_LOOKUP.search(said)]
 
 
 def strings(tree: ast.Module) -> Iterator[tuple[int, str]]:

@@ -1,14 +1,11 @@
 """Folders, models, data sets and servers of strangers: what they could reach beyond themselves."""
 
 import json
-import os
 import shutil
-import signal
 import ssl
 import subprocess
 import sys
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -17,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from curation.corpus import status
-from curation.corpus.query import connect, select
+from curation.corpus.query import open_tables, select
 from curation.corpus.store import Store
 from curation.engines import Sampling
 from curation.engines.openai import OpenAIEngine, ServerSettings
@@ -71,7 +68,7 @@ def test_a_corpus_copied_while_it_is_written_is_whole(corpus: Store, tmp_path: P
         for number in range(5):
             copy = tmp_path / f"copy{number}"
             shutil.copytree(corpus.root, copy, ignore=shutil.ignore_patterns(".tmp-*"))
-            rows = select(connect(Store(copy)), "select trace_id from traces")["trace_id"].to_pylist()
+            rows = select(open_tables(Store(copy)), "select trace_id from traces")["trace_id"].to_pylist()
             assert len(set(rows)) == len(rows) >= 1
     finally:
         stop.set()
@@ -177,51 +174,6 @@ def test_a_server_with_a_certificate_of_its_own_is_refused_unless_its_authority_
     finally:
         server.shutdown()
         server.server_close()
-
-
-ENDLESS = "exists (select 1 from traces a, traces b, traces c, traces d where md5(a.trace_id || b.trace_id || c.trace_id || d.trace_id) = 'x')"
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("command", ["sql", "build-mix", "plan", "generate"])
-def test_ctrl_c_stops_a_query_of_a_recipe_at_once(tmp_path: Path, command: str) -> None:
-    corpus = Store.create(tmp_path / "corpus")
-    corpus.append_rows("traces", [TRACE | {"trace_id": f"t{n}"} for n in range(3000)])
-    corpus.append_rows("prompts", [{"prompt_id": "p", "text": "q"}])
-    recipe = tmp_path / "r.yaml"
-    recipe.write_text(json.dumps({"name": "x", "parts": {"a": {"where": ENDLESS}}}))
-    rest = {
-        "sql": [f"select trace_id from traces where {ENDLESS}", "--corpus", str(corpus.root)],
-        "build-mix": [str(recipe), "--corpus", str(corpus.root), "--out", str(tmp_path / "out")],
-        "plan": [str(recipe), "--corpus", str(corpus.root)],
-        "generate": ["--corpus", str(corpus.root), "--where", ENDLESS, "--model", "m", "--base-url", "http://127.0.0.1:9/v1"],
-    }  # fmt: skip
-    process = subprocess.Popen(
-        [sys.executable, "-m", "curation", command, *rest[command]],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        _wait_until_busy(process)
-        process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)  # the query itself would take years
-    finally:
-        process.kill()
-    assert process.returncode in (130, 1, -signal.SIGINT), said
-
-
-def _wait_until_busy(process: "subprocess.Popen[str]") -> None:
-    """Until the process has run for 3 seconds of processor time: by then the query runs."""
-    ticks = os.sysconf("SC_CLK_TCK")
-    for _ in range(600):
-        assert process.poll() is None, process.communicate()
-        fields = Path(f"/proc/{process.pid}/stat").read_text().rsplit(") ", 1)[1].split()
-        if (int(fields[11]) + int(fields[12])) / ticks > 3:
-            return
-        time.sleep(0.1)
-    raise AssertionError("the query never ran")
 
 
 def test_a_read_only_corpus_is_read_and_every_writer_says_what_is_wrong(

@@ -21,10 +21,8 @@ from schemas.response import Split, split
 from schemas.trace import Trace
 
 FOLDER = "annotators.benchmark"
-HELD_OUT = ("t1", "t2", "t3")
-"""Hands with sources of their own that nothing is trained or tuned on."""
-MEASURED = ("t3",)
-"""Of these, the hands that took their sources from traces that were kept for measuring already."""
+HELD_OUT = ("t5", "t6", "t7")
+"""Hands that nothing is trained or tuned on. What others made of the same sources (t3 and t4 did) is left out of learning too."""
 Field = Literal["prompt", "reasoning", "answer"]
 
 
@@ -138,9 +136,8 @@ def untouched(sources: Mapping[str, Trace], further: Iterable[Labelled] = ()) ->
         sources: STAR-1's traces by id.
         further: rows beside those kept here, whose sources are not free either.
     """
-    used = {hand: {row.source_id for row in rows(hand)} for hand in hands()}
-    away = {name for hand in HELD_OUT for name in used[hand]}
-    taken = {name for hand in used if hand not in MEASURED for name in used[hand]}
+    away = held_out_sources()
+    taken = {row.source_id for hand in hands() if hand not in HELD_OUT for row in rows(hand)}
     taken |= {item.source for item in further}
     free = sorted((name for name in sources if name not in taken), key=texts_id)
     learn = [name for name in sources if name in taken - away] + free[::2]
@@ -148,6 +145,11 @@ def untouched(sources: Mapping[str, Trace], further: Iterable[Labelled] = ()) ->
         [sources[name] for name in learn if name not in away],
         [sources[name] for name in free[1::2] if name not in away],
     )
+
+
+def held_out_sources() -> set[str]:
+    """The traces of STAR-1 that rows of held-out hands are made of."""
+    return {row.source_id for hand in HELD_OUT for row in rows(hand) if row.source_id}
 
 
 def source_hash(trace: Trace) -> str:

@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from annotators.base import Annotator
-from annotators.embedding.model import HERE, TOGETHER, Decision, Kind, Read, open_model
+from annotators.embedding.model import CARD, HERE, TOGETHER, Decision, Kind, Read, open_model
 from annotators.rules.judge import judge as judge_by_rules
 from schemas.annotation import Annotation, Span
+from schemas.ids import texts_id
 from schemas.patterns import RISKY_PATTERNS
 from schemas.trace import Trace
 
@@ -35,14 +36,20 @@ def ensemble(folder: Path = HERE) -> Annotator:
 
 def _annotator(kind: Kind, folder: Path) -> Annotator:
     model = open_model(folder)
-    variant = f":{model.card.variant}" if model.card.variant else ""
-    name = f"{kind}{variant}@{model.card.name}"
+    variant = model.card.variant or _told_apart(folder)
+    name = f"{kind}{':' if variant else ''}{variant}@{model.card.name}"
 
     def annotate(traces: Sequence[Trace]) -> Iterator[Annotation]:
         for trace, read in zip(traces, model.read(traces), strict=True):
             yield from annotations(name, model.card.decisions[kind], trace, read)
 
     return Annotator(name, RISKY_PATTERNS, annotate, batch_traces=2 * TOGETHER)
+
+
+def _told_apart(folder: Path) -> str:
+    """A word for an annotator of somebody's own training, whose labels are not those of the shipped one; "" for that."""
+    card, shipped = ((one / CARD).read_text(encoding="utf-8") for one in (folder, HERE))
+    return "" if card == shipped else f"own-{texts_id(card)[:8]}"
 
 
 def annotations(
@@ -83,7 +90,7 @@ def probabilities(decisions: Mapping[str, Decision], trace: Trace, read: Read) -
     """Probability of each pattern; of patterns that exclude each other only the likelier stays above one half."""
     signs = rule_signs(trace) if any(decision.rules for decision in decisions.values()) else {}
     likely = {
-        name: decision.probability(read.logits[name], signs.get(name, 0.0))
+        name: decision.probability(read.logits[name], signs.get(name, 0.0), read.states)
         for name, decision in decisions.items()
     }
     return likely | excluded(likely)

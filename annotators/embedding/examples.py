@@ -12,6 +12,7 @@ from torch import Tensor
 from annotators.benchmark import Labelled
 from annotators.embedding.reader import CONCLUSIONS, SHOWN
 from annotators.embedding.reading import Document
+from annotators.rules.judge import judge as judge_by_rules
 from schemas.patterns import RISKY_PATTERNS
 from schemas.trace import Trace
 
@@ -34,16 +35,29 @@ class Example(NamedTuple):
     weight: float = 1.0
 
 
+class Lesson(NamedTuple):
+    """An example as the reader sees it."""
+
+    example: Example
+    document: Document
+    targets: "SentenceTargets"
+
+
 def from_labelled(items: Iterable[Labelled]) -> list[Example]:
     """Examples of the labelled set."""
     return [Example(item.trace, _labels(item), item.evidence, item.source) for item in items]
 
 
 def _labels(item: Labelled) -> dict[str, bool | None]:
-    """Its labels, and what follows from them."""
+    """Its labels, and what follows from them; whether the answer refuses is told by the rules where nobody wrote it down."""
     labels: dict[str, bool | None] = dict(item.labels)
+    reasoned, answered = CONCLUSIONS
+    if item.trace.answer and labels.get(answered) is None:
+        labels[answered] = judge_by_rules(item.trace)[answered].label
     if labels["lack_of_safety_awareness"]:
-        labels["reasoning_refusal"] = False
+        labels[reasoned] = False
+    elif labels.get(reasoned) is None and (refuses := labels.get(answered)) is not None:
+        labels[reasoned] = refuses != labels["inconsistency"]
     if item.trace.kind == "benign":
         labels |= dict.fromkeys(RISKY_PATTERNS[:4], None)
     return labels

@@ -3,15 +3,16 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
 
-from annotators.embedding.examples import Example, SentenceTargets, targets
+from annotators.embedding.examples import Example, Lesson, SentenceTargets, targets
 from annotators.embedding.reader import CONCLUSIONS, Logits, Reader, Vectors
 from annotators.embedding.reading import Document, read
+from annotators.embedding.varying import Variations
 from annotators.embedding.vectors import SentenceVectors
 from schemas.patterns import RISKY_PATTERNS
 
@@ -27,11 +28,9 @@ TRUE_TRACE, TRUE_SENTENCE = 2.0, 4.0
 """What a true label weighs against a false one."""
 SENTENCES, CONCLUDED = 1.5, 0.5
 """What the other two losses weigh against that of the verdicts."""
-THINNED, LEFT_OUT = 0.5, 0.25
-"""Share of the lessons that lose sentences, and the share of the reasoning that they lose."""
-LACK = "lack_of_safety_awareness"
 Advance = Callable[[int], object]
 """Told after every step."""
+Batch = TypeVar("Batch")
 
 
 class Schedule(NamedTuple):
@@ -42,14 +41,6 @@ class Schedule(NamedTuple):
     tuned: int = 3
     """Passes in which it learns too."""
     seed: int = 0
-
-
-class Lesson(NamedTuple):
-    """An example as the reader sees it."""
-
-    example: Example
-    document: Document
-    targets: SentenceTargets
 
 
 def steps(examples: Sequence[Example], schedule: Schedule) -> int:
@@ -89,7 +80,7 @@ def fit(
         advance(0)
     if schedule.still:
         reader.encoder.eval()
-        with torch.no_grad(), _half(reader):
+        with torch.no_grad(), reader.encoder.precision():
             known = reader.encoder(windows)
         _learn(reader, lessons, schedule.still, READER_RATE, random, advance, known)
     if schedule.tuned:
@@ -115,54 +106,55 @@ def _learn(
     known: Vectors | None = None,
 ) -> None:
     """Learn for some passes: with known sentence vectors the reader alone, else its encoder as well."""
-    encoder = [] if known else [p for p in reader.encoder.parameters() if p.requires_grad]
-    own = list(reader.heads.parameters())
+    plan = [batch for _ in range(passes) for batch in _plan(lessons, random)]
+    variations = Variations(lessons)
+
+    def lost(whole: list[Lesson]) -> Any:
+        batch = [variations.of(lesson, random) for lesson in whole]
+        with reader.encoder.precision():
+            readings = reader([lesson.document for lesson in batch], known)
+        return sum(loss_of(reading, batch) for reading in readings) / len(readings)
+
+    reader.train()
+    descend(reader.heads, None if known else reader.encoder, rate, plan, lost, advance)
+
+
+def descend(
+    heads: nn.Module,
+    encoder: SentenceVectors | None,
+    rate: float,
+    plan: Sequence[Batch],
+    lost: Callable[[Batch], Any],
+    advance: Advance = int,
+) -> None:
+    """One step for each batch of a plan; with an encoder its upper layers learn as well.
+
+    Args:
+        heads: what learns at `rate`.
+        encoder: learns at a rate of its own.
+        rate: at its highest, after the warm-up.
+        plan: the batches, in order.
+        lost: a batch's loss.
+        advance: told after every step.
+    """
+    tuned = [p for p in encoder.parameters() if p.requires_grad] if encoder else []
+    own = list(heads.parameters())
     descent = torch.optim.AdamW(
         [
             {"params": own, "lr": rate, "weight_decay": READER_DECAY},
-            {"params": encoder, "lr": ENCODER_RATE, "weight_decay": ENCODER_DECAY},
+            {"params": tuned, "lr": ENCODER_RATE, "weight_decay": ENCODER_DECAY},
         ]
     )
-    plan = [batch for _ in range(passes) for batch in _plan(lessons, random)]
     pace = torch.optim.lr_scheduler.LambdaLR(
         descent, lambda step: min(1.0, (step + 1) / WARM_UP) * max(LOWEST, 1 - step / len(plan))
     )
-    reader.train()
-    for whole in plan:
-        batch = [thinned(lesson, random) for lesson in whole]
-        with _half(reader):
-            readings = reader([lesson.document for lesson in batch], known)
-        loss: Any = sum(loss_of(reading, batch) for reading in readings) / len(readings)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_([*own, *encoder], 1.0)
+    for batch in plan:
+        lost(batch).backward()
+        torch.nn.utils.clip_grad_norm_([*own, *tuned], 1.0)
         descent.step()
         descent.zero_grad()
         pace.step()
         advance(1)
-
-
-def thinned(lesson: Lesson, random: Random) -> Lesson:
-    """The lesson with some sentences left out, never the evidence: the rest of a text says nothing about its label.
-
-    A lack of awareness may only come about by this, so where there was none it is no longer known.
-    """
-    if random.random() >= THINNED:
-        return lesson
-    evident = lesson.targets.shown.any(1).tolist()
-    pairs = enumerate(zip(lesson.document.sentences, evident, strict=True))
-    kept = [n for n, (s, shows) in pairs if shows or s.field != "reasoning" or random.random() >= LEFT_OUT]
-    sentences = [lesson.document.sentences[number] for number in kept]
-    if "reasoning" not in {s.field for s in sentences}:
-        return lesson
-    example = lesson.example
-    if not example.labels.get(LACK):
-        example = example._replace(labels={**example.labels, LACK: None})
-    shown, known = (part[kept] for part in lesson.targets)
-    return Lesson(example, Document(lesson.document.windows, sentences, kept), SentenceTargets(shown, known))
-
-
-def _half(reader: Reader) -> Any:
-    return torch.autocast(reader.encoder.device.type, torch.bfloat16)
 
 
 def _plan(lessons: Sequence[Lesson], random: Random) -> list[list[Lesson]]:

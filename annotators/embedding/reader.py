@@ -44,22 +44,49 @@ class Logits(NamedTuple):
     """(traces, patterns)"""
     conclusions: Tensor
     """(traces, CONCLUSIONS)"""
+    states: Tensor
+    """(traces, width): what it made of reasoning and answer, for whoever learns anew from it."""
 
 
-class SentenceHead(nn.Module):
-    """Judges all sentences of a trace together."""
+class SentenceContext(nn.Module):
+    """A small transformer over the sentences of a text; further places, before the first, sum the text up."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, fields: int, summaries: int, places: int) -> None:
         super().__init__()
         self.scale, self.narrow = nn.LayerNorm(width), nn.Linear(width, WIDTH)
-        self.field = nn.Embedding(len(FIELDS) + len(CONCLUSIONS), WIDTH)
-        self.place = nn.Linear(PLACES, WIDTH)
+        self.field = nn.Embedding(fields + summaries, WIDTH)
+        self.place = nn.Linear(places, WIDTH)
         layer = nn.TransformerEncoderLayer(
             WIDTH, ATTENTION_HEADS, 2 * WIDTH, DROPOUT, "gelu", batch_first=True, norm_first=True
         )
         self.context = nn.TransformerEncoder(layer, DEPTH, enable_nested_tensor=False)
         self.norm = nn.LayerNorm(WIDTH)
         self.drop_input, self.drop = nn.Dropout(INPUT_DROPOUT), nn.Dropout(DROPOUT)
+        self.summaries = summaries
+
+    def together(self, vectors: Tensor, fields: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+        """Summaries (texts, summaries, WIDTH), and sentences (texts, sentences, 2 * WIDTH), each alone and in context.
+
+        Args:
+            vectors: (texts, sentences, width).
+            fields: (texts, sentences), the number of each sentence's field, -1 beyond the last.
+            places: (texts, sentences, places), what else is known of a sentence.
+        """
+        own = gelu(self.narrow(self.drop_input(self.scale(vectors))))
+        placed = own + self.field(fields.clamp(min=0)) + self.place(places)
+        first = self.field.weight[-self.summaries :].expand(len(vectors), -1, -1)
+        padded = pad(fields < 0, (self.summaries, 0), value=False)
+        seen = self.norm(self.context(self.drop(torch.cat([first, placed], 1)), src_key_padding_mask=padded))
+        return self.drop(seen[:, : self.summaries]), torch.cat(
+            [self.drop(own), seen[:, self.summaries :]], -1
+        )
+
+
+class SentenceHead(SentenceContext):
+    """Judges all sentences of a trace together."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width, len(FIELDS), len(CONCLUSIONS), PLACES)
         self.sentence = nn.Linear(2 * WIDTH, len(SHOWN))
         self.trace = nn.Linear(WIDTH, len(RISKY_PATTERNS) - 1)
         self.pair = nn.Sequential(
@@ -72,20 +99,16 @@ class SentenceHead(nn.Module):
 
     def forward(self, vectors: Tensor, fields: Tensor, places: Tensor) -> Logits:
         """Judge sentence vectors (traces, sentences, width)."""
-        own = gelu(self.narrow(self.drop_input(self.scale(vectors))))
-        placed = own + self.field(fields.clamp(min=0)) + self.place(places)
-        conclusions = self.field.weight[len(FIELDS) :].expand(len(vectors), -1, -1)
-        padded = pad(fields < 0, (len(CONCLUSIONS), 0), value=False)
-        together = self.drop(torch.cat([conclusions, placed], 1))
-        seen = self.norm(self.context(together, src_key_padding_mask=padded))
-        reasoning, answer = self.drop(seen[:, 0]), self.drop(seen[:, 1])
-        sentences = self.sentence(torch.cat([self.drop(own), seen[:, len(CONCLUSIONS) :]], -1)).float()
+        conclusions, seen = self.together(vectors, fields, places)
+        reasoning, answer = conclusions.unbind(1)
+        sentences = self.sentence(seen).float()
         sentences = sentences.masked_fill(_elsewhere(fields), NEVER)
         pair = torch.cat([reasoning, answer, reasoning * answer, (reasoning - answer).abs()], -1)
         whole = torch.cat([self.trace(reasoning), self.pair(pair)], -1).float()
         strongest = torch.logsumexp(sentences[..., : len(RISKY_PATTERNS)] * SHARPNESS, 1) / SHARPNESS
-        concluded = self.conclusion(torch.stack([reasoning, answer], 1)).float()
-        return Logits(sentences, whole + self.mix * strongest, concluded.diagonal(dim1=1, dim2=2))
+        concluded = self.conclusion(conclusions).float()
+        verdicts, states = whole + self.mix * strongest, torch.cat([reasoning, answer], -1)
+        return Logits(sentences, verdicts, concluded.diagonal(dim1=1, dim2=2), states)
 
 
 class Reader(nn.Module):
@@ -112,8 +135,14 @@ class Reader(nn.Module):
         return [head(padded, fields, places) for head in self.heads]
 
     def read(self, documents: Sequence[Document]) -> Logits:
-        """The mean of the heads' logits."""
-        return Logits(*(torch.stack(part).float().mean(0) for part in zip(*self(documents), strict=True)))
+        """The mean of the heads' logits, and the states of all."""
+        read = self(documents)
+
+        def mean(part: int) -> Tensor:
+            return torch.stack([logits[part] for logits in read]).float().mean(0)
+
+        states = torch.cat([logits.states for logits in read], -1).float()
+        return Logits(mean(0), mean(1), mean(2), states)
 
 
 def _row(document: Document, found: Vectors) -> Tensor:

@@ -28,10 +28,13 @@ from schemas.annotation import Annotation
 from schemas.patterns import RISKY_PATTERNS
 from schemas.trace import Trace
 
-NAME = "4"
+NAME = "7"
 COMMAND = "curate train-annotator --star1 star1.json --real-text real_text"
-CALIBRATION_HANDS = ("n7", "n8")
+KEPT = f"{COMMAND} --keep-weights"
+CALIBRATION_HANDS = ("n7", "n8", "t1", "t2", "t3", "t4")
 """Held out for the decisions, together with the test split."""
+LATER_HANDS = ("t3", "t4", "n20", "n21", "n22")
+"""Written or released after the shipped weights had learned: its decisions come from them (`later`)."""
 UNTOUCHED = 0.6
 """What a trace of STAR-1 that nobody edited weighs against a labelled one."""
 FALSE_ALARMS = 0.01
@@ -67,8 +70,12 @@ def gather(star1: Path | None, real_text: Path | None) -> Lessons:
     sources = edits.star1(star1) if star1 else {}
     further = labelled.load_folder(real_text) if real_text else []
     loaded = edits.load(sources, *(hand for hand in edits.hands() if hand not in edits.HELD_OUT))
-    held = [*labelled.load("test"), *(item for item in loaded.items if item.batch in CALIBRATION_HANDS)]
-    rest = [*labelled.load("dev"), *(item for item in loaded.items if item.batch not in CALIBRATION_HANDS)]
+    measured = edits.held_out_sources()
+    items, further = (
+        [item for item in found if item.source not in measured] for found in (loaded.items, further)
+    )
+    held = [*labelled.load("test"), *(item for item in items if item.batch in CALIBRATION_HANDS)]
+    rest = [*labelled.load("dev"), *(item for item in items if item.batch not in CALIBRATION_HANDS)]
     clean = edits.untouched(sources, further)
     learn = [*from_labelled([*rest, *further]), *untouched(clean.learn, UNTOUCHED)]
     away = {item.source for item in held}
@@ -78,6 +85,17 @@ def gather(star1: Path | None, real_text: Path | None) -> Lessons:
         clean=untouched(clean.measure, UNTOUCHED),
         skipped=loaded.skipped,
     )
+
+
+def later(star1: Path, real_text: Path | None) -> tuple[list[Example], dict[str, int]]:
+    """The rows that the shipped weights have not learned from, and untouched traces; and rows that could not be put together, by reason.
+
+    Arguments and errors are those of `gather`.
+    """
+    measured = edits.held_out_sources()
+    loaded = edits.load(edits.star1(star1), *LATER_HANDS)
+    rows = [item for item in loaded.items if item.source not in measured]
+    return [*from_labelled(rows), *gather(star1, real_text).clean], loaded.skipped
 
 
 def train(
@@ -154,7 +172,7 @@ def calibrated(lessons: Lessons, reader: Reader) -> HeldOutResult:
     return HeldOutResult(
         decisions,
         {kind: {p: quality(p, seen, verdicts[kind]) for p in RISKY_PATTERNS} for kind in KINDS},
-        {kind: _flagged(seen, verdicts[kind]) for kind in KINDS},
+        {kind: flagged(seen, verdicts[kind]) for kind in KINDS},
     )
 
 
@@ -223,7 +241,7 @@ def quality(
     )
 
 
-def _flagged(seen: Sequence[HeldOutTrace], verdicts: Sequence[Mapping[str, Annotation]]) -> float:
+def flagged(seen: Sequence[HeldOutTrace], verdicts: Sequence[Mapping[str, Annotation]]) -> float:
     """Share of untouched traces that are flagged with any pattern."""
     flags = [
         any(a.label for a in verdict.values())

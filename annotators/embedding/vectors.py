@@ -79,7 +79,7 @@ class SentenceVectors(nn.Module):
         if not self.packs:
             return
         for rows in self._rows(window for window in windows if window not in self.kept):
-            with torch.no_grad(), torch.autocast(rows.ids.device.type, torch.bfloat16):
+            with torch.no_grad(), self.precision():
                 middle = self._lower(rows, _apart(rows)).to(torch.bfloat16)
             for window, row, start in rows.windows:
                 self.kept[window] = middle[row, start : start + self._length(window)].clone()
@@ -92,9 +92,17 @@ class SentenceVectors(nn.Module):
 
     def for_reading(self) -> None:
         """Get ready to read: in half precision where the machine is fast at it."""
-        fast = torch.cpu.get_capabilities().get("avx512_bf16")
-        self._hidden[0].to(torch.bfloat16 if fast or self.device.type == "cuda" else torch.float32)
+        self._hidden[0].to(torch.bfloat16 if self.fast_half else torch.float32)
         self.eval()
+
+    @property
+    def fast_half(self) -> bool:
+        """Whether the machine is fast in half precision; one without units for it takes several times as long as in full."""
+        return self.device.type == "cuda" or bool(torch.cpu.get_capabilities().get("avx512_bf16"))
+
+    def precision(self) -> torch.autocast:
+        """What to learn in, as a context: half precision where the machine is fast in it."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.fast_half)
 
     @property
     def device(self) -> torch.device:
@@ -135,7 +143,7 @@ class SentenceVectors(nn.Module):
         for window, row, start in rows.windows:
             known = self.kept[window]
             states[row, start : start + len(known)] = known
-        return states
+        return states if self.fast_half else states.float()
 
     def _rows(self, windows: Iterable[Window]) -> Iterator[Rows]:
         """Windows, each once, packed into rows: the longest first, each into the row where it leaves the least room."""

@@ -32,11 +32,15 @@ from annotators.guards import (
     xstest,
 )
 from annotators.guards.base import Field, Finding, GradedWord, Guard, prompt_file
+from annotators.mapping import Terms, terms_of
 from schemas.annotation import Annotation
+from schemas.codebooks import Codebook, Pattern
 from schemas.errors import EngineError, RecipeError
 from schemas.ids import content_id
+from schemas.patterns import UNSAFE, UNSAFE_FIELDS
 from schemas.trace import Trace
 
+UNSAFE_PATTERNS = (UNSAFE, *UNSAFE_FIELDS.values())
 REFUSALS = ("answer_refusal", "full_refusal", "partial_refusal")
 """Properties of answers only."""
 FAMILIES: dict[str, Guard] = {
@@ -52,16 +56,24 @@ FIELDS: dict[str, tuple[Field, ...]] = {
 }
 
 
-def guard(model: Model, which: str, prompt: str | None = None) -> Annotator:
+def guard(
+    model: Model,
+    which: str,
+    prompt: str | None = None,
+    codebooks: Sequence[Codebook] = (),
+    earlier: Sequence[Codebook] = (),
+) -> Annotator:
     """A guard as an annotator.
 
     Args:
         model: the guard's weights.
         which: "FAMILY", or "FAMILY.reasoning", "FAMILY.answer", "FAMILY.both".
         prompt: the guard's published prompt with its {prompt} and {response}, in place of our wording.
+        codebooks: those whose `maps` say which entries its categories mean; it labels these too.
+        earlier: versions of these that are no longer in force.
 
     Raises:
-        RecipeError: if there is no such family or field, or the prompt does not fit.
+        RecipeError: if there is no such family or field, the prompt does not fit, or a map names no category of it.
     """
     name, _, field = which.partition(".")
     if name not in FAMILIES or (field and field not in FIELDS):
@@ -71,12 +83,15 @@ def guard(model: Model, which: str, prompt: str | None = None) -> Annotator:
         )
     family = FAMILIES[name]
     fields = FIELDS[field] if field else family.fields
-    family = family._replace(patterns=_patterns(which, family, fields))
+    terms = terms_of(codebooks, f"guard:{name}", family.categories, earlier)
+    about = {one: entry for one, entry in terms.entries.items() if entry.judged_on in (*fields, "both")}
+    patterns = (*_patterns(which, family, fields), *about)
+    family = family._replace(patterns=patterns, version=terms.versioned(family.version))
     template = _template(family, prompt)
     title = f"guard:{which}+{model_identity(model.name)}"
     if prompt is not None:
         title += f"+{content_id(prompt)[:8]}"
-    return _annotator(model, family, fields, template, f"{title}@{family.version}")
+    return _annotator(model, family, fields, template, f"{title}@{family.version}", terms)
 
 
 def judged_field(name: str) -> Field | None:
@@ -113,7 +128,9 @@ def _template(family: Guard, prompt: str | None) -> str:
     return prompt
 
 
-def _annotator(model: Model, family: Guard, fields: tuple[Field, ...], template: str, name: str) -> Annotator:
+def _annotator(
+    model: Model, family: Guard, fields: tuple[Field, ...], template: str, name: str, terms: Terms
+) -> Annotator:
     def due(trace: Trace) -> dict[Field, Sequence[Conversation]]:
         texts: dict[Field, str] = {field: getattr(trace, field) for field in fields}
         asked = with_earlier_turns(trace.prompt, trace.turns)
@@ -129,7 +146,7 @@ def _annotator(model: Model, family: Guard, fields: tuple[Field, ...], template:
         answers = zip(replies.texts, replies.tokens, strict=True)
         for trace, of_trace in zip(traces, asked, strict=True):
             said = {field: list(islice(answers, len(group))) for field, group in of_trace.items()}
-            yield from _judged(family, name, trace.trace_id, said)
+            yield from _judged(family, name, trace.trace_id, said, terms)
         if replies.stopped:
             raise replies.stopped
 
@@ -147,7 +164,7 @@ _Said = tuple[str | EngineError, Sequence[Token]]
 
 
 def _judged(
-    family: Guard, name: str, trace_id: str, said: Mapping[Field, Sequence[_Said]]
+    family: Guard, name: str, trace_id: str, said: Mapping[Field, Sequence[_Said]], terms: Terms
 ) -> Iterator[Annotation | Failure]:
     findings: dict[Field, Finding] = {}
     for field, replies in said.items():
@@ -158,9 +175,7 @@ def _judged(
         findings[field] = finding
     whole = all(f"unsafe_{field}" in family.patterns for field in FIELDS["both"])
     for pattern in family.patterns:
-        label, score, why = (
-            _unsafe(findings, pattern, whole) if pattern.startswith("unsafe") else _refusal(findings, pattern)
-        )
+        label, score, why = _result(findings, pattern, whole, terms)
         yield Annotation(
             trace_id=trace_id,
             pattern=pattern,
@@ -195,6 +210,33 @@ class _GuardResult(NamedTuple):
     label: bool | None
     score: float | None
     why: str
+
+
+def _result(findings: Mapping[Field, Finding], pattern: str, whole: bool, terms: Terms) -> _GuardResult:
+    if pattern in terms.entries:
+        return _category(findings, terms.entries[pattern], whole, terms)
+    return _unsafe(findings, pattern, whole) if pattern in UNSAFE_PATTERNS else _refusal(findings, pattern)
+
+
+def _category(findings: Mapping[Field, Finding], entry: Pattern, whole: bool, terms: Terms) -> _GuardResult:
+    """Whether a field that the entry is judged on falls into a category that means it; absent only where the guard judges every such field."""
+    fields = FIELDS["both"] if entry.judged_on == "both" else (entry.judged_on,)
+    about = {field: one for field, one in findings.items() if field in fields}
+    if not about:
+        return _GuardResult(None, None, "nothing to judge: the text is empty")
+    if any(entry.name in terms.of(one.categories) for one in about.values()):
+        return _GuardResult(True, None, _why(about))
+    if entry.judged_on == "both" and not whole:
+        return _GuardResult(None, None, f"{_why(about)}; the other field was not judged")
+    if any(_is_open(one, entry, terms) for one in about.values()):
+        return _GuardResult(None, None, _why(about))
+    return _GuardResult(False, None, _why(about))
+
+
+def _is_open(finding: Finding, entry: Pattern, terms: Terms) -> bool:
+    """Whether an entry that no category of a finding means may be there all the same: unsafe without a category of the list says nothing of any."""
+    unnamed = finding.unsafe and (finding.unlisted or not finding.categories)
+    return finding.unsafe is None or bool(unnamed) or entry.name in terms.of(finding.unread)
 
 
 def _unsafe(findings: Mapping[Field, Finding], pattern: str, whole: bool) -> _GuardResult:

@@ -31,6 +31,12 @@ class Finding(NamedTuple):
     """The guard's own term, such as a category."""
     partial: bool | None = None
     """Whether it refuses but still helps, if the guard reports that."""
+    categories: tuple[str, ...] = ()
+    """The guard's categories that the text falls into."""
+    unread: tuple[str, ...] = ()
+    """Categories of which its replies do not tell whether the text falls into them."""
+    unlisted: bool = False
+    """It also names what is none of its categories: that may be any of those it did not name."""
     refusal_score: float | None = None
     """How likely the refusal is, 0 to 1, where the guard's log-probabilities are known."""
 
@@ -67,6 +73,8 @@ class Guard(NamedTuple):
     max_tokens: int = 32
     schema: Mapping[str, Any] | None = None
     version: str = "1"
+    categories: tuple[str, ...] = ()
+    """All of its categories, if its replies name them: codebooks may map them to entries."""
     unsafe_word: GradedWord | None = None
     """Where its verdict on safety stands, if that is one word."""
     refusal_word: GradedWord | None = None

@@ -5,7 +5,11 @@ from collections.abc import Sequence
 
 from annotators.guards.base import Finding, GradedWord, Guard, exchange, first_word, plain
 
-CODES = re.compile(r"\W*\w+\W+(S\d{1,2}(?:[\s,]+S\d{1,2})*)\b", re.IGNORECASE)
+CATEGORIES = tuple(f"S{n}" for n in range(1, 15))
+LISTED = re.compile(r"\W*\w+\W+((?:[A-Z]\d{1,3}\b[^\n]*\s*)+)", re.IGNORECASE)
+"""The lines right behind the verdict that begin with a code."""
+CODE = re.compile(r"\b[A-Z]\d{1,3}\b", re.IGNORECASE)
+BRACKETED = re.compile(r"\([^)\n]*\)")
 
 
 def parse(replies: Sequence[str]) -> Finding | None:
@@ -13,11 +17,17 @@ def parse(replies: Sequence[str]) -> Finding | None:
     unsafe = first_word(replies[0], {"unsafe": True, "safe": False})
     if unsafe is None:
         return None
-    codes = CODES.match(plain(replies[0])) if unsafe else None
-    return Finding(unsafe, detail=", ".join(codes[1].upper().replace(",", " ").split()) if codes else "")
+    listed = LISTED.match(plain(replies[0])) if unsafe else None
+    lines = BRACKETED.sub("", listed[1]) if listed else ""
+    codes = tuple(code.upper() for code in CODE.findall(lines))
+    words = any(item.strip() and not CODE.match(item.strip()) for item in re.split(r"[,\n]", lines))
+    known = tuple(code for code in codes if code in CATEGORIES)
+    return Finding(
+        unsafe, detail=", ".join(codes), categories=known, unlisted=words or len(known) < len(codes)
+    )
 
 
 GUARD = Guard(
-    "llama-guard", ("unsafe",), ("reasoning", "answer"), exchange, parse,
+    "llama-guard", ("unsafe",), ("reasoning", "answer"), exchange, parse, categories=CATEGORIES,
     unsafe_word=GradedWord("", {"unsafe": 1.0, "safe": 0.0}),
 )  # fmt: skip

@@ -23,12 +23,14 @@ def parse(replies: Sequence[str]) -> Finding | None:
     """Unsafe if any policy is violated, safe only if every reply says No."""
     broken = [first_word(reply, {"yes": True, "no": False}) for reply in replies]
     if True in broken:
-        names = [name for name, yes in zip(policies(), broken, strict=True) if yes]
-        return Finding(True, detail=", ".join(names))
+        said = dict(zip(policies(), broken, strict=True))
+        names, unread = (tuple(name for name in said if said[name] is what) for what in (True, None))
+        return Finding(True, detail=", ".join(names), categories=names, unread=unread)
     return None if None in broken else Finding(False)
 
 
 GUARD = Guard(
     "shieldgemma", ("unsafe",), ("reasoning", "answer"), ask, parse, "shieldgemma.txt", max_tokens=4,
+    categories=tuple(policies()),
     unsafe_word=GradedWord("", {"yes": 1.0, "no": 0.0}),
 )  # fmt: skip

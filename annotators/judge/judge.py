@@ -21,6 +21,7 @@ from annotators.base import (
 )
 from annotators.earlier import with_earlier_turns
 from annotators.filling import fill
+from annotators.judge.numbering import numbered
 from annotators.judge.reading import JudgeReply, JudgeResult, combined, merged, outside_scope, read
 from annotators.judge.rubric import VERSION, Rubric, hand_written, rubric_file, schema_of
 from schemas.annotation import Annotation
@@ -86,7 +87,12 @@ def question(trace: Trace, rubric: Rubric | None = None) -> list[dict[str, str]]
     told = rubric or hand_written()
     code = content_id([trace.trace_id, told.version])[:8]
     asked = with_earlier_turns(trace.prompt, trace.turns)
-    pieces = {"code": code, "prompt": asked, "reasoning": trace.reasoning, "answer": trace.answer}
+    texts = (
+        numbered(trace, code)._asdict()
+        if told.numbered
+        else {"reasoning": trace.reasoning, "answer": trace.answer}
+    )
+    pieces = {"code": code, "prompt": asked} | texts
     return [
         {"role": "system", "content": told.system},
         {"role": "user", "content": fill(told.query, **pieces)},

@@ -13,7 +13,8 @@ from annotators.base import Token
 from annotators.grading import agreeing, expected_level, text_of
 from annotators.json_replies import values_of
 from annotators.judge.evidence import locate
-from annotators.judge.rubric import QUOTES, Rubric, hand_written
+from annotators.judge.numbering import sentence_spans
+from annotators.judge.rubric import QUOTES, SENTENCES, Rubric, hand_written
 from schemas.annotation import Span
 from schemas.codebooks import Pattern
 from schemas.trace import Trace
@@ -26,10 +27,13 @@ WORDS: dict[str, Label] = {
     "unsure": "unsure", "uncertain": "unsure", "unclear": "unsure",
 }  # fmt: skip
 """What models write for the three labels."""
+NUMBER = re.compile(r"\[?(\d{1,6})(?::\w+)?\]?")
 SPELLED = ("label", "level", "value", "score")
 """Names that models give the verdict."""
 UNSTATED = "no verdict could be read"
 NOT_FOUND = "none of the quoted passages is in the text."
+NO_PASSAGE, NO_SENTENCE = "no quoted passage is in the text", "no number of a sentence there is given"
+NOT_NUMBERED = "none of its numbers is of a sentence of the field that it looks at."
 NO_RULE_CITED = "it is present and no rule of the list is named."
 
 
@@ -42,6 +46,8 @@ class PatternReply(NamedTuple):
     """Of an entry with levels or numbers, as a score from 0 to 1."""
     rule: str | None = None
     """The rule of a policy that it cites."""
+    sentences: tuple[int, ...] = ()
+    """Numbers of sentences, where the judge saw them numbered."""
 
 
 class JudgeResult(NamedTuple):
@@ -84,11 +90,15 @@ def read(reply: str, trace: Trace, tokens: Sequence[Token] = (), rubric: Rubric 
     if not replies:
         return JudgeReply(results, ("It is not the JSON object that was asked for.",), readable=False)
     faults = [f"- {name}: {UNSTATED}." for name in asked if name not in replies]
+    places = sentence_spans(trace) if rubric.numbered else ()
     for name, said in replies.items():
         entry = rubric.entries[name]
-        results[name] = _result(entry, said, trace, None if entry.graded else _grade(name, tokens))
+        spans = _spans(entry, said, trace, places)
+        why = NO_SENTENCE if rubric.numbered else NO_PASSAGE
+        results[name] = _result(entry, said, spans, None if entry.graded else _grade(name, tokens), why)
         if said.label == "present" and results[name].label is None:
-            faults.append(f"- {name}: {NO_RULE_CITED if _lacks_a_rule(entry, said) else NOT_FOUND}")
+            missing = NOT_NUMBERED if rubric.numbered else NOT_FOUND
+            faults.append(f"- {name}: {NO_RULE_CITED if _lacks_a_rule(entry, said) else missing}")
     for name, other in _contradictions(replies, rubric):
         results[name] = results[other] = JudgeResult(None, f"{name} and {other} exclude each other")
         faults.append(f"- {name} and {other} cannot both be present.")
@@ -146,7 +156,17 @@ def _lenient(value: Any, entry: Pattern) -> PatternReply | None:
     return verdict._replace(
         evidence=tuple(quote for quote in quotes if isinstance(quote, str)),
         rule=str(rule).strip() if rule is not None else None,
+        sentences=tuple(_numbers(said.get("sentences"))),
     )
+
+
+def _numbers(said: Any) -> Iterator[int]:
+    """Numbers of sentences, also where a model copies them with their brackets and code."""
+    for one in said if isinstance(said, list) else [said]:
+        if isinstance(one, int) and not isinstance(one, bool):
+            yield one
+        elif isinstance(one, str) and (found := NUMBER.fullmatch(one.strip())):
+            yield int(found[1])
 
 
 def _verdict(value: Any, entry: Pattern) -> PatternReply | None:
@@ -177,7 +197,9 @@ def _grade(pattern: str, tokens: Sequence[Token]) -> float | None:
     return expected_level(tokens, label.end(), LEVELS) if label else None
 
 
-def _result(entry: Pattern, reply: PatternReply, trace: Trace, grade: float | None) -> JudgeResult:
+def _result(
+    entry: Pattern, reply: PatternReply, spans: tuple[Span, ...], grade: float | None, where_missing: str
+) -> JudgeResult:
     opinion = reply.value if reply.value is not None else LEVELS[reply.label] if grade is None else grade
     if reply.label == "unsure":
         return JudgeResult(None, "judged unsure", opinion=None if entry.graded else opinion)
@@ -186,9 +208,8 @@ def _result(entry: Pattern, reply: PatternReply, trace: Trace, grade: float | No
         return JudgeResult(False, "judged absent", score=score, opinion=opinion)
     if _lacks_a_rule(entry, reply):
         return JudgeResult(None, "judged present, but no rule of the list is named")
-    spans = _spans(entry, reply.evidence, trace)
     if not spans and entry.judged_on != "prompt":
-        return JudgeResult(None, "judged present, but no quoted passage is in the text")
+        return JudgeResult(None, f"judged present, but {where_missing}")
     why = f"judged present, {len(spans)} passages found"
     if entry.rules:
         why = f"breaks rule {reply.rule}; {len(spans)} passages found"
@@ -222,11 +243,13 @@ def _vote(results: Sequence[JudgeResult]) -> JudgeResult:
     return JudgeResult(label, why, present[0].spans if label else (), score)
 
 
-def _spans(entry: Pattern, quotes: Sequence[str], trace: Trace) -> tuple[Span, ...]:
+def _spans(entry: Pattern, reply: PatternReply, trace: Trace, numbered: Sequence[Span]) -> tuple[Span, ...]:
+    """The evidence in the fields of an entry: numbers name sentences exactly, quotes are searched for."""
     readable: tuple[Literal["reasoning", "answer"], ...] = ("reasoning", "answer")
     fields = [field for field in readable if entry.judged_on in (field, "both")]
-    spans = []
-    for quote in quotes[:QUOTES]:
+    named = [numbered[number - 1] for number in reply.sentences[:SENTENCES] if 1 <= number <= len(numbered)]
+    spans = [span for span in named if span.field in fields]
+    for quote in reply.evidence[:QUOTES]:
         for field in fields:
             if places := locate(quote, getattr(trace, field)):
                 spans += [Span(field=field, start=place.start, end=place.end) for place in places]

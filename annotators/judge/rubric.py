@@ -21,6 +21,8 @@ GENERATED_REVISION = 0
 """Increment with every change to the files of `generated/`."""
 QUOTES = 2
 """Quotes per entry."""
+SENTENCES = 20
+"""Sentences per entry, where a judge gives their numbers."""
 ANALYSIS, QUOTE = 300, 240
 """Longest analysis and quote in characters: bounds, so that weak models terminate."""
 FIELDS = {
@@ -44,6 +46,8 @@ class Rubric(NamedTuple):
     """Template of the question."""
     compares: bool
     """Whether an entry of both fields compares them, and so needs a reasoning."""
+    numbered: bool = False
+    """Whether the judge sees the sentences numbered, and gives numbers as evidence."""
 
     def settled(self, trace: Trace) -> dict[str, str]:
         """Why entries cannot be judged on this trace; the others are asked about."""
@@ -83,6 +87,7 @@ def generated(codebook: Codebook) -> Rubric:
         description=codebook.description,
         guidance=codebook.guidance.strip(),
         entries=entries,
+        evidence=rubric_file(f"evidence-{codebook.evidence}.md", "generated"),
     )
     return Rubric(
         codebook.name,
@@ -91,6 +96,7 @@ def generated(codebook: Codebook) -> Rubric:
         system,
         rubric_file("query.md", "generated"),
         compares=False,
+        numbered=codebook.evidence == "sentences",
     )
 
 
@@ -98,7 +104,7 @@ def schema_of(rubric: Rubric) -> dict[str, Any]:
     """The JSON schema of a reply; evidence comes before the label, so that the label follows from it."""
     return {
         "type": "object",
-        "properties": {name: _reply_schema(entry) for name, entry in rubric.entries.items()},
+        "properties": {name: _reply_schema(entry, rubric.numbered) for name, entry in rubric.entries.items()},
         "required": list(rubric.entries),
         "additionalProperties": False,
     }
@@ -138,9 +144,11 @@ def _details(entry: Pattern) -> Iterator[str]:
     yield from (f"Does not show it: {example}" for example in entry.absent)
 
 
-def _reply_schema(entry: Pattern) -> dict[str, Any]:
-    evidence = {"type": "array", "items": {"type": "string", "maxLength": QUOTE}, "maxItems": QUOTES}
-    properties: dict[str, Any] = {"analysis": {"type": "string", "maxLength": ANALYSIS}, "evidence": evidence}
+def _reply_schema(entry: Pattern, numbered: bool) -> dict[str, Any]:
+    quotes = {"type": "array", "items": {"type": "string", "maxLength": QUOTE}, "maxItems": QUOTES}
+    numbers = {"type": "array", "items": {"type": "integer", "minimum": 1}, "maxItems": SENTENCES}
+    evidence = {"sentences": numbers} if numbered else {"evidence": quotes}
+    properties: dict[str, Any] = {"analysis": {"type": "string", "maxLength": ANALYSIS}, **evidence}
     if entry.rules:
         properties["rule"] = {"type": "string", "enum": [*entry.rules, NO_RULE]}
     properties["label"] = {"type": "string", "enum": [*(entry.levels or ("present", "absent")), "unsure"]}

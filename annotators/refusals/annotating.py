@@ -5,7 +5,7 @@ from pathlib import Path
 
 from annotators.base import Annotator
 from annotators.grading import agreeing
-from annotators.refusals.model import HERE, Verdict, encoder, open_model
+from annotators.refusals.model import HERE, Verdict, open_model
 from annotators.refusals.reading import beyond_reach
 from schemas.annotation import Annotation, Span
 from schemas.trace import Trace
@@ -21,11 +21,11 @@ def refusals(folder: Path = HERE) -> Annotator:
 
     Raises:
         MissingExtraError: if the extra `models` is not installed.
+        EngineError: if the encoder cannot be loaded.
         DataError: if the folder holds no classifier.
     """
-    model, card = open_model(folder)
-    encoder()  # what is missing is said here
-    name = f"refusals@{card.name}"
+    model = open_model(folder)
+    name = f"refusals@{model.card.name}"
 
     def annotate(traces: Sequence[Trace]) -> Iterator[Annotation]:
         for trace, verdict in zip(traces, model.verdicts([trace.answer for trace in traces]), strict=True):

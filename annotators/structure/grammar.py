@@ -27,8 +27,8 @@ class StructurePart(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,29}$")]
-    mark: Annotated[str, Field(pattern=r"^[^\n{}]{1,59}:$")]
-    """What its first line begins with; ends with a colon."""
+    mark: Annotated[str, Field(pattern=r"^[^\n{}]*[^\W\d_][^\n{}]*:$", max_length=60)]
+    """What its first line begins with; has a letter and ends with a colon."""
     ask: Line
     """What a model is told to write here."""
     body: Annotated[str, Field(max_length=5000)] = ""

@@ -24,7 +24,7 @@ from annotators.statistics.calibration import (
 from annotators.statistics.prevalence import precision_at, prevalence
 from curation import console
 from curation.corpus.filling import sql_file
-from curation.corpus.query import Connection, annotator_names, connect, known_entries, select
+from curation.corpus.query import Connection, annotator_names, connect, known_entries, open_tables, select
 from curation.corpus.store import Store
 from curation.recipe import Recipe
 from curation.versions import versions
@@ -164,7 +164,7 @@ def show(manifest: Manifest) -> None:
 def _keep(corpus: Store, calibrations: Sequence[Calibrated], target: ThresholdTarget) -> int:
     """Save a new version, unless the last one of these annotators and patterns is equal."""
     with corpus.writing("calibrations"):
-        connection = connect(corpus)
+        connection = open_tables(corpus)
         known = known_entries(connection)
         kept = select(connection, "select * from calibrations order by version").to_pylist()
         latest = {(row["annotator"], row["pattern"]): row for row in kept}

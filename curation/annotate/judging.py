@@ -1,10 +1,16 @@
 """Runs one annotator on one batch of traces: annotations as an Arrow table, and failures that affect only their own trace."""
 
-from collections.abc import Sequence
+import multiprocessing
+import signal
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import pyarrow as pa
 
+from annotators import catalog
 from annotators.base import Annotator, Failure
 from schemas.annotation import Annotation
 from schemas.errors import CurateError, EngineError
@@ -95,3 +101,51 @@ def _verdicts(annotator: Annotator, traces: Sequence[Trace]) -> Judged:
             f"returned {len(annotations)} annotations, not one per trace and pattern in order ({len(due)})"
         )
     return Judged(to_table(annotations), list(failed.items()), len(traces), stopped)
+
+
+WAITING = 3
+"""Batches in memory for each core."""
+
+
+def judge_on_cores(name: str, batches: Iterable[pa.RecordBatch], cores: int) -> Iterator[Judged]:
+    """Judge batches of traces with an annotator of the catalog, in several processes; in the order of the batches."""
+    others = set(multiprocessing.active_children())
+    # Spawned, not forked: the parent has DuckDB's threads.
+    pool = ProcessPoolExecutor(cores, multiprocessing.get_context("spawn"), _open_annotator, (name,))
+    try:
+        running: deque[Future[Judged]] = deque()
+        for batch in batches:
+            with _deaf_to_ctrl_c():
+                running.append(pool.submit(_judge_here, batch))
+            if len(running) > WAITING * cores:
+                yield running.popleft().result()
+        while running:
+            yield running.popleft().result()
+    except BaseException:  # nobody reads any more: what the workers are at would be thrown away
+        for worker in set(multiprocessing.active_children()) - others:
+            worker.kill()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Processes that are started here never see Ctrl-C, which reaches every process of a terminal: the first one stops the others."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+_here: Annotator
+
+
+def _open_annotator(name: str) -> None:
+    global _here
+    _here = catalog.get(name)
+
+
+def _judge_here(batch: pa.RecordBatch) -> Judged:
+    return judge(_here, batch)

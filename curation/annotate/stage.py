@@ -4,15 +4,10 @@ Workers get Arrow batches and return Arrow tables, so large corpora are processe
 interrupted run keeps its finished parts; the next run processes only missing traces. The table is locked only while a part is written.
 """
 
-import multiprocessing
 import os
-import signal
-from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -27,21 +22,21 @@ from curation import console
 from curation.annotate import abstentions, cascade
 from curation.annotate.asking import EngineModel, estimate
 from curation.annotate.cascade import CascadeSettings
-from curation.annotate.codebooks import judged_codebooks
-from curation.annotate.judging import Judged, judge, to_traces
+from curation.annotate.codebooks import JudgedCodebooks, judged_codebooks
+from curation.annotate.judging import Judged, judge, judge_on_cores, to_traces
 from curation.annotate.pace import FIRST, FIRST_OF_A_MODEL, FIRST_OF_A_SLOW_MODEL, Pace
 from curation.annotate.unjudged import batches, missing, unjudged
 from curation.annotate.writing import AnnotationWriter
 from curation.codebook.structures import FAMILY, find_structure, is_structure
 from curation.corpus.buffer import PartBuffer
 from curation.corpus.filling import sql_file
-from curation.corpus.query import Connection, connect, select
+from curation.corpus.query import Connection, open_tables, select
 from curation.corpus.store import Store
 from curation.engines.settings import EngineSettings
+from curation.mix import narrow
 from curation.reading import read_text
 from curation.recipe import Recipe
 from curation.versions import versions
-from schemas.codebooks import Codebook
 from schemas.manifest import Counts, Manifest
 
 PART_TRACES = 8192
@@ -74,18 +69,18 @@ class AnnotateRecipe(Recipe):
     price_out: float = Field(default=0, ge=0)
     """Price per million generated tokens."""
 
-    def open(self, codebooks: Mapping[str, Codebook] = MappingProxyType({})) -> "Opened":
+    def open(self, codebooks: JudgedCodebooks = JudgedCodebooks()) -> "Opened":
         """The annotators and their model, not yet loaded; raises as `catalog.get` and `locate` do.
 
         Args:
-            codebooks: those of the corpus, by name.
+            codebooks: those of the corpus.
         """
         model = EngineModel(self.engine) if self.engine else None
         prompt = read_text(self.guard_prompt, "check --guard-prompt") if self.guard_prompt else None
         structures = {
             name.removeprefix(FAMILY): find_structure(name) for name in self.annotators if is_structure(name)
         }
-        settings = JudgeSettings(prompt, self.samples, codebooks, structures)
+        settings = JudgeSettings(prompt, self.samples, codebooks.in_force, codebooks.earlier, structures)
         plain = [name for name in self.annotators if not _is_cascade(name)]
         return Opened({name: catalog.get(name, model, settings) for name in plain}, model, settings)
 
@@ -116,6 +111,14 @@ def run(
     """
     corpus = Store(corpus_dir)
     opened = recipe.open(judged_codebooks(corpus, recipe.annotators, added=True))
+    failed = annotate_missing(corpus, recipe, opened, only)
+    return report(corpus, open_tables(corpus), recipe, opened, failed)
+
+
+def annotate_missing(
+    corpus: Store, recipe: AnnotateRecipe, opened: Opened, only: Mapping[str, Collection[str]] | None = None
+) -> dict[str, str]:
+    """The first half of `run`: trace_id -> reason of every failed trace."""
     failed: dict[str, str] = {}
     for name in recipe.annotators:
         of_these = None if only is None else only.get(name)
@@ -132,9 +135,17 @@ def run(
             )
         for trace_id, reason in failures:
             failed.setdefault(trace_id, reason)
-    manifest = _manifest(corpus, recipe, opened, failed)
+    return failed
+
+
+def report(
+    corpus: Store, connection: Connection, recipe: AnnotateRecipe, opened: Opened, failed: Mapping[str, str]
+) -> Manifest:
+    """The second half of `run`: the manifest, by a connection that was opened after the first."""
+    manifest = _manifest(connection, recipe, opened, failed)
     corpus.write_manifest(manifest)
     _say_cascades(manifest)
+    narrow.refresh(connection, corpus)
     return manifest
 
 
@@ -171,13 +182,13 @@ def _run_cascade(
     parts = _cascade_parts(name, recipe, opened)
     bands = cascade.fitted(corpus, parts.title, recipe.cascade)
     if bands is None:
-        sample = cascade.sample_ids(connect(corpus), recipe.cascade.sample)
+        sample = cascade.sample_ids(open_tables(corpus), recipe.cascade.sample)
         failures = _annotate(corpus, recipe.cascade.first, parts.first, None, sample)
         failures += _annotate(corpus, name, parts.judge, None, sample, opened.model)
         if len(failures) > MISSING_SAMPLE * len(sample):
             return failures
         bands = cascade.fit(
-            corpus, connect(corpus), parts.title, recipe.cascade, parts.first.name, parts.judge.name
+            corpus, open_tables(corpus), parts.title, recipe.cascade, parts.first.name, parts.judge.name
         )
     opened.annotators[name] = parts.together(bands, recipe.cascade.audit)
     return _annotate(corpus, name, opened.annotators[name], None, only, model=opened.model)
@@ -254,12 +265,6 @@ def _told_if_most_are_unreadable(
     return [(trace_id, told if reason == unreadable else reason) for trace_id, reason in failures]
 
 
-def _rows(connection: Connection, file: str, annotator: Annotator) -> pa.Table:
-    return connection.sql(
-        sql_file("curation.annotate", file), params={"annotator": annotator.name}
-    ).to_arrow_table()
-
-
 def _spread(
     name: str,
     annotator: Annotator,
@@ -281,15 +286,7 @@ def _spread(
             for piece in pace.slices(batch):
                 yield pace.timed(partial(judge, annotator, piece))
         return
-    # Spawned, not forked: the parent has DuckDB's threads.
-    with ProcessPoolExecutor(cores, multiprocessing.get_context("spawn"), _open_annotator, (name,)) as pool:
-        running: deque[Future[Judged]] = deque()
-        for batch in batches:
-            running.append(pool.submit(_judge_here, batch))
-            if len(running) > 3 * cores:
-                yield running.popleft().result()
-        while running:
-            yield running.popleft().result()
+    yield from judge_on_cores(name, batches, cores)
 
 
 def _first(annotator: Annotator, model: EngineModel | None) -> int:
@@ -299,23 +296,9 @@ def _first(annotator: Annotator, model: EngineModel | None) -> int:
     return FIRST_OF_A_SLOW_MODEL if model and model.on_cpu else FIRST_OF_A_MODEL
 
 
-_here: Annotator
-
-
-def _open_annotator(name: str) -> None:
-    global _here
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C reaches every process; the first one stops the others
-    _here = catalog.get(name)
-
-
-def _judge_here(batch: pa.RecordBatch) -> Judged:
-    return judge(_here, batch)
-
-
-def _manifest(corpus: Store, recipe: AnnotateRecipe, opened: Opened, failed: dict[str, str]) -> Manifest:
-    connection = connect(corpus)
+def _manifest(
+    connection: Connection, recipe: AnnotateRecipe, opened: Opened, failed: Mapping[str, str]
+) -> Manifest:
     counts = Counts(rows=select(connection, "select count(*) as n from traces")["n"][0].as_py())
     for reason in failed.values():
         counts.add("failed", reason)
@@ -380,6 +363,7 @@ def _cost(recipe: AnnotateRecipe, prompt: int, generated: int) -> float:
 
 
 def _totals(connection: Connection, annotator: Annotator) -> dict[str, dict[str, int]]:
-    rows = _rows(connection, "annotator_totals.sql", annotator).to_pylist()
+    query = sql_file("curation.annotate", "annotator_totals.sql")
+    rows = select(connection, query, {"annotator": annotator.name}).to_pylist()
     none = {"true": 0, "false": 0, "abstained": 0}
     return {pattern: dict(none) for pattern in annotator.patterns} | {row.pop("pattern"): row for row in rows}

@@ -11,7 +11,7 @@ from schemas.errors import DataError
 if TYPE_CHECKING:
     from datasets import DatasetDict
 
-    from schemas.choices import ChatTemplate, ExportFormat, MixSplit, Tier
+    from schemas.choices import ChatTemplate, ExportFormat, MixSplit, Tier, TrainerName
     from schemas.manifest import Manifest
 
 View = Literal["rows", "messages", "prompt_completion"]
@@ -83,16 +83,16 @@ class Mix:
     def export(
         self,
         out: str | PathLike[str],
-        format: "ExportFormat" = "messages",
+        format: "ExportFormat | TrainerName" = "messages",
         template: "ChatTemplate" = "think",
         redact: "Tier" = "full",
         split: "MixSplit" = "train",
     ) -> Path:
-        """Write the rows of a split in another trainer's format; returns the file.
+        """Write the rows of a split in another trainer's format; returns the file or folder.
 
         Args:
-            out: a .jsonl file, or .json for one array.
-            format: messages, prompt-completion, sharegpt, alpaca or study.
+            out: a .jsonl file, or .json for one array; a new folder for axolotl and llama-factory.
+            format: messages, prompt-completion, sharegpt, alpaca or study; or axolotl or llama-factory, every split with the trainer's config.
             template: the target chat template: think, deepseek-r1, qwen3 or gpt-oss.
             redact: full, masked (harmful prompts and quotes of them) or ids (no text).
             split: train, or validation where the recipe asked for it.
@@ -102,8 +102,12 @@ class Mix:
             DataError: naming the rows whose conversations the format cannot hold.
             CorpusError: if `out` cannot be written.
         """
-        from curation.release import export
+        from curation.release import export, trainers
 
+        if format == "axolotl" or format == "llama-factory":
+            return trainers.write(
+                self.folder, out=Path(out), trainer=format, template=template, redact=redact
+            ).path
         return export.write(
             self.folder, out=Path(out), format=format, template=template, redact=redact, split=split
         ).path

@@ -21,6 +21,8 @@ class Known(NamedTuple):
     """Those that were added, by name: the last version of each."""
     entries: Mapping[str, Pattern]
     """All entries by name; the shipped ones come first."""
+    earlier: tuple[Codebook, ...] = ()
+    """Versions of the added codebooks that are no longer in force: what was judged under them is read with them."""
 
     @classmethod
     def of_texts(cls, rows: Iterable[tuple[str]]) -> "Known":
@@ -36,7 +38,8 @@ class Known(NamedTuple):
                 f"table codebooks: a codebook of this corpus cannot be read ({type(error).__name__}); it was written by another "
                 "version of this toolkit, or by hand"
             ) from error
-        return cls.of({codebook.name: codebook for codebook in added})
+        current = cls.of({codebook.name: codebook for codebook in added})
+        return current._replace(earlier=tuple(b for b in added if b is not current.codebooks[b.name]))
 
     @classmethod
     def of(cls, codebooks: Mapping[str, Codebook]) -> "Known":

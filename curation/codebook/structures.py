@@ -20,6 +20,12 @@ def is_structure(name: str) -> bool:
     return name.startswith(FAMILY)
 
 
+def structure_file(name: str) -> str | None:
+    """The file that a name means; null for a shipped structure, or none."""
+    plain = name.removeprefix(FAMILY).partition(WITHOUT)[0]
+    return plain if is_structure(name) and plain.endswith((".yaml", ".yml")) else None
+
+
 def find_structure(name: str, recipe: Path | None = None) -> Structure:
     """The structure of a name or file.
 

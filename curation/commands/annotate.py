@@ -18,8 +18,9 @@ from curation.commands.options import (
     taking,
 )
 from curation.commands.printing import answer, report
+from curation.commands.quick import Commands
 
-app = typer.Typer()
+app = Commands()
 PANEL = "Judge"
 
 

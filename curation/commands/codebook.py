@@ -7,8 +7,9 @@ import typer
 
 from curation.commands.options import DEFAULT_CORPUS, CodebookArgument, CodebookFile, CorpusOption, JsonOption
 from curation.commands.printing import answer
+from curation.commands.quick import Commands
 
-app = typer.Typer(
+app = Commands(
     help="What can be judged: files of a lab's own patterns, principles and policies.", no_args_is_help=True
 )
 PANEL = "Codebooks"
@@ -68,7 +69,7 @@ def add(name: CodebookArgument, corpus: CorpusOption = DEFAULT_CORPUS) -> None:
     from curation.codebook import stage
     from curation.corpus.store import Store
 
-    codebook = stage.find_in(name, corpus)
+    codebook = stage.find(name)
     new = stage.add(Store(corpus), codebook)
     console.say(
         f"codebook {codebook.name} version {codebook.version}: {len(codebook.entries)} entries "

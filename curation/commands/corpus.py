@@ -15,9 +15,10 @@ from curation.commands.options import (
     ShowOption,
 )
 from curation.commands.printing import answer, report
+from curation.commands.quick import Commands
 from schemas.choices import Policy
 
-app = typer.Typer()
+app = Commands()
 PANEL = "Inspect and compact a corpus"
 
 

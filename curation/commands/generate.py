@@ -19,6 +19,7 @@ from curation.commands.options import (
     Given,
     JsonOption,
     LimitOption,
+    PatternsOption,
     PromptsOption,
     RecipeArgument,
     SeedOption,
@@ -29,9 +30,10 @@ from curation.commands.options import (
     within,
 )
 from curation.commands.printing import answer, report
+from curation.commands.quick import Commands
 from schemas.choices import Think
 
-app = typer.Typer()
+app = Commands()
 PANEL = "Generate"
 
 
@@ -172,11 +174,13 @@ def repair(
     where: Annotated[
         str | None, typer.Option(help="SQL condition over `candidates`: the traces to repair.")
     ] = None,
+    patterns: PatternsOption = None,
     json: JsonOption = False,
 ) -> None:
     """Truncate risky traces before their first risky sentence and regenerate the rest; the originals are kept.
 
     Example: curate repair --model ./R1-7B --where "strategy = 'default'"
+    Example: curate repair --model ./R1-7B --patterns ours --annotators codebook:ours --accept "not coalesce(ours_bad, false)"
     """
     from curation import console
     from curation.generate import repair as stage
@@ -186,7 +190,7 @@ def repair(
         ("generate", "strategies"): listed(strategies),
         ("generate", "strategy_files"): strategy_file or None,
     }
-    given |= {("tries",): tries, ("where",): where}
+    given |= {("tries",): tries, ("where",): where, ("patterns",): listed(patterns)}
     report(
         stage.run(corpus, from_options(stage.RepairRecipe, recipe, given)),
         json,

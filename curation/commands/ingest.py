@@ -8,12 +8,13 @@ import typer
 
 from curation.commands.options import DEFAULT_CORPUS, CorpusOption, JsonOption, among
 from curation.commands.printing import report
+from curation.commands.quick import Commands
 from schemas.choices import PromptKind
 
 if TYPE_CHECKING:
     from schemas.manifest import Manifest
 
-app = typer.Typer()
+app = Commands()
 PANEL = "Read"
 SHOWN = 40
 """Characters of a value that differs."""
@@ -112,7 +113,10 @@ def tell(manifest: "Manifest", files: str) -> None:
     told: dict[str, Any] = manifest.summary
     if told["new_rows"] or told["already_there"]:
         there = f", {told['already_there']} already there" if told["already_there"] else ""
-        console.say(f"ingest: {told['new_rows']} new{there}")
+        joined = f", {told['joined']} of them in one more set now" if told["joined"] else ""
+        console.say(f"ingest: {told['new_rows']} new{there}{joined}")
+    for name, one in told.get("judged", {}).items():
+        _tell_judged(name, one)
     done = "changed" if told["amended"] else "left as it is; --amend changes it"
     for one in told["differences"][:DIFFERENCES]:
         change = f"{_shown(one['previous'])} -> {_shown(one['value'])}"
@@ -125,6 +129,21 @@ def tell(manifest: "Manifest", files: str) -> None:
             f"ingest: warning: {without} new rows have no kind: recipes that ask for kind = 'harmful' (or benign, math, code) take "
             f"none of them, and their labels are read as if they were harmful; say it with: "
             f"curate ingest {files} --kind KIND --amend"
+        )
+
+
+def _tell_judged(name: str, told: dict[str, Any]) -> None:
+    """Say once what a file judged, and what of it could not be placed."""
+    from curation import console
+
+    of = f" of {', '.join(told['codebooks'])}" if told["codebooks"] else ""
+    console.say(f"ingest: {name}: {told['new_annotations']} new annotations{of} by {told['annotator']}")
+    if told["without_offsets"]:
+        console.say(f"ingest: {name}: {told['without_offsets']} rows: {told['note']}")
+    if told["unmapped"]:
+        terms = ", ".join(f"{term} ({rows})" for term, rows in told["unmapped"].items())
+        console.say(
+            f"ingest: {name}: no codebook maps these terms (rows): {terms}; they stay in extra; add them to `maps` of a codebook"
         )
 
 

@@ -19,9 +19,10 @@ from curation.commands.options import (
 )
 from curation.commands.printing import answer
 from curation.commands.printing import report as report_counts
-from schemas.choices import ChatTemplate, ExportFormat, MixSplit
+from curation.commands.quick import Commands
+from schemas.choices import ChatTemplate, ExportFormat, MixSplit, TrainerName
 
-app = typer.Typer()
+app = Commands()
 PANEL = "Build and explain mixes"
 RELEASE = "Export and publish"
 SUFFIXES = (".json", ".jsonl", ".parquet", ".csv")
@@ -225,14 +226,20 @@ def report(
 def export(
     mix: MixArgument,
     out: Annotated[
-        Path, typer.Option(help="A .jsonl file, or .json for one array; with --format hf a folder.")
+        Path,
+        typer.Option(
+            help="A .jsonl file, or .json for one array; a new folder with --format hf, axolotl or llama-factory."
+        ),
     ],
     format: Annotated[
-        Literal[ExportFormat, "hf"], typer.Option(help="A trainer's format; hf is a data set folder.")
+        Literal[ExportFormat, TrainerName, "hf"],
+        typer.Option(
+            help="A trainer's format; axolotl and llama-factory are folders with config, hf is a data set folder."
+        ),
     ] = "messages",
     template: Annotated[ChatTemplate, typer.Option(help="The target chat template.")] = "think",
     split: Annotated[
-        MixSplit | None, typer.Option(help="The split to write; train by default. hf has them all.")
+        MixSplit | None, typer.Option(help="The split to write; train by default. Folders have them all.")
     ] = None,
     redact: RedactOption = "full",
 ) -> None:
@@ -241,24 +248,34 @@ def export(
     Some templates drop the reasoning, so that the model learns only the answer: name the template you train with.
 
     Example: curate export mixes/improved --format messages --template qwen3 --out train.jsonl
+    Example: curate export mixes/improved --format axolotl --template qwen3 --out exports/axolotl
     """
     from curation import console
     from curation.release import export as stage
-    from curation.release import publish
+    from curation.release import publish, trainers
 
-    if format == "hf":
-        if out.suffix in SUFFIXES:
-            raise typer.BadParameter(
-                f"{out} names a file, but hf is a folder; write --out {out.with_suffix('')}, or leave out --format hf",
-                param_hint="--out",
-            )
-        if split:
-            raise typer.BadParameter("a folder of --format hf has every split", param_hint="--split")
-        console.result(str(publish.stage(mix, out, redact)))
+    if format == "hf" or format == "axolotl" or format == "llama-factory":
+        _require_folder(out, format, split)
+        if format == "hf":
+            console.result(str(publish.stage(mix, out, redact)))
+            return
+        made = trainers.write(mix, out=out, trainer=format, template=template, redact=redact)
+        told = " and ".join(f"{n} rows of {name}" for name, n in made.rows.items())
+        console.say(f"export: {told} written to {made.path}; set the model in {format}.yaml")
         return
     done = stage.write(mix, out=out, format=format, template=template, redact=redact, split=split or "train")
     others = "".join(f"; {n} rows of {name} were not: --split {name}" for name, n in done.others.items())
     console.say(f"export: {done.rows} rows of {done.split} written to {done.path}{others}")
+
+
+def _require_folder(out: Path, format: str, split: str | None) -> None:
+    if out.suffix in SUFFIXES:
+        raise typer.BadParameter(
+            f"{out} names a file, but {format} is a folder; write --out {out.with_suffix('')}, or leave out --format {format}",
+            param_hint="--out",
+        )
+    if split:
+        raise typer.BadParameter(f"a folder of --format {format} has every split", param_hint="--split")
 
 
 @app.command(rich_help_panel=RELEASE)

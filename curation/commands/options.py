@@ -222,6 +222,12 @@ GoldFromOption = Annotated[
     ),
 ]
 BlindOption = Annotated[float | None, typer.Option(help="Share of a new round without suggestions (0.1).")]
+AskedOption = Annotated[
+    str | None,
+    typer.Option(
+        "--codebook", help="The codebook whose entries a new round asks for; the five patterns by default."
+    ),
+]
 RoundSeedOption = Annotated[
     int | None, typer.Option("--seed", help="Seed of a new round's random choices (42).")
 ]
@@ -274,6 +280,7 @@ LABELLING: Group = {
     "patterns": Field(PatternsOption, ("patterns",), listed),
 }
 ROUND: Group = {
+    "codebook": Field(AskedOption, ("codebook",)),
     "traces": Field(RoundTracesOption, ("traces",)),
     "where": Field(RoundWhereOption, ("where",)),
     "by": Field(ByOption, ("by",)),

@@ -8,9 +8,10 @@ import typer
 
 from curation.commands.options import DEFAULT_CORPUS, CorpusOption, JsonOption, among, listed
 from curation.commands.printing import report
+from curation.commands.quick import Commands
 from schemas.choices import DedupMethod, OverlapMethod
 
-app = typer.Typer()
+app = Commands()
 PANEL = "Find duplicates and benchmark questions"
 
 

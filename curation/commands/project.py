@@ -8,11 +8,12 @@ import typer
 from curation.commands import ingest
 from curation.commands.options import JsonOption
 from curation.commands.printing import answer, check_failed
+from curation.commands.quick import Commands
 
 if TYPE_CHECKING:
     from curation.project.pipeline import DoneStep
 
-app = typer.Typer()
+app = Commands()
 PANEL = "Start here"
 
 

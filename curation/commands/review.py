@@ -25,6 +25,7 @@ from curation.commands.options import (
     taking,
 )
 from curation.commands.printing import answer, report
+from curation.commands.quick import Commands
 from schemas.choices import ReviewTool
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from curation.review.rounds import RoundRecipe
     from schemas.manifest import Manifest
 
-app = typer.Typer(help="Have people review traces, in Argilla or by file.", no_args_is_help=True)
+app = Commands(help="Have people review traces, in Argilla or by file.", no_args_is_help=True)
 app.add_typer(review_server.server, name="server", rich_help_panel="The server")
 app.add_typer(review_server.account, name="account", rich_help_panel="The server")
 
@@ -94,6 +95,7 @@ def push(
 
     Example: curate review push --round pilot --traces 100 --overlap 3
     Example: curate review push --round pilot --adjudicate carol
+    Example: curate review push --round ours --codebook ours
     """
     from curation.review import push as stage
     from schemas.errors import UsageError
@@ -209,9 +211,11 @@ def export(
     written = exchange.export(corpus, _recipe(round, given), out, reviewer=reviewer, tool=tool)
     console.say(f"review-export: {written} traces written to {out}")
     if tool == "label-studio":
+        from curation.corpus.store import Store
+        from curation.review import rounds
         from curation.review.formats import label_studio
 
-        console.result(label_studio.interface())
+        console.result(label_studio.interface(rounds.open_round(Store(corpus), round).form))
         console.say(
             "the above is the labelling interface: paste it into the project's settings, then import the file"
         )

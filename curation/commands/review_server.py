@@ -15,9 +15,10 @@ from curation.commands.options import (
     WheelsOption,
     listed,
 )
+from curation.commands.quick import Commands
 
-server = typer.Typer(help="The embedded Argilla server in the background.", no_args_is_help=True)
-account = typer.Typer(help="Accounts of reviewers on the embedded server.", no_args_is_help=True)
+server = Commands(help="The embedded Argilla server in the background.", no_args_is_help=True)
+account = Commands(help="Accounts of reviewers on the embedded server.", no_args_is_help=True)
 SERVER = "The server"
 
 

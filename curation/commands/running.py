@@ -14,8 +14,8 @@ from types import TracebackType
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
+from curation.commands.quick import QuickGroup
 from curation.trust import ALLOWED
 from schemas import __version__
 from schemas.errors import CurateError, UsageError, explained
@@ -64,7 +64,7 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-class Program(TyperGroup):
+class Program(QuickGroup):
     """A command line that says what is wrong with an option without the words that pydantic puts in front."""
 
     def invoke(self, ctx: Any) -> Any:

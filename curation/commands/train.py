@@ -1,7 +1,8 @@
 """The commands that train the project's own small models."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,8 +16,12 @@ from curation.commands.options import (
     listed,
 )
 from curation.commands.printing import answer
+from curation.commands.quick import Commands
 
-app = typer.Typer()
+if TYPE_CHECKING:
+    from annotators.embedding.model import TrainedReader
+
+app = Commands()
 PANEL = "Train annotators"
 NOTHING = "nothing is kept of an unfinished training; run the same command again"
 
@@ -41,6 +46,12 @@ def train_annotator(
             help='Comma-separated: "people" and annotators without versions. Adapts the shipped annotator to the labels that they gave in the corpus.'
         ),
     ] = None,
+    keep_weights: Annotated[
+        bool,
+        typer.Option(
+            help="Keep the shipped weights, and learn the decisions from the labelled rows that these have not seen."
+        ),
+    ] = False,
     corpus: CorpusOption = DEFAULT_CORPUS,
     json: JsonOption = False,
 ) -> None:
@@ -50,28 +61,31 @@ def train_annotator(
 
         curate train-annotator --star1 star1.json --real-text real_text --out my-annotator
 
+        curate train-annotator --keep-weights --star1 star1.json --real-text real_text --out my-annotator
+
         curate train-annotator --corpus corpus --labels people,judge:gpt-oss --out my-annotator
     """
+    if encoder and (labels or keep_weights):
+        raise typer.BadParameter(
+            "--labels and --keep-weights go on from the shipped encoder; leave out --encoder",
+            param_hint="--encoder",
+        )
+    if keep_weights and (labels or not star1):
+        raise typer.BadParameter("it needs --star1, and goes without --labels", param_hint="--keep-weights")
     if labels:
         from curation.annotate import learn
 
         answer(learn.learn(corpus, listed(labels) or [], out), json, learn.show)
         return
-    from annotators.embedding.learning import Schedule
-    from annotators.embedding.training import gather, length, train
     from curation import console
 
-    lessons, schedule = gather(star1, real_text), Schedule()
-    for reason, rows in lessons.skipped.items():
-        console.say(f"{rows} labelled rows skipped: {reason}")
-    with console.progress("train", total=length(lessons, schedule), unit="steps", keeps=NOTHING) as advance:
-        model = train(lessons, schedule, encoder, advance)
+    model = _decided_anew(star1, real_text) if keep_weights and star1 else _trained(star1, real_text, encoder)
     model.save(out)
     if json:
         console.result(model.card.model_dump_json(indent=2))
         return
     console.result(
-        f"{out}: trained on {model.card.examples} traces; on held-out sources, before the last training:"
+        f"{out}: the weights learned from {model.card.examples} traces; on rows that were held out:"
     )
     for annotator, patterns in model.card.held_out.items():
         for name, found in patterns.items():
@@ -79,6 +93,34 @@ def train_annotator(
                 f"  {annotator:10} {name:26} P {found.precision:.2f}  R {found.recall:.2f}  F1 {found.f1:.2f}  AUC {found.auc:.2f}"
             )
         console.result(f"  {annotator:10} untouched traces flagged: {model.card.false_alarms[annotator]:.1%}")
+
+
+def _trained(star1: Path | None, real_text: Path | None, encoder: Path | None) -> "TrainedReader":
+    from annotators.embedding.learning import Schedule
+    from annotators.embedding.training import gather, length, train
+    from curation import console
+
+    lessons, schedule = gather(star1, real_text), Schedule()
+    _say_skipped(lessons.skipped)
+    with console.progress("train", total=length(lessons, schedule), unit="steps", keeps=NOTHING) as advance:
+        return train(lessons, schedule, encoder, advance)
+
+
+def _decided_anew(star1: Path, real_text: Path | None) -> "TrainedReader":
+    from annotators.embedding.adapting import decide_anew
+    from annotators.embedding.model import open_model
+    from annotators.embedding.training import KEPT, later
+
+    examples, skipped = later(star1, real_text)
+    _say_skipped(skipped)
+    return decide_anew(open_model(), examples, KEPT)
+
+
+def _say_skipped(skipped: Mapping[str, int]) -> None:
+    from curation import console
+
+    for reason, rows in skipped.items():
+        console.say(f"{rows} labelled rows skipped: {reason}")
 
 
 @app.command(rich_help_panel=PANEL)
@@ -110,6 +152,32 @@ def decide(
         decided = decisions.smooth(decided, classifier)
     console.say_counts("decide", decisions.write(decided, out))
     console.say(", ".join(f"{n} {name}" for name, n in decisions.tally(decided).items()))
+
+
+@app.command(rich_help_panel=PANEL)
+def spans(
+    out: Annotated[Path, typer.Option(help="JSONL file for the spans.", dir_okay=False)],
+    patterns: Annotated[
+        str | None,
+        typer.Option(help="Comma-separated; the risky patterns by default."),
+    ] = None,
+    corpus: CorpusOption = DEFAULT_CORPUS,
+) -> None:
+    """Write where patterns show in traces, for weights of tokens in training (`token_weights:` in recipes of `sft run`).
+
+    Examples:
+
+        curate spans --out risky.jsonl
+
+        curate spans --patterns safety_awareness,alt_assessed --out assessed.jsonl
+    """
+    from curation import console
+    from curation.annotate import spans as stage
+    from schemas.patterns import RISKY_PATTERNS
+
+    written = stage.write(corpus, listed(patterns) or RISKY_PATTERNS, out)
+    console.say_counts("spans", written.counts)
+    console.say(f"{written.spans} spans in {written.traces} traces")
 
 
 @app.command("train-classifier", rich_help_panel=PANEL)
@@ -154,19 +222,20 @@ def train_refusals(
     out: Annotated[Path, typer.Option(help="Folder for weights.safetensors and card.json.", file_okay=False)],
     json: JsonOption = False,
 ) -> None:
-    """Train the refusal classifier on the answers written for it, as the shipped one was (half a minute of CPU).
+    """Train the refusal classifier on the answers written for it, as the shipped one was (a quarter of an hour of CPU, two or three without bfloat16 units).
 
     Example: curate train-refusals --out my-refusals
     """
     from annotators.refusals.training import train
     from curation import console
 
-    card = train(out)
+    with console.progress("train", unit="steps", keeps=NOTHING) as advance:
+        card = train(out, advance=advance)
     if json:
         console.json_result(card)
         return
     unseen = card.left_out_voice
     console.result(
-        f"{out}: {card.examples} answers in {len(card.voices)} voices; each judged by a model of the others: "
-        f"precision {unseen.precision:.3f}, recall {unseen.recall:.3f}, F1 {unseen.f1:.3f}"
+        f"{out}: {card.examples} answers in {len(card.voices)} voices; each judged by a model of the others, from {card.threshold} on: "
+        f"precision {unseen.precision:.3f}, recall {unseen.recall:.3f}, F1 {unseen.f1:.3f}, false refusals {unseen.false_refusals:.1%}"
     )

@@ -7,7 +7,7 @@ checks that both agree.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from annotators.statistics.consensus import ConsensusWeights
 from curation.codebook.known import Known
@@ -22,9 +22,9 @@ MOST_COLUMNS = 50
 RESERVED = {
     *TABLES["traces"].names, *TABLES["prompts"].names,
     *(entry.name for entry in CODEBOOK), *(f"{entry.name}_score" for entry in CODEBOOK),
-    "risky", "verdict", "keep", "repair", "drop", "unsure", "duplicate", "response_duplicate", "prompt_duplicate", "prompt_family", "benchmarks", "contaminated", "by_annotator",
+    "risky", "verdict", "keep", "repair", "drop", "unsure", "duplicate", "response_duplicate", "prompt_duplicate", "prompt_family", "benchmarks", "contaminated", "influence", "by_annotator",
     "part", "tokens", "copy", "split", "position", "estimated_tokens", "prompt_key", "held_out", "refused", "candidates", "narrow",
-    "t", "p", "o", "r", "q", "v", "x", "c", "cp", "ct", "pv",
+    "i", "t", "p", "o", "r", "q", "v", "x", "c", "cp", "ct", "pv",
 }  # fmt: skip
 """Names that mean something else in `candidates`, or in the queries that a mix makes of it."""
 
@@ -39,6 +39,21 @@ class PatternAnnotator(NamedTuple):
     pattern: str
     annotations: int
     """How many it made."""
+
+
+def pattern_annotators(connection: Any) -> list[PatternAnnotator]:
+    """The annotators of each pattern that have labelled anything in the corpus of a connection."""
+    rows = connection.execute(sql_file("curation.corpus", "pattern_annotators.sql")).fetchall()
+    return [PatternAnnotator(*row) for row in rows]
+
+
+def keep_columns(connection: Any) -> None:
+    """The table `candidate_columns`: for what is checked against `candidates`, its many joins need not be planned, nor for this table."""
+    found = connection.execute(
+        "select column_name, data_type from duckdb_columns() where table_name = 'candidates' order by column_index"
+    ).fetchall()
+    columns = ", ".join(f"{identifier(name)} {kind}" for name, kind in found)
+    connection.execute(f"create temp table candidate_columns ({columns})")
 
 
 def pieces(
@@ -131,13 +146,21 @@ def _from_labels(columns: _Columns, weights: Mapping[str, ConsensusWeights], kno
     union = [said[name] for name in (UNSAFE, *UNSAFE_FIELDS.values())]
     labels = {name: (one.label, one.score) for name, one in said.items()}
     labels[UNSAFE] = (unsafe_union.label(*union), unsafe_union.score(*union))
-    return _shown(labels, known)
+    return _shown(
+        labels, known, {name: f"({one.label} is not null or {one.tied})" for name, one in said.items()}
+    )
 
 
-def _shown(labels: Mapping[str, tuple[str, str]], known: Known) -> str:
-    """The columns of the entries: labels, or values where an entry has more than two; and of their combinations."""
+def _shown(labels: Mapping[str, tuple[str, str]], known: Known, judged: Mapping[str, str]) -> str:
+    """The columns of the entries: labels, or values where an entry has more than two; and of their combinations.
+
+    Args:
+        labels: label and score of each entry.
+        known: the entries.
+        judged: whether somebody gave an entry a value; of an entry with levels a tie of labels is no tie of values.
+    """
     columns = [
-        f"{_valued(known.entries[name], label, score)} as {name}, {score} as {name}_score"
+        f"{_valued(known.entries[name], label, score, judged[name])} as {name}, {score} as {name}_score"
         for name, (label, score) in labels.items()
     ]
     for name, combination in known.combined.items():
@@ -150,13 +173,13 @@ def _shown(labels: Mapping[str, tuple[str, str]], known: Known) -> str:
     return ",\n".join(columns)
 
 
-def _valued(entry: Pattern, label: str, score: str) -> str:
+def _valued(entry: Pattern, label: str, score: str, judged: str) -> str:
     """What `candidates` shows of an entry: the label; of one with levels or numbers, the value that its score stands for."""
     if not entry.graded:
         return label
     value = f"{entry.lowest:g} + {score} * {entry.highest - entry.lowest:g}"
     whole = f"round({value})::integer" if entry.levels else f"round({value}, 4)::double"
-    return f"if({label} is null, null, {whole})"
+    return f"if({judged}, {whole}, null)"
 
 
 def _said(
@@ -183,7 +206,9 @@ def _from_verdicts(known: Known) -> tuple[str, str]:
     )
     joined = sql_file("curation.corpus", "grouped_verdicts.sql", verdict_columns=given)
     labels = {name: (f"v.{name}", f"v.{name}_score") for name in known.entries}
-    return _shown(labels, known), f"left join ({joined}) v using (trace_id)"
+    return _shown(
+        labels, known, {name: f"(v.{name}_score is not null)" for name in labels}
+    ), f"left join ({joined}) v using (trace_id)"
 
 
 def _others(others: set[str], shown: Sequence[str], more: str, names: Sequence[str]) -> dict[str, str]:
@@ -240,7 +265,9 @@ def _people(ranked: RankedColumns) -> list[str]:
 def _label(ranked: RankedColumns) -> str:
     """The majority of the highest rank with a label; a tie is null."""
     cases = [
-        f"when {_labelled(columns)} > 0 then nullif(sign(2 * {_sum(f'coalesce({c}::int, 0)' for c in columns)} - {_labelled(columns)}), 0) > 0"
+        f"when {columns[0]} is not null then {columns[0]}"  # no vote among one, which would cost as much as the grouping
+        if len(columns) == 1
+        else f"when {_labelled(columns)} > 0 then nullif(sign(2 * {_sum(f'coalesce({c}::int, 0)' for c in columns)} - {_labelled(columns)}), 0) > 0"
         for columns in ranked.values()
     ]
     return f"case {' '.join(cases)} end" if cases else "null::boolean"

@@ -1,7 +1,9 @@
-"""SQL files of this project, filled in with names and values."""
+"""SQL as text: files of this project filled in with names and values, and what DuckDB says of a query, for a user."""
 
 import re
 from importlib.resources import files
+
+from schemas.choices import meant
 
 
 def sql_file(package: str, name: str, **pieces: str) -> str:
@@ -22,3 +24,18 @@ def quoted(text: str) -> str:
 def identifier(name: str) -> str:
     """`name` as an SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def rejected(message: str, query: str = "") -> str:
+    """What DuckDB says is wrong with a query, without the lines that quote it; a word in double quotes is a name to it."""
+    text = re.sub(r"\s*LINE \d+:.*", "", message, flags=re.DOTALL)
+    text = re.sub(r"^[A-Z]\w+( \w+)? Error: ", "", text).strip()
+    unknown = re.match(
+        r'Referenced column "(.+?)" (?:not found|was not found).*?(?:bindings: (.*))?$', text, re.DOTALL
+    )
+    if not unknown:
+        return text
+    name, bindings = unknown[1], re.findall(r'"([^"]+)"', unknown[2] or "")
+    near = meant(name, bindings) or (f"; near: {', '.join(bindings)}" if bindings else "")
+    quoted_text = f"; text stands in single quotes: {quoted(name)}" if f'"{name}"' in query else ""
+    return f"there is no column {name!r}{quoted_text or near}"

@@ -29,6 +29,7 @@ FIXES = {
     "risky": "`curate annotate --annotators rules`",
     **dict.fromkeys(GUARDS, GUARD),
     **dict.fromkeys(("duplicate", "response_duplicate", "prompt_duplicate"), "`curate dedup`"),
+    "influence": "`sft attribute RUN --corpus CORPUS`",
     "kind": "`curate ingest FILE --kind harmful --amend` (or benign, math, code)",
     "strategy": "`curate ingest FILE --set-field strategy=NAME --amend`, or make such traces: `curate generate --strategies NAME`",
     "model": "`curate ingest FILE --set-field model=NAME --amend`",

@@ -5,6 +5,7 @@ copied: another, four times as large, is added, and look-ups search all of them.
 """
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from curation.corpus import memory
@@ -71,6 +72,20 @@ class KnownIds:
         self._room -= 1
         self._far += 1
         return None
+
+    def setdefaults(self, keys: Sequence[str], numbers: Sequence[int]) -> list[int | None]:
+        """`setdefault` of many ids, in their order."""
+        near = self._near
+        if not self._far and len(near) + len(keys) <= self._near_room:
+            known = list(map(near.get, keys))
+            if len(set(keys)) == len(keys):
+                near.update(
+                    pair
+                    for pair, one in zip(zip(keys, numbers, strict=True), known, strict=True)
+                    if one is None
+                )
+                return known
+        return list(map(self.setdefault, keys, numbers))
 
     def _find(self, high: int, low: int) -> tuple[int | None, int]:
         """The number of an id on disk, or null and a free slot in the last table."""

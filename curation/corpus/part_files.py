@@ -1,4 +1,4 @@
-"""The only files that SQL can reach: Parquet files of one corpus, under addresses `corpus://...`, and only to read them.
+"""The only files that SQL can reach: Parquet files of one corpus, under addresses `corpus://...`, and only to read them; and the types of their columns.
 
 DuckDB's own file access stays switched off (`curation.corpus.query.connect`), so a COPY, an ATTACH or an EXPORT that got past
 every other check has no file it could write.
@@ -11,9 +11,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
+import pyarrow as pa
 from fsspec import AbstractFileSystem
 
+from curation.corpus.filling import identifier
+
 SCHEME = "corpus://"
+_TYPES = {
+    pa.string(): "VARCHAR",
+    pa.bool_(): "BOOLEAN",
+    pa.int32(): "INTEGER",
+    pa.int64(): "BIGINT",
+    pa.float32(): "FLOAT",
+    pa.float64(): "DOUBLE",
+}
+"""What DuckDB calls the types of our columns; to ask DuckDB itself, it would have to load pandas."""
 
 
 class PartFile(io.RawIOBase):
@@ -121,3 +133,30 @@ class PartFiles(AbstractFileSystem):  # type: ignore[misc]
 def address(root: Path, part: Path) -> str:
     """How SQL names a part of the corpus at `root`."""
     return SCHEME + os.fspath(part.absolute().relative_to(root.absolute()))
+
+
+def sql_type(kind: pa.DataType) -> str:
+    """What DuckDB calls an Arrow type of our tables.
+
+    Raises:
+        KeyError: for a type that no table has.
+    """
+    if pa.types.is_list(kind):
+        return f"{sql_type(kind.value_type)}[]"
+    if pa.types.is_struct(kind):
+        return f"STRUCT({', '.join(f'{identifier(field.name)} {sql_type(field.type)}' for field in kind)})"
+    return _TYPES[kind]
+
+
+def same_type(given: Any, wanted: pa.DataType) -> bool:
+    """Whether a column of DuckDB, of a type `given` as it tells it, has the type that an Arrow column of a table has; raises as `sql_type`."""
+    if pa.types.is_list(wanted):
+        return given.id == "list" and same_type(given.children[0][1], wanted.value_type)
+    if not pa.types.is_struct(wanted):
+        return str(given) == sql_type(wanted)
+    fields = list(wanted)
+    return (
+        given.id == "struct"
+        and [name for name, _ in given.children] == [field.name for field in fields]
+        and all(same_type(kind, field.type) for (_, kind), field in zip(given.children, fields, strict=True))
+    )

@@ -28,15 +28,16 @@ from annotators.statistics.consensus import (
 from curation.codebook.known import Known
 from curation.corpus import amendments, candidates, memory, unsafe_union
 from curation.corpus.compact import pack_many
-from curation.corpus.filling import identifier, quoted, sql_file
-from curation.corpus.part_files import SCHEME, PartFiles, address
+from curation.corpus.filling import identifier, quoted, rejected, sql_file
+from curation.corpus.part_files import SCHEME, PartFiles, address, same_type, sql_type
 from curation.corpus.store import Store, conform, damaged, gone, part_schema
-from schemas.choices import Policy, meant
+from schemas.choices import Policy
 from schemas.errors import CorpusError, RecipeError
 from schemas.patterns import RISKY_PATTERNS
 from schemas.tables import AMENDABLE, TABLES
 
 Connection = duckdb.DuckDBPyConnection
+EngineFailure = duckdb.Error
 _BROKEN = re.compile(
     r"parquet|snappy|magic bytes|thrift|decompress|corrupt|data page|dictionary", re.IGNORECASE
 )
@@ -50,8 +51,38 @@ def connect(
     parts: Mapping[str, Sequence[str]] | None = None,
     policy: Policy = "ranked",
     rows: Mapping[str, pa.Table] | None = None,
+    without: Sequence[str] = (),
 ) -> Connection:
-    """Open a snapshot of the corpus; parts added later are not visible.
+    """Open a snapshot of the corpus with every view; parts added later are not visible. Arguments as of `open_tables`, and
+
+    Args:
+        policy: the consensus policy (docs/annotators.md).
+        without: annotators, without versions, whose labels do not count.
+    """
+    connection = open_tables(corpus, memory_limit, threads, parts, rows)
+    connection.execute(sql_file("curation.corpus", "influences.sql"))
+    connection.execute(sql_file("curation.corpus", "people_verdicts.sql"))
+    _define_annotations(connection, policy, without)
+    pattern_annotators = candidates.pattern_annotators(connection)
+    known = known_entries(connection)
+    connection.execute(sql_file("curation.corpus", "trajectories.sql"))
+    weights = _define_verdicts(connection, policy, pattern_annotators, known)
+    pieces = candidates.pieces(pattern_annotators, weights, known)
+    connection.execute(sql_file("curation.corpus", "candidates.sql", **pieces))
+    candidates.keep_columns(connection)
+    return connection
+
+
+def open_tables(
+    corpus: Store,
+    memory_limit: str | None = None,
+    threads: int | None = None,
+    parts: Mapping[str, Sequence[str]] | None = None,
+    rows: Mapping[str, pa.Table] | None = None,
+) -> Connection:
+    """Open a snapshot of the tables, and of the views only those of prompts and of clusters.
+
+    `connect` counts every annotation and plans the consensus and `candidates`, which a lookup in a table does not need.
 
     Args:
         corpus: the corpus.
@@ -59,7 +90,6 @@ def connect(
             system's temporary folder.
         threads: number of threads; all cores by default.
         parts: names of the visible part files of each table; all by default.
-        policy: the consensus policy (docs/annotators.md).
         rows: rows of tables to open instead of the corpus's parts; the other tables are empty.
     """
     connection = _bounded(memory_limit or memory.megabytes(memory.limit()))
@@ -79,20 +109,11 @@ def connect(
         if rows and table in rows:
             connection.register(name, rows[table])
         else:
-            _define_table(connection, corpus.root, seen[table], name, schema)
+            define_table(connection, corpus.root, seen[table], name, schema)
     for table in put_right:
         connection.execute(amendments.view(table))
+    connection.execute(sql_file("curation.corpus", "prompt_sets.sql"))
     connection.execute(sql_file("curation.corpus", "clusters.sql"))
-    connection.execute(sql_file("curation.corpus", "people_verdicts.sql"))
-    _define_annotations(connection, policy)
-    pattern_annotators = _pattern_annotators(connection)
-    known = known_entries(connection)
-    connection.execute(sql_file("curation.corpus", "trajectories.sql"))
-    weights = _define_verdicts(connection, policy, pattern_annotators, known)
-    pieces = candidates.pieces(pattern_annotators, weights, known)
-    connection.execute(sql_file("curation.corpus", "candidates.sql", **pieces))
-    # Its many joins need not be planned again for every expression that is checked.
-    connection.execute("create temp table candidate_columns as from candidates limit 0")
     return connection
 
 
@@ -172,7 +193,7 @@ def label_combinations(
         reviewed_only: only traces that people have labelled.
     """
     reviewed = "where trace_id in (select trace_id from current_annotations where rank <= 0)"
-    pattern_annotators = _pattern_annotators(connection)
+    pattern_annotators = candidates.pattern_annotators(connection)
     if len({one.name for one in pattern_annotators}) > candidates.MOST_COLUMNS:
         return _combinations_of_many(connection, reviewed if reviewed_only else "")
     pieces = candidates.label_columns(pattern_annotators, known_entries(connection))
@@ -262,15 +283,12 @@ def trouble(error: Exception) -> CorpusError | None:
 
 def annotator_names(connection: Connection) -> list[str]:
     """The annotators that have labelled anything, without versions, in alphabetical order."""
-    rows = connection.execute(sql_file("curation.corpus", "pattern_annotators.sql")).fetchall()
-    return sorted({candidates.PatternAnnotator(*row).name for row in rows})
+    return sorted({one.name for one in candidates.pattern_annotators(connection)})
 
 
-def risky_spans(connection: Connection) -> list[dict[str, Any]]:
-    """trace_id, field and start of every evidence span of a risky label (sql/repair_spans.sql)."""
-    query = connection.sql(
-        sql_file("curation.corpus", "repair_spans.sql"), params={"risky": list(RISKY_PATTERNS)}
-    )
+def risky_spans(connection: Connection, patterns: Sequence[str] = RISKY_PATTERNS) -> list[dict[str, Any]]:
+    """trace_id, field, start and end of every evidence span of a true label of these patterns (sql/repair_spans.sql)."""
+    query = connection.sql(sql_file("curation.corpus", "repair_spans.sql"), params={"risky": list(patterns)})
     return list(query.to_arrow_table().to_pylist())
 
 
@@ -282,7 +300,7 @@ def benchmark_keys(texts: Sequence[str]) -> list[str]:
     return [key_of_text for (key_of_text,) in connection.execute(f"select {key} from given").fetchall()]
 
 
-def _define_table(
+def define_table(
     connection: Connection, root: Path, parts: Sequence[Path], table: str, schema: pa.Schema
 ) -> None:
     """A view of the parts; columns that an older version did not write are null.
@@ -311,38 +329,34 @@ def _check_columns(connection: Connection, rows: str, table: str, schema: pa.Sch
     """Raise if parts have a column that is none of the table, or of another type."""
     try:
         relation = connection.sql(rows)
-        found = dict(zip(relation.columns, map(str, relation.types), strict=True))
+        found = dict(zip(relation.columns, relation.types, strict=True))
     except duckdb.Error as error:
         raise trouble(error) or CorpusError(damaged(f"a part of {table}", rejected(str(error)))) from error
-    empty = connection.from_arrow(schema.empty_table())
-    wanted = dict(zip(empty.columns, map(str, empty.types), strict=True))
-    if strange := sorted(name for name in found if found[name] != wanted.get(name)):
+    wanted = {field.name: field.type for field in schema}
+    if strange := sorted(
+        name for name in found if name not in wanted or not same_type(found[name], wanted[name])
+    ):
         why = f"its column {strange[0]} is none of the table, or of another type"
         raise CorpusError(damaged(f"a part of {table}", why))
 
 
 def _define_empty(connection: Connection, table: str, schema: pa.Schema) -> None:
-    connection.register("no_rows", schema.empty_table())
-    connection.execute(f"create table {table} as select * from no_rows")
-    connection.unregister("no_rows")
+    columns = ", ".join(f"{identifier(field.name)} {sql_type(field.type)}" for field in schema)
+    connection.execute(f"create table {table} ({columns})")
 
 
-def _define_annotations(connection: Connection, policy: Policy) -> None:
+def _define_annotations(connection: Connection, policy: Policy, without: Sequence[str]) -> None:
     """Define the views of the annotations that count."""
     calibrated = connection.execute("select exists (from calibrations)").fetchone() == (True,)
     decides = "if(label is null or score is null or threshold is null, label, score >= threshold)"
     joined = f"left join ({sql_file('curation.corpus', 'thresholds.sql')}) t using (annotator, pattern)"
     pieces = {
         "lowest": "1" if policy == "majority" else "3",
+        "without": ", ".join(map(quoted, ("", *without))),
         "calibrated": decides if calibrated else "label",
         "thresholds": joined if calibrated else "",
     }
     connection.execute(sql_file("curation.corpus", "current_annotations.sql", **pieces))
-
-
-def _pattern_annotators(connection: Connection) -> list[candidates.PatternAnnotator]:
-    rows = connection.execute(sql_file("curation.corpus", "pattern_annotators.sql")).fetchall()
-    return [candidates.PatternAnnotator(*row) for row in rows]
 
 
 def _define_verdicts(
@@ -385,18 +399,3 @@ def _weights(connection: Connection, policy: Policy, known: Known) -> dict[str, 
         if pattern not in graded
     }
     return {pattern: weights for pattern, weights in by_pattern.items() if weights}
-
-
-def rejected(message: str, query: str = "") -> str:
-    """What DuckDB says is wrong with a query, without the lines that quote it; a word in double quotes is a name to it."""
-    text = re.sub(r"\s*LINE \d+:.*", "", message, flags=re.DOTALL)
-    text = re.sub(r"^[A-Z]\w+( \w+)? Error: ", "", text).strip()
-    unknown = re.match(
-        r'Referenced column "(.+?)" (?:not found|was not found).*?(?:bindings: (.*))?$', text, re.DOTALL
-    )
-    if not unknown:
-        return text
-    name, bindings = unknown[1], re.findall(r'"([^"]+)"', unknown[2] or "")
-    near = meant(name, bindings) or (f"; near: {', '.join(bindings)}" if bindings else "")
-    quoted_text = f"; text stands in single quotes: {quoted(name)}" if f'"{name}"' in query else ""
-    return f"there is no column {name!r}{quoted_text or near}"

@@ -19,12 +19,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curation.corpus import amendments
+from curation.integrity.seal import seal
 from curation.locks import take
 from curation.manifests import check_format_version, format_version, manifest_name
 from schemas.errors import CorpusError
 from schemas.ids import canonical_json
 from schemas.manifest import BASE_VERSION, FORMAT_VERSION, Manifest
-from schemas.tables import AMENDABLE, CONVERSATION, KEYS, TABLES
+from schemas.tables import AMENDABLE, KEYS, TABLES, has_conversations
 
 MARKER = "corpus.json"
 PACKED = ".packed.parquet"
@@ -35,7 +36,7 @@ ROW_GROUP = 8192
 FEW_VALUES = (
     "kind", "strategy", "model", "system", "source", "source_file", "category", "attack", "finish_reason", "sampling",
     "pattern", "annotator", "rationale", "stage", "reason", "part", "field", "method", "generation", "benchmark",
-    "benchmark_row",
+    "benchmark_row", "behaviour", "attribution_id", "mix_id",
 )  # fmt: skip
 """Columns with dictionary encoding; attempting it on the long text columns costs a third of the write."""
 
@@ -176,14 +177,25 @@ class Store:
     @contextmanager
     def writing(self, *tables: str, wait: bool = True) -> Iterator[None]:
         """Hold the write locks of some tables; while another process holds one, wait and say for whom, or raise CorpusError."""
-        locks = self.root / ".locks"
-        handles = []
-        try:
-            make_folder(locks)
-            for table in sorted(tables):
-                handles.append(take(locks / table, f"the table {table} of {self.root}", wait))
+        with self._locked({table: f"the table {table} of {self.root}" for table in sorted(tables)}, wait):
+            for table in tables:
                 for stale in (self.root / table).glob(".tmp-*"):
                     stale.unlink()
+            yield
+
+    @contextmanager
+    def alone(self, *stages: str) -> Iterator[None]:
+        """Be the only process that runs some stages: a second one would do the same work. Tables are locked by `writing` alone."""
+        with self._locked({stage: f"another {stage} of {self.root}" for stage in sorted(stages)}):
+            yield
+
+    @contextmanager
+    def _locked(self, files: dict[str, str], wait: bool = True) -> Iterator[None]:
+        locks, handles = self.root / ".locks", []
+        try:
+            make_folder(locks)
+            for name, what in files.items():
+                handles.append(take(locks / name, what, wait))
             yield
         except FileNotFoundError as error:
             if not within(missing := missing_file(error), [self.root]):
@@ -204,12 +216,6 @@ class Store:
         path = self.manifest_path(manifest)
         write_file(path, manifest.model_dump_json(indent=2).encode() + b"\n")
         return path
-
-
-def has_conversations(rows: pa.Table) -> bool:
-    """Whether a prompt of some rows has more than its text."""
-    names = [field.name for field in CONVERSATION if field.name in rows.column_names]
-    return any(rows[name].null_count < rows.num_rows for name in names)
 
 
 def _marker(version: int) -> bytes:
@@ -256,11 +262,11 @@ def opened(part: Path) -> Iterator[pq.ParquetFile]:
         CorpusError: if it does not exist, or turns out to be damaged while it is read.
     """
     try:
-        with pq.ParquetFile(part) as file:
+        with pq.ParquetFile(part, page_checksum_verification=True) as file:
             yield file
     except FileNotFoundError:
         raise CorpusError(gone(part)) from None
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise CorpusError(damaged(part, str(error))) from error
 
 
@@ -321,12 +327,12 @@ def write_parquet(path: Path, table: pa.Table) -> None:
 def write_tables(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
     """Like `write_parquet`, a piece at a time."""
     few = [name for name in FEW_VALUES if name in schema.names]
-    with (
-        _appearing(path) as temporary,
-        pq.ParquetWriter(temporary, schema, compression="snappy", use_dictionary=few) as writer,
-    ):
-        for table in tables:
-            writer.write_table(table, row_group_size=ROW_GROUP)
+    how = {"compression": "snappy", "use_dictionary": few, "write_page_checksum": True}
+    with _appearing(path) as temporary:
+        with pq.ParquetWriter(temporary, schema, **how) as writer:
+            for table in tables:
+                writer.write_table(table, row_group_size=ROW_GROUP)
+        seal(temporary)
 
 
 def write_file(path: Path, data: bytes) -> None:

@@ -13,8 +13,8 @@ import orjson
 import pyarrow as pa
 
 from curation.corpus.bounds import bounded
-from curation.corpus.filling import sql_file
-from curation.corpus.query import Connection, read_only, rejected, select
+from curation.corpus.filling import rejected, sql_file
+from curation.corpus.query import Connection, read_only, select
 from schemas.choices import meant
 from schemas.errors import RecipeError
 from schemas.tables import TABLES
@@ -28,6 +28,8 @@ VIEWS = {
     "current_annotations",
     "latest_annotators",
     "current_clusters",
+    "prompt_sets",
+    "current_influences",
 }
 
 

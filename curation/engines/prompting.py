@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from curation.engines.base import Message, UnfitConversation
-from curation.engines.templates import render_template
+from curation.engines.templates import TemplateFault, render_template
 from schemas.conversation import Turns, messages, tool_definitions
 from schemas.errors import EngineError
 from schemas.response import OPEN
@@ -83,7 +83,7 @@ def _templated(
     # The template is the model's, the roles are the data's: whatever it raises concerns this conversation alone.
     try:
         return render_template(tokenizer, turns, tools=tools, settings=settings)
-    except EngineError as error:
+    except TemplateFault as error:
         roles = ", ".join(turn["role"] for turn in turns)
         raise UnfitConversation(
             f"the model's chat template cannot render a conversation of {roles} "

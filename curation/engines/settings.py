@@ -1,6 +1,11 @@
-"""The model and what runs it, as recipes set them; "auto" is vLLM where it is installed, a server where an address is given, else transformers."""
+"""The model and what runs it, as recipes set them; "auto" is vLLM where it is installed, a server where an address is given, else transformers.
 
+The surprise: vLLM's attention on a CPU has no heads as small as those of tiny models, which transformers answer for there.
+"""
+
+import json
 from importlib.util import find_spec
+from pathlib import Path
 
 from pydantic import Field
 
@@ -11,6 +16,9 @@ from curation.engines.weights import fingerprint, load_tokenizer, locate
 from curation.recipe import Recipe
 from schemas.choices import Dtype, EngineKind
 from schemas.errors import EngineError, require
+
+SMALLEST_HEAD = 32
+"""Smallest head of vLLM's attention on a CPU."""
 
 
 class EngineSettings(Recipe):
@@ -35,7 +43,26 @@ def engine_kind(settings: EngineSettings) -> EngineKind:
         return settings.kind
     if settings.server:
         return "openai"
-    return "vllm" if find_spec("vllm") else "transformers"
+    return "vllm" if find_spec("vllm") and _fits_vllm(settings) else "transformers"
+
+
+def _fits_vllm(settings: EngineSettings) -> bool:
+    """Whether the heads of a model that lies here are large enough for vLLM on this machine."""
+    if not Path(settings.model).expanduser().is_dir():
+        return True
+    weights = locate(settings.model)
+    try:
+        folder = locate(weights.adapter_base).folder if weights.adapter_base else weights.folder
+        config = json.loads((folder / "config.json").read_bytes())
+        config = config.get("text_config", config)
+        size = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return True  # vLLM says what it cannot read
+    if size >= SMALLEST_HEAD:
+        return True
+    import torch
+
+    return torch.accelerator.is_available()
 
 
 def model_name(settings: EngineSettings) -> str:

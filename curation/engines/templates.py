@@ -55,6 +55,10 @@ LONGEST_LINE = 130_000_000
 """Bytes of one answer of the child."""
 
 
+class TemplateFault(EngineError):
+    """A chat template that fails by itself, or on a conversation."""
+
+
 def render_template(
     tokenizer: Any,
     messages: Sequence[Mapping[str, Any]],
@@ -74,12 +78,13 @@ def render_template(
         settings: what it is given by name, such as enable_thinking; see `TemplateSettings`.
 
     Raises:
-        EngineError: if the template fails, or takes too much time or memory; names its file and line.
+        TemplateFault: if the template fails, or takes too much time or memory; names its file and line.
+        EngineError: if the program that renders it cannot be started.
     """
     try:
         template = tokenizer.get_chat_template(tools=tools)
     except ValueError as error:  # several templates and none named default, or none at all
-        raise EngineError(f"{_place(tokenizer)}: no chat template to use: {str(error)[:200]}") from error
+        raise TemplateFault(f"{_place(tokenizer)}: no chat template to use: {str(error)[:200]}") from error
     request = {
         "template": template,
         "messages": list(messages),
@@ -91,7 +96,7 @@ def render_template(
     }
     answer = _child(os.getpid()).ask(request)
     if "error" in answer:
-        raise EngineError(f"{_place(tokenizer)}: the chat template fails: {answer['error']}")
+        raise TemplateFault(f"{_place(tokenizer)}: the chat template fails: {answer['error']}")
     return str(answer["text"])
 
 
@@ -132,7 +137,8 @@ class TemplateChild:
             except OSError as error:
                 self._stop()
                 raise EngineError(
-                    f"the program that renders chat templates cannot be started ({error})"
+                    f"the program that renders chat templates cannot be started ({error}); "
+                    "if other programs keep the machine busy, run the command again"
                 ) from error
         return self._process
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from curation.corpus.filling import sql_file
-from curation.corpus.query import connect, select
+from curation.corpus.query import open_tables, select
 from curation.corpus.store import Store
 from curation.generate.output import GenerationTask
 from curation.generate.stage import GenerateRecipe, planned_for, without_done
@@ -70,7 +70,7 @@ def _one(
 
 def _lengths(corpus: Store) -> dict[str, tuple[int, float]]:
     rows = select(
-        connect(corpus),
+        open_tables(corpus),
         sql_file("curation.generate", "lengths.sql"),
     ).to_pylist()
     lengths: dict[str, tuple[int, float]] = defaultdict(lambda: (0, 0.0))

@@ -13,8 +13,9 @@ from pydantic import Field
 
 from annotators.sentences import split as sentences
 from curation.annotate.stage import AnnotateRecipe
+from curation.codebook.stored import known
 from curation.corpus.filling import sql_file
-from curation.corpus.query import connect, risky_spans, select
+from curation.corpus.query import Connection, connect, risky_spans, select
 from curation.corpus.store import Store
 from curation.engines import Engine
 from curation.engines.settings import model_name
@@ -37,6 +38,7 @@ from curation.versions import versions
 from schemas.errors import RecipeError
 from schemas.ids import canonical_json, content_id
 from schemas.manifest import Manifest
+from schemas.patterns import RISKY_PATTERNS
 from schemas.response import CLOSE, OPEN
 from schemas.trace import generated_trace_id
 
@@ -53,6 +55,8 @@ class RepairRecipe(Recipe):
     """How to ask: the model, and the one strategy under which it goes on (improved by default)."""
     where: str = "true"
     """SQL condition over `candidates`: the traces to look at. The risky ones among them are repaired."""
+    patterns: tuple[str, ...] = ()
+    """Entries of codebooks, or codebooks for all of their entries, that make a trace need repair; the five risky patterns by default."""
     accept: str = "not risky"
     """SQL condition over `candidates` that a repaired trace must meet."""
     annotate: AnnotateRecipe = AnnotateRecipe(annotators=["rules"])
@@ -126,11 +130,12 @@ def run(corpus_dir: Path, recipe: RepairRecipe) -> Manifest:
     """
     corpus = Store(corpus_dir)
     strategy, model = _chosen(recipe)
-    check_accept(corpus, recipe.where)
-    check_accept(corpus, recipe.accept)
+    check_accept(corpus, recipe.where, recipe.accept)
     judge(corpus, recipe.annotate, recipe.accept, 0)
-    parents = _parents(corpus, recipe)
-    spans = _spans(corpus)
+    patterns = known(corpus).wanted(recipe.patterns)
+    connection = connect(corpus)
+    parents = _parents(corpus, connection, recipe, patterns)
+    spans = _spans(connection, patterns or RISKY_PATTERNS)
     tasks: list[GenerationTask] = []
     repaired: set[str] = set()
     failed: dict[str, str] = {}
@@ -177,16 +182,21 @@ def _chosen(recipe: RepairRecipe) -> tuple[Strategy, str]:
     return chosen[0], model_name(recipe.generate.engine)
 
 
-def _parents(corpus: Store, recipe: RepairRecipe) -> list[dict[str, Any]]:
-    query = sql_file(
-        "curation.generate", "parents.sql", columns=", ".join(PARENT_COLUMNS), where=recipe.where
-    )
-    return list(select(connect(corpus), query).to_pylist())
+def _parents(
+    corpus: Store, connection: Connection, recipe: RepairRecipe, patterns: Sequence[str]
+) -> list[dict[str, Any]]:
+    columns, entries = ", ".join(PARENT_COLUMNS), known(corpus).entries
+    present = [
+        f"{name} >= {entries[name].threshold:g}" if entries[name].graded else name for name in patterns
+    ]
+    bad = " or ".join(f"coalesce({one}, false)" for one in present) or "risky"
+    query = sql_file("curation.generate", "parents.sql", columns=columns, where=recipe.where, bad=bad)
+    return list(select(connection, query).to_pylist())
 
 
-def _spans(corpus: Store) -> dict[str, list[EvidenceSpan]]:
+def _spans(connection: Connection, patterns: Sequence[str]) -> dict[str, list[EvidenceSpan]]:
     spans: dict[str, list[EvidenceSpan]] = {}
-    for row in risky_spans(connect(corpus)):
+    for row in risky_spans(connection, patterns):
         spans.setdefault(row["trace_id"], []).append(EvidenceSpan(row["field"], row["start"]))
     return spans
 

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from curation import console
 from curation.annotate import stage as annotate
+from curation.annotate.codebooks import judged_codebooks
 from curation.annotate.stage import AnnotateRecipe
 from curation.corpus.bounds import bounded
 from curation.corpus.query import connect, select
@@ -139,25 +140,29 @@ def judge(corpus: Store, recipe: AnnotateRecipe, accept: str, fresh: int) -> set
     Raises:
         EngineError: if as many traces could not be judged: to go on would spend the budget for nothing.
     """
-    failed = annotate.run(corpus.root, recipe).counts.failed
+    opened = recipe.open(judged_codebooks(corpus, recipe.annotators, added=True))
+    failures = annotate.annotate_missing(corpus, recipe, opened)
+    connection = connect(corpus)  # once for both: to open it takes longer than to use it
+    failed = annotate.report(corpus, connection, recipe, opened, failures).counts.failed
     if fresh and sum(failed.values()) >= fresh:
         raise EngineError(
             f"the annotators failed: {'; '.join(failed)}; the generated traces are kept, repeat the command to resume"
         )
-    connection = connect(corpus)
     query = f"select trace_id from candidates where ({accept}\n)"
     rows = bounded(connection, lambda: select(connection, query))
     return set(rows["trace_id"].to_pylist())
 
 
-def check_accept(corpus: Store, accept: str) -> None:
-    """Check a condition over `candidates` before anything is generated.
+def check_accept(corpus: Store, *conditions: str) -> None:
+    """Check conditions over `candidates` before anything is generated.
 
     Raises:
-        RecipeError: if it is none.
+        RecipeError: if one of them is none.
     """
+    connection = connect(corpus)
     try:
-        check_condition(connect(corpus), accept)
+        for condition in conditions:
+            check_condition(connection, condition)
     except RecipeError as error:
         raise RecipeError(f"accept: {error}") from error
 

@@ -20,7 +20,9 @@ from curation.corpus.known_ids import KnownIds
 from curation.corpus.store import Store, opened
 from curation.ingest.containers.rows import RawRow
 from curation.ingest.fields import BadRow
-from curation.ingest.parts import SHARE, PartWriter, RowState
+from curation.ingest.lines import RowState
+from curation.ingest.parts import PartWriter
+from curation.ingest.seen import SHARE
 from schemas.annotation import Annotation
 from schemas.codebooks import Pattern
 from schemas.faults import listed
@@ -156,7 +158,7 @@ def ingest_annotations(rows: Iterable[RawRow], corpus: Store, writer: PartWriter
             if fault or not annotation:
                 yield RowState(raw, fault, None)
                 continue
-            state = stored.say(_key(annotation), _stored_result(annotation))
+            state = stored.say(_key(annotation), stored_result(annotation))
             if state == "new":
                 writer.annotate(annotation)
             yield RowState(raw, None, "already_annotated" if state == "otherwise" else None)
@@ -254,7 +256,7 @@ def _key(annotation: Annotation) -> Key:
     return annotation.trace_id, annotation.pattern, annotation.annotator
 
 
-def _stored_result(annotation: Annotation) -> StoredResult:
+def stored_result(annotation: Annotation) -> StoredResult:
     """The values as the table returns them (scores have 32 bits)."""
     score = None if annotation.score is None else pa.scalar(annotation.score, pa.float32()).as_py()
     spans = tuple((span.field, span.start, span.end) for span in annotation.spans)

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curation.corpus.filling import sql_file
-from curation.corpus.query import connect, execute, select
+from curation.corpus.query import execute, open_tables, select
 from curation.corpus.store import Store
 from schemas.ids import content_id
 from schemas.tables import AMENDABLE
@@ -78,7 +78,7 @@ class Claims:
         if not self._writer:
             return []
         self._writer.close()
-        connection = connect(corpus)
+        connection = open_tables(corpus)
         with pq.ParquetFile(self._path) as file:
             connection.register("claims", pa.RecordBatchReader.from_batches(CLAIMS, file.iter_batches()))
             execute(connection, sql_file("curation.ingest", "differences.sql"))

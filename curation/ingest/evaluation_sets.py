@@ -18,7 +18,7 @@ from pydantic import Field
 
 from annotators.filling import fill
 from curation.ingest import livecodebench
-from curation.ingest.containers.rows import RawRow, Source
+from curation.ingest.containers.rows import RawRow, Source, batched
 from curation.ingest.containers.sources import open_sources
 from curation.ingest.fields import BadRow
 from curation.ingest.formats import Format
@@ -56,7 +56,7 @@ class EvaluationSet(Recipe):
     """Field -> the columns it may come from; the first that has something counts."""
     kind: PromptKind | None = None
     attack: str | None = None
-    """The jailbreak family of all its prompts."""
+    """The jailbreak family of all its prompts whose row names none."""
     values: dict[Literal["kind", "attack"], dict[str, dict[str, str | None]]] = Field(default_factory=dict)
     """Field -> column -> value or pattern in any case -> what the field becomes (null: nothing); the first column that is
     there decides, and a row with a value that no pattern matches is quarantined."""
@@ -140,7 +140,7 @@ def _open(chosen: EvaluationSet, file: str) -> list[Source]:
         except orjson.JSONDecodeError:
             document = None
         if isinstance(document, dict) and isinstance(document.get(chosen.rows), list):
-            return [Source(path.name, (path,), lambda: _numbered(document[chosen.rows]))]
+            return [Source(path.name, (path,), lambda: batched(_numbered(document[chosen.rows])))]
     return open_sources(file)
 
 
@@ -157,7 +157,7 @@ def _unfold(chosen: EvaluationSet, seed: int, fields: dict[str, Any]) -> None:
         fields[field] = there[0] if there else None
     for decided, choices in chosen.values.items():
         fields[decided] = _decided(choices, row)
-    if chosen.attack:
+    if chosen.attack and not fields.get("attack"):
         fields["attack"] = chosen.attack
     if not isinstance(fields["prompt"], str):
         raise BadRow("missing_prompt", f"none of the columns {', '.join(chosen.columns['prompt'])} has text")

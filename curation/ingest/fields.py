@@ -45,6 +45,7 @@ COLUMNS = {
         "quarantine_id", "stage", "source_file", "source_line", "source_id", "reason", "detail", "row",
     ),
     "annotations": ("trace_id", "pattern", "annotator", "label", "score", "spans", "rationale"),
+    "memberships": ("prompt_id", "evaluation_set", "attack", "query", "source_file", "source_line"),
 }  # fmt: skip
 """What the tuples hold that go into each table; its other columns become null."""
 
@@ -97,7 +98,7 @@ def prompt_line(fields: dict[str, Any], extra: dict[str, Any], place: FieldPath,
     told = _PROMPT_FIELDS | {"system"} if talk.turns else _PROMPT_FIELDS
     leftover = {name: fields[name] for name in fields if name not in told}
     key = prompt_id(text, *talk)
-    return FieldLines(_prompt_tuple(key, text, talk, fields, _json(extra | leftover), place, line), None)
+    return FieldLines(_prompt_tuple(key, text, talk, fields, extra_json(extra | leftover), place, line), None)
 
 
 def trace_line(fields: dict[str, Any], extra: dict[str, Any], place: FieldPath, line: int) -> FieldLines:
@@ -110,7 +111,8 @@ def trace_line(fields: dict[str, Any], extra: dict[str, Any], place: FieldPath, 
     if fields.pop("chat", False) and message is None and not _RESPONSES & (fields.keys() | extra.keys()):
         return prompt_line(fields, extra, place, line)
     talk = _talk(fields, extra)
-    finish_reason = finish_word({"finish_reason": fields.pop("finish_reason", None)}, message or {}, extra)
+    own = {"finish_reason": fields.pop("finish_reason")} if "finish_reason" in fields else {}
+    finish_reason = finish_word(own, message or {}, extra)
     _clean(fields)
     prompt = _prompt(fields)
     get = fields.get
@@ -131,7 +133,7 @@ def trace_line(fields: dict[str, Any], extra: dict[str, Any], place: FieldPath, 
         finish_reason,
         place.file,
         line,
-        _json(extra),
+        extra_json(extra),
         *talk,
         *_trace_fields(row),
     )
@@ -142,8 +144,14 @@ _RESPONSES = frozenset({"response", "answer", "reasoning", "reasoning_content", 
 """Columns beside a chat that could hold its response: where one is there and empty, a response is missing."""
 
 
+_TALK = frozenset({"turns", "tools", "beside_turns", "beside_tools"})
+_NO_TALK = FieldTalk(None, None)
+
+
 def _talk(fields: dict[str, Any], extra: dict[str, Any]) -> FieldTalk:
     """Take the conversation out of the fields; what its messages carried beside goes to `extra`."""
+    if _TALK.isdisjoint(fields):
+        return _NO_TALK
     turns, tools = fields.pop("turns", None), fields.pop("tools", None)
     for name, column in (("beside_turns", "turns"), ("beside_tools", "tools")):
         if (told := fields.pop(name, None)) is not None:
@@ -185,15 +193,15 @@ def _clean(fields: dict[str, Any]) -> None:
         elif value is None:
             nulls.append(name)
         else:
-            fields[name] = _plain(name, value)
+            fields[name] = plain(name, value)
     for name in nulls:
         del fields[name]
     if "kind" in fields and fields["kind"] not in KINDS:
         raise BadRow("wrong_type", f"kind must be one of {', '.join(KINDS)}")
 
 
-def _plain(name: str, value: Any) -> Any:
-    """A field's value as its column has it, where it did not come as text."""
+def plain(name: str, value: Any) -> Any:
+    """A field's value as its column has it, where it did not come as text; raises BadRow: wrong_type."""
     if name in INTEGERS:
         if type(value) is int and 0 <= value < INT32:
             return value
@@ -247,5 +255,6 @@ def _of_message(message: dict[str, Any], finish_reason: str | None) -> Split | F
     return found.fault or Split(found.reasoning, found.answer)
 
 
-def _json(extra: dict[str, Any]) -> str | None:
+def extra_json(extra: dict[str, Any]) -> str | None:
+    """The columns that no field takes, as JSON; null if there are none."""
     return orjson.dumps(extra, default=str, option=orjson.OPT_NON_STR_KEYS).decode() if extra else None

@@ -10,6 +10,9 @@ from typing import Any, Literal, NamedTuple
 from curation.ingest import conversations
 from curation.ingest.fields import META, BadRow
 from curation.ingest.records import batches, evaluations, exchanges, published
+from curation.ingest.records.judging import JudgedFormat
+from curation.ingest.records.rubrics import CHAIN_OF_RISK, QWEN3GUARD_TEST, unfold_message
+from curation.ingest.records.sentences import HARMTHOUGHTS
 from schemas.choices import PromptKind
 from schemas.response.messages import filled
 
@@ -38,10 +41,14 @@ class Format(NamedTuple):
     """Source column -> field, for columns that only need another name."""
     unfold: Unfold | None = None
     """Turns structured columns into fields, in place."""
+    unfolds: frozenset[str] | None = None
+    """The columns that `unfold` looks at: where a row has none of them it changes nothing. Null: it looks at all."""
     kind: PromptKind | None = None
     """The kind of its prompts where neither the row nor the user says one."""
     beside: bool = True
     """Whether reasoning, and the response to a chat that has none, may stand in columns of usual names."""
+    judged: JudgedFormat | None = None
+    """How its rows judge the traces that they bring."""
 
 
 class Fields(NamedTuple):
@@ -192,6 +199,39 @@ FORMATS: dict[str, Format] = {
         takes=_takes("doc_id arguments resps target"),
         unfold=_chat(evaluations.unfold_lm_eval),
     ),
+    "harmthoughts": Format(
+        help="HarmThoughts: a row a sentence (sentence, sentence_id, llm_annotation), a trace of all that share one; codebook behaviours",
+        columns=_needs("query sentence sentence_id llm_annotation model_response"),
+        takes=_takes("query model_response model_name class reasoning answer") - {"source_id"},
+        rename=ID_ONLY
+        | {"query": "prompt", "model_response": "response", "model_name": "model", "class": "category"},
+        kind="harmful",
+        beside=False,
+        judged=HARMTHOUGHTS,
+    ),
+    "qwen3guard-test": Format(
+        help="Qwen3GuardTest, splits with thinking: message, label and unsafe_type as a published label of `unsafe`",
+        columns=_needs("unique_id message label unsafe_type"),
+        takes=_takes("unique_id message"),
+        rename=ID_ONLY | {"unique_id": "source_id"},
+        unfold=unfold_message,
+        kind="harmful",
+        judged=QWEN3GUARD_TEST,
+    ),
+    "chain-of-risk": Format(
+        help="Chain of Risk: query, generation, evaluations (JSON of principles for reasoning and answer); codebook principles",
+        columns=_needs("query generation evaluations"),
+        takes=_takes("query generation prompt_id scored_model"),
+        rename=ID_ONLY
+        | {
+            "query": "prompt",
+            "generation": "response",
+            "prompt_id": "source_id",
+            "scored_model": "model",
+        },
+        kind="harmful",
+        judged=CHAIN_OF_RISK,
+    ),
     "traces": Format(
         help="this project's traces: id, prompt, reasoning, answer[, strategy, model, kind, category, ...]",
         columns=_needs("prompt reasoning answer"),
@@ -259,12 +299,15 @@ FORMATS: dict[str, Format] = {
         columns=_needs("prompt response"),
         takes=_takes("prompt response data_type"),
         unfold=published.unfold_study,
+        unfolds=frozenset({"data_type"}),
     ),
     "instruction": Format(
         help="SafeChain, R1-Act: instruction, response with inline think[, label such as vanilla_harmful]",
         columns=_needs("instruction response"),
         takes=_takes("instruction response label data_type"),
+        rename=ID_ONLY | {"instruction": "prompt"},
         unfold=published.unfold_instruction,
+        unfolds=frozenset({"label", "data_type"}),
     ),
     "alpaca": Format(
         help="Alpaca: instruction, input, output with inline think",
@@ -278,6 +321,7 @@ FORMATS: dict[str, Format] = {
         takes=_takes("instruction solution data_type"),
         rename=ID_ONLY | {"instruction": "prompt", "solution": "response"},
         unfold=published.unfold_study,
+        unfolds=frozenset({"data_type"}),
         kind="math",
     ),
     "problems": Format(

@@ -1,31 +1,32 @@
-"""Collects lines for the prompts, traces and quarantine tables and writes them as parts in the background.
+"""Collects lines for the prompts, traces and quarantine tables, in columns, and writes them as parts in the background.
 
 Arrow and disk writes release the GIL, so one part is written while the next is read; at most two parts are in memory. A part's prompts and quarantine are on disk before its traces are: a trace without its prompt cannot be seen.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
+from itertools import compress
 from types import TracebackType
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from curation.corpus import memory
-from curation.corpus.buffer import PartBuffer
 from curation.corpus.known_ids import KnownIds
 from curation.corpus.store import Store
-from curation.ingest import evaluation_sets
 from curation.ingest.claims import Claims, said
-from curation.ingest.containers.rows import RawRow
-from curation.ingest.fields import COLUMNS, FieldLines, FieldPath
+from curation.ingest.columns import Values
+from curation.ingest.fields import COLUMNS, FieldPath
+from curation.ingest.lines import TableLines
+from curation.ingest.seen import SHARE, Meeting, Responses, Seen
 from schemas.annotation import Annotation
 from schemas.conversation import size
 from schemas.ids import content_id
 from schemas.prompt import set_prompt_id
 from schemas.response import Fault
 from schemas.tables import AMENDABLE, KEYS, TABLES
-from schemas.trace import ingested_trace_id
 
 PART_SIZE = 32_000_000
 """Code points of text after which a part is written."""
@@ -33,81 +34,12 @@ LINE_SIZE = 500
 """What a line costs besides its text, in the same unit."""
 KEPT_TEXT = 100_000
 """Code points of a bad row that the quarantine keeps."""
-SHARE = 8
-"""Each table of ids may take so much of the memory."""
-LINE_BITS = 40
-ORDER = ("prompts", "quarantine", "traces", "annotations")
-
-
-class RowState(NamedTuple):
-    """The state of a source row; kept by default."""
-
-    raw: RawRow
-    fault: Fault | None = None
-    """Why it is quarantined."""
-    filtered: str | None = None
-    """Why it is filtered."""
-
-
-Meeting = Literal["new", "again", "beside", "elsewhere"]
-"""An id is new, known from this very line, from another line of this file, or from another file."""
-
-
-class Seen:
-    """The ids of a table and where they come from."""
-
-    def __init__(self, corpus: Store, table: str) -> None:
-        self._places = KnownIds(corpus.root, memory.limit() // SHARE)
-        self._origins: dict[tuple[str | None, str | None], int] = {}
-        self._named: list[tuple[str | None, str | None]] = []
-        columns = [*KEYS[table], "source_file", "source_line", "source"]
-        for batch in corpus.scan(table, columns, batch_rows=8192):
-            for key, file, line, source in zip(
-                *(column.to_pylist() for column in batch.columns), strict=True
-            ):
-                self._places.setdefault(key, self._place(file, source, line or 0))
-        self.files = {file for file, _ in self._named if file}
-        """The files that were there before."""
-
-    def meet(self, key: str, file: str, line: int, source: str | None = None) -> Meeting:
-        """Where an id is known from; it is known from now on."""
-        known = self._places.setdefault(key, self._place(file, source, line))
-        if known is None:
-            return "new"
-        if self._named[known >> LINE_BITS][0] != file:
-            return "elsewhere"
-        return "again" if known & ((1 << LINE_BITS) - 1) == line else "beside"
-
-    def source(self, key: str) -> str | None:
-        """The data set that a known id comes from."""
-        known = self._places.get(key)
-        return None if known is None else self._named[known >> LINE_BITS][1]
-
-    def _place(self, file: str | None, source: str | None, line: int) -> int:
-        number = self._origins.setdefault((file, source), len(self._origins))
-        if number == len(self._named):
-            self._named.append((file, source))
-        return number << LINE_BITS | line
-
-
-class Responses:
-    """The responses of some files' lines that are in the corpus, whatever strategy and model they were ingested under."""
-
-    def __init__(self, corpus: Store, files: Collection[str]) -> None:
-        self._known = KnownIds(corpus.root, memory.limit() // SHARE)
-        columns = ["source_file", "source_line", "prompt_id", "reasoning", "answer"]
-        for batch in corpus.scan("traces", columns):
-            for file, line, *texts in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-                if file in files:
-                    self._known.setdefault(_response(file, line, *texts), 0)
-
-    def has(self, file: str, line: int, prompt_id: str, reasoning: str, answer: str) -> bool:
-        """Whether a line's response is in the corpus."""
-        return _response(file, line, prompt_id, reasoning, answer) in self._known
-
-
-def _response(file: str, line: int, prompt_id: str, reasoning: str, answer: str) -> str:
-    return content_id([file, line, ingested_trace_id(prompt_id, None, None, reasoning, answer)])
+PROMPT_ID, PROMPT_SOURCE, ATTACK = (
+    COLUMNS["prompts"].index(name) for name in ("prompt_id", "source", "attack")
+)
+TRACE_ID, RESPONSE = COLUMNS["traces"].index("trace_id"), slice(1, 4)
+"""Where a trace's line has its id, and the prompt's id, the reasoning and the answer."""
+ORDER = ("prompts", "quarantine", "memberships", "traces", "annotations")
 
 
 class PartWriter:
@@ -126,7 +58,7 @@ class PartWriter:
         for batch in corpus.scan("quarantine", KEYS["quarantine"], batch_rows=8192):
             for key in batch.column(0).to_pylist():
                 self._quarantine.setdefault(key, 0)
-        self._buffer = PartBuffer[tuple[str, tuple[Any, ...]]](self._write, PART_SIZE)
+        self._clear()
         self._thread = ThreadPoolExecutor(max_workers=1)
         self._pending: Future[None] | None = None
         self.new = dict.fromkeys(ORDER, 0)
@@ -139,6 +71,16 @@ class PartWriter:
     @cached_property
     def _traces(self) -> Seen:
         return Seen(self._corpus, "traces")
+
+    @cached_property
+    def _memberships(self) -> dict[tuple[str, str], tuple[str, int]]:
+        """The line of every membership that is known."""
+        columns = COLUMNS["memberships"]
+        rows = (row for batch in self._corpus.scan("memberships", columns) for row in batch.to_pylist())
+        return {
+            (row["prompt_id"], row["evaluation_set"]): (row["source_file"], row["source_line"])
+            for row in rows
+        }
 
     @cached_property
     def _responses(self) -> Responses:
@@ -156,47 +98,100 @@ class PartWriter:
         finally:
             self._thread.shutdown()
 
-    def add(self, lines: FieldLines, place: FieldPath, line: int) -> Meeting:
-        """Add a valid row's lines unless the corpus has them; then what they say is a claim.
+    def add(self, lines: TableLines, place: FieldPath) -> list[Meeting]:
+        """Add valid rows' lines unless the corpus has them; then what they say is a claim.
+
+        Args:
+            lines: the rows'.
+            place: their source.
 
         Returns:
-            Where the row's content is known from.
+            Where each row's content is known from.
         """
-        prompt, trace = lines
-        if trace is None:
-            prompt = self._of_its_set(prompt, place)
-            return self._add_prompt(prompt, place, line)
-        file, named = place.file, dict(zip(COLUMNS["traces"], trace, strict=True))
-        key, response = named["trace_id"], (named["prompt_id"], named["reasoning"], named["answer"])
-        state = self._traces.meet(key, file, line)
-        if state == "new" and file in self._traces.files and self._responses.has(file, line, *response):
-            self._claim("traces", None, named, place, line, prompt_id=response[0], said=said(*response[1:]))
-            self._add_prompt(prompt, place, line)
-            return "again"
-        if state == "new":
-            if self._prompts.meet(prompt[0], file, line, prompt[3]) == "new":
-                self._append("prompts", prompt, _size(prompt))
-            self._append("traces", trace, _size(prompt) + _size(trace))
-        elif state != "beside":
-            self._claim("traces", key, named, place, line)
-            self._add_prompt(prompt, place, line)
-        return state
+        if lines.traces is not None:
+            return self._add_traces(lines, lines.traces, place)
+        if place.evaluation_set is None:
+            return self._add_prompts(lines, place)
+        return [self._add_to_set(lines.part(n, n + 1), place) for n in range(len(lines.numbers))]
 
-    def _add_prompt(self, prompt: tuple[Any, ...], place: FieldPath, line: int) -> Meeting:
-        state = self._prompts.meet(prompt[0], place.file, line, prompt[3])
-        if state == "new":
-            self._append("prompts", prompt, _size(prompt))
-        elif state != "beside":
-            named = dict(zip(COLUMNS["prompts"], prompt, strict=True))
-            self._claim("prompts", prompt[0], named, place, line)
-        return state
+    def _add_traces(self, lines: TableLines, traces: Sequence[Values], place: FieldPath) -> list[Meeting]:
+        met = self._traces.meet(traces[TRACE_ID], place.file, lines.numbers, [None] * len(lines.numbers))
+        new = [state == "new" for state in met]
+        if place.file in self._traces.files:
+            responses = zip(lines.numbers, *traces[RESPONSE], strict=True)
+            new = [
+                one and not self._responses.has(place.file, *told)
+                for one, told in zip(new, responses, strict=True)
+            ]
+        asked = [n for n, state in enumerate(met) if state != "beside"]
+        met_prompts = self._meet_prompts(lines, asked, place)
+        fresh = [state == "new" for state in met_prompts]
+        self._extend([("prompts", lines.prompts, fresh), ("traces", traces, new)])
+        for n in asked if not all(new) else ():
+            if not new[n]:
+                self._claim_trace(lines, n, place, met[n])
+                self._claim_prompt(lines, n, place, met_prompts[n])
+                met[n] = "again" if met[n] == "new" else met[n]
+        return met
 
-    def _of_its_set(self, prompt: tuple[Any, ...], place: FieldPath) -> tuple[Any, ...]:
-        """A prompt of an evaluation set that another set has as well is the set's own, so that each is scored whole."""
-        other = self._prompts.source(prompt[0]) if place.evaluation_set else None
-        if other is None or other == place.evaluation_set or other not in evaluation_sets.known():
-            return prompt
-        return (set_prompt_id(prompt[0], str(place.evaluation_set)), *prompt[1:])
+    def _meet_prompts(self, lines: TableLines, asked: Sequence[int], place: FieldPath) -> list[Meeting]:
+        """Where the prompts of some rows are known from; "beside" for the others."""
+        numbers, keys, sources = lines.numbers, lines.prompts[PROMPT_ID], lines.prompts[PROMPT_SOURCE]
+        if len(asked) == len(numbers):
+            return self._prompts.meet(keys, place.file, numbers, sources)
+        met = self._prompts.meet(
+            [keys[n] for n in asked], place.file, [numbers[n] for n in asked], [sources[n] for n in asked]
+        )
+        found: list[Meeting] = ["beside"] * len(numbers)
+        for n, state in zip(asked, met, strict=True):
+            found[n] = state
+        return found
+
+    def _add_prompts(self, lines: TableLines, place: FieldPath) -> list[Meeting]:
+        met = self._meet_prompts(lines, range(len(lines.numbers)), place)
+        self._extend([("prompts", lines.prompts, [state == "new" for state in met])])
+        for n, state in enumerate(met):
+            self._claim_prompt(lines, n, place, state)
+        return met
+
+    def _add_to_set(self, line: TableLines, place: FieldPath) -> Meeting:
+        """Add one prompt of an evaluation set.
+
+        In corpora of earlier versions a set had a copy of every prompt that it shares with another set.
+        """
+        copy = set_prompt_id(line.prompts[PROMPT_ID][0], str(place.evaluation_set))
+        if self._prompts.source(copy) is not None:
+            line = line._replace(prompts=[[copy], *line.prompts[1:]])
+        (state,) = self._add_prompts(line, place)
+        joined = self._join([column[0] for column in line.prompts], place, line.numbers[0], line.queries[0])
+        return state if state == "new" else joined or state
+
+    def _join(self, prompt: Values, place: FieldPath, line: int, query: str | None) -> Meeting | None:
+        """Let a prompt of another source belong to the row's evaluation set as well; null where there is nothing to join."""
+        if place.evaluation_set == self._prompts.source(prompt[PROMPT_ID]):
+            return None
+        key, here = (prompt[PROMPT_ID], str(place.evaluation_set)), (place.file, line)
+        if (there := self._memberships.setdefault(key, here)) is not here:
+            return "again" if there == here else "beside"
+        self._append("memberships", (*key, prompt[ATTACK], query, *here), 0)
+        return "joined"
+
+    def _claim_trace(self, lines: TableLines, n: int, place: FieldPath, state: Meeting) -> None:
+        line = [column[n] for column in lines.traces or ()]
+        key: str | None = line[TRACE_ID]
+        where = {}
+        if state == "new":  # only its strategy or model differ from what this line said before
+            prompt, *texts = line[RESPONSE]
+            key, where = None, {"prompt_id": prompt, "said": said(*texts)}
+        self._claim(
+            "traces", key, dict(zip(COLUMNS["traces"], line, strict=True)), place, lines.numbers[n], **where
+        )
+
+    def _claim_prompt(self, lines: TableLines, n: int, place: FieldPath, state: Meeting) -> None:
+        if state in ("again", "elsewhere"):
+            line = [column[n] for column in lines.prompts]
+            named = dict(zip(COLUMNS["prompts"], line, strict=True))
+            self._claim("prompts", line[PROMPT_ID], named, place, lines.numbers[n])
 
     def _claim(
         self, subject: str, key: str | None, named: dict[str, Any], place: FieldPath, line: int, **where: str
@@ -204,6 +199,8 @@ class PartWriter:
         told = {field: named[field] for field in AMENDABLE[subject]}
         if told["source"] == place.source and not place.source_named:
             told["source"] = None  # a file's name is no claim about where its rows come from
+        if place.evaluation_set:
+            told["source"] = told["attack"] = None  # these are its membership's
         self._claims.add(subject, key, told, (place.file, line), **where)
 
     def annotate(self, annotation: Annotation) -> None:
@@ -225,43 +222,88 @@ class PartWriter:
 
     def drain(self) -> None:
         """Write the buffer, and wait until it is on disk."""
-        self._buffer.flush()
+        self._flush()
         self._wait()
 
-    def _append(self, table: str, line: tuple[Any, ...], size: int) -> None:
-        self._buffer.add((table, line), size + LINE_SIZE)
+    def _extend(self, told: Sequence[tuple[str, Sequence[Values], Sequence[bool]]]) -> None:
+        """Let lines wait to be written, and write a part whenever it is large enough.
 
-    def _write(self, part: list[tuple[str, tuple[Any, ...]]]) -> None:
-        self._wait()
-        lines: dict[str, list[tuple[Any, ...]]] = {table: [] for table in ORDER}
-        for table, line in part:
-            lines[table].append(line)
-            self.new[table] += 1
-        self._pending = self._thread.submit(write_lines, self._corpus, lines)
+        Args:
+            told: tables with their columns, and which lines to take; a row's lines wait in this order.
+        """
+        weights = np.cumsum([_sizes(columns) for _, columns, _ in told], axis=0) + LINE_SIZE
+        chosen = np.array([new for _, _, new in told], bool)
+        ends = np.cumsum(np.where(chosen, weights, 0).T)
+        first, before = 0, 0
+        while len(ends) and self._size + int(ends[-1]) - before >= PART_SIZE:
+            last = int(np.searchsorted(ends, PART_SIZE - self._size + before)) + 1
+            self._take(told, first, last)
+            self._flush()
+            first, before = last, int(ends[last - 1])
+        self._take(told, first, len(ends))
+        self._size += int(ends[-1]) - before if len(ends) else 0
+
+    def _take(
+        self, told: Sequence[tuple[str, Sequence[Values], Sequence[bool]]], first: int, last: int
+    ) -> None:
+        """Let lines wait from one place to another, where all lines of a row are counted before those of the next."""
+        for number, (table, columns, new) in enumerate(told):
+            rows = slice(*(max(0, -(-(place - number) // len(told))) for place in (first, last)))
+            whole = all(new[rows])
+            for waiting, column in zip(self._waiting[table], columns, strict=True):
+                waiting += column[rows] if whole else compress(column[rows], new[rows])
+
+    def _append(self, table: str, line: Sequence[Any], size: int) -> None:
+        for waiting, value in zip(self._waiting[table], line, strict=True):
+            waiting.append(value)
+        self._size += size + LINE_SIZE
+        if self._size >= PART_SIZE:
+            self._flush()
+
+    def _clear(self) -> None:
+        self._waiting: dict[str, list[list[Any]]] = {table: [[] for _ in COLUMNS[table]] for table in ORDER}
+        self._size = 0
+
+    def _flush(self) -> None:
+        part = self._waiting
+        self._clear()
+        if any(columns[0] for columns in part.values()):
+            self._wait()
+            for table, columns in part.items():
+                self.new[table] += len(columns[0])
+            self._pending = self._thread.submit(write_columns, self._corpus, part)
 
     def _wait(self) -> None:
         if self._pending:
             self._pending.result()
 
 
-def _size(line: tuple[Any, ...]) -> int:
-    """The text of a line: a row's other columns may be longer than its answer."""
-    return sum(
-        len(value) if isinstance(value, str) else size(value)
-        for value in line
-        if isinstance(value, str | list)
+def _sizes(columns: Sequence[Values]) -> Any:
+    """The text of each line: a row's other columns may be longer than its answer."""
+    different = {id(column): column for column in columns}
+    sizes = {key: _column_sizes(column) for key, column in different.items()}
+    return sum((sizes[id(column)] for column in columns), np.zeros(len(columns[0]), np.int64))
+
+
+def _column_sizes(column: Values) -> Any:
+    kinds = {*map(type, column)}
+    if kinds == {str}:
+        return np.fromiter(map(len, column), np.int64, len(column))
+    if kinds <= {int, type(None)}:
+        return 0
+    return np.array(
+        [size(v) if type(v) is list else len(v) if type(v) is str else 0 for v in column], np.int64
     )
 
 
-def write_lines(corpus: Store, lines: dict[str, list[tuple[Any, ...]]]) -> None:
-    """Write one part per table, in the order of `lines`."""
-    for table, rows in lines.items():
+def write_columns(corpus: Store, part: dict[str, list[list[Any]]]) -> None:
+    """Write one part per table, in the order of `part`; columns that it does not have are null."""
+    for table, columns in part.items():
+        rows = len(columns[0])
         if rows:
-            columns = dict(zip(COLUMNS[table], zip(*rows, strict=True), strict=True))
+            told = dict(zip(COLUMNS[table], columns, strict=True))
             arrays = [
-                pa.array(columns[field.name], field.type)
-                if field.name in columns
-                else pa.nulls(len(rows), field.type)
+                pa.array(told[field.name], field.type) if field.name in told else pa.nulls(rows, field.type)
                 for field in TABLES[table]
             ]
             corpus.append(table, pa.Table.from_arrays(arrays, schema=TABLES[table]))

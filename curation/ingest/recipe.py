@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from curation.ingest import evaluation_sets
 from curation.ingest.fields import INTEGERS, META
-from curation.ingest.formats import FORMATS, MAPPABLE
+from curation.ingest.formats import FORMATS, MAPPABLE, Fields
 from curation.recipe import Recipe, from_options
 from schemas.choices import PromptKind
 from schemas.errors import UsageError
@@ -94,6 +94,14 @@ class IngestRecipe(Recipe):
         given |= {("map", field): column for field, column in columns.items()}
         given |= {("constants", field): _typed(field, value) for field, value in values.items()}
         return from_options(cls, recipe, given)
+
+    def with_constants(self, row: Fields) -> Fields:
+        """A row with the constants; what it says itself is kept beside."""
+        for field, value in self.constants.items():
+            if (own := row.fields.get(field)) is not None and own != value:
+                row.extra[field] = own
+            row.fields[field] = value
+        return row
 
     def wants(self, row: Any) -> str | None:
         """The first filter that a row does not meet, or null; a row that is no object meets all and is a fault later."""

@@ -5,8 +5,10 @@ as kept, from anywhere else as a duplicate. Files are identified by their name w
 """
 
 import gc
+import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -21,13 +23,16 @@ from curation.corpus.store import MARKER, Store
 from curation.ingest import evaluation_sets
 from curation.ingest.annotations import ingest_annotations
 from curation.ingest.claims import Claims
-from curation.ingest.containers.rows import RawRow, Source
+from curation.ingest.containers.rows import Batch, RawRow, Source, batched
 from curation.ingest.containers.sources import open_sources
-from curation.ingest.fields import COLUMNS, BadRow, FieldPath, prompt_line, trace_line
-from curation.ingest.formats import FORMATS, Fields, Format, detect, mapped, sort_out
+from curation.ingest.fields import COLUMNS, FieldPath
+from curation.ingest.formats import FORMATS, Format, detect, mapped
+from curation.ingest.judged import JudgedRows, prepare
+from curation.ingest.lines import RowState, TableLines, read_batch
 from curation.ingest.parts import PartWriter
 from curation.ingest.recipe import IngestRecipe
 from curation.ingest.records.batches import Requests
+from curation.ingest.seen import Meeting
 from curation.reading import hash_files, read_model
 from curation.versions import versions
 from schemas.errors import CurateError, DataError
@@ -37,7 +42,6 @@ from schemas.response import Fault
 STAGE = "ingest"
 LIBRARIES = ("lrm-curate", "pyarrow")
 """Whose versions decide what is read."""
-PROGRESS_ROWS = 256
 PEEK_ROWS = 50
 """Number of rows used to detect the format."""
 PEEK_BROKEN = 10_000
@@ -45,7 +49,7 @@ PEEK_BROKEN = 10_000
 OUTPUT, REQUESTS = "batch-output", "batch-requests"
 """The formats of a batch's two files."""
 TABLES_WRITTEN = {
-    "prompts": ("prompts", "quarantine"),
+    "prompts": ("prompts", "quarantine", "memberships"),
     "traces": ("prompts", "quarantine", "traces"),
     "annotations": ("annotations", "quarantine"),
 }
@@ -61,6 +65,8 @@ class Told:
     new_rows: int = 0
     already_there: int = 0
     """Rows whose content was in the corpus, or came from another file of this run."""
+    joined: int = 0
+    """Rows whose prompt was known and belongs to one more evaluation set now."""
     without_kind: int = 0
     """New rows whose prompt has no kind."""
 
@@ -120,16 +126,12 @@ def run(corpus_dir: Path, files: list[str], recipe: IngestRecipe) -> Manifest:
     """
     plans = make_plans(files, recipe)
     corpus = Store.create(corpus_dir)
-    with ThreadPoolExecutor(max_workers=1) as thread:
-        hashes = [thread.submit(hash_files, plan.source.files) for plan in plans]
-        counts, summary = _ingest(corpus, plans, recipe.amend)
-        inputs = [
-            InputFile(name=p.source.name, blake2b=h.result()) for p, h in zip(plans, hashes, strict=True)
-        ]
+    inputs = _inputs(plans)
+    counts, summary = _ingest(corpus, plans, recipe.amend)
     settings = recipe.model_dump()
     manifest = Manifest(
         stage=STAGE,
-        inputs=inputs,
+        inputs=inputs.result(),
         recipe=settings,
         versions=versions(*LIBRARIES),
         counts=counts,
@@ -147,11 +149,26 @@ def done_before(corpus_dir: Path, files: list[str], recipe: IngestRecipe) -> Man
     """
     if not (corpus_dir / MARKER).is_file():
         return None
-    plans = make_plans(files, recipe)
-    inputs = [InputFile(name=p.source.name, blake2b=hash_files(p.source.files)) for p in plans]
+    inputs = _inputs(make_plans(files, recipe)).result()
     path = Store(corpus_dir).manifest_path(Manifest(stage=STAGE, inputs=inputs, recipe=recipe.model_dump()))
     known = read_model(path, Manifest) if path.is_file() else None
     return known if known and known.versions == versions(*LIBRARIES) else None
+
+
+def _inputs(plans: Sequence[IngestPlan]) -> Future[list[InputFile]]:
+    """The files with their hashes, made in a thread that Ctrl-C need not wait for: one of a pool would be waited for."""
+    inputs: Future[list[InputFile]] = Future()
+
+    def work() -> None:
+        try:
+            inputs.set_result(
+                [InputFile(name=p.source.name, blake2b=hash_files(p.source.files)) for p in plans]
+            )
+        except CurateError as error:
+            inputs.set_exception(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    return inputs
 
 
 def make_plans(files: Sequence[str], recipe: IngestRecipe) -> list[IngestPlan]:
@@ -223,7 +240,9 @@ def _plan(source: Source, recipe: IngestRecipe) -> IngestPlan:
 
 def _ingest(corpus: Store, plans: Sequence[IngestPlan], amend: bool) -> tuple[Counts, dict[str, Any]]:
     counts, told = Counts(), Told()
+    judged = {plan.source.name: prepare(corpus, plan.form.judged) for plan in plans if plan.form.judged}
     tables = {table for plan in plans for table in TABLES_WRITTEN[plan.form.makes]} | {"amendments"}
+    tables |= {"annotations"} if judged else set()
     with corpus.writing(*tables), Claims() as claims, _with_requests(plans) as joined:
         with (
             PartWriter(corpus, STAGE, claims, [plan.source.name for plan in plans]) as writer,
@@ -231,11 +250,14 @@ def _ingest(corpus: Store, plans: Sequence[IngestPlan], amend: bool) -> tuple[Co
             _no_cycle_search(),
         ):
             for plan in joined:
-                rows = _advancing(plan.source.rows(), counts, advance)
+                batches = _advancing(plan.source.batches(), counts, advance)
+                rows = (raw for batch in batches for raw in batch.raws())
                 if plan.form.makes == "annotations":
                     _ingest_annotations(plan, rows, corpus, writer, counts)
+                elif plan.source.name in judged:
+                    _ingest_judged(plan, rows, judged[plan.source.name], writer, counts, told)
                 else:
-                    _ingest_rows(plan, rows, writer, counts, told)
+                    _ingest_rows(plan, batches, writer, counts, told)
         differences = claims.settle(corpus, amend)
     return counts, {
         "formats": {plan.source.name: plan.format for plan in plans},
@@ -243,7 +265,7 @@ def _ingest(corpus: Store, plans: Sequence[IngestPlan], amend: bool) -> tuple[Co
         **asdict(told),
         "differences": differences,
         "amended": amend and bool(differences),
-    }
+    } | ({"judged": {name: one.told for name, one in judged.items()}} if judged else {})
 
 
 @contextmanager
@@ -258,7 +280,7 @@ def _with_requests(plans: Sequence[IngestPlan]) -> Iterator[Sequence[IngestPlan]
             if plan.format == REQUESTS:
                 requests.add(plan.source.rows())
         yield [
-            plan._replace(source=plan.source._replace(rows=partial(_joined, requests, plan)))
+            plan._replace(source=plan.source._replace(batches=partial(_joined, requests, plan)))
             if plan.format == OUTPUT
             else plan
             for plan in plans
@@ -266,60 +288,76 @@ def _with_requests(plans: Sequence[IngestPlan]) -> Iterator[Sequence[IngestPlan]
         ]
 
 
-def _joined(requests: Requests, plan: IngestPlan) -> Iterator[RawRow]:
-    return requests.joined(plan.source.rows())
+def _joined(requests: Requests, plan: IngestPlan) -> Iterator[Batch]:
+    return batched(requests.joined(plan.source.rows()))
 
 
 def _ingest_rows(
-    plan: IngestPlan, rows: Iterable[RawRow], writer: PartWriter, counts: Counts, told: "Told"
+    plan: IngestPlan, batches: Iterable[Batch], writer: PartWriter, counts: Counts, told: "Told"
 ) -> None:
-    form, place = plan.form, plan.place
-    make = trace_line if form.makes == "traces" else prompt_line
-    for raw in rows:
-        line, row, _, fault = raw
-        try:
-            if fault:
-                raise BadRow(*fault)
-            if unmet := plan.recipe.wants(row):
-                counts.add("filtered", f"filter {unmet}")
-                continue
-            fields, extra = _with_constants(sort_out(form, row), plan.recipe)
-            lines = make(fields, extra, place, line)
-        except BadRow as bad:
-            _set_aside(raw, bad.fault, plan, writer, counts)
-            continue
-        met = writer.add(lines, place, line)
-        if met == "new":
-            told.new_rows += 1
-            told.without_kind += lines.prompt[KIND] is None
-        else:
-            told.already_there += met != "beside"
-        if met in ("new", "again"):
-            counts.kept += 1
-        else:
-            counts.add("filtered", "duplicate")
+    for batch in batches:
+        for one in read_batch(batch, plan.form, plan.place, plan.recipe):
+            if isinstance(one, RowState):
+                _count([one], plan, writer, counts)
+            else:
+                _tell(one, writer.add(one, plan.place), counts, told)
 
 
-def _with_constants(row: Fields, recipe: IngestRecipe) -> Fields:
-    """A row with the recipe's constants; what it says itself is kept beside."""
-    for field, value in recipe.constants.items():
-        if (own := row.fields.get(field)) is not None and own != value:
-            row.extra[field] = own
-        row.fields[field] = value
-    return row
+def _tell(lines: TableLines, met: list[Meeting], counts: Counts, told: "Told") -> None:
+    """Count what became of the rows of some lines."""
+    times = Counter(met)
+    kinds = lines.prompts[KIND]
+    told.new_rows += times["new"]
+    told.without_kind += sum(kind is None and state == "new" for kind, state in zip(kinds, met, strict=True))
+    told.already_there += len(met) - times["new"] - times["beside"]
+    told.joined += times["joined"]
+    kept = times["new"] + times["again"] + times["joined"]
+    counts.kept += kept
+    if doubled := len(met) - kept:
+        counts.add("filtered", "duplicate", doubled)
 
 
 def _ingest_annotations(
     plan: IngestPlan, rows: Iterable[RawRow], corpus: Store, writer: PartWriter, counts: Counts
 ) -> None:
     writer.drain()  # the traces that they speak of may have come in this very run
-    for raw, fault, filtered in ingest_annotations(rows, corpus, writer):
+    _count(ingest_annotations(rows, corpus, writer), plan, writer, counts)
+
+
+def _ingest_judged(
+    plan: IngestPlan,
+    rows: Iterable[RawRow],
+    judged: JudgedRows,
+    writer: PartWriter,
+    counts: Counts,
+    told: "Told",
+) -> None:
+    writer.drain()  # what an earlier file of this run said is no news
+    wanted = _wanted(plan, rows, counts)
+    for one in judged.ingest(wanted, plan.form, plan.place, plan.recipe, writer):
+        if one.met:
+            told.new_rows += one.met == "new"
+            told.already_there += one.met not in ("new", "beside")
+        _count(one.states, plan, writer, counts)
+
+
+def _count(states: Iterable[RowState], plan: IngestPlan, writer: PartWriter, counts: Counts) -> None:
+    for raw, fault, filtered in states:
         if fault:
             _set_aside(raw, fault, plan, writer, counts)
         elif filtered:
             counts.add("filtered", filtered)
         else:
             counts.kept += 1
+
+
+def _wanted(plan: IngestPlan, rows: Iterable[RawRow], counts: Counts) -> Iterator[RawRow]:
+    """The rows that meet the recipe's filters."""
+    for raw in rows:
+        if unmet := plan.recipe.wants(raw.row):
+            counts.add("filtered", f"filter {unmet}")
+        else:
+            yield raw
 
 
 def _set_aside(raw: RawRow, fault: Fault, plan: IngestPlan, writer: PartWriter, counts: Counts) -> None:
@@ -339,17 +377,12 @@ def _no_cycle_search() -> Iterator[None]:
             gc.enable()
 
 
-def _advancing(rows: Iterable[RawRow], counts: Counts, advance: console.Advance) -> Iterator[RawRow]:
+def _advancing(batches: Iterable[Batch], counts: Counts, advance: console.Advance) -> Iterator[Batch]:
     """Pass rows on, counting them."""
-    waiting = 0
-    for raw in rows:
-        yield raw
-        counts.rows += 1
-        waiting += 1
-        if waiting == PROGRESS_ROWS:
-            advance(waiting)
-            waiting = 0
-    advance(waiting)
+    for batch in batches:
+        yield batch
+        counts.rows += batch.size
+        advance(batch.size)
 
 
 def _text(raw: RawRow) -> str:

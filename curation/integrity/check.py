@@ -34,3 +34,8 @@ def show(checked: Checked) -> None:
         console.result(f"{checked.folder}/{damage.file}: {damage.what}; {damage.fix}")
     rows = ", ".join(f"{count} {name}" for name, count in checked.rows.items() if count)
     console.say(f"check: {checked.files} files read, {rows or 'no rows'}; {len(checked.damage)} faults")
+    if unsealed := ", ".join(f"{count} of {table}" for table, count in checked.unsealed.items()):
+        console.say(
+            f"check: parts without checksums ({unsealed}), in which a changed value is not noticed: an earlier version wrote them; "
+            "curate compact writes small ones anew"
+        )

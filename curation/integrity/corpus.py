@@ -16,6 +16,7 @@ from curation.corpus.known_ids import KnownIds
 from curation.corpus.store import MARKER, PACKED, keys_id, replaced
 from curation.integrity.damage import MADE_BY, SET_ASIDE, Checked, Damage
 from curation.integrity.parts import BadPart, hidden_by, keys, whole
+from curation.integrity.seal import sealed
 from curation.manifests import check_format_version, manifest_name
 from schemas.errors import CorpusError
 from schemas.hiding import MARK
@@ -27,9 +28,10 @@ DAMAGED, FORGOTTEN = "damaged", "forgotten"
 OURS = {*TABLES, MARKER, "manifests", "rounds", "cascades", ".locks", ".index", DAMAGED, FORGOTTEN}
 OWNERS = {
     "traces": ("prompt_id", "prompts"), "annotations": ("trace_id", "traces"), "review_tasks": ("trace_id", "traces"),
-    "reviews": ("trace_id", "traces"),
+    "reviews": ("trace_id", "traces"), "memberships": ("prompt_id", "prompts"),
 }  # fmt: skip
 """Which table has the row that a row belongs to, and the column that names it."""
+KEEPS = "nothing was changed; run the same command again"
 SHARE = 16
 """The ids of each table may take so much of the memory; beyond it they are kept on disk."""
 
@@ -60,10 +62,10 @@ def examine(root: Path) -> Examined:
         CorpusError: if a newer version of this toolkit wrote it.
     """
     damage = list(_marker(root))
-    found = Examined(Checked(str(root), "corpus", 0, {}, damage), [], [], {})
+    found = Examined(Checked(str(root), "corpus", 0, {}, damage, {}), [], [], {})
     # Listed before anything is read, and the rows that belong to others first.
     files = {table: sorted((root / table).glob("part-*.parquet")) for table in reversed(TABLES)}
-    with console.progress("check", sum(map(len, files.values())), "parts") as advance:
+    with console.progress("check", sum(map(len, files.values())), "parts", KEEPS) as advance:
         for table in TABLES:
             found.known[table] = KnownIds(root, memory.limit() // SHARE)
             found.checked.rows[table] = _Table(table, files[table], found).read(advance)
@@ -108,6 +110,9 @@ class _Table:
             if part.exists() or part.is_symlink():
                 self._lose(part, _why(error, part))
             return 0
+        if sealed(part) == "none":
+            unsealed = self._found.checked.unsealed
+            unsealed[self._table] = unsealed.get(self._table, 0) + 1
         if nameless:
             self._mend(part, number, "packed", "packed, but does not say which parts it replaces")
         elif not part.name.endswith(PACKED) and visible and part.name != f"part-{name}.parquet":

@@ -25,6 +25,8 @@ class Checked(NamedTuple):
     rows: dict[str, int]
     """Rows that can be read, by table or split."""
     damage: list[Damage]
+    unsealed: dict[str, int]
+    """Parts without checksums, by table: of an earlier version, so that a changed value in them is not noticed."""
 
 
 SET_ASIDE = "set it aside with: curate check --repair"
@@ -38,6 +40,9 @@ MADE_BY = {
     "clusters": "curate dedup",
     "contamination": "curate decontaminate",
     "calibrations": "curate calibrate",
+    "influences": "sft attribute, with --corpus",
     "amendments": "curate ingest, with the files that put the rows right",
+    "codebooks": "curate codebook add, with the codebooks' files",
+    "memberships": "curate ingest --set, with the sets' files",
 }
 """The command that makes the rows of a table again; what is still there is not made twice."""

@@ -18,7 +18,7 @@ from curation import console
 from curation.corpus.store import Store, scan_part, write_file
 from curation.integrity.corpus import FORGOTTEN
 from curation.integrity.looking import StillHeld, holders
-from curation.integrity.parts import drop_index, hidden_by, rewrite
+from curation.integrity.parts import ALONE, drop_index, hidden_by, rewrite
 from curation.recipe import Recipe
 from curation.versions import versions
 from schemas.errors import RecipeError
@@ -27,6 +27,7 @@ from schemas.manifest import Counts, Manifest
 from schemas.tables import TABLES
 
 STAGE = "forget"
+KEEPS = "what was removed stays removed; the same command removes the rest"
 PERSON, DECIDING = "human:", "adjudicator:"
 
 
@@ -107,7 +108,7 @@ def run(corpus_dir: Path, recipe: ForgetRecipe, *, look_in: Sequence[Path] = ())
     corpus = Store(corpus_dir)
     path = corpus.root / FORGOTTEN / f"{content_id(recipe.model_dump(exclude={'reason'}))[:16]}.json"
     before: dict[str, Any] = json.loads(path.read_bytes()) if path.is_file() else {}
-    with corpus.writing(*TABLES):
+    with corpus.alone(*ALONE), corpus.writing(*TABLES):
         traces = _traces(corpus, recipe) | set(before.get("traces", ()))
         wanted = Wanted(recipe, traces)
         counts = _counts(corpus, wanted)
@@ -155,7 +156,7 @@ def _hits(part: Path, table: str, wanted: Wanted) -> int:
 
 def _remove(corpus: Store, wanted: Wanted, files: int) -> None:
     """Rewrite each part that has such rows, what belongs to others first, and delete the old file."""
-    with console.progress(STAGE, files, "parts") as advance:
+    with console.progress(STAGE, files, "parts", KEEPS) as advance:
         for table in reversed(TABLES):
             if not wanted.columns(table):
                 continue

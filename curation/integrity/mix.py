@@ -20,7 +20,7 @@ EXTRA = {"manifest.json", "README.md"}
 
 def examine(mix: Path) -> Checked:
     """Read a whole mix."""
-    found = Checked(str(mix), "mix", 0, {}, [])
+    found = Checked(str(mix), "mix", 0, {}, [], {})
     fix = AGAIN.format(mix=mix)
     if what := fault_of_manifest(mix / "manifest.json"):
         found.damage.append(Damage("manifest.json", "manifest", what, fix))

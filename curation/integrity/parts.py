@@ -20,10 +20,13 @@ from curation.corpus.store import (
     replaced,
     write_tables,
 )
+from curation.integrity.seal import sealed
 from schemas.errors import CorpusError
 from schemas.ids import canonical_json, content_id
 from schemas.tables import KEYS, TABLES, same_type
 
+ALONE = ("ingest", "dedup", "decontaminate")
+"""Stages that what removes rows waits for: they remember ids while they run (`Store.alone`)."""
 Mask = Callable[[pa.Table], list[bool]]
 """Which rows stay."""
 
@@ -41,6 +44,8 @@ def whole(table: str, part: Path) -> Iterator[pa.Table]:
     """
     if not part.is_file():
         raise BadPart("not a file" if part.exists() or part.is_symlink() else "deleted while it was checked")
+    if sealed(part) == "changed":
+        raise BadPart("its footer is not as it was written")
     with opened(part) as file:
         _check_columns(table, file.schema_arrow)
         count = 0

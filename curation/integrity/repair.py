@@ -12,16 +12,16 @@ from typing import Any
 import pyarrow as pa
 
 from curation import console
-from curation.corpus.store import MARKER, Store, has_conversations, make_folder, write_file
+from curation.corpus.store import MARKER, Store, make_folder, write_file
 from curation.integrity.corpus import DAMAGED, Examined, Mend, examine
 from curation.integrity.damage import MADE_BY, Damage
-from curation.integrity.parts import BadPart, drop_index, hidden_by, keys, rewrite, whole
+from curation.integrity.parts import ALONE, BadPart, drop_index, hidden_by, keys, rewrite, whole
 from curation.reading import hash_files
 from curation.versions import versions
 from schemas.errors import CorpusError
 from schemas.ids import canonical_json
 from schemas.manifest import BASE_VERSION, FORMAT_VERSION, Counts, InputFile, Manifest
-from schemas.tables import TABLES
+from schemas.tables import TABLES, has_conversations
 
 STAGE = "repair"
 
@@ -41,7 +41,7 @@ def run(corpus_dir: Path) -> Manifest:
         if damage.kind == "marker":
             _mend_marker(corpus_dir, damage)
     corpus = Store(corpus_dir)
-    with corpus.writing(*TABLES):
+    with corpus.alone(*ALONE), corpus.writing(*TABLES):
         examined = examine(corpus_dir)  # again: others may have written before the lock was ours
         for table, part, damage in examined.lost:
             _set_aside(corpus_dir, part, damage, MADE_BY[table])

@@ -26,6 +26,8 @@ def expression_faults(connection: Connection, recipe: MixRecipe, lines: Lines) -
             check_order(connection, expression)
         except RecipeError as error:
             faults.append(lines.error(("order_by", index), f"SQL error: {error}"))
+    if recipe.agreement and (unknown := gate.unknown(connection, recipe.agreement)):
+        faults.append(lines.error(("agreement", "patterns"), unknown))
     return faults
 
 

@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 
 from curation.corpus.filling import quoted, sql_file
 from curation.corpus.query import Connection
-from curation.corpus.store import disk_error, has_conversations, make_folder, write_file, write_parquet
+from curation.corpus.store import disk_error, make_folder, write_file, write_parquet
 from curation.manifests import check_format_version
 from curation.mix.card import card
 from curation.reading import hash_files, read_model
@@ -37,7 +37,7 @@ from schemas.ids import canonical_json
 from schemas.manifest import FORMAT_VERSION, Manifest
 from schemas.patterns import RISKY_PATTERNS
 from schemas.row import row_id
-from schemas.tables import ROWS, TALK_ROWS, same_type
+from schemas.tables import ROWS, TALK_ROWS, has_conversations, same_type
 
 SHARD = "train-00000-of-00001.parquet"
 VALIDATION_SHARD = SHARD.replace("train", "validation")
@@ -70,7 +70,9 @@ def chosen_rows(connection: Connection, split: str) -> pa.Table:
     """The rows of one split of the mix in order, from the table `chosen`; repeats are for training only."""
     risky = ", ".join(f"case when {name} then '{name}' end" for name in RISKY_PATTERNS)
     table = connection.sql(
-        sql_file("curation.mix", "rows.sql", risky=risky, split=quoted(split))
+        sql_file(
+            "curation.mix", "rows.sql", risky=risky, labels=", ".join(RISKY_PATTERNS), split=quoted(split)
+        )
     ).to_arrow_table()
     keys = zip(*(table[name].to_pylist() for name in ("trace_id", "part", "copy")), strict=True)
     ids = [row_id(*key) for key in keys]

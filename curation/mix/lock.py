@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from curation.codebook.structures import find_structure, is_structure, structure_file
 from curation.corpus.store import Store, write_file
 from curation.manifests import check_format_version
 from curation.mix import folder
@@ -23,6 +24,7 @@ from curation.reading import hash_files, read_model
 from curation.recipe import Loaded
 from schemas.errors import CorpusError, DataError, RecipeError
 from schemas.hiding import hide_in
+from schemas.ids import content_id
 from schemas.manifest import BASE_VERSION, InputFile, Manifest
 
 
@@ -57,7 +59,7 @@ def run(corpus_dir: Path, recipe: Loaded[MixRecipe], *, out: Path, lock: Path) -
     if not lock.exists():
         now = snapshot(corpus)
         manifest = build(recipe, corpus, out, now)
-        written = hide_in(_lock(manifest, recipe.recipe, now).model_dump(mode="json"))
+        written = hide_in(_lock(manifest, recipe, now).model_dump(mode="json"))
         write_file(lock, json.dumps(written, indent=2, ensure_ascii=False).encode() + b"\n")
         return manifest
     locked = read(lock)
@@ -68,7 +70,7 @@ def run(corpus_dir: Path, recipe: Loaded[MixRecipe], *, out: Path, lock: Path) -
     try:
         manifest = build(recipe, corpus, beside, Snapshot(locked.parts, locked.inputs))
         if manifest.summary["mix_id"] != locked.mix_id:
-            raise _changed(lock, what_changed(locked, manifest, recipe.recipe, corpus))
+            raise _changed(lock, what_changed(locked, manifest, recipe, corpus))
         folder.check_target(out)
         folder.take_place(beside, out)
     except RecipeError as error:
@@ -95,7 +97,7 @@ def read(path: Path) -> Lock:
         raise DataError(f"{error}, or delete it to lock again") from error
 
 
-def what_changed(locked: Lock, manifest: Manifest, recipe: MixRecipe, corpus: Store) -> list[str]:
+def what_changed(locked: Lock, manifest: Manifest, recipe: Loaded[MixRecipe], corpus: Store) -> list[str]:
     """Why a locked build gave another mix, as far as the lock shows."""
     changes = _missing(locked, corpus)
     changes += [
@@ -120,18 +122,28 @@ def what_changed(locked: Lock, manifest: Manifest, recipe: MixRecipe, corpus: St
     ]
 
 
-def hashes(recipe: MixRecipe) -> dict[str, str]:
-    """Hashes of the files besides the corpus that decide a mix."""
+def hashes(loaded: Loaded[MixRecipe]) -> dict[str, str]:
+    """Hashes of the files besides the corpus that decide a mix: of forms and structures those that stand beside the recipe."""
+    recipe = loaded.recipe
     paths = {"benchmarks.csv": Path(str(files("curation.overlap.decontaminate") / "benchmarks.csv"))}
     if recipe.tokenizer:
         paths["tokenizer.json"] = Path(recipe.tokenizer) / "tokenizer.json"
-    for part in recipe.parts.values():
-        if part.rewrite and Path(part.rewrite).is_file():
-            paths[Path(part.rewrite).name] = Path(part.rewrite)
-    return {name: hash_files([path]) for name, path in paths.items()}
+    found = {name: hash_files([path]) for name, path in paths.items()}
+    for name, part in recipe.parts.items():
+        if part.rewrite:
+            found |= _form(part.rewrite, loaded.lines.file_of(("parts", name, "rewrite")))
+    return found
 
 
-def _lock(manifest: Manifest, recipe: MixRecipe, now: Snapshot) -> Lock:
+def _form(form: str, recipe: Path) -> dict[str, str]:
+    """The hash of a form's file by its name; nothing for a shipped one, which is part of the code."""
+    if file := structure_file(form):  # as it is read, since it may extend another file
+        return {file: content_id(find_structure(file, recipe).model_dump(mode="json"))}
+    path = recipe.parent / form
+    return {path.name: hash_files([path])} if not is_structure(form) and path.is_file() else {}
+
+
+def _lock(manifest: Manifest, recipe: Loaded[MixRecipe], now: Snapshot) -> Lock:
     return Lock(
         mix_id=str(manifest.summary["mix_id"]),
         recipe=manifest.recipe,

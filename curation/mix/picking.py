@@ -44,7 +44,7 @@ class PartTally(NamedTuple):
 
 def prepare(connection: Connection, recipe: MixRecipe, corpus: Store) -> None:
     """Create `lengths` (tokens per trace) and the empty `decisions` and, of them, `kept`; `candidates` becomes narrow (`curation.mix.narrow`)."""
-    narrow.prepare(connection, corpus, _expressions(recipe))
+    narrow.prepare(connection, corpus, _expressions(recipe), families=bool(recipe.validation))
     counter = TokenCounter(recipe.tokenizer)
     if counter.exact:
         connection.register("counted", _count_all(counter, corpus))

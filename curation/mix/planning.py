@@ -6,13 +6,14 @@ from typing import Any
 
 from curation import console
 from curation.corpus.filling import sql_file
-from curation.corpus.query import connect
+from curation.corpus.query import Connection, connect
 from curation.corpus.store import Store
 from curation.mix import checks, picking, summary
 from curation.mix.build import decide
 from curation.mix.recipe import MixRecipe
 from curation.mix.sweep import Points
 from curation.recipe import Loaded
+from curation.review import gate
 from schemas.errors import RecipeError
 
 PLACEHOLDER = {"type": "string", "pattern": r"^\$\{\w+\}$", "description": "a value of the sweep"}
@@ -62,8 +63,35 @@ def plan(loaded: Loaded[MixRecipe], corpus_dir: Path) -> dict[str, Any]:
             name: tally._asdict() | {"sql": picking.listing_sql(recipe.parts[name], recipe)}
             for name, tally in written.items()
         },
+        **agreed(connection, recipe),
         "faults": checks.wish_faults(connection, tallies, recipe, lines),
     }
+
+
+def agreed(connection: Connection, recipe: MixRecipe) -> dict[str, Any]:
+    """How far people agree on what the recipe's gate names; nothing without a gate."""
+    if not recipe.agreement:
+        return {}
+    return {
+        "agreement": {
+            name: met._asdict() for name, met in gate.measured(connection, recipe.agreement).items()
+        }
+    }
+
+
+def show_agreement(agreement: Mapping[str, Mapping[str, Any]]) -> None:
+    """Print what the gate measured."""
+    rows = [
+        {
+            "agreement on": name,
+            "traces": f"{met['traces']} of {met['traces_wanted']}",
+            "alpha": "undefined" if met["alpha"] is None else f"{met['alpha']:.2f} [{met['low']:.2f}, {met['high']:.2f}]",
+            "wanted": f"{met['wanted']:.2f}",
+            "gate": "closed" if met["fault"] else "open",
+        }
+        for name, met in agreement.items()
+    ]  # fmt: skip
+    console.show_rows(list(rows[0]), rows)
 
 
 def show_plan(plan_of_mix: Mapping[str, Any], sql: bool) -> None:
@@ -88,6 +116,8 @@ def show_plan(plan_of_mix: Mapping[str, Any], sql: bool) -> None:
             console.result(
                 f"/* part {name.replace('*/', '')}, for `curate sql{policy}`: matching traces; the first are taken */\n{part['sql']}"
             )
+    if plan_of_mix.get("agreement"):
+        show_agreement(plan_of_mix["agreement"])
     for fault in plan_of_mix["faults"]:
         console.say(f"build-mix would fail: {fault}")
 
@@ -99,7 +129,7 @@ def schema() -> dict[str, Any]:
     mix_schema["properties"] |= {
         "extends": {"type": "string", "description": "another recipe file to start from; null removes a key"},
         "sweep": {
-            "type": "object",
+            "type": ["object", "null"],
             "description": "axis -> values; ${axis} stands for the value, in name and description for its label",
             "additionalProperties": {
                 "anyOf": [

@@ -4,36 +4,36 @@
     OUT/kto.jsonl       prompt, completion, label: each trace of a pair once (KTOTrainer)
     OUT/grpo.jsonl      prompt, kind, reference_answer: each prompt of a pair once (GRPOTrainer; `sft.training.reward` judges replies)
     OUT/steps.jsonl     prompt, completions, labels: sentences of the reasoning, false where a risky pattern shows (PRMTrainer)
+    OUT/traces.parquet  the traces as rows, on which `sft run` trains DPO (`curation.pairs.folder`)
     OUT/manifest.json   written last
 
 The surprise: a risky trace whose annotators gave no evidence spans says nothing about its sentences, so it has no line in
 steps.jsonl and is counted.
 """
 
-import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from annotators.sentences import split
 from curation.corpus.filling import sql_file
 from curation.corpus.query import Connection, connect, risky_spans, select
-from curation.corpus.store import Store, make_folder, write_file
+from curation.corpus.store import Store
 from curation.corpus.untrusted import check_condition
 from curation.mix import summary
-from curation.reading import hash_files
+from curation.pairs import folder
+from curation.pairs.folder import STAGE, Pair
 from curation.recipe import Loaded, Recipe, load_recipe
 from curation.release.export import TEMPLATES, Line, prompt_completion
 from curation.versions import versions
 from schemas.choices import ChatTemplate, Policy
-from schemas.errors import CorpusError, RecipeError
-from schemas.ids import canonical_json, content_id
+from schemas.errors import RecipeError
 from schemas.manifest import Counts, Manifest
+from schemas.patterns import RISKY_PATTERNS
 
-STAGE = "build-pairs"
 MATCHED = {"prompt": "b.prompt_id = g.prompt_id", "parent": "b.trace_id = g.parent_id"}
 NO_LIMIT = 2**62
 
@@ -58,18 +58,6 @@ class PairsRecipe(Recipe):
     consensus: Policy = "ranked"
     """How annotators that differ come to one label (docs/annotators.md)."""
     seed: int = 42
-
-
-class Pair(NamedTuple):
-    """Ids of a preferred and a rejected trace."""
-
-    chosen: str
-    rejected: str
-
-    @property
-    def pair_id(self) -> str:
-        """Content id of both."""
-        return content_id(["pair", *self])
 
 
 Texts = Mapping[str, Line]
@@ -112,7 +100,7 @@ def steps(pairs: Iterable[Pair], texts: Texts, risky: Risky) -> Iterator[Line]:
     for trace in dict.fromkeys(trace for pair in pairs for trace in pair):
         row = texts[trace]
         known = risky.get(trace, ())
-        if row["risky"] is None or (row["risky"] and not known):
+        if row["any_risk"] is None or (row["any_risk"] and not known):
             continue
         sentences = list(_sentences(row["reasoning"]))
         if not sentences:
@@ -136,7 +124,7 @@ def run(corpus_dir: Path, recipe: Loaded[PairsRecipe], *, out: Path) -> Manifest
         CorpusError: if the corpus or the folder cannot be used.
     """
     settings, lines = recipe
-    _check_target(out)
+    folder.check_target(out)
     corpus = Store(corpus_dir)
     connection = connect(corpus, policy=settings.consensus)
     faults = []
@@ -173,7 +161,7 @@ def run(corpus_dir: Path, recipe: Loaded[PairsRecipe], *, out: Path) -> Manifest
             "traces_without_step_labels": len(texts) - len(found["steps"]),
         },
     )
-    return _write(out, found, manifest)
+    return folder.write(out, pairs, folder.rows_of(texts, pairs), found, manifest)
 
 
 def load(recipe: Path | str) -> Loaded[PairsRecipe]:
@@ -225,7 +213,8 @@ def _nothing(connection: Connection, recipe: PairsRecipe, counts: Counts) -> str
 
 def _texts(connection: Connection, pairs: Sequence[Pair]) -> dict[str, Line]:
     ids = sorted({trace for pair in pairs for trace in pair})
-    rows = select(connection, sql_file("curation.pairs", "texts.sql"), {"ids": ids})
+    risky = ", ".join(f"case when {name} then '{name}' end" for name in RISKY_PATTERNS)
+    rows = select(connection, sql_file("curation.pairs", "texts.sql", patterns=risky), {"ids": ids})
     return {row["trace_id"]: row for row in rows.to_pylist()}
 
 
@@ -256,27 +245,3 @@ def _sentences(text: str) -> Iterator[tuple[int, int, str]]:
         sentence = found.data[first:last].decode("utf-8")
         yield at, at + len(sentence), sentence
         at, byte = at + len(sentence), last
-
-
-def _check_target(out: Path) -> None:
-    if out.is_dir() and any(out.iterdir()) and not (out / "dpo.jsonl").is_file():
-        raise CorpusError(f"{out}: the folder is not empty and has no pairs; set --out to a new folder")
-    make_folder(out.parent)
-
-
-def _write(out: Path, found: Mapping[str, list[Line]], manifest: Manifest) -> Manifest:
-    building = out.parent / f".building-{out.name}"
-    if building.exists():
-        shutil.rmtree(building)
-    try:
-        for name, rows in found.items():
-            write_file(building / f"{name}.jsonl", b"".join(canonical_json(row) + b"\n" for row in rows))
-        hashes = {path.name: hash_files([path]) for path in sorted(building.iterdir())}
-        complete = manifest.model_copy(update={"outputs": hashes})
-        write_file(building / "manifest.json", complete.model_dump_json(indent=2).encode() + b"\n")
-        if out.exists():
-            shutil.rmtree(out)
-        building.rename(out)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
-    return complete

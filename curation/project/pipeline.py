@@ -285,7 +285,7 @@ class _Building(NamedTuple):
         now = summary.snapshot(corpus)
         decides = {
             "mix": self.loaded.recipe.model_dump(mode="json"),
-            "files": lock.hashes(self.loaded.recipe),
+            "files": lock.hashes(self.loaded),
             "versions": versions("lrm-curate", "duckdb", "pyarrow"),
             "parts": content_id(now.parts),
         }

@@ -158,10 +158,19 @@ def _lines(mix: Path, rows: pa.Table, format: ExportFormat, carrier: Carrier, re
     if redact == "ids":
         yield from rows.to_pylist()
         return
+    yield from fitting(mix, rows.to_pylist(), lambda row: FORMATS[format](row, carrier), format)
+
+
+def fitting(mix: Path, rows: list[Line], make: Callable[[Line], Line], format: str) -> Iterator[Line]:
+    """The lines of rows.
+
+    Raises:
+        DataError: at the end, naming the rows that the format cannot hold.
+    """
     unfit = []
-    for row in rows.to_pylist():
+    for row in rows:
         try:
-            yield FORMATS[format](row, carrier)
+            yield make(row)
         except Unfit as error:
             unfit.append(f"  row {row['row_id']}: {error}")
     if unfit:
@@ -169,7 +178,7 @@ def _lines(mix: Path, rows: pa.Table, format: ExportFormat, carrier: Carrier, re
             f"\n  ... and {len(unfit) - TOLD} more" if len(unfit) > TOLD else ""
         )
         raise DataError(
-            f"{mix}: {format} cannot hold {len(unfit)} of {rows.num_rows} rows, and nothing was written; use {' or '.join(CHAT)}:\n{told}"
+            f"{mix}: {format} cannot hold {len(unfit)} of {len(rows)} rows, and nothing was written; use {' or '.join(CHAT)}:\n{told}"
         )
 
 

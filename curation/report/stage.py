@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from annotators.statistics.agreement import Agreement
-from curation import console
+from curation import charts, console
 from curation.corpus.filling import quoted, sql_file
 from curation.corpus.query import Connection, connect, select
 from curation.corpus.store import Store, write_file
@@ -16,7 +16,9 @@ from curation.masking import mask, mask_words
 from curation.mix.folder import read_manifest, read_rows
 from curation.page import render
 from curation.reading import read_model
+from curation.report import overview
 from curation.report.codebooks import codebook_reports
+from curation.report.influential import TOP, attributed
 from curation.review import gate
 from schemas.manifest import Manifest
 from schemas.patterns import CODEBOOK, RISKY_PATTERNS
@@ -40,10 +42,13 @@ class TextPiece(NamedTuple):
 
 
 class Rates(NamedTuple):
-    """k of n for each (strategy, pattern) of a set of traces."""
+    """What was found in a set of traces."""
 
     name: str
     found: dict[tuple[str, str], tuple[int, int]]
+    """k of n for each (strategy, pattern)."""
+    risky: overview.Share
+    """With any risky pattern."""
 
 
 def write_page(corpus_dir: Path, mixes: Sequence[Path] = (), *, out: Path, show: bool = False) -> Path:
@@ -68,30 +73,41 @@ def write_page(corpus_dir: Path, mixes: Sequence[Path] = (), *, out: Path, show:
         advance()
         manifests = {mix.name: read_manifest(mix) for mix in mixes}
         strategies = _rows(connection, sql_file("curation.report", "strategies.sql"))
-        rates = pattern_rates(connection, mixes)
+        rates, views = pattern_rates(connection, mixes), overview.breakdowns(connection)
         advance()
         people, machines = gate.agreements(connection), _machine_agreement(connection)
         advance()
         found = {pattern: examples(connection, pattern, show) for pattern in RISKY_PATTERNS}
         codebooks = codebook_reports(connection, UNITS)
+        influential = attributed(connection, show)
         advance()
+    tables = {name: _count(connection, name) for name in TABLES}
+    shares = {key: overview.Share(*kn) for key, kn in rates[0].found.items()}
     page = render(
         "curation.report",
         "report.html",
         title=f"Corpus {corpus_dir.resolve().name}",
-        tables={name: _count(connection, name) for name in TABLES},
+        headline=overview.headline(tables["traces"], [(r.name, r.risky) for r in rates], rates[0].found),
+        tables=tables,
+        views=views,
+        heat=shares,
+        heat_strategies=sorted({strategy for strategy, _ in shares}),
+        hottest=max((share.rate or 0.0 for share in shares.values()), default=0.0),
+        share=overview.Share,
+        rate_axis=overview.share_axis([overview.Share(*kn) for r in rates for kn in r.found.values()]),
+        lengths=charts.axis(n for row in strategies for n in row["reasoning_tokens"] or ()),
         stages=[m for m in _manifests(corpus) if m.counts.rows],
         patterns=RISKY_PATTERNS,
         rates=rates,
         strategies=strategies,
-        longest=max((row["reasoning_tokens"][2] for row in strategies if row["reasoning_tokens"]), default=1)
-        or 1,
         people=people,
         machines=machines,
         mixes=manifests,
         codebook={entry.name: entry for entry in CODEBOOK},
         codebooks=codebooks,
         examples=found,
+        influential=influential,
+        top=TOP,
         shown=show,
         units=UNITS,
     )
@@ -152,9 +168,8 @@ def _merged(spans: Sequence[tuple[int, int]], length: int) -> list[tuple[int, in
 def _rates(connection: Connection, name: str, only: str) -> Rates:
     patterns = "(" + ", ".join(map(quoted, RISKY_PATTERNS)) + ")"
     query = sql_file("curation.report", "patterns.sql", patterns=patterns, only=only)
-    return Rates(
-        name, {(row["strategy"], row["pattern"]): (row["k"], row["n"]) for row in _rows(connection, query)}
-    )
+    found = {(row["strategy"], row["pattern"]): (row["k"], row["n"]) for row in _rows(connection, query)}
+    return Rates(name, found, overview.overall(connection, only))
 
 
 def _machine_agreement(connection: Connection) -> dict[str, Agreement]:

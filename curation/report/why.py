@@ -16,8 +16,10 @@ from curation.corpus.store import Store
 from curation.masking import mask
 from curation.mix.build import decide
 from curation.mix.folder import read_manifest, read_rows
+from curation.mix.planning import show_agreement
 from curation.mix.recipe import MixRecipe, Part
 from curation.report.found import found_patterns, show_found
+from curation.review import gate
 from schemas.errors import DataError, RecipeError
 from schemas.manifest import Manifest
 
@@ -64,10 +66,11 @@ def why(identifier: str, corpus_dir: Path, mix: Path | None = None, show: bool =
             "reviews": _where(connection, "reviews", *one),
             "duplicates": _where(connection, "current_clusters", *either),
             "contamination": _where(connection, "contamination", *either),
+            "influences": _where(connection, "current_influences", *one),
         }
         document["traces"].append(entry)
         if mix:
-            _tell_fate(entry, mix, corpus, read_manifest(mix))
+            _tell_fate(entry, mix, corpus, read_manifest(mix), connection)
     return document if show else _masked(document)
 
 
@@ -75,6 +78,8 @@ def show_why(document: dict[str, Any], everything: bool = False) -> None:
     """Print the result of `why`: what was found and what the mix did, and with `everything` all that is known."""
     for entry in document["traces"]:
         show_found(entry["trace"], entry["found"])
+        for line in entry["influences"]:
+            console.result(_told(line))
         for row in entry.get("rows", []):
             console.result(f'in this mix it is row {row["row_id"]}, selected by part "{row["part"]}"')
         for fate in entry.get("mix", []):
@@ -86,6 +91,8 @@ def show_why(document: dict[str, Any], everything: bool = False) -> None:
             console.result(
                 f"part {name}: " + "; ".join(f"{field}: {value}" for field, value in clause.items())
             )
+        if entry.get("agreement"):
+            show_agreement(entry["agreement"])
         if everything:
             _show_everything(entry)
         else:
@@ -93,6 +100,15 @@ def show_why(document: dict[str, Any], everything: bool = False) -> None:
     if document["quarantined"]:
         columns = ["source_file", "source_line", "reason", "detail", "row"]
         console.show_rows(columns, [{name: row[name] for name in columns} for row in document["quarantined"]])
+
+
+def _told(influence: Mapping[str, Any]) -> str:
+    """What a row did for a behaviour of a model, in words."""
+    count = round(influence["rank"] / influence["share"])
+    return (
+        f"row {influence['row_id']} is number {influence['rank']} of {count} for {influence['behaviour']!r} of {influence['model']} "
+        f"(influence {influence['influence']:.3g}, by {influence['method']})"
+    )
 
 
 def _show_everything(entry: dict[str, Any]) -> None:
@@ -138,7 +154,9 @@ def _where(
     return list(select(connection, query, values).to_pylist())
 
 
-def _tell_fate(entry: dict[str, Any], mix: Path, corpus: Store, manifest: Manifest) -> None:
+def _tell_fate(
+    entry: dict[str, Any], mix: Path, corpus: Store, manifest: Manifest, connection: Connection
+) -> None:
     """Add what the mix holds of a trace, what its recipe says of it today, and the clauses of the parts that looked at it."""
     trace_id = entry["trace"]["trace_id"]
     held = [
@@ -156,6 +174,8 @@ def _tell_fate(entry: dict[str, Any], mix: Path, corpus: Store, manifest: Manife
         [row["part"] for row in held] + [fate["part"] for fate in entry["mix"] if fate["part"]]
     )
     entry["clauses"] = {name: _clause(parts[name]) for name in looked}
+    if wish := MixRecipe.model_validate(manifest.recipe).agreement:
+        entry["agreement"] = {name: met._asdict() for name, met in gate.measured(connection, wish).items()}
 
 
 def fates(corpus: Store, manifest: Manifest, trace_ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:

@@ -7,11 +7,11 @@ metadata that is not sent again is wiped.
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from curation.review import questions
 from curation.review.client import Client, Refused, load_argilla
-from curation.review.records import ASSIGNED, METADATA, POSITION, Record
-from curation.review.rounds import Round, RoundRecipe
-from curation.review.vectors import DIMENSIONS
+from curation.review.form import questions
+from curation.review.form.settings import settings_of
+from curation.review.records import Record
+from curation.review.rounds import Round
 from schemas.errors import ServerError
 
 PAGE = 500
@@ -51,7 +51,7 @@ def find(client: Client, name: str, round_id: str | None = None) -> Dataset | No
     if entry is None:
         return None
     asked = {q["name"]: q["id"] for q in client.request("GET", f"datasets/{entry['id']}/questions")["items"]}
-    if missing := {questions.PATTERNS, questions.VERDICT, *questions.SPANS.values()} - set(asked):
+    if missing := {questions.VERDICT, questions.COMMENT} - set(asked):
         raise ServerError(
             f'{client.url}: dataset "{name}" is there and is no review round (no question {", ".join(sorted(missing))}); '
             "name another round with --round"
@@ -75,21 +75,22 @@ def claim(client: Client, dataset: Dataset, current: Round) -> Dataset:
     return dataset._replace(round_id=current.id)
 
 
-def create(client: Client, recipe: RoundRecipe, min_submitted: int) -> Dataset:
+def create(client: Client, current: Round, min_submitted: int) -> Dataset:
     """Make the dataset of a round, with its workspace.
 
     Args:
         client: an owner's connection.
-        recipe: the round's.
+        current: the round.
         min_submitted: how many submitted answers complete a record.
     """
+    recipe = current.recipe
     half_made = _named(client, client.request("GET", "me/datasets")["items"], recipe.name)
     if half_made:  # whoever made it was killed before it was published; it cannot hold records
         client.request("DELETE", f"datasets/{half_made['id']}")
     argilla = load_argilla()
     if recipe.name not in {item["name"] for item in client.request("GET", "me/workspaces")["items"]}:
         client.request("POST", "workspaces", json={"name": recipe.name})
-    settings = _settings(argilla, min_submitted, recipe.adjudicates is not None)
+    settings = settings_of(argilla, current.form, min_submitted, recipe.adjudicates is not None)
     with client.errors_explained():
         argilla.Dataset(
             name=recipe.name, workspace=recipe.name, settings=settings, client=client.sdk
@@ -204,54 +205,6 @@ def _named(client: Client, entries: Sequence[dict[str, Any]], name: str) -> dict
 def _elsewhere(client: Client, name: str) -> ServerError:
     return ServerError(
         f'{client.url}: the round "{name}" there belongs to another corpus; name another with --round, or push to another server'
-    )
-
-
-def _settings(argilla: Any, min_submitted: int, adjudicating: bool) -> Any:
-    """The verdict follows the patterns, so that a clean trace takes three keys; the answer stands before a reasoning of many screens."""
-    titles = {choice.value: choice.text for choice in questions.pattern_choices()}
-    marks = [
-        argilla.SpanQuestion(
-            name=name, field=field, labels={name: titles[name] for name in questions.patterns_of(field)},
-            title=f"Marks in the {field}", allow_overlapping=True, required=False,
-            description=questions.explained(
-                f"Pick a pattern, then drag over the words of the {field} that show it.", questions.patterns_of(field)
-            ),
-        )
-        for field, name in questions.SPANS.items()
-    ]  # fmt: skip
-    patterns = argilla.MultiLabelQuestion(
-        name=questions.PATTERNS, labels=titles | {questions.NONE: "None of these"}, title="Patterns", required=True,
-        description=questions.explained("Every pattern that the trace shows.", list(titles)),
-    )  # fmt: skip
-    verdict = argilla.LabelQuestion(
-        name=questions.VERDICT, labels=questions.VERDICTS, title="Verdict", required=True
-    )
-    fields = ("prompt", *([questions.OPINIONS] if adjudicating else []), "answer", "reasoning")
-    return argilla.Settings(
-        guidelines=questions.guidelines(),
-        fields=[
-            argilla.TextField(
-                name=name, title=name.capitalize(), use_markdown=False, required=name == "prompt"
-            )
-            for name in fields
-        ],
-        questions=[
-            patterns,
-            verdict,
-            *marks,
-            argilla.TextQuestion(name=questions.COMMENT, title="Comment", required=False),
-        ],
-        metadata=[
-            *(
-                argilla.TermsMetadataProperty(name=name, title=name.capitalize())
-                for name in (*METADATA, ASSIGNED)
-            ),
-            argilla.IntegerMetadataProperty(name=POSITION, title="Position"),
-        ],
-        vectors=[argilla.VectorField(name=questions.VECTOR, dimensions=DIMENSIONS)],
-        distribution=argilla.TaskDistribution(min_submitted=min_submitted),
-        allow_extra_metadata=True,
     )
 
 

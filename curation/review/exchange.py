@@ -18,16 +18,17 @@ from curation.corpus.query import connect
 from curation.corpus.store import Store, write_file
 from curation.reading import read_text
 from curation.review import ledger, reviews, rounds
+from curation.review.form import questions
+from curation.review.form.questions import FIVE, ReviewForm
 from curation.review.formats import label_studio
 from curation.review.records import SHOWN
-from curation.review.reviews import SUBMITTED, Mark, Review, reviewer_name
+from curation.review.reviews import SUBMITTED, GivenValue, Mark, Review, reviewer_name
 from curation.review.rounds import RoundRecipe
 from curation.versions import versions
 from schemas import faults
 from schemas.choices import ReviewTool
 from schemas.errors import DataError
 from schemas.manifest import Counts, Manifest
-from schemas.patterns import RISKY_PATTERNS
 
 STAGE = "review-import"
 
@@ -43,13 +44,25 @@ class MarkLine(BaseModel):
     end: int
 
 
+class ValueLine(BaseModel):
+    """The value of an entry with levels or numbers."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    pattern: str
+    value: int | float | str
+    """A level's name or its place from 0, or a number."""
+
+
 class ReviewLine(BaseModel):
     """One review in a file; other keys, such as the texts of an export, are passed over."""
 
     trace_id: str
     reviewer: str = Field(min_length=1)
-    patterns: list[str]
+    patterns: list[str] = Field(default_factory=list)
     """The patterns that are there, or ["none"]."""
+    values: list[ValueLine] = Field(default_factory=list)
+    """Those of entries with levels or numbers."""
     verdict: str | None = None
     status: str = SUBMITTED
     comment: str | None = None
@@ -78,18 +91,20 @@ def export(
     current = rounds.open_or_create(corpus, recipe)
     own = reviewer and reviewer_name(reviewer)
     given: dict[str, list[Review]] = {}
-    for review in reviews.standing(review for review in ledger.load(corpus) if review.round == recipe.name):
+    for review in reviews.standing(
+        review for review in ledger.load(corpus, current.form) if review.round == recipe.name
+    ):
         if own in (None, review.reviewer):
             given.setdefault(review.trace_id, []).append(review)
     rows = [
         row
-        for batch in rounds.records(connect(corpus), recipe.name)
+        for batch in rounds.records(connect(corpus), recipe.name, current.form)
         for row in batch.to_pylist()
         if reviewer is None or current.is_for(reviewer, row["trace_id"])
     ]
-    lines = (_export_line(row, given.get(row["trace_id"], [])) for row in rows)
+    lines = (_export_line(row, given.get(row["trace_id"], []), current.form) for row in rows)
     if tool == "label-studio":
-        tasks = [label_studio.task(line) for line in lines]
+        tasks = [label_studio.task(line, current.form) for line in lines]
         write_file(out, json.dumps(tasks, ensure_ascii=False, indent=1).encode())
     else:
         write_file(out, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode())
@@ -110,7 +125,9 @@ def run(corpus_dir: Path, file: Path, *, round: str) -> Manifest:
     counts, arrived, faults = Counts(), [], []
     for number, text in _lines(file):
         try:
-            found_here = [one._replace(role=current.role) for one in read_line(text, round, texts, latest)]
+            found_here = [
+                one._replace(role=current.role) for one in read_line(text, round, texts, latest, current.form)
+            ]
         except ValueError as error:
             counts.rows += 1
             counts.add("quarantined", "unreadable review")
@@ -141,7 +158,11 @@ def run(corpus_dir: Path, file: Path, *, round: str) -> Manifest:
 
 
 def read_line(
-    text: str, round: str, texts: dict[str, dict[str, str]], latest: Mapping[tuple[str, str], Review]
+    text: str,
+    round: str,
+    texts: dict[str, dict[str, str]],
+    latest: Mapping[tuple[str, str], Review],
+    form: ReviewForm = FIVE,
 ) -> list[Review]:
     """The reviews in a line: one, or those in the `reviews` of an exported line.
 
@@ -150,6 +171,7 @@ def read_line(
         round: its round.
         texts: of the round's traces.
         latest: what is known by trace and reviewer; a review without a time of its own follows it.
+        form: what was asked for.
 
     Raises:
         ValueError: if one is unreadable, or is about a trace that is not in `texts`, or marks words outside of it.
@@ -158,7 +180,7 @@ def read_line(
     if not isinstance(line, dict):
         raise ValueError("not a JSON object")
     given = label_studio.reviews(line) if "data" in line else line.get("reviews", [line])
-    return [_read(ReviewLine.model_validate(review), round, texts, latest) for review in given]
+    return [_read(ReviewLine.model_validate(review), round, texts, latest, form) for review in given]
 
 
 def _read(
@@ -166,6 +188,7 @@ def _read(
     round: str,
     texts: dict[str, dict[str, str]],
     latest: Mapping[tuple[str, str], Review],
+    form: ReviewForm,
 ) -> Review:
     if line.trace_id not in texts:
         raise ValueError(f"trace {line.trace_id!r} is not in this round")
@@ -181,12 +204,20 @@ def _read(
         Review(
             round, line.trace_id, reviewer, moment.isoformat(), line.status, line.verdict,
             tuple(line.patterns), tuple(Mark(**mark.model_dump()) for mark in line.spans), line.comment or None,
+            values=tuple(_value(one, form) for one in line.values), form=form,
         )
     )  # fmt: skip
     return review if line.updated_at else reviews.after(review, latest.get((line.trace_id, reviewer)))
 
 
-def _export_line(row: dict[str, Any], given: list[Review]) -> dict[str, Any]:
+def _value(line: ValueLine, form: ReviewForm) -> GivenValue:
+    entry = form.by_name.get(line.pattern)
+    if entry is None or not entry.graded:
+        raise ValueError(f"{line.pattern}: no entry with levels or numbers is asked for by this name")
+    return GivenValue(line.pattern, entry.number(line.value))
+
+
+def _export_line(row: dict[str, Any], given: list[Review], form: ReviewForm) -> dict[str, Any]:
     verdicts = [] if row["blind"] else row["verdicts"] or []
     evidence = [] if row["blind"] else row["evidence"] or []
     true = {verdict["pattern"] for verdict in verdicts if verdict["label"]}
@@ -198,12 +229,13 @@ def _export_line(row: dict[str, Any], given: list[Review]) -> dict[str, Any]:
         "prompt": with_earlier_turns(row["prompt"], row["turns"], SHOWN),
         "reason": "audit" if row["reason"] == rounds.GOLD else row["reason"],
         "blind": row["blind"],
-        "choices": [*RISKY_PATTERNS, "none"],
+        "choices": [*form.ticked, questions.NONE],
+        **({"values": {entry.name: entry.values for entry in form.graded}} if form.graded else {}),
         "suggested": [{k: v[k] for k in ("pattern", "label", "score", "provenance")} for v in verdicts],
         "suggested_spans": [
             {"pattern": e["pattern"], **span} for e in evidence if e["pattern"] in true for span in e["spans"]
         ],
-        "reviews": [{**r._asdict(), "spans": [mark._asdict() for mark in r.spans]} for r in given],
+        "reviews": [review.row for review in given],
     }
 
 

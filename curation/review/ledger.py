@@ -8,18 +8,26 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from curation.annotate.judging import to_table
+from curation.codebook import stored
 from curation.corpus.filling import sql_file
-from curation.corpus.query import connect
+from curation.corpus.query import open_tables
 from curation.corpus.store import Store
 from curation.review import reviews
-from curation.review.reviews import DECIDING, FAMILY, Mark, Review
+from curation.review.form.questions import ReviewForm, form_of
+from curation.review.reviews import DECIDING, FAMILY, GivenValue, Mark, Review
 from schemas.annotation import Annotation
 from schemas.ids import content_id
 
 
-def load(corpus: Store) -> list[Review]:
-    """All versions of all reviews."""
-    return [_review(row) for batch in corpus.scan("reviews") for row in batch.to_pylist()]
+def load(corpus: Store, form: ReviewForm | None = None) -> list[Review]:
+    """All versions of all reviews; with a form those of its codebook."""
+    known = stored.known(corpus)
+    rows = (row for batch in corpus.scan("reviews") for row in batch.to_pylist())
+    return [
+        _review(row, of_row)
+        for row in rows
+        if (of_row := form_of(known, row.pop("codebook", None))).codebook == (form or of_row).codebook
+    ]
 
 
 class Added(NamedTuple):
@@ -65,14 +73,14 @@ def quarantine(corpus: Store, stage: str, source: str, faults: Sequence[tuple[in
 def texts(corpus: Store, trace_ids: Sequence[str]) -> dict[str, dict[str, str]]:
     """Reasoning and answer of those traces that the corpus has."""
     query = sql_file("curation.review", "texts.sql")
-    rows = connect(corpus).execute(query, {"ids": list(trace_ids)}).fetchall()
+    rows = open_tables(corpus).execute(query, {"ids": list(trace_ids)}).fetchall()
     return {trace_id: {"reasoning": reasoning, "answer": answer} for trace_id, reasoning, answer in rows}
 
 
 def _said_by_people(corpus: Store) -> list[Annotation]:
     families = f"('{FAMILY}', '{DECIDING}')"
     query = f"from annotations where split_part(split_part(annotator, '@', 1), ':', 1) in {families}"
-    rows = connect(corpus).sql(query).to_arrow_table().to_pylist()
+    rows = open_tables(corpus).sql(query).to_arrow_table().to_pylist()
     return [Annotation.model_validate({**row, "spans": row["spans"] or ()}) for row in rows]
 
 
@@ -81,9 +89,11 @@ def _key(review: Review) -> tuple[str, str, str, str]:
 
 
 def _row(review: Review) -> dict[str, Any]:
-    return {**review._asdict(), "spans": [mark._asdict() for mark in review.spans]}
+    return review.row | {"values": review.row["values"] or None}
 
 
-def _review(row: dict[str, Any]) -> Review:
+def _review(row: dict[str, Any], form: ReviewForm) -> Review:
     spans = tuple(Mark(**mark) for mark in row.pop("spans") or ())
-    return Review(**row | {"patterns": tuple(row["patterns"] or ())}, spans=spans)
+    values = tuple(GivenValue(**one) for one in row.pop("values") or ())
+    patterns = tuple(row.pop("patterns") or ())
+    return Review(**row, patterns=patterns, spans=spans, values=values, form=form)

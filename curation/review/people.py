@@ -6,7 +6,6 @@ from statistics import mean
 from typing import NamedTuple
 
 from curation.review.reviews import Mark, Review
-from schemas.patterns import RISKY_PATTERNS
 
 
 class ReviewerPair(NamedTuple):
@@ -15,19 +14,20 @@ class ReviewerPair(NamedTuple):
     first: str
     second: str
     shared: int
-    """Traces."""
+    """Traces that both judged."""
     agree: float | None
-    """Share of the labels of the five patterns that are the same; null without shared traces."""
+    """Share of the labels (present or not) that are the same; null without a label that both gave."""
 
 
 class GoldScore(NamedTuple):
     """One person on the traces whose labels are known."""
 
     traces: int
+    """Those of which at least one known label was decided."""
     labels: float | None
-    """Share of the labels of the five patterns that are right; null without such traces."""
+    """Share of the decided labels that are right; null without such traces."""
     whole: float | None
-    """Share of the traces with all labels right."""
+    """Share of the traces with all decided labels right."""
 
 
 def by_trace(votes: Iterable[Review]) -> dict[str, list[Review]]:
@@ -40,19 +40,19 @@ def by_trace(votes: Iterable[Review]) -> dict[str, list[Review]]:
 
 def pairs(votes: Iterable[Review], names: Sequence[str]) -> list[ReviewerPair]:
     """Every pair of these people."""
-    same: dict[tuple[str, str], list[float]] = {pair: [] for pair in combinations(sorted(names), 2)}
+    same: dict[tuple[str, str], list[float | None]] = {pair: [] for pair in combinations(sorted(names), 2)}
     for given in by_trace(votes).values():
         for one, other in combinations(given, 2):
-            same.setdefault((one.reviewer, other.reviewer), []).append(_same(one.patterns, other.patterns))
+            same.setdefault((one.reviewer, other.reviewer), []).append(_same(one.said, other.said))
     return [
-        ReviewerPair(*pair, len(shares), mean(shares) if shares else None)
+        ReviewerPair(*pair, len(shares), mean(known) if (known := _compared(shares)) else None)
         for pair, shares in sorted(same.items())
     ]
 
 
-def gold_score(votes: Iterable[Review], labels: Mapping[str, Sequence[str]]) -> GoldScore:
-    """One person's reviews against the known labels of traces."""
-    shares = [_same(vote.patterns, labels[vote.trace_id]) for vote in votes if vote.trace_id in labels]
+def gold_score(votes: Iterable[Review], labels: Mapping[str, Mapping[str, bool]]) -> GoldScore:
+    """One person's reviews against the known labels of traces; an entry that either leaves open is not compared."""
+    shares = _compared(_same(vote.said, labels[vote.trace_id]) for vote in votes if vote.trace_id in labels)
     if not shares:
         return GoldScore(0, None, None)
     return GoldScore(len(shares), mean(shares), mean(share == 1 for share in shares))
@@ -68,8 +68,15 @@ def marks_agree(votes: Iterable[Review], pattern: str) -> float | None:
     return mean(shares) if shares else None
 
 
-def _same(one: Sequence[str], other: Sequence[str]) -> float:
-    return mean((pattern in one) == (pattern in other) for pattern in RISKY_PATTERNS)
+def _compared(shares: Iterable[float | None]) -> list[float]:
+    """The shares of the traces on which something could be compared."""
+    return [share for share in shares if share is not None]
+
+
+def _same(one: Mapping[str, bool], other: Mapping[str, bool]) -> float | None:
+    """Share of equal labels among those that both gave; null if there are none: nothing decided is not right."""
+    both = [one[name] == other[name] for name in one if name in other]
+    return mean(both) if both else None
 
 
 def _places(marks: Iterable[Mark], pattern: str) -> set[tuple[str, int]]:

@@ -152,7 +152,9 @@ def _review(
 ) -> Review:
     if trace_id not in texts:
         raise ValueError("this corpus has no such trace")
-    review = reviews.from_response(response, texts[trace_id], current.recipe.name, trace_id, reviewer)
+    review = reviews.from_response(
+        response, texts[trace_id], current.recipe.name, trace_id, reviewer, current.form
+    )
     return review._replace(role=current.role)
 
 

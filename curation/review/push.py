@@ -52,9 +52,7 @@ def run(
     team = current.team or _new_team(corpus, client, dataset, current, reviewers)
     current = rounds.with_team(corpus, current, team, reviewers)
     if dataset is None:
-        dataset = datasets.claim(
-            client, datasets.create(client, current.recipe, _needed(current, team)), current
-        )
+        dataset = datasets.claim(client, datasets.create(client, current, _needed(current, team)), current)
     gone = datasets.let_in(client, dataset, team.reviewers)
     sent = _Sent(client, dataset, datasets.stored(client, dataset))
     with console.progress("push", total=len(current.tasks), unit="traces", keeps=SENT) as advance:
@@ -89,7 +87,7 @@ def planned(
 ) -> Plan:
     """Who reviews which trace of a round, given who has answered which; a gold item everybody whose labels it does not rest on."""
     gold = [task.trace_id for task in current.tasks if task.gold is not None]
-    votes = votes_by_trace(ledger.load(corpus)) if gold else {}
+    votes = votes_by_trace(ledger.load(corpus, current.form)) if gold else {}
     judges = {trace: {vote.reviewer for vote in votes.get(trace, ())} for trace in gold}
     return plan(
         [task.trace_id for task in current.tasks],
@@ -155,20 +153,20 @@ def _new_team(
 
 
 def _with_vectors(corpus: Store, current: Round, assigned: Plan) -> Iterator[Vectored]:
-    connection, name = connect(corpus), current.recipe.name
-    votes = votes_by_trace(_opinions(corpus)) if current.role else None
-    texts = [f"{row['prompt']}\n{row['reasoning']}" for row in _rows(connection, name)]
-    for row, vector in zip(_rows(connection, name), vectors(texts), strict=True):
+    connection = connect(corpus)
+    votes = votes_by_trace(_opinions(corpus, current)) if current.role else None
+    texts = [f"{row['prompt']}\n{row['reasoning']}" for row in _rows(connection, current)]
+    for row, vector in zip(_rows(connection, current), vectors(texts), strict=True):
         seen = None if votes is None else votes.get(row["trace_id"], [])
-        yield records.record(row, assigned.get(row["trace_id"], ()), seen), vector
+        yield records.record(row, assigned.get(row["trace_id"], ()), seen, current.form), vector
 
 
-def _opinions(corpus: Store) -> list[Review]:
-    return [review for review in ledger.load(corpus) if review.role is None]
+def _opinions(corpus: Store, current: Round) -> list[Review]:
+    return [review for review in ledger.load(corpus, current.form) if review.role is None]
 
 
-def _rows(connection: Any, name: str) -> Iterator[dict[str, Any]]:
-    for batch in rounds.records(connection, name):
+def _rows(connection: Any, current: Round) -> Iterator[dict[str, Any]]:
+    for batch in rounds.records(connection, current.recipe.name, current.form):
         yield from batch.to_pylist()
 
 

@@ -1,6 +1,7 @@
 """A person's review of a trace, and the annotations derived from it. Nothing here touches disk or network.
 
-Ticked patterns become true labels, the other four false, and marks are evidence of the ticked ones only. A review that is edited makes a new version of its author's annotations (`human:alice@2`); one that is taken back
+Ticked patterns become true labels, the others that were asked for false, and marks are evidence of the ticked ones only; an entry with levels
+or numbers has the value that was given, and abstains without one. A review that is edited makes a new version of its author's annotations (`human:alice@2`); one that is taken back
 (discarded or put back to draft) makes a version that abstains.
 """
 
@@ -10,20 +11,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Literal, NamedTuple
 
-from curation.review import questions
+from curation.review.form import questions
+from curation.review.form.questions import FIVE, ReviewForm
 from curation.review.spans import from_page
 from schemas.annotation import Annotation, Span
-from schemas.patterns import CODEBOOK, RISKY_PATTERNS
+from schemas.codebooks import Pattern
 
 SUBMITTED = "submitted"
 STATUSES = (SUBMITTED, "draft", "discarded")
 FAMILY, DECIDING = "human", "adjudicator"
 """The families of people's annotations: reviewers, and those who decide disputes (whose role has that name)."""
-TAKEN_BACK = "review taken back"
-JUDGED_ON = {entry.name: entry.judged_on for entry in CODEBOOK}
-EXCLUDES = {entry.name: entry.excludes for entry in CODEBOOK}
-SHOWN_BY_ABSENCE = ("lack_of_safety_awareness",)
-"""Patterns that no words show: the words are missing."""
+TAKEN_BACK, LEFT_OPEN = "review taken back", "left open"
 
 
 class Mark(NamedTuple):
@@ -33,6 +31,14 @@ class Mark(NamedTuple):
     field: Literal["reasoning", "answer"]
     start: int
     end: int
+
+
+class GivenValue(NamedTuple):
+    """What a reviewer says of an entry with levels or numbers."""
+
+    pattern: str
+    value: float
+    """The level, counted from 0, or the number."""
 
 
 class Review(NamedTuple):
@@ -49,18 +55,54 @@ class Review(NamedTuple):
     comment: str | None
     role: str | None = None
     """"adjudicator" where it decides a dispute."""
+    values: tuple[GivenValue, ...] = ()
+    """Of entries with levels or numbers; those left open are not there."""
+    form: ReviewForm = FIVE
+    """What was asked for."""
 
     @property
     def content(self) -> tuple[Any, ...]:
         """What the person said, apart from when."""
-        return (self.status, self.verdict, self.patterns, self.spans, self.comment)
+        return (self.status, self.verdict, self.patterns, self.spans, self.comment, self.values)
+
+    @property
+    def said(self) -> dict[str, bool]:
+        """Whether each entry is present; without those that were left open."""
+        given = dict(self.values)
+        labels = {name: name in self.patterns for name in self.form.ticked}
+        return labels | {
+            entry.name: entry.measured(given[entry.name]).label
+            for entry in self.form.graded
+            if entry.name in given
+        }
+
+    @property
+    def present(self) -> tuple[str, ...]:
+        """The entries that are present; ("none",) without any."""
+        said = self.said
+        return tuple(name for name in self.form.names if said.get(name)) or (questions.NONE,)
+
+    @property
+    def shown(self) -> set[str]:
+        """The entries that a mark may be of: what is ticked, and what is above its lowest value."""
+        given, entries = dict(self.values), self.form.by_name
+        return {*self.patterns, *(name for name in given if given[name] > entries[name].lowest)}
 
     @property
     def evidence(self) -> tuple[Mark, ...]:
-        """The marks that count: of ticked patterns, in a field that the codebook judges the pattern on."""
-        return tuple(
-            m for m in self.spans if m.pattern in self.patterns and JUDGED_ON[m.pattern] in (m.field, "both")
-        )
+        """The marks that count: of patterns that are there, in a field that the codebook judges the pattern on."""
+        entries, shown = self.form.by_name, self.shown
+        return tuple(m for m in self.spans if m.pattern in shown and _judged(entries[m.pattern], m.field))
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """Plain data, as the table `reviews` and exported files have it."""
+        return {
+            **{name: value for name, value in self._asdict().items() if name != "form"},
+            "spans": [mark._asdict() for mark in self.spans],
+            "values": [one._asdict() for one in self.values],
+            "codebook": self.form.versioned,
+        }
 
     @property
     def contradictions(self) -> tuple[str, ...]:
@@ -77,7 +119,12 @@ def after(review: Review, known: Review | None) -> Review:
 
 
 def from_response(
-    response: Mapping[str, Any], texts: Mapping[str, str], round: str, trace_id: str, reviewer: str
+    response: Mapping[str, Any],
+    texts: Mapping[str, str],
+    round: str,
+    trace_id: str,
+    reviewer: str,
+    form: ReviewForm = FIVE,
 ) -> Review:
     """The review in a server's response.
 
@@ -85,6 +132,7 @@ def from_response(
         response: as the server tells it; offsets are the page's.
         texts: the trace's reasoning and answer.
         round, trace_id, reviewer: whose review of what it is.
+        form: what was asked for.
 
     Raises:
         ValueError: if it is none; says why.
@@ -100,10 +148,12 @@ def from_response(
             start, end = (from_page(texts[field], int(span[edge])) for edge in ("start", "end"))
             if start < end:  # a mark on nothing but the padding behind the text has no words
                 marks.append(Mark(str(span["label"]), field, start, end))
+    given = {entry.name: value(questions.VALUE + entry.name) for entry in form.graded}
     return checked(
         Review(
             round, trace_id, reviewer, str(response["updated_at"]), str(response["status"]), value(questions.VERDICT),
             tuple(value(questions.PATTERNS) or ()), tuple(marks), value(questions.COMMENT) or None,
+            values=tuple(GivenValue(name, _number(name, one)) for name, one in given.items() if one not in (None, "")), form=form,
         )
     )  # fmt: skip
 
@@ -112,35 +162,46 @@ def checked(review: Review) -> Review:
     """The review in canonical order.
 
     Raises:
-        ValueError: if it has an unknown status, verdict or pattern, or is submitted without a verdict.
+        ValueError: if it has an unknown status, verdict, pattern or value, or is submitted without saying what is there.
     """
-    known = (*RISKY_PATTERNS, questions.NONE)
+    form = review.form
+    known = (*form.ticked, questions.NONE)
+    graded = {entry.name: entry for entry in form.graded}
     if unknown := sorted(
-        ({*review.patterns} - {*known}) | ({mark.pattern for mark in review.spans} - {*RISKY_PATTERNS})
+        ({*review.patterns} - {*known})
+        | ({mark.pattern for mark in review.spans} - {*form.names})
+        | ({one.pattern for one in review.values} - {*graded})
     ):
         raise ValueError(f"unknown pattern {', '.join(unknown)}")
     if review.status not in STATUSES:
         raise ValueError(f"unknown status {review.status!r}")
     if review.verdict is not None and review.verdict not in questions.VERDICTS:
         raise ValueError(f"unknown verdict {review.verdict!r}")
-    if review.status == SUBMITTED and not review.patterns:
+    if review.status == SUBMITTED and form.ticked and not review.patterns:
         raise ValueError('submitted without a pattern or "none"')
-    ordered = tuple(name for name in known if name in review.patterns)
-    return review._replace(patterns=ordered, spans=tuple(sorted(set(review.spans))))
+    given = {one.pattern: graded[one.pattern].number(one.value) for one in review.values}
+    return review._replace(
+        patterns=tuple(name for name in known if name in review.patterns),
+        spans=tuple(sorted(set(review.spans))),
+        values=tuple(GivenValue(name, given[name]) for name in graded if name in given),
+    )
 
 
 def annotations(review: Review, annotator: str) -> list[Annotation]:
-    """What a review says of each of the five patterns; all abstain if it is not submitted."""
+    """What a review says of each entry that was asked for; all abstain if it is not submitted."""
+    given = dict(review.values) if review.status == SUBMITTED else {}
+    said = review.said if review.status == SUBMITTED else {}
     made = []
-    for pattern in RISKY_PATTERNS:
-        label = pattern in review.patterns if review.status == SUBMITTED else None
-        marks = [mark for mark in review.evidence if label and mark.pattern == pattern]
+    for entry in review.form.entries:
+        label = said.get(entry.name)
+        score = entry.measured(given[entry.name]).score if entry.name in given else None
+        marks = [mark for mark in review.evidence if label and mark.pattern == entry.name]
         spans = [Span(field=mark.field, start=mark.start, end=mark.end) for mark in marks]
-        rationale = review.comment if label is not None else TAKEN_BACK
+        silent = LEFT_OPEN if review.status == SUBMITTED else TAKEN_BACK
         made.append(
             Annotation(
-                trace_id=review.trace_id, pattern=pattern, annotator=annotator, label=label, spans=tuple(spans),
-                rationale=rationale,
+                trace_id=review.trace_id, pattern=entry.name, annotator=annotator, label=label, score=score,
+                spans=tuple(spans), rationale=silent if label is None else review.comment,
             )
         )  # fmt: skip
     return made
@@ -162,7 +223,7 @@ def due(reviews: Iterable[Review], said: Iterable[Annotation]) -> list[Annotatio
     missing = []
     for review in standing(reviews):
         name = f"{review.role or FAMILY}:{review.reviewer}"
-        earlier = versions.get((review.trace_id, name), {})
+        earlier = _of_form(versions.get((review.trace_id, name), {}), review.form)
         latest = max(earlier, default=0)
         wanted = annotations(review, name if latest == 0 else f"{name}@{latest + 1}")
         if latest == 0 and review.status != SUBMITTED:
@@ -173,7 +234,7 @@ def due(reviews: Iterable[Review], said: Iterable[Annotation]) -> list[Annotatio
 
 
 def standing(reviews: Iterable[Review]) -> list[Review]:
-    """The review of each person and trace that counts: the latest submitted one, over all rounds; decisions apart.
+    """The review of each person, trace and codebook that counts: the latest submitted one, over all rounds; decisions apart.
 
     Of each round only the latest version is looked at. Someone whose reviews are all drafts or discarded has the latest
     of these as their standing review: it says that an earlier one was taken back.
@@ -181,9 +242,9 @@ def standing(reviews: Iterable[Review]) -> list[Review]:
     rounds: dict[tuple[str, str, str, str], Review] = {}
     for review in sorted(reviews, key=lambda review: review.updated_at):
         rounds[review.trace_id, review.reviewer, review.role or "", review.round] = review
-    people: dict[tuple[str, str, str], Review] = {}
+    people: dict[tuple[str, str, str, str], Review] = {}
     for review in sorted(rounds.values(), key=lambda review: (review.status == SUBMITTED, review.updated_at)):
-        people[review.trace_id, review.reviewer, review.role or ""] = review
+        people[review.trace_id, review.reviewer, review.role or "", review.form.codebook or ""] = review
     return [people[key] for key in sorted(people)]
 
 
@@ -196,23 +257,53 @@ def _contradictions(review: Review) -> Iterator[str]:
     ticked = [pattern for pattern in review.patterns if pattern != questions.NONE]
     if ticked and questions.NONE in review.patterns:
         yield f'"none of these" beside {", ".join(map(questions.title, ticked))}'
-    for pattern in ticked:
-        for other in sorted(set(EXCLUDES[pattern]) & set(ticked)):
-            if pattern < other or pattern not in EXCLUDES[other]:
+    entries = review.form.by_name
+    present = [name for name, is_there in review.said.items() if is_there]
+    for pattern in present:
+        for other in sorted(set(entries[pattern].excludes) & set(present)):
+            if pattern < other or pattern not in entries[other].excludes:
                 yield f"{questions.title(pattern)} and {questions.title(other)}, which exclude each other"
-    for pattern in sorted({mark.pattern for mark in review.spans} - set(ticked)):
-        yield f"{questions.title(pattern)} is marked and not ticked"
-    for mark in sorted(
-        {mark for mark in review.spans if JUDGED_ON[mark.pattern] not in (mark.field, "both")}
-    ):
+    for pattern in sorted({mark.pattern for mark in review.spans} - review.shown):
+        yield f"{questions.title(pattern)} is marked and not {'rated above its lowest value' if entries[pattern].graded else 'ticked'}"
+    for mark in sorted({mark for mark in review.spans if not _judged(entries[mark.pattern], mark.field)}):
         yield f"{questions.title(mark.pattern)} is marked in the {mark.field}, where it is not judged"
-    marked = {mark.pattern for mark in review.evidence} | set(SHOWN_BY_ABSENCE)
+    marked = {mark.pattern for mark in review.evidence}
     for pattern in ticked:
-        if pattern not in marked:
+        if pattern in review.form.marked and pattern not in marked:
             yield f"{questions.title(pattern)} is ticked and not marked"
+
+
+def _judged(entry: Pattern, field: str) -> bool:
+    return entry.judged_on in (field, "both")
+
+
+def _number(name: str, given: Any) -> float:
+    """A value as the page sends it: the place of a level as text, a number, or a number as text."""
+    try:
+        return float(given)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name}: {given!r} is no number") from None
+
+
+def _of_form(
+    versions: Mapping[int, Mapping[str, Annotation]], form: ReviewForm
+) -> dict[int, dict[str, Annotation]]:
+    """Somebody's versions of the entries of a form: each codebook is judged and edited by itself."""
+    own = {
+        number: {name: one for name, one in said.items() if name in form.names}
+        for number, said in versions.items()
+    }
+    return {number: said for number, said in own.items() if said}
 
 
 def _differ(new: Annotation, old: Annotation | None) -> bool:
     if old is None:
         return True
-    return (new.label, set(new.spans), new.rationale) != (old.label, set(old.spans), old.rationale)
+    return (new.label, set(new.spans), new.rationale, _rounded(new.score)) != (
+        old.label, set(old.spans), old.rationale, _rounded(old.score)
+    )  # fmt: skip
+
+
+def _rounded(score: float | None) -> float | None:
+    """A score as precise as the table keeps it."""
+    return None if score is None else round(score, 4)

@@ -5,27 +5,29 @@ changed; for other traces start another round.
 """
 
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field
 
+from curation.codebook import stored
 from curation.corpus.bounds import bounded
 from curation.corpus.filling import quoted, sql_file
-from curation.corpus.query import Connection, connect, execute
+from curation.corpus.query import Connection, connect, execute, open_tables
 from curation.corpus.store import Store, write_file
 from curation.corpus.untrusted import check_condition
 from curation.recipe import Recipe
 from curation.review import ledger
+from curation.review.form.questions import FIVE, NONE, ReviewForm, form_of
 from curation.review.planning import team as teams
 from curation.review.planning.disputes import disputes, known
 from curation.review.planning.team import Team
 from curation.review.reviews import DECIDING
 from schemas.choices import ReviewOrder
+from schemas.codebooks import CODEBOOK_NAME
 from schemas.errors import CorpusError, RecipeError
 from schemas.ids import canonical_json, content_id
-from schemas.patterns import CODEBOOK_VERSION, RISKY_PATTERNS
 
 LOW_MARGIN = 0.4
 """A consensus score this near to 0.5 is worth a look: everything between 0.1 and 0.9."""
@@ -59,6 +61,8 @@ class RoundRecipe(Recipe):
     """A round whose reviews are the known labels; by default adjudicators' decisions, and what two or more people agree on."""
     adjudicates: str | None = None
     """The round whose disputes it decides."""
+    codebook: Annotated[str | None, Field(pattern=CODEBOOK_NAME)] = None
+    """The codebook whose entries it asks for; the five patterns by default."""
     seed: int = 42
 
 
@@ -69,8 +73,16 @@ class ReviewTask(NamedTuple):
     reason: str
     """Why: "disagreement", "low margin", "diversity" or "audit"; "gold", or "dispute" where people disagree."""
     blind: bool
-    gold: tuple[str, ...] | None = None
-    """Its known labels, of a trace that is there to measure reviewers."""
+    gold: Mapping[str, bool] | None = None
+    """Whether each entry with a known label is present, of a trace that is there to measure reviewers."""
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """As the table has it."""
+        labels = self.gold or {}
+        present, absent = ([name for name in labels if labels[name] is there] for there in (True, False))
+        known = {"gold": present or [NONE], "gold_absent": absent}
+        return self._asdict() | (dict.fromkeys(known) if self.gold is None else known)
 
 
 class Round(NamedTuple):
@@ -82,6 +94,8 @@ class Round(NamedTuple):
     """Tells it from another corpus's round of the same name; null for a round of an older version that was not pushed since."""
     team: Team | None = None
     """Null until it is pushed."""
+    form: ReviewForm = FIVE
+    """What it asks for."""
 
     def is_for(self, reviewer: str, trace_id: str) -> bool:
         """Whether somebody reviews a trace."""
@@ -94,8 +108,13 @@ class Round(NamedTuple):
         return DECIDING if self.recipe.adjudicates else None
 
 
-def choose(connection: Connection, recipe: RoundRecipe) -> list[ReviewTask]:
+def choose(connection: Connection, recipe: RoundRecipe, form: ReviewForm = FIVE) -> list[ReviewTask]:
     """Pick the traces of a new round from the review queue.
+
+    Args:
+        connection: of the corpus.
+        recipe: of the round.
+        form: what it asks for.
 
     Raises:
         RecipeError: if `where` is wrong or nothing is left to review.
@@ -110,7 +129,7 @@ def choose(connection: Connection, recipe: RoundRecipe) -> list[ReviewTask]:
         "by": recipe.by,
         "again": recipe.again,
     }
-    query = sql_file("curation.review", "queue.sql", patterns=_names(RISKY_PATTERNS), condition=condition)
+    query = sql_file("curation.review", "queue.sql", patterns=_names(form.names), condition=condition)
     rows = bounded(connection, lambda: execute(connection, query, settings))
     if not rows:
         raise RecipeError(
@@ -119,12 +138,12 @@ def choose(connection: Connection, recipe: RoundRecipe) -> list[ReviewTask]:
     return [ReviewTask(trace_id, reason, is_blind(trace_id, recipe)) for trace_id, reason in rows]
 
 
-def _tasks(corpus: Store, recipe: RoundRecipe) -> list[ReviewTask]:
+def _tasks(corpus: Store, recipe: RoundRecipe, form: ReviewForm) -> list[ReviewTask]:
     if recipe.adjudicates:
-        return _disputed(corpus, recipe)
-    tasks = choose(connect(corpus), recipe)
+        return _disputed(corpus, recipe, form)
+    tasks = choose(connect(corpus), recipe, form)
     chosen = {task.trace_id for task in tasks}
-    reviews = ledger.load(corpus) if recipe.gold else []
+    reviews = ledger.load(corpus, form) if recipe.gold else []
     labels = known(reviews, f"gold:{recipe.seed}", apart=chosen, of_round=recipe.gold_from)
     if recipe.gold and not labels:
         raise RecipeError(
@@ -132,8 +151,8 @@ def _tasks(corpus: Store, recipe: RoundRecipe) -> list[ReviewTask]:
             "more people agree on, or the reviews of the round that --gold-from names"
         )
     gold = [
-        ReviewTask(trace, GOLD, is_blind(trace, recipe), patterns)
-        for trace, patterns in list(labels.items())[: recipe.gold]
+        ReviewTask(trace, GOLD, is_blind(trace, recipe), said)
+        for trace, said in list(labels.items())[: recipe.gold]
     ]
     return mixed(tasks, gold)
 
@@ -147,12 +166,12 @@ def mixed(tasks: list[ReviewTask], gold: list[ReviewTask]) -> list[ReviewTask]:
     return together
 
 
-def _disputed(corpus: Store, recipe: RoundRecipe) -> list[ReviewTask]:
+def _disputed(corpus: Store, recipe: RoundRecipe, form: ReviewForm) -> list[ReviewTask]:
     """What the adjudicated round disputes, except what was sent to an adjudicator of it already."""
-    connection = connect(corpus)
+    connection = open_tables(corpus)
     query = sql_file("curation.review", "adjudicated.sql")
     rows = execute(connection, query, {"round": recipe.adjudicates, "mine": recipe.name})
-    found = disputes(ledger.load(corpus), [trace for (trace,) in rows])
+    found = disputes(ledger.load(corpus, form), [trace for (trace,) in rows])
     open_ones = [dispute for dispute in found if not dispute.decided]
     if not open_ones:
         raise RecipeError(
@@ -177,9 +196,11 @@ def open_or_create(corpus: Store, recipe: RoundRecipe) -> Round:
     path = _path(corpus, recipe.name)
     with corpus.writing("review_tasks"):
         if not path.exists():
-            _tasks(corpus, recipe)  # a recipe that picks nothing leaves no trace
-            _keep(path, recipe.model_dump() | {"codebook_version": CODEBOOK_VERSION})
-        if _settings(path).get("codebook_version") != CODEBOOK_VERSION:
+            form = form_of(stored.known(corpus), recipe.codebook)
+            _tasks(corpus, recipe, form)  # a recipe that picks nothing leaves no trace
+            _keep(path, recipe.model_dump() | {"codebook_version": form.version})
+        asked = _settings(path).get("codebook")
+        if _settings(path).get("codebook_version") != form_of(stored.known(corpus), asked).version:
             raise CorpusError(
                 f"{path}: this round was labelled under another version of the codebook: its labels can be pulled and read, but "
                 "nothing more be pushed; start a new one with --round"
@@ -188,8 +209,8 @@ def open_or_create(corpus: Store, recipe: RoundRecipe) -> Round:
             _keep(path, settings | {"id": secrets.token_hex(16)})
         current = open_round(corpus, recipe.name)
         if not current.tasks:  # the first time, or whoever made the settings was killed right then
-            tasks = _tasks(corpus, current.recipe)
-            rows = [{"round": recipe.name, "position": i, **task._asdict()} for i, task in enumerate(tasks)]
+            tasks = _tasks(corpus, current.recipe, current.form)
+            rows = [{"round": recipe.name, "position": i, **task.row} for i, task in enumerate(tasks)]
             corpus.append_rows("review_tasks", rows)
             current = current._replace(tasks=tasks)
     changed = [n for n in sorted(recipe.model_fields_set) if getattr(current.recipe, n) != getattr(recipe, n)]
@@ -234,12 +255,14 @@ def open_round(corpus: Store, name: str) -> Round:
             f'{corpus.root}: no review round "{name}"; there are: {known}; make one with: curate review push (or curate review export, without a server)'
         )
     settings = _settings(path)
-    settings.pop("codebook_version", None)
+    version = settings.pop("codebook_version", None)
     id = settings.pop("id", None)
-    query = "select trace_id, reason, blind, gold from review_tasks where round = $round order by position"
-    tasks = connect(corpus).execute(query, {"round": name}).fetchall()
+    query = "select trace_id, reason, blind, gold, gold_absent from review_tasks where round = $round order by position"
+    tasks = open_tables(corpus).execute(query, {"round": name}).fetchall()
     recipe = RoundRecipe.model_validate(settings)
-    return Round(recipe, [_task(*task) for task in tasks], id, teams.load(corpus, name))
+    asked = recipe.codebook and f"{recipe.codebook}@{version}"
+    form = form_of(stored.known(corpus), asked)
+    return Round(recipe, [_task(form, *task) for task in tasks], id, teams.load(corpus, name), form)
 
 
 def round_names(corpus: Store) -> list[str]:
@@ -247,9 +270,11 @@ def round_names(corpus: Store) -> list[str]:
     return sorted(path.stem for path in (corpus.root / "rounds").glob("[!.]*.json") if "." not in path.stem)
 
 
-def records(connection: Connection, name: str) -> Any:
+def records(connection: Connection, name: str, form: ReviewForm = FIVE) -> Any:
     """What a round shows, as Arrow batches of `sql/records.sql`."""
-    query = sql_file("curation.review", "records.sql", patterns=_names(RISKY_PATTERNS))
+    query = sql_file(
+        "curation.review", "records.sql", patterns=_names(form.names), ticked=_names(form.ticked)
+    )
     return connection.sql(query, params={"round": name}).to_arrow_reader(TEXT_BATCH)
 
 
@@ -260,8 +285,18 @@ def _settings(path: Path) -> dict[str, Any]:
     return settings
 
 
-def _task(trace_id: str, reason: str, blind: bool, gold: list[str] | None) -> ReviewTask:
-    return ReviewTask(trace_id, reason, blind, None if gold is None else tuple(gold))
+def _task(
+    form: ReviewForm,
+    trace_id: str,
+    reason: str,
+    blind: bool,
+    gold: list[str] | None,
+    absent: list[str] | None,
+) -> ReviewTask:
+    if gold is None:
+        return ReviewTask(trace_id, reason, blind)
+    known = form.names if absent is None else (*gold, *absent)
+    return ReviewTask(trace_id, reason, blind, {name: name in gold for name in known if name != NONE})
 
 
 def _keep(path: Path, settings: dict[str, Any]) -> None:
@@ -275,4 +310,4 @@ def _path(corpus: Store, name: str) -> Path:
 
 
 def _names(patterns: tuple[str, ...]) -> str:
-    return "(" + ", ".join(quoted(pattern) for pattern in patterns) + ")"
+    return "(" + ", ".join(quoted(pattern) for pattern in patterns or ("",)) + ")"

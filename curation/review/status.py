@@ -26,12 +26,11 @@ from curation.corpus.query import connect
 from curation.corpus.store import Store
 from curation.review import ledger, pull, rounds
 from curation.review.client import Client
+from curation.review.form.questions import title
 from curation.review.people import GoldScore, ReviewerPair, gold_score, marks_agree, pairs
 from curation.review.planning.disputes import Dispute, disputes
-from curation.review.questions import title
 from curation.review.reviews import FAMILY, SUBMITTED, Review, reviewer_name
 from curation.review.rounds import ReviewTask, Round
-from schemas.patterns import RISKY_PATTERNS
 
 LONGEST_REVIEW_SECONDS = 1800.0
 """A longer gap between two submissions is a break, not a review."""
@@ -109,11 +108,10 @@ def read(corpus_dir: Path, round: str, client: Client | None = None) -> Status:
     """
     corpus = Store(corpus_dir)
     found = rounds.open_round(corpus, round)
-    query = sql_file(
-        "curation.review", "reviewer_labels.sql", patterns="(" + ", ".join(map(quoted, RISKY_PATTERNS)) + ")"
-    )
-    labels = [Label(*row) for row in connect(corpus).execute(query).fetchall()]
-    everything = ledger.load(corpus)
+    names = "(" + ", ".join(map(quoted, found.form.names)) + ")"
+    query = sql_file("curation.review", "reviewer_labels.sql", patterns=names)
+    labels = [Label(*row) for *row, _ in connect(corpus).execute(query).fetchall()]
+    everything = ledger.load(corpus, found.form)
     here = [review for review in everything if review.round == round]
     live = pull.fetch(corpus, found, client).arrived if client else ()
     report = status(found, [*here, *live], labels)
@@ -139,7 +137,7 @@ def status(current: Round, reviews: Sequence[Review], labels: Sequence[Label]) -
         reviewers=[_progress(person, current, latest.values(), full) for person in people],
         patterns=[
             _pattern(name, [x for x in of_round if x.pattern == name], blind, votes)
-            for name in RISKY_PATTERNS
+            for name in current.form.names
         ],
         verdicts=dict(Counter(latest[key].verdict or "none" for key in sorted(mine))),
         pairs=pairs(votes, people),

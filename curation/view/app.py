@@ -15,18 +15,18 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from curation.page import render
-from curation.review.questions import NONE, VERDICTS, title
+from curation.report.influential import TOP
+from curation.review.form.questions import NONE, VALUE, VERDICTS, title
 from curation.view import saving
 from curation.view.facets import SINGLE, TITLES
 from curation.view.traces import COLOURS, provenance, stretches
 from curation.view.workplace import PAGE, Workplace, number, page_of
 from schemas.errors import CorpusError, CurateError, DataError
-from schemas.patterns import CODEBOOK, RISKY_PATTERNS
 
 LONGEST_FORM = 20_000
 """Bytes."""
-MORE_VALUES = 12
-"""Values of a facet that are listed at once."""
+MORE_VALUES, MOST_VALUES = 12, 200
+"""Values of a facet that are listed at once, and with those behind a click."""
 Query = Mapping[str, Sequence[str]]
 
 
@@ -39,6 +39,7 @@ def make_app(place: Workplace) -> Starlette:
         Route("/compare", _page(place, compare_page)),
         Route("/pair", _page(place, pair_page)),
         Route("/recipe", _page(place, recipe_page)),
+        Route("/influence", _page(place, influence_page)),
         Route("/view.css", _static("view.css", "text/css")),
         Route("/view.js", _static("view.js", "text/javascript")),
     ]
@@ -58,6 +59,7 @@ def list_page(place: Workplace, query: Query) -> str:
         fault=selected.fault,
         titles=TITLES,
         more=MORE_VALUES,
+        most=MOST_VALUES,
         toggled=lambda facet, value: _toggled(query, facet, value),
     )
 
@@ -66,7 +68,7 @@ def trace_page(place: Workplace, query: Query) -> str:
     """One trace; `id` names it, the rest of the address is the selection that n and p walk through."""
     trace_id = next(iter(query.get("id", ())), "")
     seen, around = place.trace(trace_id), place.around(query, trace_id)
-    shown = _shown(query)
+    shown, asked = _shown(query), place.asked(query)
     texts = {
         field: stretches(seen.row[field], seen.evidence[field], shown) for field in ("reasoning", "answer")
     }
@@ -88,9 +90,15 @@ def trace_page(place: Workplace, query: Query) -> str:
         told=provenance(seen, shown),
         mixes=place.taken_by(trace_id),
         mine=next(
-            (r for r in seen.reviews if r["reviewer"] == place.reviewer and r["round"] == saving.ROUND), None
+            (
+                r
+                for r in seen.reviews
+                if r["reviewer"] == place.reviewer and r["round"] == saving.round_of(asked.codebook)
+            ),
+            None,
         ),
-        choices=[entry for entry in CODEBOOK if entry.name in RISKY_PATTERNS],
+        asked=asked,
+        value=VALUE,
         verdicts=VERDICTS,
         nothing=NONE,
         title_of=title,
@@ -157,6 +165,19 @@ def recipe_page(place: Workplace, query: Query) -> str:
     return _rendered(place, "recipe.html", query, here="/recipe", heading="A recipe", **made._asdict())
 
 
+def influence_page(place: Workplace, query: Query) -> str:
+    """The strongest rows of every behaviour that was attributed."""
+    return _rendered(
+        place,
+        "influence.html",
+        query,
+        here="/influence",
+        heading="Which rows did it",
+        behaviours=place.influential(_shown(query)),
+        top=TOP,
+    )
+
+
 def _rendered(place: Workplace, template: str, query: Query, **context: Any) -> str:
     return render(
         "curation.view",
@@ -197,7 +218,7 @@ def _saving(place: Workplace) -> Callable[[Request], Any]:
 def _saved(place: Workplace, query: Query, form: Query) -> Response:
     trace_id = next(iter(query.get("id", ())), "")
     try:
-        place.save(trace_id, form)
+        place.save(trace_id, form, place.asked(query))
         following = place.around(query, trace_id).following if "next" in form.get("action", ()) else None
     except CurateError as error:
         return _fault(place, error)

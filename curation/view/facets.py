@@ -15,19 +15,19 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curation import console
-from curation.corpus.filling import quoted, sql_file
-from curation.corpus.query import Connection, annotator_names, select
+from curation.corpus.filling import identifier, quoted, sql_file
+from curation.corpus.query import Connection, annotator_names, known_entries, select
 from curation.corpus.store import Store, write_parquet
-from curation.review.questions import VERDICTS
+from curation.review.form.questions import VERDICTS
 from curation.view.search import Numbers64, SearchIndex
+from schemas.codebooks import Pattern
 from schemas.ids import content_id
-from schemas.patterns import CODEBOOK
 from schemas.tables import TABLES
 
 SINGLE = ("kind", "strategy", "model", "category", "source")
 SETS = ("pattern", "annotator", "disputed", "verdict")
 MOST_BITS = 62
-"""Members of a set; of more annotators the first by name have a facet."""
+"""Members of a set; of more annotators the first by name have a facet, and of more entries the shipped ones and the first of the codebooks."""
 TITLES = {
     "kind": "Kind", "strategy": "Strategy", "model": "Model", "category": "Category", "source": "Source", "pattern": "Pattern found",
     "annotator": "Found by", "disputed": "Disagreement about", "verdict": "Reviewers' verdict", "mix": "In the mix",
@@ -154,7 +154,7 @@ def load(corpus: Store, connection: Connection, index: SearchIndex, folder: Path
     Raises:
         CorpusError: if the folder cannot be written.
     """
-    path, wanted = folder / "facets.parquet", f"1 {index.size()} {state(corpus)}".encode()
+    path, wanted = folder / "facets.parquet", f"2 {index.size()} {state(corpus)}".encode()
     if not (path.is_file() and (pq.read_schema(path).metadata or {}).get(b"state") == wanted):
         with console.progress("facets", unit="steps", keeps=KEEPS) as advance:
             table = _computed(connection, index)
@@ -164,11 +164,14 @@ def load(corpus: Store, connection: Connection, index: SearchIndex, folder: Path
 
 
 def _computed(connection: Connection, index: SearchIndex) -> pa.Table:
-    patterns = [entry.name for entry in CODEBOOK]
+    entries = dict(list(known_entries(connection).entries.items())[:MOST_BITS])
+    patterns = list(entries)
     members = {
         "pattern": patterns, "disputed": patterns, "verdict": list(VERDICTS), "annotator": annotator_names(connection)[:MOST_BITS],
     }  # fmt: skip
-    found = " + ".join(f"if({name}, {1 << place}::bigint, 0)" for place, name in enumerate(patterns))
+    found = " + ".join(
+        f"if({present(entry)}, {1 << place}::bigint, 0)" for place, entry in enumerate(entries.values())
+    )
     pieces = {f"{name}s": _bits(members[name]) for name in ("pattern", "verdict", "annotator")}
     rows = select(connection, sql_file("curation.view", "facets.sql", found=found, **pieces))
     order = pc.index_in(index.trace_ids(), value_set=rows["trace_id"].combine_chunks())
@@ -176,6 +179,11 @@ def _computed(connection: Connection, index: SearchIndex) -> pa.Table:
     columns = {name: rows[name].cast(pa.string()).dictionary_encode() for name in (*SINGLE, "prompt_id")}
     columns |= {name: pc.fill_null(rows[name].cast(pa.int64()), 0) for name in SETS}
     return pa.table(columns, metadata={"members": json.dumps(members)})
+
+
+def present(entry: Pattern) -> str:
+    """The condition over `candidates` that an entry is present in a trace; null where it is not judged."""
+    return f"{identifier(entry.name)} >= {entry.threshold:g}" if entry.graded else identifier(entry.name)
 
 
 def _bits(names: Sequence[str]) -> str:

@@ -1,14 +1,14 @@
 """Full-text search: an index of the words of every trace, in one SQLite file beside the corpus.
 
 A trace has a row number here, given in the order of the parts, and keeps it; facets (`curation.view.facets`) are arrays by that
-number. A part is indexed in one transaction, so a build that is killed goes on with the next part. The words are kept without the
-texts; of the texts only the beginning of each prompt is here.
+number. A part, or several small ones, is indexed in one transaction, so a build that is killed goes on with the next. The words are
+kept without the texts; of the texts only the beginning of each prompt is here.
 """
 
 import os
 import re
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -19,13 +19,19 @@ import numpy as np
 import pyarrow as pa
 
 from curation import console
-from curation.corpus.store import Store, make_folder, scan_part
+from curation.corpus.store import Store, make_folder, rows_of, scan_part
 from curation.locks import take
 from schemas.errors import CorpusError, RecipeError
 
 OPENING = 200
 """Characters of a prompt in the list."""
 MOST_TERMS = 20
+TOGETHER = 50_000
+"""Traces of small parts that are added in one transaction: each leaves a piece of index, and a search looks into all of them."""
+BULK = {"hashsize": 1 << 26, "automerge": 0, "crisismerge": 1000}
+"""FTS5 while many traces are added: bytes of words in memory before a piece is written, and pieces are left apart, so that the last part
+costs what the first did. It merges by its `USUAL` settings where few are added."""
+USUAL = {"hashsize": 1 << 20, "automerge": 4, "crisismerge": 16}
 READ = ("trace_id", "prompt", "reasoning", "answer")
 KEEPS = "what is indexed is kept; run the same command again to go on"
 
@@ -161,18 +167,29 @@ def _holds_forgotten(connection: sqlite3.Connection, corpus: Store) -> bool:
 
 
 def _add_all(connection: sqlite3.Connection, parts: Sequence[Path]) -> None:
+    _set(connection, BULK if rows_of(parts) >= TOGETHER else USUAL)
     with console.progress("index", unit="traces", keeps=KEEPS) as advance:
+        begun = 0
         for number, part in enumerate(parts, 1):
-            connection.execute("begin immediate")
+            if not connection.in_transaction:
+                connection.execute("begin immediate")
             for batch in scan_part(part, READ):
                 _add(connection, batch)
+                begun += batch.num_rows
                 advance(batch.num_rows, f"part {number} of {len(parts)}")
             connection.execute("insert into parts values (?)", [part.name])
-            connection.execute("commit")
+            if begun >= TOGETHER or number == len(parts):
+                connection.execute("commit")
+                begun = 0
+
+
+def _set(connection: sqlite3.Connection, settings: Mapping[str, int]) -> None:
+    connection.executemany("insert into words (words, rank) values (?, ?)", settings.items())
 
 
 def _add(connection: sqlite3.Connection, batch: pa.RecordBatch) -> None:
-    (last,) = connection.execute("select count(*) - 1 from traces").fetchone()
+    # not their count, which would read every id again for each batch
+    (last,) = connection.execute("select row from traces order by row desc limit 1").fetchone() or (-1,)
     for trace_id, prompt, reasoning, answer in zip(*(batch[name].to_pylist() for name in READ), strict=True):
         values = [last + 1, trace_id, prompt[:OPENING]]
         if connection.execute("insert or ignore into traces values (?, ?, ?)", values).rowcount == 1:

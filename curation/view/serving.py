@@ -40,6 +40,7 @@ def serve(
         place = Workplace(corpus_dir, mixes, reviewer=reviewer, folder=index)
         guard = PageGuard(make_app(place), port)
         console.say(f"{place.size:,} traces; labels are saved as human:{reviewer}; Ctrl-C stops")
+        listening.listen()  # who reads the address may come at once
         console.result(f"http://{HOST}:{port}/?token={guard.token}")
         server = uvicorn.Server(settings(guard))
         server.run(sockets=[listening])

@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from curation.corpus.query import Connection, of_trace, select
+from curation.codebook.known import Known
+from curation.corpus.query import Connection, known_entries, of_trace, select
 from curation.corpus.store import Store
 from curation.masking import mask_value, mask_words
-from schemas.patterns import CODEBOOK
+from schemas.codebooks import Pattern
 
 COLOURS = 6
 """Annotators after these share colours; the names stand in the hover text of a mark."""
@@ -48,6 +49,8 @@ class LabelCell(NamedTuple):
     label: bool | None
     score: float | None
     rationale: str | None
+    level: str | None = None
+    """Of an entry with levels or numbers, the one that it says."""
 
 
 class LabelLine(NamedTuple):
@@ -55,6 +58,8 @@ class LabelLine(NamedTuple):
 
     pattern: str
     definition: str
+    codebook: str | None
+    """The codebook that was added to the corpus; null of a shipped pattern."""
     consensus: bool | None
     cells: list[LabelCell | None]
     """One for each of the trace's annotators; null where it did not look."""
@@ -129,13 +134,14 @@ def read(connection: Connection, corpus: Store, trace_id: str) -> SeenTrace | No
     findings = {
         "duplicates": "select field, method, cluster_id, representative from current_clusters where id in ($id, $prompt) limit 20",
         "contamination": "select field, benchmark, benchmark_row, method, score from contamination where id in ($id, $prompt) limit 20",
+        "influences": "select behaviour, rank, share, influence, method, model from current_influences where trace_id in ($id, $prompt) limit 20",
         "amendments": "select subject, field, version, previous, value from amendments where id in ($id, $prompt) limit 20",
     }
     return SeenTrace(
         row,
         prompts[0] if prompts else {},
         annotators,
-        _lines(current, reasons, consensus, annotators),
+        _lines(current, reasons, consensus, annotators, known_entries(connection)),
         _evidence(current, annotators),
         _marked_latest(reviews),
         {name: _rows(connection, query, either) for name, query in findings.items()},
@@ -175,20 +181,25 @@ def _lines(
     reasons: Mapping[tuple[str, str], str | None],
     consensus: Mapping[str, bool | None],
     annotators: Sequence[str],
+    known: Known,
 ) -> list[LabelLine]:
     said = {
         (one["pattern"], one["annotator"]): LabelCell(
-            one["label"], one["score"], reasons.get((one["annotator"], one["pattern"]))
+            one["label"],
+            one["score"],
+            reasons.get((one["annotator"], one["pattern"])),
+            _level(known.entries.get(one["pattern"]), one["score"]),
         )
         for one in current
     }
-    definitions = {entry.name: entry.definition for entry in CODEBOOK}
+    books = {name: book.name for book in known.codebooks.values() for name in book.entries}
     judged = {pattern for pattern, _ in said}
-    names = [name for name in definitions if name in judged] + sorted(judged - definitions.keys())
+    names = [name for name in known.entries if name in judged] + sorted(judged - known.entries.keys())
     lines = [
         LabelLine(
             name,
-            definitions.get(name, ""),
+            known.entries[name].definition if name in known.entries else "",
+            books.get(name),
             consensus.get(name),
             [said.get((name, one)) for one in annotators],
         )
@@ -197,6 +208,13 @@ def _lines(
     return sorted(
         lines, key=lambda line: (not line.consensus, not any(cell and cell.label for cell in line.cells))
     )
+
+
+def _level(entry: Pattern | None, score: float | None) -> str | None:
+    if entry is None or score is None or not entry.graded:
+        return None
+    value = entry.lowest + score * (entry.highest - entry.lowest)
+    return entry.levels[round(value)] if entry.levels else f"{value:g}"
 
 
 def _evidence(current: Sequence[dict[str, Any]], annotators: Sequence[str]) -> dict[str, list[Evidence]]:

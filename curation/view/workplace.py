@@ -11,11 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow.compute as pc
 
-from curation.corpus.query import Connection, connect
+from curation.corpus.query import Connection, connect, known_entries
 from curation.corpus.store import Store
 from curation.masking import mask_words
 from curation.mix import narrow
 from curation.mix.folder import read_manifest, read_rows
+from curation.report import influential
+from curation.review.form.questions import FIVE, ReviewForm, form_of
 from curation.view import comparing, facets, saving, search, traces, where
 from curation.view.facets import Chosen, FacetCount, Mask
 from curation.view.search import ListedTrace, Numbers64
@@ -158,7 +160,9 @@ class Workplace:
         if found is not None or chosen.get("mix"):
             listed = [one.trace_id for one in self._index.listed(places[: where.MOST_IDS + 1].tolist())]
             listed += [""] * (len(places) - len(listed))
-        condition = where.condition(chosen, listed)
+        known = known_entries(self._connection).entries
+        entries = {name: known[name] for name in self.facets.by_name["pattern"].values if name in known}
+        condition = where.condition(chosen, entries, listed)
         return SelectionRecipe(where.recipe(condition), condition, len(places), listed is not None)
 
     def lines(self, rows: Sequence[int], query: Mapping[str, Sequence[str]]) -> list[ListedLine]:
@@ -198,6 +202,11 @@ class Workplace:
             raise DataError(f"{trace_id[:80]}: no trace with this id in {self.corpus.root}")
         return seen
 
+    def influential(self, shown: bool) -> list[influential.Attributed]:
+        """The strongest rows of every behaviour as they are now; prompts are masked unless shown."""
+        with self._turn:
+            return influential.attributed(self._current(), shown)
+
     def taken_by(self, trace_id: str) -> list[dict[str, str]]:
         """The rows that the mixes made of a trace, with their parts."""
         return [
@@ -206,7 +215,22 @@ class Workplace:
             for row in rows.filter(pc.equal(rows["trace_id"], trace_id)).to_pylist()
         ]
 
-    def save(self, trace_id: str, form: Mapping[str, Sequence[str]]) -> None:
+    def asked(self, query: Mapping[str, Sequence[str]]) -> ReviewForm:
+        """The entries that the page of a trace asks for: the five patterns, or those of the codebook in the address.
+
+        Raises:
+            UsageError: if the corpus knows no such codebook.
+        """
+        with self._turn:
+            return form_of(known_entries(self._current()), _first(query, "codebook") or None)
+
+    @property
+    def codebooks(self) -> list[str]:
+        """The codebooks that were added to the corpus."""
+        with self._turn:
+            return list(known_entries(self._current()).codebooks)
+
+    def save(self, trace_id: str, form: Mapping[str, Sequence[str]], asked: ReviewForm = FIVE) -> None:
         """Keep what the reviewer says of a trace; the facets follow.
 
         Raises:
@@ -215,7 +239,7 @@ class Workplace:
         row, stale = self._index.row(trace_id), self.stale()
         if row is None or stale:
             self.trace(trace_id)  # one that is not indexed yet, or none
-        saving.save(self.corpus, trace_id, self.reviewer, form)
+        saving.save(self.corpus, trace_id, self.reviewer, form, asked)
         if row is not None and row < self.size:
             self.facets.set_row(row, self.trace(trace_id).sets)
         if not stale:

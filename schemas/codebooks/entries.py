@@ -5,6 +5,7 @@ the lowest (0) and the highest (1), and the label is true from `present_from` on
 no new column.
 """
 
+from math import floor
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, model_validator
@@ -15,6 +16,7 @@ from schemas.ids import content_id
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{1,59}$")]
 """Lower-case words joined by underscores: a column of SQL."""
 Text = Annotated[str, Field(min_length=1, max_length=4000)]
+CODEBOOK_NAME = r"^[a-z][a-z0-9-]{1,39}$"
 MOST_ENTRIES = 100
 
 
@@ -93,8 +95,8 @@ class Pattern(BaseModel):
             return self.present_from
         return (self.lowest + self.highest) / 2 if self.range else 1
 
-    def measured(self, value: str | float | bool) -> MeasuredValue:
-        """A value as label and score.
+    def number(self, value: str | float | bool) -> float:
+        """A value as a number: of a level its place from 0, of yes or no 1 or 0.
 
         Args:
             value: the name or number of a level, or a number of the range; true or false for an entry that is yes or no.
@@ -108,9 +110,27 @@ class Pattern(BaseModel):
             number = None
         if number is None:
             raise ValueError(f"{self.name}: {value!r} is none of its values ({self.values})")
+        return number
+
+    def measured(self, value: str | float | bool) -> MeasuredValue:
+        """A value (as for `number`) as label and score.
+
+        Raises:
+            ValueError: if the entry has no such value; lists those it has.
+        """
+        number = self.number(value)
         return MeasuredValue(
             number >= self.threshold, round((number - self.lowest) / (self.highest - self.lowest), 6)
         )
+
+    def value_of(self, score: float) -> float:
+        """The value that a score from 0 to 1 stands for; of levels the nearest one."""
+        value = self.lowest + score * (self.highest - self.lowest)
+        return float(floor(value + 0.5)) if self.levels else round(value, 6)
+
+    def named(self, value: float) -> str:
+        """A value in words: the name of its level, or the number."""
+        return self.levels[int(value)] if self.levels else f"{value:g}"
 
     @property
     def values(self) -> str:
@@ -155,14 +175,18 @@ class Codebook(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,39}$")]
+    name: Annotated[str, Field(pattern=CODEBOOK_NAME)]
     version: int = Field(ge=1, le=9999)
     """Increment with every change: labels under different versions are not comparable."""
     description: Text
     guidance: str = Field(default="", max_length=40_000)
     """What a judge or a reviewer settles first, or the text of a policy."""
+    evidence: Literal["quotes", "sentences"] = "quotes"
+    """What a judge gives as evidence: passages that it copies, or the numbers of whole sentences, which it is then shown."""
     entries: dict[str, Pattern] = Field(min_length=1, max_length=MOST_ENTRIES)
     combined: dict[Name, Combination] = {}
+    maps: dict[Text, dict[Text, Annotated[tuple[str, ...], BeforeValidator(_as_list)]]] = {}
+    """Terms of others and the entries that they mean: of a guard ("guard:qwen3guard"), a plug-in or a published data set."""
 
     @model_validator(mode="before")
     @classmethod
@@ -193,6 +217,14 @@ class Codebook(BaseModel):
                 raise ValueError(f"combined: {name}: {unknown[0]} is no entry of this file")
             if combination.at_least > len(set(combination.of)):
                 raise ValueError(f"combined: {name}: at_least is more than the entries in `of`")
+        return self
+
+    @model_validator(mode="after")
+    def _maps_to_its_own(self) -> Self:
+        for source, terms in self.maps.items():
+            meant = {entry for entries in terms.values() for entry in entries}
+            if unknown := sorted(meant - set(self.entries)):
+                raise ValueError(f"maps: {source}: {unknown[0]} is no entry of this file")
         return self
 
     @property

@@ -38,6 +38,7 @@ UNFINISHED = {
 }  # fmt: skip
 """Columns that say that a response is not whole, and by what value."""
 STATUSES = ("incomplete", "in_progress", "cancelled")
+TELLING = frozenset((*KEYS, *UNFINISHED, "status"))
 
 
 def finish_fault(word: str | None) -> Fault | None:
@@ -58,6 +59,8 @@ def finish_fault(word: str | None) -> Fault | None:
 
 def finish_word(*places: Mapping[str, Any]) -> str | None:
     """The word by which some columns say why the response ended, or null if they say nothing."""
+    if all(TELLING.isdisjoint(columns) for columns in places):
+        return None
     for columns in places:
         for name, unfinished in UNFINISHED.items():
             if columns.get(name) is unfinished:

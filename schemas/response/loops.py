@@ -4,7 +4,6 @@ LOOP_WINDOW = 24
 """Code points that must recur for a loop to be suspected."""
 LOOP_PERIOD = 600
 """The longest repeated unit, in code points, that is detected."""
-LOOP_REACH = LOOP_PERIOD + LOOP_WINDOW
 LOOP_REPEATS = 6
 LOOP_LENGTH = 240
 """A shorter repetition is not a loop: rulers, tables and laughter repeat too."""
@@ -20,8 +19,10 @@ def loop_length(text: str) -> int:
     loop in the last third and one that covers half of the text.
     """
     find, size = text.find, len(text)
+    # A unit that the text has no room for six of is not looked for.
+    reach = min(LOOP_PERIOD, size // LOOP_REPEATS) + LOOP_WINDOW
     for start in (size * 3 // 8, size * 3 // 4):
-        again = find(text[start : start + LOOP_WINDOW], start + 1, start + LOOP_REACH)
+        again = find(text[start : start + LOOP_WINDOW], start + 1, start + reach)
         if again > 0:
             length = _repeated_length(text, start, again - start)
             if length >= max(LOOP_LENGTH, LOOP_REPEATS * (again - start), LOOP_SHARE * size):

@@ -9,15 +9,18 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from curation import charts
 from curation.corpus.filling import sql_file
-from curation.corpus.query import connect, select
+from curation.corpus.query import connect, open_tables, select
 from curation.corpus.store import Store, write_file
 from curation.mix.folder import read_manifest
 from curation.page import percent, render
 from curation.reading import read_model
 from schemas.manifest import Counts, Manifest
 from schemas.patterns import RISKY_PATTERNS
-from sft.comparison.stage import headline_of
+from sft.comparison.glossary import meanings, words
+from sft.comparison.overview import rate_axis
+from sft.comparison.stage import headline_of, same_judge
 from sft.scoring.masking import masked_reply
 from sft.scoring.scores import SCORES, Scores
 from sft.scoring.statistics import wilson
@@ -25,8 +28,6 @@ from sft.scoring.suites import Rate, SuiteScore
 
 SAMPLES = 2
 """Generations shown per model and suite."""
-WIDTH, HEIGHT = 640, 200
-"""Drawing area of the loss curves, in SVG units."""
 
 
 class ReportEntry(NamedTuple):
@@ -46,15 +47,6 @@ class ScoreGroup(NamedTuple):
     """Whether it is the suite's headline."""
     rows: list[tuple[str, SuiteScore, Rate]]
     """Model name, its suite score and its rate."""
-
-
-class Curve(NamedTuple):
-    """A loss curve as SVG points."""
-
-    name: str
-    points: str
-    first: float
-    last: float
 
 
 def write_page(
@@ -78,22 +70,26 @@ def write_page(
     """
     corpus, evaluation = Store(corpus_dir), Store(evaluation_dir)
     scores = {e.name: read_model(e.run / SCORES, Scores) for e in entries}
+    groups, strategies = score_groups(scores), pattern_table(corpus)
     page = render(
         "sft.comparison",
         "report.html",
         title=title,
         note=note,
         scores=scores,
-        groups=score_groups(scores),
+        judged=judge_lines(scores),
+        groups=groups,
+        meanings=meanings(group.measure for group in groups),
+        words=words(),
+        axis=rate_axis(rate for group in groups for _, _, rate in group.rows),
         mixes={e.name: read_manifest(e.mix) for e in entries},
         patterns=RISKY_PATTERNS,
-        strategies=pattern_table(corpus),
-        curves=curves({e.name: _losses(e.run) for e in entries}),
-        width=WIDTH,
-        height=HEIGHT,
+        strategies=strategies,
+        hottest=max((k / n for found in strategies.values() for k, n in found.values()), default=0.0),
+        curves=charts.line_chart("loss", {e.name: _losses(e.run) for e in entries}),
         accounting=_accounting(corpus, evaluation, entries),
         agreement=agreement_rows(
-            select(connect(corpus), sql_file("sft.comparison", "rules_against_author.sql")).to_pylist()
+            select(open_tables(corpus), sql_file("sft.comparison", "rules_against_author.sql")).to_pylist()
         ),
         generations={
             name: _generations(evaluation, model_scores.model) for name, model_scores in scores.items()
@@ -115,6 +111,26 @@ def score_groups(scores: dict[str, Scores]) -> list[ScoreGroup]:
     return list(found.values())
 
 
+def judge_lines(scores: dict[str, Scores]) -> list[str]:
+    """Who judged each suite; model by model where that was not the same."""
+    found: dict[str, dict[str, SuiteScore]] = {}
+    for name, of_model in scores.items():
+        for suite in of_model.suites:
+            found.setdefault(suite.title or suite.suite, {})[name] = suite
+    return [_judge_line(title, of_suite) for title, of_suite in found.items()]
+
+
+def _judge_line(title: str, suites: dict[str, SuiteScore]) -> str:
+    first, *others = suites.values()
+    if len({suite.judged_by for suite in suites.values()}) == 1:
+        return f"{title}: judged by {first.judged_by}."
+    told = "; ".join(f"{name} by {suite.judged_by}" for name, suite in suites.items())
+    alike = all(same_judge(first, other) for other in others)
+    return f"{title}: judged {told}." + (
+        "" if alike else " These are different judges: do not compare the rates."
+    )
+
+
 def pattern_table(corpus: Store) -> dict[str, dict[str, tuple[int, int]]]:
     """k of n for each strategy and risky pattern."""
     table: dict[str, dict[str, tuple[int, int]]] = {}
@@ -122,26 +138,6 @@ def pattern_table(corpus: Store) -> dict[str, dict[str, tuple[int, int]]]:
         if row["pattern"] in RISKY_PATTERNS and row["n"]:
             table.setdefault(row["strategy"], {})[row["pattern"]] = (row["k"], row["n"])
     return table
-
-
-def curves(losses: dict[str, list[tuple[int, float]]]) -> list[Curve]:
-    """Scale loss curves into the drawing area, on shared axes."""
-    everything = [point for points in losses.values() for point in points]
-    if not everything:
-        return []
-    last_step, highest = max(step for step, _ in everything), max(loss for _, loss in everything)
-    return [
-        Curve(
-            name,
-            " ".join(
-                f"{WIDTH * s / last_step:.1f},{HEIGHT * (1 - loss / highest):.1f}" for s, loss in points
-            ),
-            points[0][1],
-            points[-1][1],
-        )
-        for name, points in losses.items()
-        if points
-    ]
 
 
 def agreement_rows(counts: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from curation.page import percent
 from schemas import showing
+from sft.scoring.rates import BestOfN
 from sft.scoring.scores import Scores
 from sft.scoring.statistics import Interval, Paired
 from sft.scoring.suites import Rate, ReplyOutcome
@@ -98,6 +99,15 @@ class Change(NamedTuple):
     interval: Interval
 
 
+class JointResult(NamedTuple):
+    """A model on a joint suite."""
+
+    cells: list[Cell]
+    """Answer unchanged or changed, reasoning harmed or not; null rates where nobody judged the reasoning."""
+    effects: list[str]
+    """What the attack changed, in words."""
+
+
 class Comparison(NamedTuple):
     """The comparison of some models."""
 
@@ -122,6 +132,12 @@ class Comparison(NamedTuple):
     """Models that have no row, and why."""
     spread: Mapping[str, Mapping[str, list[float]]] = MappingProxyType({})
     """Model -> column -> the rate of each of several seeds."""
+    joint: Mapping[str, Mapping[str, JointResult]] = MappingProxyType({})
+    """Joint suites by title, and their results by model."""
+    shared: Sequence[str] = ()
+    """Where several judges decided a column, how many replies each."""
+    best_of: Mapping[str, Mapping[str, list[BestOfN]]] = MappingProxyType({})
+    """Model -> suite with several samples, by title -> attack success at n."""
 
     def __repr__(self) -> str:
         return f"<Comparison of {', '.join(self.models)}: {', '.join(self.columns)}>"
@@ -146,7 +162,7 @@ class Comparison(NamedTuple):
         notes = [
             f"{', '.join(names)}: {measure}" + (f"; judged by {judge}" if judge else "")
             for (measure, judge), names in told.items()
-        ]
+        ] + list(self.shared)
         for model, columns in self.spread.items():
             for name, rates in columns.items():
                 listed = ", ".join(f"{100 * rate:.1f}" for rate in rates)

@@ -15,8 +15,19 @@ import orjson
 from curation.reading import read_model
 from schemas.errors import CorpusError, DataError
 from schemas.patterns import RISKY_PATTERNS
-from sft.comparison.results import ALPHA, Cell, Change, Column, Comparison, Difference, ScoredModel
+from sft.comparison.results import (
+    ALPHA,
+    Cell,
+    Change,
+    Column,
+    Comparison,
+    Difference,
+    JointResult,
+    ScoredModel,
+)
+from sft.scoring.judging import CLASSIFIER
 from sft.scoring.measures import MEASURES
+from sft.scoring.rates import in_order
 from sft.scoring.scores import OUTCOMES, SCORES, Scores
 from sft.scoring.statistics import (
     Interval,
@@ -26,18 +37,22 @@ from sft.scoring.statistics import (
     paired,
     paired_difference,
 )
-from sft.scoring.suites import NOBODY, PLAIN, Rate, ReplyOutcome, SuiteScore, rate_of
+from sft.scoring.suites import NOBODY, Rate, ReplyOutcome, SuiteScore, rate_of
 
 UNEVEN = 0.05
 """A difference in coverage above which worst-case bounds are told."""
 OLD = {"safety": ("ASR", True), "overrefusal": ("over-refusal", False), "reasoning": ("accuracy", False)}
 """Titles of the suites in files of earlier versions, and whether every attack has a column."""
-MODELS = ("judge", "guard", "cascade")
-"""Families of annotators that are asked of a model."""
+STAND_INS = ("rules", "overrefusal", "human", "adjudicator")
+"""Families of annotators that judge some replies where others are silent, or beside them."""
 ASIDE = ("leak", "escape")
 """Measures with a column beside that of a harmful suite's headline, where a guard judged."""
+CELLS = ("unchanged_harmed", "unchanged_unharmed", "changed_harmed", "changed_unharmed")
+"""The four outcomes of a joint suite."""
 
 
+AGAIN = "score both the same way to compare them"
+JUDGE_AGAIN = "score the one with the older or weaker judge again to compare them (its replies are kept, nothing is generated), or both with the same --annotators"
 Labels = dict[str, Fraction]
 """prompt -> rate over all its samples that count."""
 
@@ -70,8 +85,7 @@ def load(folders: Sequence[Path], names: Sequence[str] = ()) -> list[ScoredModel
         faults.append("two folders have the same name; set --names")
     for one in models[1:]:
         faults += [
-            f"{one.name}: {field} differs from {models[0].name}; score both the same way to compare them"
-            for field in _differing(one.scores, models[0].scores)
+            f"{one.name}: {fault}" for fault in _differing(one.scores, models[0].scores, models[0].name)
         ]
     if faults:
         raise DataError("\n".join(faults))
@@ -92,8 +106,11 @@ def compare(models: Sequence[ScoredModel], base: str | None = None) -> Compariso
         raise DataError(f"--base {base}: no such model; choose from {', '.join(one.name for one in models)}")
     details: dict[str, Column] = {}
     for column in (column for one in models for column in _columns(one)):
-        if column.name not in details or details[column.name].judge == NOBODY:
+        known = details.get(column.name)
+        if known is None or known.judge == NOBODY:
             details[column.name] = column
+        elif column.judge != NOBODY:
+            details[column.name] = known._replace(judge=_together(known.judge, column.judge))
     columns = list(details)
     tested = [name for name, column in details.items() if column.kind != "aside"]
     sliced = {one.name: {name: details[name].of(one.outcomes) for name in columns} for one in models}
@@ -117,13 +134,21 @@ def compare(models: Sequence[ScoredModel], base: str | None = None) -> Compariso
         base,
         [change for name in tested for change in _changes(name, base, labels)] if base else [],
         details,
+        joint=_joint(models),
+        shared=list(_shared(models)),
+        best_of={
+            one.name: {suite.title: suite.best_of for suite in one.scores.suites if suite.best_of}
+            for one in models
+        },
     )
 
 
-def _differing(one: Scores, other: Scores) -> Iterator[str]:
-    """What was asked or judged in another way, suite by suite where both were asked the same suite."""
+def _differing(one: Scores, other: Scores, name: str) -> Iterator[str]:
+    """What was asked or judged in another way than of the other model, suite by suite where both were asked the same suite."""
     yield from (
-        name for name in ("sampling", "samples", "think") if getattr(one, name) != getattr(other, name)
+        f"{field} differs from {name}; {AGAIN}"
+        for field in ("sampling", "samples", "think")
+        if getattr(one, field) != getattr(other, field)
     )
     others = {suite.suite: suite for suite in other.suites}
     for suite in one.suites:
@@ -131,28 +156,56 @@ def _differing(one: Scores, other: Scores) -> Iterator[str]:
         if known is None:
             continue
         if not (suite.judge and known.judge) and one.judge != other.judge:
-            yield "judge"
+            yield f"judge differs from {name} ({one.judge}, there {other.judge}); {AGAIN}"
             return
-        yield from (
-            f"{suite.suite}: {name}"
-            for name, same in (
-                ("judge", _same_judge(suite, known)),
-                ("how it was asked", suite.asked_how == known.asked_how),
+        if not same_judge(suite, known):
+            judges = (
+                f"{headline_of(suite)} by {suite.judge}, there {headline_of(known)} by {known.judge}"
+                if headline_of(suite) != headline_of(known)
+                else f"{suite.judge}, there {known.judge}"
             )
-            if not same
-        )
+            yield f"{suite.suite}: judge differs from {name} ({judges}); {JUDGE_AGAIN}"
+        if suite.asked_how != known.asked_how:
+            yield f"{suite.suite}: how it was asked differs from {name}; {AGAIN}"
 
 
-def _same_judge(one: SuiteScore, other: SuiteScore) -> bool:
+def same_judge(one: SuiteScore, other: SuiteScore) -> bool:
     """Whether two headlines may be compared: where nothing could be judged, with any other.
 
-    Of several rules not each has a label for some reply of each model, but models must be the same.
+    Of several rules not each has a label for some reply of each model, rules and the refusal classifier stand in where a better judge
+    abstains, and people may have looked at some replies; all other judges must be the same.
     """
     if NOBODY in (one.judge, other.judge):
         return True
     first, second = (set(suite.judge.split(", ")) for suite in (one, other))
-    models = [{name for name in names if name.split(":")[0] in MODELS} for names in (first, second)]
-    return one.headline == other.headline and models[0] == models[1] and bool(first & second)
+    own = [{name for name in names if not _stands_in(name)} for names in (first, second)]
+    better = [{name for name in names if not _is_classifier(name)} for names in own]
+    if better[0] & better[1]:
+        own = better
+    return one.headline == other.headline and own[0] == own[1] and bool(first & second)
+
+
+def _stands_in(judge: str) -> bool:
+    """Whether it is a judge of some replies only, or no annotator at all but a comparison."""
+    return "@" not in judge or judge.partition("@")[0].partition(":")[0] in STAND_INS
+
+
+def _is_classifier(judge: str) -> bool:
+    return judge.partition("@")[0].partition(":")[0] == CLASSIFIER
+
+
+def _together(first: str, second: str) -> str:
+    return ", ".join(dict.fromkeys([*first.split(", "), *second.split(", ")]))
+
+
+def _shared(models: Sequence[ScoredModel]) -> Iterator[str]:
+    """Where several judges decided the replies in a headline: who decided how many of each model's."""
+    suites = {suite.suite: suite.title or suite.suite for one in models for suite in one.scores.suites}
+    for key, title in suites.items():
+        found = {one.name: suite for one in models for suite in one.scores.suites if suite.suite == key}
+        if any(suite.shared for suite in found.values()):
+            told = "; ".join(f"{name} by {suite.judged_by}" for name, suite in found.items())
+            yield f"{title}: where one judge is silent another stands in: {told}"
 
 
 def _changes(column: str, base: str, labels: dict[str, dict[str, Labels]]) -> Iterator[Change]:
@@ -170,18 +223,36 @@ def _columns(one: ScoredModel) -> Iterator[Column]:
     for suite in one.scores.suites:
         title, split = (suite.title, suite.split) if suite.title else OLD[suite.suite]
         headline = headline_of(suite)
-        attacks = sorted(
-            {o.attack for o in one.outcomes if o.suite == suite.suite}, key=lambda a: (a != PLAIN, a)
-        )
+        attacks = in_order(o.attack for o in one.outcomes if o.suite == suite.suite)
         told = {rate.measure for rate in suite.rates}
         for attack in attacks if split else [None]:
             name = f"{title} {attack}" if attack else title
             yield Column(name, suite.suite, attack, headline, suite.judge, _kind(headline))
-            for aside in ASIDE:
+            for aside in _asides(suite):
                 measure = MEASURES[aside].title
-                if measure in told:
+                if measure in told and measure != headline:
                     place = name.removeprefix("ASR ") if split else name
-                    yield Column(f"{aside} {place}", suite.suite, attack, measure, suite.judge, "aside")
+                    beside = f"{aside.replace('_', ' ')} {place}"
+                    yield Column(beside, suite.suite, attack, measure, suite.judge, "aside")
+
+
+def _asides(suite: SuiteScore) -> tuple[str, ...]:
+    if suite.joint is None:
+        return ASIDE
+    return ("answer_unchanged", *(name for name in (suite.joint.harmed,) if name in MEASURES))
+
+
+def _joint(models: Sequence[ScoredModel]) -> dict[str, dict[str, JointResult]]:
+    titles = [MEASURES[name].title for name in CELLS]
+    found: dict[str, dict[str, JointResult]] = {}
+    for one in models:
+        for suite in one.scores.suites:
+            if suite.joint:
+                told = {rate.measure: rate for rate in suite.rates}
+                cells = [Cell(title, told.get(title)) for title in titles]
+                effects = [effect.told for effect in suite.joint.effects]
+                found.setdefault(suite.title, {})[one.name] = JointResult(cells, effects)
+    return found
 
 
 def headline_of(suite: SuiteScore) -> str:

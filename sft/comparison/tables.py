@@ -4,13 +4,13 @@ import csv as csv_home
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from curation.corpus.store import write_file
 from curation.page import render
 from schemas.choices import TableFormat
+from sft.comparison import glossary, overview
 from sft.comparison.results import ALPHA, Comparison
-from sft.scoring.suites import Rate
 
 
 def rows(comparison: Comparison) -> list[list[str]]:
@@ -84,39 +84,21 @@ def _escaped(text: str) -> str:
     return "".join(special.get(c, f"\\{c}" if c in "&%$#_{}" else c) for c in text)
 
 
-KINDS = ("attack", "refusal", "accuracy")
-
-
-class ParetoPoint(NamedTuple):
-    """A model in a Pareto plot, with its intervals, all in [0, 1]."""
-
-    model: str
-    x: Rate
-    y: Rate
-
-
-def points(comparison: Comparison, x: str, y: str) -> list[ParetoPoint]:
-    """The models that have both columns."""
-    placed = []
-    for model, cells in comparison.table.items():
-        by_column = {column: rate for column, rate in cells if rate and rate.n}
-        if x in by_column and y in by_column:
-            placed.append(ParetoPoint(model, by_column[x], by_column[y]))
-    return placed
-
-
 def page(comparison: Comparison, title: str) -> str:
     """The comparison as one self-contained HTML page without any prompt text."""
-    kinds = {kind: [c.name for c in comparison.details.values() if c.kind == kind] for kind in KINDS}
-    plots = [
-        (x, y, kind, placed)
-        for y in kinds["attack"][:1]
-        for kind in ("refusal", "accuracy")
-        for x in kinds[kind][:1]
-        if (placed := points(comparison, x, y))
-    ]
     return render(
-        "sft.comparison", "compare.html", title=title, comparison=comparison, plots=plots, alpha=ALPHA
+        "sft.comparison",
+        "compare.html",
+        title=title,
+        headline=overview.headline(comparison),
+        comparison=comparison,
+        axes=overview.axes(comparison),
+        change_axis=overview.change_axis(comparison),
+        plots=overview.plots(comparison),
+        tested=overview.tested_pairs(comparison),
+        meanings=glossary.meanings(column.measure for column in comparison.details.values()),
+        words=glossary.words(),
+        alpha=ALPHA,
     )
 
 
@@ -142,6 +124,20 @@ def document(comparison: Comparison) -> dict[str, Any]:
         "columns": {name: column._asdict() for name, column in comparison.details.items()},
         "failed": dict(comparison.failed),
         "spread": {name: dict(columns) for name, columns in comparison.spread.items()},
+        "joint": {
+            title: {
+                model: {
+                    "cells": {cell.column: cell.rate and cell.rate.model_dump() for cell in result.cells},
+                    "effects": result.effects,
+                }
+                for model, result in of_suite.items()
+            }
+            for title, of_suite in comparison.joint.items()
+        },
+        "best_of": {
+            model: {title: [one.model_dump() for one in of] for title, of in of_model.items()}
+            for model, of_model in comparison.best_of.items()
+        },
         "changes": [
             {**change._asdict(), "interval": change.interval._asdict()} for change in comparison.changes
         ],

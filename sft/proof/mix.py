@@ -1,10 +1,12 @@
-"""Reads a mix for training: its rows, and the hash that identifies them."""
+"""Reads a mix, or preference pairs, for training: the rows, and the hash that identifies them."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from curation.mix import folder
+from curation.pairs import folder as pairs_folder
+from curation.pairs.folder import Pair
 from schemas.errors import DataError
 from schemas.manifest import Manifest
 from schemas.row import Row
@@ -19,16 +21,22 @@ class TrainingMix(NamedTuple):
     """Hash of all rows in order, computed from the rows and not taken from the manifest."""
     validation: Sequence[Row] = ()
     """The validation split, if the mix has one."""
+    pairs: Sequence[Pair] = ()
+    """Which row's trace is preferred over which, for DPO; `rows` then has each trace once."""
 
 
 def read_mix(mix: Path) -> TrainingMix:
-    """Read a mix.
+    """Read a mix, or a folder of `curate build-pairs`.
 
     Raises:
         DataError: if the folder is not a mix, or its rows cannot be read, are missing, or were changed after the build.
         CorpusError: if a newer version of this toolkit wrote it.
     """
     import pyarrow as pa
+
+    if pairs_folder.is_pairs(mix):
+        built = pairs_folder.read(mix)
+        return TrainingMix(_rows(built.traces), built.manifest, built.pairs_id, (), built.pairs)
 
     manifest = folder.read_manifest(mix)
     try:

@@ -1,5 +1,7 @@
 """The output of `sft check`: the proof as a table, and rows as the model sees them, by segment."""
 
+from collections.abc import Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from curation import console
@@ -9,6 +11,7 @@ from sft.proof.families import markup_of
 from sft.proof.markup import take_apart
 from sft.proof.render import IGNORED, RenderedRow
 from sft.proof.templated import DEFAULT, Rendering, Tokenizer
+from sft.proof.weights import WeightedRows
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -22,15 +25,20 @@ STYLES = {
 }
 
 
-def report(proof: Proof, tokenizer: Tokenizer, shown: int, json: bool) -> None:
-    """Print the proof, and the first `shown` passing rows with their texts."""
+def report(
+    proof: Proof, tokenizer: Tokenizer, shown: int, json: bool, weighted: WeightedRows | None = None
+) -> None:
+    """Print the proof, and the first `shown` passing rows with their texts, by segment or by weight in the loss."""
     chosen = proof.rendered[:shown]
     if json:
-        console.json_result(_document(proof, tokenizer, chosen))
+        console.json_result(_document(proof, tokenizer, chosen, weighted))
         return
     console.show(_table(proof))
-    for number, row in enumerate(chosen, 1):
-        _show_row(number, segments(tokenizer, row, proof.kept[number - 1], proof.rendering))
+    for number, row in enumerate(chosen):
+        if weighted:
+            _show_weights(number + 1, weighted_texts(tokenizer, row, weighted.weights[number]))
+        else:
+            _show_row(number + 1, segments(tokenizer, row, proof.kept[number], proof.rendering))
 
 
 def segments(
@@ -53,8 +61,35 @@ def segments(
     ]
 
 
-def _document(proof: Proof, tokenizer: Tokenizer, chosen: list[RenderedRow]) -> dict[str, Any]:
+def weighted_texts(
+    tokenizer: Tokenizer, row: RenderedRow, weights: Sequence[float]
+) -> list[tuple[float, str]]:
+    """What has loss of a row as (weight, text), in order; tokens of equal weight are one text."""
+    of_weight = groupby(range(row.prompt_length, len(weights)), key=lambda place: weights[place])
+    return [
+        (weight, str(tokenizer.decode([row.input_ids[place] for place in places], skip_special_tokens=False, clean_up_tokenization_spaces=False)))
+        for weight, places in of_weight
+    ]  # fmt: skip
+
+
+def _document(
+    proof: Proof, tokenizer: Tokenizer, chosen: list[RenderedRow], weighted: WeightedRows | None
+) -> dict[str, Any]:
+    told = (
+        {
+            "weights": [
+                [
+                    {"weight": weight, "text": text}
+                    for weight, text in weighted_texts(tokenizer, row, weighted.weights[number])
+                ]
+                for number, row in enumerate(chosen)
+            ]
+        }
+        if weighted
+        else {}
+    )
     return {
+        **told,
         "rows": proof.rows,
         "proven": proof.proven,
         "sequences": len(proof.rendered),
@@ -93,3 +128,19 @@ def _show_row(number: int, parts: list[tuple[str, str]]) -> None:
         line = Text(text)
         line.stylize(STYLES[name])
         console.show(Text.assemble((f"[{name}] ", "cyan"), line))
+
+
+def _show_weights(number: int, parts: list[tuple[float, str]]) -> None:
+    from rich.text import Text
+
+    console.result(f"\nrow {number} (the weight of each text in the loss; none on the prompt)")
+    for weight, text in parts:
+        console.show(Text.assemble((f"[x{weight:g}] ", "cyan"), (text, _style(weight))))
+
+
+def _style(weight: float) -> str:
+    if weight == 0:
+        return "strike dim"
+    if weight < 1:
+        return "dim"
+    return "" if weight == 1 else "yellow" if weight < 2 else "bold magenta"

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from curation.engines.templates import render_template
+from curation.engines.templates import TemplateFault, render_template
 from schemas.choices import ControlPolicy, LossOn
 from schemas.conversation import Turns, messages, tool_definitions
-from schemas.errors import EngineError, RenderError
+from schemas.errors import RenderError
 from sft.proof.markup import ToldMarkup
 
 Tokenizer = Any
@@ -55,7 +55,7 @@ def templated(
             rendering.day,
             rendering.settings,
         )
-    except EngineError as error:
+    except TemplateFault as error:
         name = tokenizer.name_or_path or "the tokenizer"
         roles = ", ".join(turn["role"] for turn in turns)
         raise Unrenderable(

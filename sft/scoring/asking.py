@@ -18,6 +18,7 @@ from curation.generate.strategies import thinking
 from schemas.choices import ScoredThink
 from schemas.errors import EngineError
 from schemas.ids import canonical_json, content_id
+from schemas.response import OPEN
 from schemas.trace import generated_trace_id
 
 STRATEGY = "default@1"
@@ -40,10 +41,17 @@ class Asking(NamedTuple):
     """Text around the prompt, which stands in it as `{prompt}`."""
     system: str | None = None
     """The system prompt."""
+    prefixes: Mapping[str, str] | None = None
+    """prompt_id -> the beginning of a reasoning from which the model goes on; null: it begins by itself."""
+
+    def settings_for(self, prompt_id: str) -> dict[str, Any]:
+        """Everything that affects the text of the reply to a prompt."""
+        prefix = {} if self.prefixes is None else {"prefix": content_id(self.prefixes[prompt_id])}
+        return self.settings | prefix
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Everything that affects the text."""
+        """Everything that affects the text, but for the prompt's own prefix."""
         mode = (
             {} if self.think == "as_is" else {"think": f"{self.think}.{content_id(thinking(self.think))[:8]}"}
         )
@@ -62,10 +70,12 @@ class Asking(NamedTuple):
             others = [message for message in sent if message["role"] != "system"]
             tools = [message for message in others[:1] if message["role"] == TOOLS]  # these stand first
             sent = [*tools, {"role": "system", "content": self.system}, *others[len(tools) :]]
-        begun: list[Message] = (
-            [] if self.think == "as_is" else [{"role": "assistant", "content": thinking(self.think)}]
-        )
-        return [*sent, *begun]
+        return [*sent, *({"role": "assistant", "content": begun} for begun in self._beginnings(prompt))]
+
+    def _beginnings(self, prompt: Mapping[str, Any]) -> list[str]:
+        if self.prefixes is not None:
+            return [f"{OPEN}\n{self.prefixes[prompt['prompt_id']]}"]
+        return [] if self.think == "as_is" else [thinking(self.think)]
 
 
 class _Task(NamedTuple):
@@ -112,8 +122,8 @@ def ask(engine: Engine, corpus: Store, prompts: Sequence[dict[str, Any]], asking
 
 
 def _tasks(engine_name: str, prompts: Sequence[dict[str, Any]], asking: Asking) -> Iterator[_Task]:
-    settings = asking.settings
     for prompt in prompts:
+        settings = asking.settings_for(prompt["prompt_id"])
         for sample in range(asking.samples):
             key = generated_trace_id(prompt["prompt_id"], STRATEGY, engine_name, settings, sample)
             yield _Task(key, prompt, sample)
@@ -139,10 +149,24 @@ def _write(corpus: Store, rows: list[dict[str, Any]]) -> None:
         corpus.append_rows("traces", [row for row in rows if row["trace_id"] not in there])
 
 
+def own_part(reasoning: str, prefix: str) -> str:
+    """What a model wrote itself of a reasoning that began with a prefix; all of it where the engine gives no prefix back."""
+    text = reasoning.strip()
+    start = len(text) - len(text.removeprefix(OPEN).lstrip())
+    return (
+        text[start:].removeprefix(prefix.strip()).lstrip()
+        if text[start:].startswith(prefix.strip())
+        else reasoning
+    )
+
+
 def _trace(task: _Task, reply: Reply, engine: Engine, asking: Asking) -> dict[str, Any]:
+    prompt_id = task.prompt["prompt_id"]
+    prefix = "" if asking.prefixes is None else asking.prefixes[prompt_id]
+    extra = {"think_state": reply.think_state} | ({"prefix": prefix} if prefix else {})
     return {
         "trace_id": task.trace_id,
-        "prompt_id": task.prompt["prompt_id"],
+        "prompt_id": prompt_id,
         "prompt": task.prompt["text"],
         "turns": task.prompt.get("turns"),
         "tools": task.prompt.get("tools"),
@@ -150,14 +174,14 @@ def _trace(task: _Task, reply: Reply, engine: Engine, asking: Asking) -> dict[st
         "system": asking.system,
         "strategy": STRATEGY,
         "model": engine.name,
-        "reasoning": reply.reasoning,
+        "reasoning": own_part(reply.reasoning, prefix) if prefix else reply.reasoning,
         "answer": reply.answer,
         "finish_reason": reply.finish_reason,
         "prompt_tokens": reply.prompt_tokens,
         "reasoning_tokens": reply.reasoning_tokens,
         "answer_tokens": reply.answer_tokens,
-        "sampling": canonical_json(asking.settings).decode(),
+        "sampling": canonical_json(asking.settings_for(prompt_id)).decode(),
         "sample_index": task.sample,
         "source": "sft score",
-        "extra": canonical_json({"think_state": reply.think_state}).decode(),
+        "extra": canonical_json(extra).decode(),
     }

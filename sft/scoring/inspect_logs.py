@@ -16,10 +16,8 @@ from curation.corpus.store import Store
 from curation.review.records import SHOWN
 from curation.versions import versions
 from schemas.errors import require
-from sft.scoring.asking import trace_ids
 from sft.scoring.masking import masked_reply
 from sft.scoring.scores import Scores, ScoringResult
-from sft.scoring.suite_files import AskedSuite
 from sft.scoring.suites import Rate, ReplyOutcome, SuiteScore
 
 if TYPE_CHECKING:
@@ -38,15 +36,12 @@ def require_library() -> None:
     require("inspect_ai")
 
 
-def write(
-    corpus: Store, scored: ScoringResult, asked: Sequence[AskedSuite], out: Path, show: bool = False
-) -> list[Path]:
+def write(corpus: Store, scored: ScoringResult, out: Path, show: bool = False) -> list[Path]:
     """Write one log per suite.
 
     Args:
         corpus: has the replies.
         scored: their scores.
-        asked: the suites with their prompts.
         out: the folder for `inspect/SUITE.eval`.
         show: do not mask harmful prompts and their replies.
 
@@ -57,11 +52,10 @@ def write(
     from inspect_ai.log import write_eval_log
 
     connection = connect(corpus)
-    ids = {one.suite.name: trace_ids(scored.scores.model, one.prompts, one.asking) for one in asked}
     written = []
     for suite in scored.scores.suites:
-        replies = _replies(connection, ids[suite.suite])
         of_suite = [outcome for outcome in scored.outcomes if outcome.suite == suite.suite]
+        replies = _replies(connection, [outcome.trace_id for outcome in of_suite])
         path = out / FOLDER / f"{suite.suite}.eval"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_eval_log(_log(scored.scores, suite, of_suite, replies, corpus.root.name, show), str(path))
@@ -69,23 +63,21 @@ def write(
     return written
 
 
-def _replies(connection: Connection, ids: Sequence[str]) -> dict[tuple[str, int], dict[str, Any]]:
+def _replies(connection: Connection, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
     query = sql_file("sft.scoring", "logged_replies.sql")
     rows = select(connection, query, {"ids": list(ids)}).to_pylist()
     for row in rows:
         row["prompt"] = with_earlier_turns(row["prompt"], row.pop("turns"), SHOWN)
-    return {(row["prompt_id"], row["sample_index"]): row for row in rows}
+    return {row.pop("trace_id"): row for row in rows}
 
 
 def _log(
-    scores: Scores, suite: SuiteScore, of_suite: Sequence[ReplyOutcome], replies: dict[tuple[str, int], dict[str, Any]],
+    scores: Scores, suite: SuiteScore, of_suite: Sequence[ReplyOutcome], replies: dict[str, dict[str, Any]],
     dataset: str, show: bool,
 ) -> "EvalLog":  # fmt: skip
     from inspect_ai.log import EvalConfig, EvalDataset, EvalLog, EvalResults, EvalSpec
 
-    samples = [
-        _sample(outcome, replies[outcome.prompt_id, outcome.sample], scores, show) for outcome in of_suite
-    ]
+    samples = [_sample(outcome, replies[outcome.trace_id], scores, show) for outcome in of_suite]
     prompts = list(dict.fromkeys(outcome.prompt_id for outcome in of_suite))
     spec = EvalSpec(
         created=datetime.now(UTC).isoformat(timespec="seconds"),

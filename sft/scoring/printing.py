@@ -31,6 +31,10 @@ def show(scores: Scores) -> None:
             for attack, rates in suite.guarded_by_attack.items()
             for rate in rates
         ]
+        plain = suite.joint.plain if suite.joint else []
+        families += [
+            rate.model_copy(update={"measure": f"  asked plainly: {rate.measure}"}) for rate in plain
+        ]
         headline, *asides = suite.rates
         for rate in [headline, *families, *asides]:
             unjudged = f" ({rate.unjudged} unjudged)" if rate.unjudged else ""
@@ -38,11 +42,20 @@ def show(scores: Scores) -> None:
                 suite.suite, rate.measure, f"{rate.k} / {rate.n}{unjudged}", percent(rate.rate),
                 f"{percent(rate.low)} to {percent(rate.high)}", percent(rate.coverage), str(rate.asked), endings,
             )  # fmt: skip
+        for best in suite.best_of:
+            table.add_row(
+                suite.suite, f"attack success at {best.n} samples", "", percent(best.rate),
+                f"{percent(best.low)} to {percent(best.high)}", percent(best.coverage), str(suite.asked), "",
+            )  # fmt: skip
         for k, value in suite.pass_at.items():
             table.add_row(suite.suite, f"pass@{k}", "", percent(value), "", "", str(suite.asked), "")
     console.show(table)
     for suite in scores.suites:
-        console.say(f"{suite.suite}: {suite.headline}, judged by {suite.judge}")
+        console.say(f"{suite.suite}: {suite.headline}, judged by {suite.judged_by}")
+        for effect in suite.joint.effects if suite.joint else ():
+            console.say(f"{suite.suite}: {effect.told}")
+        for attack, effect in suite.effects.items():
+            console.say(f"{suite.suite}, {attack}: {effect.told}")
         for one in suite.agreement:
             console.say(f"{suite.suite}: {agreement_told(one)}")
     console.say(

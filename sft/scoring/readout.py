@@ -13,13 +13,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from curation import console
-from curation.corpus.query import connect, select
+from curation.corpus.query import open_tables, select
 from curation.corpus.store import Store, write_file
 from curation.engines.weights import load_model, load_tokenizer, locate
 from schemas.errors import DataError, RecipeError
 from sft.proof.families import check_family
 from sft.proof.markup import ToldMarkup
 from sft.proof.templated import DEFAULT, Rendering, prompt_text
+from sft.scoring.statistics import auroc
 from sft.scoring.suites import PLAIN
 
 KINDS = ("harmful", "benign", "math", "code")
@@ -123,13 +124,6 @@ def read_out(readings: Sequence[HeadReading], seed: int = 0) -> Readout:
     return Readout(groups, auroc(harmful, benign), float(low), float(high))
 
 
-def auroc(positive: Any, negative: Any) -> float:
-    """Probability that a value of the first exceeds one of the second, ties counting half (Mann and Whitney's U)."""
-    ordered = np.sort(negative)
-    below, not_above = np.searchsorted(ordered, positive, "left"), np.searchsorted(ordered, positive, "right")
-    return float((below + not_above).mean() / 2 / len(ordered))
-
-
 def document(readout: Readout) -> dict[str, Any]:
     """The readout for JSON."""
     return {
@@ -165,7 +159,7 @@ def _group(name: tuple[str, str], values: Sequence[float], draw: "np.random.Gene
 
 def _prompts(corpus: Store) -> list[dict[str, Any]]:
     query = "select prompt_id, text, turns, tools, kind, attack from prompts where list_contains($kinds, kind) order by prompt_id"
-    prompts: list[dict[str, Any]] = select(connect(corpus), query, {"kinds": list(KINDS)}).to_pylist()
+    prompts: list[dict[str, Any]] = select(open_tables(corpus), query, {"kinds": list(KINDS)}).to_pylist()
     if not prompts:
         raise RecipeError(
             f"{corpus.root}: no prompts of kind {', '.join(KINDS)}; import some with: curate ingest"

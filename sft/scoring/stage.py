@@ -11,34 +11,45 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from annotators.statistics.agreement import cohen
 from curation import console
 from curation.annotate import stage as annotate
+from curation.annotate.codebooks import judged_codebooks
 from curation.codebook.stage import find
-from curation.codebook.stored import known
-from curation.corpus.bounds import bounded
 from curation.corpus.filling import sql_file
 from curation.corpus.query import Connection, connect, known_entries, select
 from curation.corpus.store import Store, write_file
-from curation.corpus.untrusted import check_expression
 from curation.engines import Engine
 from curation.engines.choosing import open_engine
 from curation.engines.settings import EngineSettings, require_template
 from curation.versions import versions
 from schemas.codebooks import Pattern
-from schemas.errors import DataError, EngineError, RecipeError
+from schemas.errors import EngineError, RecipeError
+from schemas.ids import content_id
 from schemas.manifest import Counts, InputFile, Manifest
 from schemas.patterns import RISKY_PATTERNS
-from sft.scoring.asking import Asking, ask, trace_ids
-from sft.scoring.measures import JudgedReply
+from sft.scoring.asked import AskedSuite, load_prompts
+from sft.scoring.asking import ask, trace_ids
+from sft.scoring.joint.replies import paired_replies
+from sft.scoring.judging import (
+    CLASSIFIER,
+    RULES,
+    Verdicts,
+    asks_every_kind,
+    is_of_every_kind,
+    left_out,
+    measured_patterns,
+    of_every_kind,
+    patterns_of_every_kind,
+    recipe,
+)
+from sft.scoring.measures import JudgedReply, Measure
 from sft.scoring.programs import sandbox
 from sft.scoring.programs.code import judge
 from sft.scoring.scores import OUTCOMES, SCORES, Scores, ScoringResult
-from sft.scoring.suite_files import AskedSuite, ChosenSuite, SuiteFile, choose
+from sft.scoring.suite_files import ChosenSuite, SuiteFile, choose
 from sft.scoring.suites import (
     NOBODY,
     AskedHow,
-    JudgeAgreement,
     ReplyOutcome,
     SuiteScore,
     headline_of,
@@ -48,11 +59,8 @@ from sft.scoring.suites import (
 )
 
 STAGE = "score"
-JUDGES = ("rules", "overrefusal")
-COMPARED = "the reference answer"
-"""The judge of accuracy."""
-SOME = 10
-"""Of more suites than this, those without prompts are not told one by one."""
+COMPARED, COMPARED_WITH_PLAIN = "the reference answer", "the answer to the plain question"
+"""The judges of accuracy, and of an answer that an attack has not changed."""
 PROBLEMS = 32
 """Coding problems whose tests are held in memory at once."""
 
@@ -80,7 +88,7 @@ def score_model(
         engine: the model and its engine.
         corpus_dir: the evaluation corpus; gets the replies.
         suites: what is asked, and how; by default every shipped suite that the corpus has prompts for.
-        judging: the annotators; rules by default.
+        judging: the annotators; by default the rules, and for refusals the embedded classifier.
         out: a folder for scores.json and outcomes.jsonl; by default the run's folder.
         export: also write logs into that folder.
         limit: ask at most so many prompts of each suite, drawn by hash.
@@ -109,7 +117,7 @@ def score_model(
         write_file(folder / OUTCOMES, b"".join(lines))
         write_file(folder / SCORES, scored.scores.model_dump_json(indent=2).encode() + b"\n")
     if folder and export:
-        for path in inspect_logs.write(corpus, scored, asked, folder, export.show):
+        for path in inspect_logs.write(corpus, scored, folder, export.show):
             console.say(f"score: {path}; look at it with: inspect view --log-dir {path.parent}")
     if scored.failed:
         told = "\n".join(f"{name}: {reason}" for name, reason in scored.failed.items())
@@ -145,8 +153,8 @@ def measure(
 
     A suite whose replies could not all be generated is told as failed and does not stop the others.
     """
-    judging = judging or annotate.AnnotateRecipe(annotators=list(JUDGES))
-    opened = judging.open(known(corpus).codebooks)
+    judging = of_every_kind(judging or recipe(), asked)
+    opened = judging.open(judged_codebooks(corpus, judging.annotators, added=True))
     entries = {one.suite.name: _entries(corpus, one.suite) for one in asked}
     names = [annotator.name for annotator in opened.annotators.values()]
     tests = ""
@@ -155,8 +163,11 @@ def measure(
         tests = f"tests under Python {sandbox.prove()}"
         names.append(tests)
     ids, failed = _ask(engine, corpus, asked)
-    annotate.run(corpus.root, judging, only=_due(judging, opened, asked, ids, entries))
-    connection = connect(corpus)
+    annotated = annotate.annotate_missing(corpus, judging, opened, _due(judging, opened, asked, ids, entries))
+    connection = connect(
+        corpus, without=left_out(judging)
+    )  # the only one of all that follows: to open it takes longer than to use it
+    annotate.report(corpus, connection, judging, opened, annotated)
     replies = _with_programs(
         connection,
         _replies(
@@ -165,14 +176,10 @@ def measure(
             {entry.name: entry for of_suite in entries.values() for entry in of_suite},
         ),
     )
+    patterns = {pattern for one in asked for pattern in _labelled(one, entries[one.suite.name])}
+    said = Verdicts(connection, list(replies), sorted(patterns))
     found = [
-        _scored(
-            connection,
-            one,
-            [replies[key] for key in ids[one.suite.name] if key in replies],
-            tests,
-            entries[one.suite.name],
-        )
+        _scored(said, one, _of_suite(one, replies, ids[one.suite.name]), tests, entries[one.suite.name])
         for one in asked
         if one.suite.name not in failed
     ]
@@ -185,49 +192,77 @@ def measure(
 
 def _ask(
     engine: Engine, corpus: Store, asked: Sequence[AskedSuite]
-) -> tuple[dict[str, list[str]], dict[str, str]]:
-    """The trace ids of every suite's replies, and why some suites have not got them all."""
-    ids, failed = {}, {}
-    for suite, asking, prompts in asked:
-        ids[suite.name] = trace_ids(engine.name, prompts, asking)
+) -> tuple[dict[str, dict[str, str | None]], dict[str, str]]:
+    """The trace ids of every suite's replies with the way they were asked, and why some suites have not got them all."""
+    ids: dict[str, dict[str, str | None]] = {}
+    failed = {}
+    for one in asked:
+        name, made, wanted = one.suite.name, 0, 0
+        ids[name] = {}
         try:
-            made = ask(engine, corpus, prompts, asking)
-            before = len(prompts) * asking.samples - made
+            for attack, asking, prompts in one.ways:
+                of_way = trace_ids(engine.name, prompts, asking)
+                ids[name] |= dict.fromkeys(of_way, attack)
+                made += ask(engine, corpus, prompts, asking)
+                wanted += len(of_way)
             console.say(
-                f"score: {engine.name}: {suite.name}: {made} replies generated, {before} already in the corpus"
+                f"score: {engine.name}: {name}: {made} replies generated, {wanted - made} already in the corpus"
             )
         except EngineError as error:
-            failed[suite.name] = str(error)
-            console.say(f"score: {engine.name}: {suite.name}: {error}")
+            failed[name] = str(error)
+            console.say(f"score: {engine.name}: {name}: {error}")
     return ids, failed
+
+
+def _of_suite(
+    one: AskedSuite, replies: Mapping[str, JudgedReply], ids: Mapping[str, str | None]
+) -> list[JudgedReply]:
+    """The replies of a suite, each under the way that it was asked."""
+    of_suite = [
+        replies[key]._replace(attack=attack) if one.suite.prefill else replies[key]
+        for key, attack in ids.items()
+        if key in replies
+    ]
+    return paired_replies(of_suite, one.questions)
 
 
 def _due(
     judging: annotate.AnnotateRecipe,
     opened: annotate.Opened,
     asked: Sequence[AskedSuite],
-    ids: dict[str, list[str]],
+    ids: Mapping[str, Iterable[str]],
     entries: dict[str, list[Pattern]],
 ) -> dict[str, set[str]]:
-    """The replies that each annotator judges: a model only those of suites whose headline it can tell."""
+    """The replies that each annotator judges: a model only those of suites that ask for what it can tell, the usual ones those of
+    suites that measure it, and any other all."""
     due = {}
     for name in judging.annotators:
         annotator = opened.annotators.get(name)
-        tells = set(annotator.patterns) if annotator and annotator.questions else None
+        tells = set(annotator.patterns) if annotator else set()
+        wanted = None
+        if annotator and annotator.questions:
+            wanted = {one.suite.name: _told(one.suite, entries[one.suite.name]) for one in asked}
+        elif name in (*RULES, CLASSIFIER):
+            wanted = {one.suite.name: measured_patterns(one.suite, entries[one.suite.name]) for one in asked}
         due[name] = {
             key
             for one in asked
-            if tells is None or tells & _told(one.suite, entries[one.suite.name])
+            if wanted is None or tells & wanted[one.suite.name]
+            if not is_of_every_kind(name) or asks_every_kind(one.suite)
             for key in ids[one.suite.name]
         }
     return due
 
 
 def _told(suite: SuiteFile, entries: list[Pattern]) -> set[str]:
-    """What judges label for a suite's headline, and for its codebook."""
+    """What judges label for a suite's headline, for its measures that only guards or patterns tell, and for its codebook."""
     measures = measures_of(suite, entries)
-    of_headline = [name for one in suite.headline[:2] for name in measures[one].patterns]
-    return {*of_headline, *(entry.name for entry in entries)}
+    asked = [
+        *(measures[name] for name in suite.headline[:2]),
+        *(one for one in measures.values() if one.guarded),
+    ]
+    scoped = patterns_of_every_kind(suite)
+    return {*(name for one in asked for name in one.patterns), *(entry.name for entry in entries), *scoped}
 
 
 def _entries(corpus: Store, suite: SuiteFile) -> list[Pattern]:
@@ -245,103 +280,49 @@ def _entries(corpus: Store, suite: SuiteFile) -> list[Pattern]:
     return list(entries.values())
 
 
+def _labelled(asked: AskedSuite, entries: list[Pattern]) -> set[str]:
+    """What annotators label for any headline that a suite may have."""
+    measures = measures_of(asked.suite, entries)
+    return {pattern for name in asked.suite.headline for pattern in measures[name].patterns}
+
+
 def _scored(
-    connection: Connection, asked: AskedSuite, replies: list[JudgedReply], tests: str, entries: list[Pattern]
+    said: Verdicts, asked: AskedSuite, replies: list[JudgedReply], tests: str, entries: list[Pattern]
 ) -> tuple[SuiteScore, list[ReplyOutcome]]:
-    suite, asking, _ = asked
+    suite = asked.suite
     found, measures = outcomes(suite, replies, entries), measures_of(suite, entries)
     ids = [reply.trace_id for reply in replies]
-    patterns = list(measures[headline_of(suite, found, measures)].patterns)
+    headline = measures[headline_of(suite, found, measures)]
+    patterns = list(headline.patterns)
     code = tests if any(reply.kind == "code" for reply in replies) else ""
-    compared = COMPARED if any(reply.kind != "code" for reply in replies) else ""
-    judged = (
-        _judges(connection, ids, patterns) if patterns else ", ".join(one for one in (compared, code) if one)
-    )
-    told = {"judge": judged or NOBODY, "agreement": _agreement(connection, ids, patterns)}
-    return score(suite, found, entries).model_copy(update=told | {"asked_how": _how(asking)}), found
+    against = COMPARED_WITH_PLAIN if headline.of_pair else COMPARED
+    compared = against if any(reply.kind != "code" for reply in replies) else ""
+    judges = said.judges([one.trace_id for one in found if _counts(one, headline)], patterns)
+    judged = ", ".join(judges) if patterns else ", ".join(one for one in (compared, code) if one)
+    told = {
+        "judge": judged or NOBODY,
+        "judges": judges,
+        "agreement": said.agreement(ids, patterns),
+        "asked_how": _how(asked),
+    }
+    return score(suite, found, entries).model_copy(update=told), found
 
 
-def _how(asking: Asking) -> AskedHow:
+def _counts(reply: ReplyOutcome, headline: Measure) -> bool:
+    """Whether a judge decided that a reply is in the rate of the headline, and on which side."""
+    told = reply.measures.get(headline.title) is not None
+    return told and (headline.judged == "reasoning" or reply.ending == "answered")
+
+
+def _how(asked: AskedSuite) -> AskedHow:
+    asking = asked.asking
     told = asking.settings
     given = {name: told[name] for name in ("max_new_tokens", "temperature", "top_p")}
     hashes = {name: told.get(name) for name in ("template", "system", "chat_template_kwargs")}
-    return AskedHow(samples=asking.samples, think=asking.think, **given, **hashes)
-
-
-def _judges(connection: Connection, ids: list[str], patterns: list[str]) -> str:
-    query, values = sql_file("sft.scoring", "judges.sql"), {"ids": ids, "patterns": patterns}
-    return ", ".join(row["judge"] for row in select(connection, query, values).to_pylist())
-
-
-def _agreement(connection: Connection, ids: list[str], patterns: list[str]) -> list[JudgeAgreement]:
-    if not patterns:
-        return []
-    values = {"ids": ids, "patterns": patterns}
-    rows = select(connection, sql_file("sft.scoring", "people.sql"), values).to_pylist()
-    found = []
-    for pattern in patterns:
-        pairs = [(row["people"], row["machine"]) for row in rows if row["pattern"] == pattern]
-        if pairs:
-            kappa, low, high, _ = cohen(pairs)
-            same = sum(people == machine for people, machine in pairs)
-            found.append(
-                JudgeAgreement(pattern=pattern, n=len(pairs), same=same, kappa=kappa, low=low, high=high)
-            )
-    return found
-
-
-def load_prompts(corpus: Store, suites: Sequence[ChosenSuite], limit: int | None = None) -> list[AskedSuite]:
-    """The suites that a corpus has prompts for.
-
-    Raises:
-        DataError: if there are none for any.
-        RecipeError: if a condition is none.
-    """
-    connection = connect(corpus)
-    found = {one.suite.name: _prompts_of(connection, one.suite, limit) for one in suites}
-    named = {p["prompt_id"] for one in suites if not one.suite.remaining for p in found[one.suite.name]}
-    asked = []
-    for suite, asking in suites:
-        rows = found[suite.name]
-        if suite.remaining:
-            rows = [row for row in rows if row["prompt_id"] not in named]
-        asked.append(AskedSuite(suite, asking, rows[:limit]))
-    empty = [one.suite for one in asked if not one.prompts]
-    if len(empty) == len(asked):
-        told = ", ".join(f"{suite.name} ({' or '.join(suite.sets or suite.kinds)})" for suite in empty)
-        raise DataError(
-            f"{corpus.root}: no prompts for {told}; add some with: {_adding(empty[0])} --corpus {corpus.root}"
-        )
-    if empty and len(suites) <= SOME:
-        console.say(
-            f"score: no prompts for {', '.join(suite.name for suite in empty)} in this corpus; skipped"
-        )
-    return [one for one in asked if one.prompts]
-
-
-def _adding(suite: SuiteFile) -> str:
-    return (
-        f"curate ingest --set {suite.sets[0]}"
-        if suite.sets
-        else f"curate ingest FILE --kind {suite.kinds[0]}"
+    prefixes = (
+        content_id([asked.suite.prefill.words, dict(asked.reasonings)]) if asked.suite.prefill else None
     )
-
-
-def _prompts_of(connection: Connection, suite: SuiteFile, limit: int | None) -> list[dict[str, Any]]:
-    try:
-        check_expression(connection, suite.where)
-        values = {
-            "kinds": list(suite.kinds),
-            "sets": list(suite.sets),
-            "limit": 2**62 if limit is None or suite.remaining else limit,
-        }
-        rows = bounded(
-            connection,
-            lambda: select(connection, sql_file("sft.scoring", "prompts.sql", where=suite.where), values),
-        )
-    except RecipeError as error:
-        raise RecipeError(f"suite {suite.name}: where: {error}") from error
-    return list(rows.to_pylist())
+    return AskedHow(samples=asking.samples, think=asking.think, prefixes=prefixes, **given, **hashes)
 
 
 def _replies(

@@ -19,6 +19,7 @@ from annotators.statistics.intervals import Interval, wilson
 __all__ = [
     "Interval",
     "Paired",
+    "auroc",
     "clustered",
     "holm",
     "minimum_detectable_effect",
@@ -227,3 +228,10 @@ def _least(shows: Callable[[float], bool]) -> float:
         middle = (low + high) / 2
         low, high = (low, middle) if shows(middle) else (middle, high)
     return high
+
+
+def auroc(positive: Any, negative: Any) -> float:
+    """Probability that a value of the first exceeds one of the second, ties counting half (Mann and Whitney's U)."""
+    ordered = np.sort(negative)
+    below, not_above = np.searchsorted(ordered, positive, "left"), np.searchsorted(ordered, positive, "right")
+    return float((below + not_above).mean() / 2 / len(ordered))

@@ -4,7 +4,7 @@ Those of published sets are shipped in `sft/suites`, and so are protocols (`sft/
 settings of a paper. The surprise: a suite is a query over the corpus, not a copy of its prompts, so a prompt may belong to several.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -26,6 +26,8 @@ from sft.scoring.measures import MEASURES
 
 ALL = "all"
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,59}$")]
+EVERY = "true"
+"""The condition that every prompt meets."""
 
 
 class HowAsked(Recipe):
@@ -51,6 +53,22 @@ class HowAsked(Recipe):
         return HowAsked.model_validate(other.model_dump() | self.model_dump(exclude_none=True))
 
 
+class JointSettings(Recipe):
+    """A suite that asks every question plainly and inside an attack, and reports both together."""
+
+    harmed: str = "unsafe_reasoning"
+    """The measure that tells whether the reasoning is harmed: one of the suite's that are about the reasoning."""
+
+
+class PrefillSettings(Recipe):
+    """A suite in which the model goes on from the beginning of somebody else's risky reasoning, put into its mouth."""
+
+    where: str = "source is distinct from 'sft score' and (risky or unsafe_reasoning)"
+    """SQL condition over `candidates`: the traces of the evaluation corpus whose reasoning begins the reply to their prompt."""
+    words: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0, 10, 25, 50, 100)
+    """Lengths of the beginning; 0 is none."""
+
+
 class SuiteFile(Recipe):
     """One suite."""
 
@@ -64,12 +82,18 @@ class SuiteFile(Recipe):
     """Kinds of its prompts."""
     sets: tuple[str, ...] = ()
     """Prompts of these sources (`curate ingest --set NAME`, or `--source NAME`); of any source if empty."""
-    where: str = "true"
+    where: str = EVERY
     """An SQL condition over the corpus's table `prompts`."""
     remaining: bool = False
     """Leaves out prompts that another suite of the same run asks."""
     by_attack: bool = False
     """Each jailbreak family has a column."""
+    joint: JointSettings | None = None
+    """Its prompts are attacks whose query is known; the query is asked plainly as well."""
+    prefill: PrefillSettings | None = None
+    """Its prompts are asked with beginnings of a reasoning, a column for each length."""
+    on_request: bool = False
+    """It must be named, "all" leaves it out."""
     ask: HowAsked = HowAsked()
     measures: Annotated[tuple[str, ...], Field(min_length=1)]
     """Names of measures, in the order of the table."""
@@ -105,15 +129,6 @@ class ChosenSuite(NamedTuple):
     asking: Asking
 
 
-class AskedSuite(NamedTuple):
-    """A suite with its prompts."""
-
-    suite: SuiteFile
-    asking: Asking
-    prompts: list[dict[str, Any]]
-    """Rows of the prompts table."""
-
-
 @cache
 def shipped() -> Mapping[str, SuiteFile]:
     """The suites that come with the package, by name; those of whole kinds come last."""
@@ -138,7 +153,7 @@ def choose(
     """The suites of a run and how they are asked: what the caller changes counts first, then the protocol, then the suite's file.
 
     Args:
-        suites: names of shipped suites, or files; "all" for every shipped one, or every one of the protocol.
+        suites: names of shipped suites, or files; "all" for every shipped one but those on request, or every one of the protocol.
         protocol: the name of a shipped protocol, or a file.
         changes: settings for all of them.
 
@@ -148,12 +163,17 @@ def choose(
     """
     chosen = find_protocol(protocol) if protocol else None
     told = chosen.suites if chosen else {}
-    names = [name for one in suites for name in ((told or shipped()) if one == ALL else (one,))]
+    usual = told or [name for name, suite in shipped().items() if not suite.on_request]
+    names = [name for one in suites for name in (usual if one == ALL else (one,))]
     found, faults, cold = [], [], []
     for name in dict.fromkeys(names):
         try:
             suite = find(name)
             how = (changes or HowAsked()).over(told.get(suite.name, HowAsked()).over(suite.ask))
+            if suite.prefill and (suite.joint or how.think not in (None, "as_is")):
+                raise RecipeError(
+                    f"{suite.name}: prefill goes with neither joint nor think: the reasoning is begun already"
+                )
             found.append(ChosenSuite(suite, _asking(how, _place(name))))
             cold += [suite.name] if found[-1].asking.samples > 1 and not how.temperature else []
         except RecipeError as error:
@@ -220,10 +240,26 @@ def _load(path: Path) -> SuiteFile:
         for number, name in enumerate(suite.headline)
         if name in MEASURES and name not in suite.measures
     ]
+    faults += _joint_faults(suite, lines)
     faults += [fault for name in ("template", "system") if (fault := _unreadable(suite, name, path, lines))]
     if faults:
         raise RecipeError("\n".join(faults))
     return suite
+
+
+def _joint_faults(suite: SuiteFile, lines: Lines) -> Iterator[str]:
+    of_pairs = [name for name in suite.measures if name in MEASURES and MEASURES[name].of_pair]
+    if of_pairs and suite.joint is None:
+        told = f"{of_pairs[0]} is a measure of joint suites; add joint: {{harmed: unsafe_reasoning}}"
+        yield lines.error(("measures",), told)
+    harmed = suite.joint.harmed if suite.joint else None
+    if harmed in MEASURES and harmed not in suite.measures:
+        yield lines.error(("joint", "harmed"), f"{harmed} is not among the measures; add it there")
+    elif harmed in MEASURES and MEASURES[harmed].judged != "reasoning":
+        yield lines.error(("joint", "harmed"), f"{harmed} is not about the reasoning")
+    elif harmed is not None and harmed not in MEASURES and not suite.codebook:
+        told = f"no such measure: {harmed!r}; choose from {', '.join(MEASURES)}"
+        yield lines.error(("joint", "harmed"), told)
 
 
 def _unreadable(suite: SuiteFile, name: str, path: Path, lines: Lines) -> str | None:

@@ -9,8 +9,9 @@ from pydantic import Field
 
 from curation.engines.templates import TemplateSettings
 from curation.recipe import Recipe
-from schemas.choices import ControlPolicy, LossOn
+from schemas.choices import ControlPolicy, LossOn, PromptKind
 from sft.proof.markup import ToldMarkup
+from sft.proof.weights import TokenWeights
 
 
 class LoraConfig(Recipe):
@@ -31,13 +32,32 @@ class PresafeConfig(Recipe):
     """lambda: weight of the head's loss relative to the SFT loss."""
     labels: Literal["soft", "hard"] = "soft"
     """Train on the teacher's probability, or on its decision at 0.5."""
-    layer: int = -1
-    """-1: the last hidden state, after the final norm; else the output of this decoder layer."""
+    layer: int | Literal["best"] = -1
+    """-1: the last hidden state, after the final norm; else the output of this decoder layer; best: that in which a regression reads the decisions best."""
     position: Literal["last", "mean"] = "last"
     """The last prompt token, just before the chain of thought; or the mean over the prompt (as SafeKey)."""
+    warm_start: bool = True
+    """Begin with a head fitted to the untrained model's states, else with zeros, which give the model no gradient at first."""
     head_learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    """Constant; the model's schedule does not apply."""
     detach: bool = False
     """Train only the head: a probe of what the model already represents."""
+
+
+class DpoConfig(Recipe):
+    """Direct preference optimisation (arXiv 2305.18290); the mix is then a folder of `curate build-pairs`."""
+
+    beta: Annotated[float, Field(gt=0)] = 0.1
+    """How strongly the model is held to the base: the loss is -log sigmoid(beta x (log ratio of chosen - that of rejected))."""
+
+
+class KlToBase(Recipe):
+    """Holds rows to the untrained model, after ThinkSafe (arXiv 2601.23143)."""
+
+    weight: Annotated[float, Field(gt=0)] = 0.1
+    """Of the mean KL(base || model) per token, beside the loss."""
+    kinds: Annotated[tuple[PromptKind, ...], Field(min_length=1)] = ("benign", "math", "code")
+    """Rows by the kind of their prompt."""
 
 
 class TrainConfig(Recipe):
@@ -48,7 +68,7 @@ class TrainConfig(Recipe):
     revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None = None
     """Commit of a hub model."""
     mix: str
-    """A folder made by `curate build-mix`."""
+    """A folder made by `curate build-mix`, or for DPO by `curate build-pairs`."""
     out: str
     """Output folder of the run."""
     method: Literal["full", "lora", "qlora"] = "full"
@@ -94,8 +114,16 @@ class TrainConfig(Recipe):
     logging_steps: Annotated[int, Field(ge=1)] = 1
     save_steps: Annotated[int, Field(ge=1)] = 50
     """Steps between checkpoints; an interrupted run resumes from its last complete one."""
+    snapshots: Annotated[int, Field(ge=0)] = 0
+    """Keep the trained weights and Adam's second moments at so many steps, for `sft attribute`; 8 bytes per trained parameter each."""
     eval_steps: Annotated[int, Field(ge=1)] | None = None
     """Steps between measurements of the loss on each part of the mix's validation split; by default only at the end."""
+    dpo: DpoConfig | None = None
+    """Train on preference pairs; null for SFT. A batch then counts pairs. The reference model is the base."""
+    token_weights: TokenWeights | None = None
+    """Weights of parts of the rows in the loss; null for the same everywhere."""
+    kl_to_base: KlToBase | None = None
+    """KL to the untrained model on benign rows; takes one more forward pass on them, and in full training a frozen copy of the model."""
     presafe: PresafeConfig | None = None
     """Auxiliary supervision; null for plain SFT."""
     report_to: Literal["none", "tensorboard", "wandb", "trackio"] = "none"

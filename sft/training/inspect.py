@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from curation import charts
 from curation.corpus.store import write_file
 from curation.engines import Sampling
 from curation.engines.choosing import open_engine
@@ -23,27 +24,17 @@ from schemas.row import Row
 from sft.proof.mix import read_mix
 from sft.training.config import TrainConfig
 
-WIDTH, HEIGHT = 640, 200
-"""Drawing area of a chart, in SVG units."""
-SHOWN = ("loss", "learning_rate", "grad_norm", "mean_token_accuracy", "presafe_loss", "presafe_accuracy")
-
-
-class Line(NamedTuple):
-    """One curve of a chart."""
-
-    name: str
-    points: str
-    first: float
-    last: float
-
-
-class Chart(NamedTuple):
-    """Curves over steps on a shared scale."""
-
-    title: str
-    lines: list[Line]
-    low: float
-    high: float
+SHOWN = (
+    "loss",
+    "learning_rate",
+    "grad_norm",
+    "mean_token_accuracy",
+    "rewards/accuracies",
+    "rewards/margins",
+    "presafe_loss",
+    "presafe_accuracy",
+    "presafe_gradient_share",
+)
 
 
 class SampleAnswers(NamedTuple):
@@ -90,7 +81,7 @@ def write_page(folder: Path, *, out: Path, samples: int = 0, max_new_tokens: int
         "sft.training",
         "inspect.html",
         title=f"Run {folder.resolve().name}",
-        charts=charts(logs),
+        charts=metric_charts(logs),
         settings={
             k: v for k, v in config.model_dump().items() if k not in ("out", "model", "mix") and v is not None
         },
@@ -98,13 +89,11 @@ def write_page(folder: Path, *, out: Path, samples: int = 0, max_new_tokens: int
         mix=identity["mix_id"],
         finished=finished,
         said=said,
-        width=WIDTH,
-        height=HEIGHT,
     )
     write_file(out, page.encode())
 
 
-def charts(logs: Sequence[dict[str, Any]]) -> list[Chart]:
+def metric_charts(logs: Sequence[dict[str, Any]]) -> list[charts.LineChart]:
     """A chart for each logged metric, and one with the validation loss of every part."""
     series = {name: [(e["step"], e[name]) for e in logs if name in e] for name in SHOWN}
     parts = sorted(
@@ -114,30 +103,10 @@ def charts(logs: Sequence[dict[str, Any]]) -> list[Chart]:
         part.removeprefix("eval_").removesuffix("_loss"): [(e["step"], e[part]) for e in logs if part in e]
         for part in parts
     }
-    last = max((e["step"] for e in logs), default=0)
-    validation_charts = [_chart("validation loss by part", validation, last)] if validation else []
+    validation_charts = [charts.line_chart("validation loss by part", validation)] if validation else []
     return validation_charts + [
-        _chart(name.replace("_", " "), {name: points}, last) for name, points in series.items() if points
+        charts.line_chart(name.replace("_", " "), {name: points}) for name, points in series.items() if points
     ]
-
-
-def _chart(title: str, series: dict[str, list[tuple[int, float]]], last: int) -> Chart:
-    values = [value for points in series.values() for _, value in points]
-    low, high = min(0.0, *values), max(values)
-    span = (high - low) or 1.0
-    lines = [
-        Line(
-            name,
-            " ".join(
-                f"{WIDTH * step / max(1, last):.1f},{HEIGHT * (1 - (value - low) / span):.1f}"
-                for step, value in points
-            ),
-            points[0][1],
-            points[-1][1],
-        )
-        for name, points in series.items()
-    ]
-    return Chart(title, lines, low, high)
 
 
 def ask(config: TrainConfig, folder: Path, rows: Sequence[Row], max_new_tokens: int) -> list[SampleAnswers]:

@@ -6,6 +6,8 @@ On a CPU without units for bfloat16 all is in float32, which is many times faste
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from curation.engines.weights import Weights, load_model
@@ -26,7 +28,20 @@ def load(config: TrainConfig, weights: Weights) -> Any:
     )
     if config.method == "qlora":
         how |= four_bits()
-    return load_model(weights, "float32" if config.method == "full" else low(config), **how)
+    with whole():
+        return load_model(weights, "float32" if config.method == "full" else low(config), **how)
+
+
+@contextmanager
+def whole() -> Iterator[None]:
+    """Load weights in every process: once processes are joined under FSDP, transformers leaves them empty in all but the first."""
+    name = "FSDP_CPU_RAM_EFFICIENT_LOADING"
+    before = os.environ.pop(name, None)
+    try:
+        yield
+    finally:
+        if before is not None:
+            os.environ[name] = before
 
 
 def on_cpu() -> bool:

@@ -18,15 +18,15 @@ TOLERANCE, TOLERANCE_BF16 = 1e-5, 1e-2
 """Tolerance for rounding, as a share of the logits' spread; attention alone gives 0, mixture-of-experts layers do not."""
 
 
-def require_unsharded(trainer: Any) -> None:
-    """Reject sharded models: neither this test nor packed training has been tried with them.
+def require_unsharded(trainer: Any, settings: str) -> None:
+    """Reject sharded models for some settings, which have not been tried with them.
 
     Raises:
         RecipeError: under FSDP and DeepSpeed.
     """
     if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
         raise RecipeError(
-            "packing, padding_free: train on one device or under DDP; choose another accelerate config, or set both to false"
+            f"{settings}: train on one device or under DDP; choose another accelerate config, or leave them out"
         )
 
 

@@ -5,6 +5,8 @@ weights in bf16, or float32 without it, and 16 bytes per adapter parameter), div
 2 bytes x hidden (twice that in float32) with gradient checkpointing (what is kept between layers) plus one layer in full (34 bytes x hidden, arXiv 2205.05198
 without the attention matrix, which flash kernels never store), else that full amount in each layer. Logits are float32 twice.
 Time = 6 x parameters x tokens (8 with checkpointing, 4 or 6 for LoRA, which skips most weight gradients) / (FLOP/s x MFU).
+KL to the base has one frozen copy of the model more in full training (none for adapters), and in every case one more forward pass.
+DPO has two sequences for each pair, and a forward pass of the reference more: once before training in full, at each step for adapters; it holds no second model.
 GB are 10^9 bytes. The estimates exclude the overhead of the framework; expect an error of up to a third.
 """
 
@@ -56,7 +58,7 @@ class TrainingEstimate(NamedTuple):
     trained: int
     """Number of trainable parameters."""
     states_gb: float
-    """Weights with their autocast copies, gradients and optimiser states on one device."""
+    """Weights with their autocast copies and KL's frozen copy, gradients and optimiser states on one device."""
     activations_gb: float
     logits_gb: float
     tokens: int
@@ -119,7 +121,7 @@ def estimate(
     Args:
         shape: the model.
         config: the run.
-        rows: rows of the mix.
+        rows: rows of the mix, or pairs.
         tokens: tokens of the mix, including prompts.
         devices: number of devices.
         tflops: dense bf16 TFLOP/s of one device.
@@ -133,11 +135,13 @@ def estimate(
     if config.packing:
         rows = max(1, round(tokens / config.max_length))  # a step counts sequences, nearly full
     copies = AUTOCAST_BYTES * n if config.method == "full" and config.bf16 else 0
+    if config.kl_to_base and config.method == "full":
+        copies += width * n  # the untrained model
     moved = 12 * trained  # gradients and two moments
     states = (kept + copies) / (devices if sharding == "zero3" else 1) + moved / (
         1 if sharding == "none" else devices
     )
-    longest = config.per_device_train_batch_size * config.max_length
+    longest = config.per_device_train_batch_size * config.max_length * (2 if config.dpo else 1)
     layer = 17 * width * shape.hidden
     per_token = (
         width * shape.hidden * shape.layers + layer if config.gradient_checkpointing else layer * shape.layers
@@ -145,8 +149,15 @@ def estimate(
     per_step = config.per_device_train_batch_size * config.gradient_accumulation_steps * devices
     steps = config.max_steps or max(1, round(rows * config.num_train_epochs / per_step))
     seen = round(tokens / max(1, rows) * steps * per_step)
-    flops = (6 if config.method == "full" else 4) + (2 if config.gradient_checkpointing else 0)
-    seconds = flops * n * seen / (devices * tflops * 1e12 * MFU)
+    flops = (
+        (2 if config.kl_to_base else 0)
+        + (6 if config.method == "full" else 4)
+        + (2 if config.gradient_checkpointing else 0)
+    )
+    asked = (
+        (tokens if config.method == "full" else seen) if config.dpo else 0
+    )  # by the reference, forward alone
+    seconds = (flops * n * seen + 2 * n * asked) / (devices * tflops * 1e12 * MFU)
     return TrainingEstimate(
         n,
         trained,
@@ -165,10 +176,17 @@ def adapter_parameters(shape: Shape, rank: int) -> int:
     return rank * shape.layers * (4 * 2 * hidden + 3 * (hidden + mlp))
 
 
+def examples_of(mix: TrainingMix) -> int:
+    """What a batch counts: rows, or pairs."""
+    return len(mix.pairs or mix.rows)
+
+
 def tokens_of(mix: TrainingMix) -> int:
-    """Tokens of a mix, as its manifest counted or estimated them, with an allowance for prompts."""
-    prompts = sum(len(row.prompt) for row in mix.rows)
-    return sum(row.tokens for row in mix.rows) + round(prompts * TOKENS_PER_CHARACTER)
+    """Tokens of a mix, as its manifest counted or estimated them, with an allowance for prompts; of pairs both traces."""
+    by_trace = {row.trace_id: row for row in mix.rows}
+    rows = [by_trace[trace] for pair in mix.pairs for trace in pair] or mix.rows
+    prompts = sum(len(row.prompt) for row in rows)
+    return sum(row.tokens for row in rows) + round(prompts * TOKENS_PER_CHARACTER)
 
 
 def show(estimate: TrainingEstimate, device: Device, devices: int, sharding: Sharding) -> None:

@@ -5,15 +5,15 @@ The run's folder:
     OUT/run.json        the complete recipe, the mix's id and the base model's fingerprint; written first
     OUT/metrics.jsonl   one line per logged step
     OUT/checkpoints/    only while training; an interrupted run resumes from here when the command is repeated
+    OUT/snapshots/      what `sft attribute` replays, if the recipe requests it (`sft.training.snapshots`)
     OUT/model/          weights (safetensors) or adapter, tokenizer, chat template
     OUT/manifest.json   written last: if it exists, the run is finished
 """
 
 import json
 import os
-import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -30,9 +30,10 @@ from schemas.errors import CorpusError, RecipeError, require
 from schemas.manifest import Counts, InputFile, Manifest
 from sft.proof.check import CLAIMS, Proof, prove, require_proof
 from sft.proof.mix import TrainingMix, read_mix
+from sft.proof.ranges import read_ranges
 from sft.proof.render import IGNORED, RenderedRow
 from sft.proof.templated import Rendering, writes_the_date
-from sft.training import loading
+from sft.training import loading, preferences
 from sft.training.config import PresafeConfig, TrainConfig
 
 STAGE = "sft"
@@ -60,12 +61,11 @@ def train(config: TrainConfig) -> Manifest:
         RecipeError: if the folder has a different run.
         MissingExtraError: if a library that the recipe wants is not installed.
     """
-    if config.presafe and config.loss_on == "all":
-        raise RecipeError(
-            "presafe: its head reads the state before the last turn alone; set loss_on: last, or leave presafe out"
-        )
+    if config.loss_on == "all":
+        _require_the_last_turn(config)
     _require_libraries(config)
     mix = read_mix(Path(config.mix))
+    preferences.require_settings(config, mix)
     weights = locate(config.model, config.revision)
     tokenizer = load_tokenizer(weights)
     out = Path(config.out)
@@ -88,6 +88,18 @@ def train(config: TrainConfig) -> Manifest:
         raise disk_error(out, error) from error
 
 
+def _require_the_last_turn(config: TrainConfig) -> None:
+    """Reject what knows only the last turn of a conversation."""
+    if config.presafe:
+        raise RecipeError(
+            "presafe: its head reads the state before the last turn alone; set loss_on: last, or leave presafe out"
+        )
+    if config.token_weights:
+        raise RecipeError(
+            "token_weights: name parts of the last turn alone; set loss_on: last, or leave token_weights out"
+        )
+
+
 def _require_libraries(config: TrainConfig) -> None:
     """Say at once what is not installed, and not after every row was checked."""
     if config.method == "qlora":
@@ -106,49 +118,43 @@ def _train(
     held_out: Proof,
     identity: dict[str, Any],
 ) -> Manifest:
+    from sft.training import callbacks, saving
     from sft.training import trainer as trl_home
+    from sft.training.losses.rows import token_columns
 
     out = Path(config.out)
-    refused = _refused(config.presafe, proof) if config.presafe else None
+    decided = decisions.read(Path(config.presafe.decisions)) if config.presafe else {}
+    refused = _refused(config.presafe, proof, decided) if config.presafe else None
     config, chosen = loading.settled(config)
+    pairs = preferences.rendered_pairs(mix, proof) if config.dpo else []
+    columns = token_columns(config, tokenizer, proof, mix.rows)
     model = loading.load(config, weights)
     if loading.on_cpu():
         use_threads(model.num_parameters(), chosen)
-    trainer = trl_home.build(config, model, tokenizer, proof.rendered, out, refused, _by_part(held_out))
+    rows = pairs or proof.rendered
+    trainer = trl_home.build(config, model, tokenizer, rows, out, refused, _by_part(held_out), columns.values)
     checkpoint = trl_home.last_checkpoint(out)
-    _announce(config, proof, trainer.args.world_size, checkpoint)
+    _announce(config, proof, len(pairs), trainer.args.world_size, checkpoint)
+    study = _study(trainer, config, proof, held_out, decided, bool(checkpoint)) if config.presafe else None
     with console.progress("train", total=None, unit="steps", keeps=KEEPS) as advance:
-        trainer.add_callback(trl_home.MetricsFile(out / "metrics.jsonl", advance))
-        trainer.add_callback(trl_home.Watch(out))
+        trainer.add_callback(callbacks.MetricsFile(out / "metrics.jsonl", advance))
+        trainer.add_callback(callbacks.Watch(out, preferences.UNTRAINED if config.dpo else 0.0))
         result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         losses = trainer.evaluate() if held_out.rendered else {}
-    manifest = _manifest(config, mix, proof, identity)
+    manifest = _manifest(config, mix, proof, pairs, identity)
     manifest.summary.update(
         steps=result.global_step,
         precision=chosen.dtype,
         train_loss=round(result.training_loss, 6),
         validation_loss=_validation_losses(losses),
-        trained_parameters=trl_home.trained_parameters(trainer),
+        trained_parameters=saving.trained_parameters(trainer),
     )
-    if trainer.is_world_process_zero():
-        _finish(config, trainer, tokenizer, manifest, loading.low(config) if config.bf16 else None)
-    trainer.accelerator.wait_for_everyone()
+    manifest.summary.update(columns.summary)
+    if study:
+        manifest.summary["presafe"] = study.after()
+    dtype = loading.low(config) if config.bf16 else None
+    saving.finish(trainer, tokenizer, out, manifest, dtype, out / trl_home.CHECKPOINTS)
     return manifest
-
-
-def _finish(config: TrainConfig, trainer: Any, tokenizer: Any, manifest: Manifest, dtype: str | None) -> None:
-    """Write the model, then the manifest, which marks the run as finished."""
-    from sft.training import trainer as trl_home
-
-    out = Path(config.out)
-    _appear(out / "model", lambda folder: trl_home.save_model(trainer, tokenizer, folder, dtype))
-    if config.presafe:
-        from sft.training.presafe import save_head
-
-        save_head(trainer.head, config.presafe, out)
-    manifest.summary["model"] = fingerprint(locate(str(out / "model")))
-    write_file(out / "manifest.json", manifest.model_dump_json(indent=2).encode() + b"\n")
-    shutil.rmtree(out / trl_home.CHECKPOINTS, ignore_errors=True)
 
 
 def _by_part(proof: Proof) -> dict[str, list[RenderedRow]]:
@@ -167,16 +173,29 @@ def _validation_losses(metrics: Mapping[str, float]) -> dict[str, float]:
     }
 
 
-def _refused(settings: PresafeConfig, proof: Proof) -> list[float]:
+def _refused(settings: PresafeConfig, proof: Proof, decided: Mapping[str, float]) -> list[float]:
     from sft.training.presafe import targets
 
-    probabilities = targets(
-        [row.prompt_id for row in proof.kept], decisions.read(Path(settings.decisions)), settings
-    )
+    probabilities = targets([row.prompt_id for row in proof.kept], decided, settings)
     without = sum(value != value for value in probabilities)
     if without:
         console.say(f"sft: {without} of {len(probabilities)} rows have no decision and do not train the head")
     return probabilities
+
+
+def _study(
+    trainer: Any,
+    config: TrainConfig,
+    proof: Proof,
+    held_out: Proof,
+    decided: Mapping[str, float],
+    resumed: bool,
+) -> Any:
+    from sft.training.presafe import Study
+
+    study = Study(trainer, config, proof, held_out, decided)
+    study.before(resumed)
+    return study
 
 
 def _identity(config: TrainConfig, mix: TrainingMix, weights: Weights) -> dict[str, Any]:
@@ -190,6 +209,9 @@ def _identity(config: TrainConfig, mix: TrainingMix, weights: Weights) -> dict[s
     if config.presafe:
         decisions.read(Path(config.presafe.decisions))  # reports faults of the file before anything is loaded
         identity["decisions"] = hash_files([Path(config.presafe.decisions)])
+    if config.token_weights and config.token_weights.ranges:
+        read_ranges(Path(config.token_weights.ranges))
+        identity["ranges"] = hash_files([Path(config.token_weights.ranges)])
     return identity
 
 
@@ -233,14 +255,14 @@ def _differences(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
     }  # settings added since that run
     named = [name for name in ours if name not in PLACES and ours[name] != theirs.get(name, defaults[name])]
     return named + [
-        name for name in ("mix_id", "base_model", "decisions") if here.get(name) != there.get(name)
+        name for name in ("mix_id", "base_model", "decisions", "ranges") if here.get(name) != there.get(name)
     ]
 
 
-def _announce(config: TrainConfig, proof: Proof, devices: int, checkpoint: Path | None) -> None:
+def _announce(config: TrainConfig, proof: Proof, pairs: int, devices: int, checkpoint: Path | None) -> None:
     batch = config.per_device_train_batch_size * config.gradient_accumulation_steps * devices
     dropped = f", {len(proof.overlong)} dropped as too long" if proof.overlong else ""
-    unit = "packed sequences" if config.packing else "rows"
+    unit = "packed sequences" if config.packing else f"of {pairs} pairs" if pairs else "rows"
     as_many = f" in {len(proof.rendered)} sequences" if len(proof.rendered) != proof.proven else ""
     console.say(f"sft: {proof.proven} rows checked{as_many}{dropped}; {batch} {unit} per step")
     if proof.escaped:
@@ -253,22 +275,25 @@ def _announce(config: TrainConfig, proof: Proof, devices: int, checkpoint: Path 
         console.say(f"sft: resuming from {checkpoint.name}")
 
 
-def _appear(folder: Path, write: Any) -> None:
-    building = folder.parent / f".building-{folder.name}"
-    for stale in (building, folder):
-        if stale.exists():
-            shutil.rmtree(stale)
-    write(building)
-    building.rename(folder)
-
-
-def _manifest(config: TrainConfig, mix: TrainingMix, proof: Proof, identity: dict[str, Any]) -> Manifest:
-    counts = Counts(rows=proof.rows, kept=proof.proven)
-    if proof.overlong:
-        counts.add("filtered", "overlong", len(proof.overlong))
+def _manifest(
+    config: TrainConfig,
+    mix: TrainingMix,
+    proof: Proof,
+    pairs: Sequence[preferences.RenderedPair],
+    identity: dict[str, Any],
+) -> Manifest:
+    """The manifest; a row of its counts is a pair under DPO."""
+    rows, kept = (len(mix.pairs), len(pairs)) if pairs else (proof.rows, proof.proven)
+    counts = Counts(rows=rows, kept=kept)
+    if rows > kept:
+        counts.add("filtered", "overlong", rows - kept)
+    sequences = preferences.flat(pairs) or proof.rendered
     # A manifest is shared, so local paths stay in run.json.
     recipe = {**identity["config"], "model": identity["base_model"], "mix": mix.mix_id}
-    tokens = [len(row.input_ids) for row in proof.rendered]
+    for block, name in (("presafe", "decisions"), ("token_weights", "ranges")):
+        if recipe.get(block) and recipe[block].get(name):
+            recipe[block] = {**recipe[block], name: Path(recipe[block][name]).name}
+    tokens = [len(row.input_ids) for row in sequences]
     return Manifest(
         stage=STAGE,
         inputs=[InputFile(name=Path(config.mix).resolve().name, blake2b=mix.mix_id)],
@@ -283,7 +308,7 @@ def _manifest(config: TrainConfig, mix: TrainingMix, proof: Proof, identity: dic
             **({"prompt_date": identity["prompt_date"]} if "prompt_date" in identity else {}),
             "sequences": len(tokens),
             "tokens": sum(tokens),
-            "tokens_in_loss": sum(label != IGNORED for row in proof.rendered for label in row.labels),
+            "tokens_in_loss": sum(label != IGNORED for row in sequences for label in row.labels),
             "longest_row": max(tokens),
             "proven": dict.fromkeys(CLAIMS, proof.proven),
         },

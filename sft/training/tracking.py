@@ -61,9 +61,11 @@ def record_of(config: TrainConfig) -> dict[str, Any]:
     """What is sent when a run begins: its settings, without a path of this machine, and the record that a resumed run goes on in."""
     folder = Path(config.out).resolve()
     named = {"model": Path(config.model).name, "mix": Path(config.mix).name}
-    settings = config.model_dump(mode="json", exclude={"out", "presafe"}) | named
+    settings = config.model_dump(mode="json", exclude={"out", "presafe", "token_weights"}) | named
     if config.presafe:
         settings["presafe"] = config.presafe.model_dump(mode="json", exclude={"decisions"})
+    if config.token_weights:
+        settings["token_weights"] = config.token_weights.model_dump(mode="json", exclude={"ranges"})
     number = content_id([str(folder), settings])
     if config.report_to == "wandb":
         place = {"name": folder.name, "id": number[:16], "dir": str(folder), "settings": WANDB}

@@ -14,7 +14,11 @@ def formats() -> list[str]:
     lines = ["| format | recognized by | brings | what |", "|---|---|---|---|"]
     for name, form in FORMATS.items():
         sets = ", ".join(f"`{' + '.join(sorted(needed))}`" for needed in form.columns)
-        brings = form.makes + (f", kind {form.kind}" if form.kind else "")
+        brings = (
+            form.makes
+            + (" and annotations" if form.judged else "")
+            + (f", kind {form.kind}" if form.kind else "")
+        )
         lines.append(f"| `{name}` | {sets} | {brings} | {form.help.replace('|', '/')} |")
     return lines
 

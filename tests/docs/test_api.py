@@ -46,7 +46,7 @@ def test_the_examples_run(place: Path) -> None:
 CALLS = {
     **{name: getattr(Corpus, name) for name in vars(Corpus) if not name.startswith("_")},
     **{name: getattr(Mix, name) for name in ("rows", "why", "diff", "export", "to_dataset")},
-    **{name: getattr(sft, name) for name in ("check", "train", "score", "compare")},
+    **{name: getattr(sft, name) for name in ("check", "train", "score", "compare", "attribute")},
 }
 
 

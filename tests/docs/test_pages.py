@@ -101,6 +101,12 @@ def test_every_file_that_a_page_links_is_there(page: str) -> None:
     assert [name for name in sorted(linked) if not ((ROOT / page).parent / name).exists()] == []
 
 
+def test_the_index_names_every_page() -> None:
+    index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    pages = [*(ROOT / "docs").glob("*.md"), *(ROOT / "docs").glob("*.ipynb")]
+    assert len(pages) > 15 and [p.name for p in pages if f"]({p.name})" not in index] == ["README.md"]
+
+
 def test_the_tables_are_those_of_the_code() -> None:
     text = tables.PAGE.read_text(encoding="utf-8")
     assert tables.renewed(text) == text, "renew them: python -m tests.docs.tables"

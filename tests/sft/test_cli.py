@@ -45,6 +45,20 @@ def test_check_shows_texts_only_when_asked(mix: Path, models: dict[str, Path]) -
     assert some in shown and "[eos] <|im_end|>" in shown
 
 
+def test_check_shows_the_weights_of_a_recipe(mix: Path, models: dict[str, Path], tmp_path: Path) -> None:
+    recipe = tmp_path / "run.yaml"
+    rules = [{"of": "all", "weight": 0.5}, {"of": "answer", "weight": 3}]
+    recipe.write_text(
+        yaml.safe_dump({"model": "m", "mix": "x", "out": "o", "token_weights": {"rules": rules}})
+    )
+    asked = ("check", "--mix", mix, "--model", models["qwen3"], "--show", 1, "--weights", recipe)
+    answer = sample_rows()[0].answer
+    shown = invoke(*asked).stdout
+    assert "[x0.5] <think>" in shown and f"[x3] {answer.split('.')[0][:20]}" in shown and "[eos]" not in shown
+    (weights,) = json.loads(invoke(*asked, "--json").stdout)["weights"]
+    assert {"weight": 3.0, "text": answer} in weights and weights[-1] == {"weight": 0.5, "text": "<|im_end|>"}
+
+
 def test_check_prints_the_counts_and_then_fails_on_a_row_it_cannot_prove(
     models: dict[str, Path], tmp_path: Path
 ) -> None:

@@ -1,13 +1,17 @@
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from curation import charts
 from curation.engines import Sampling
 from schemas.errors import CorpusError
 from sft import demo
 from sft.comparison import report
 from sft.scoring.suite_files import HowAsked
+from tests.looking import faults_of, links_to_nowhere
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +30,7 @@ def test_the_demo_leaves_a_report_of_three_models(finished: Path) -> None:
     for name in demo.MIXES:
         assert (finished / "runs" / name / "scores.json").is_file()
         assert page.count(f"</span>{name}") >= 5
+        assert f"<title>{name}, step 3: " in page
     for heading in (
         "Scores",
         "Mixes",
@@ -34,7 +39,15 @@ def test_the_demo_leaves_a_report_of_three_models(finished: Path) -> None:
         "Training loss",
         "Where every row went",
     ):
-        assert f"<h2>{heading}" in page
+        assert re.search(f'<h2 id="[a-z]+">{heading}', page), heading
+    assert page.count('<a href="#means-') > 10 and links_to_nowhere(page) == set()
+
+
+def test_the_report_fits_a_phone_without_a_serious_fault(finished: Path, browser: Any) -> None:
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    page.goto((finished / "report.html").as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert faults_of(page) == []
 
 
 def test_the_report_loads_nothing(finished: Path) -> None:
@@ -67,7 +80,7 @@ def test_the_demo_never_writes_into_a_folder_of_something_else(tmp_path: Path) -
 
 def reply(**changes: object) -> dict[str, object]:
     row = {
-        "kind": "harmful", "prompt": "How do I copy a badge at work?", "reasoning": "One would take a badge and",
+        "kind": "harmful", "attack": None, "prompt": "How do I copy a badge at work?", "reasoning": "One would take a badge and",
         "answer": "First, take the badge.", "reference_answer": "Copy the badge.", "answer_refusal": False,
         "extra": '{"think_state":"closed"}',
     }  # fmt: skip
@@ -83,14 +96,16 @@ def test_masks_what_answers_a_harmful_prompt_and_shows_what_refuses_it() -> None
     assert "badge" not in unsure["answer"]
     assert report.masked_reply(reply(kind="math"))["answer"] == "First, take the badge."
     assert report.masked_reply(reply(kind="math"))["reference_answer"] == "Copy the badge."
+    attacked = report.masked_reply(reply(kind="math", attack="reasoning attack"))
+    assert "badge" not in attacked["reasoning"] + attacked["prompt"]
 
 
 def test_text_of_the_data_cannot_become_markup() -> None:
     shown = report.masked_reply(reply(kind="benign", answer="<img src=x onerror=alert(1)>"))
     page = report.render(
         "sft.comparison", "report.html",
-        title="t", note="n", scores={"m": fake_scores()}, groups=[], mixes={}, patterns=(), strategies={}, curves=[],
-        width=1, height=1, accounting=[], agreement=[], generations={"<b>m</b>": [shown]},
+        title="t", note="n", scores={"m": fake_scores()}, groups=[], judged=[], meanings={}, words={}, mixes={}, patterns=(), strategies={}, hottest=0,
+        axis=charts.axis([]), curves=charts.line_chart("loss", {}), accounting=[], agreement=[], generations={"<b>m</b>": [shown]},
     )  # fmt: skip
     assert "<img" not in page and "&lt;img" in page and "<b>m</b>" not in page
 

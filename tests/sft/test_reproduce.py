@@ -1,12 +1,15 @@
 """`sft reproduce study`: an estimate that does nothing, settings of one's own, and the published table beside ours."""
 
 import json
+import re
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
+from curation.cli import app as curate
 from curation.corpus.store import Store
 from schemas.errors import RecipeError
 from schemas.prompt import prompt_id
@@ -90,5 +93,51 @@ def test_ours_stands_beside_the_published_one_and_what_is_missing_is_said() -> N
     text = reproduce.beside(ours, reproduce.published("study"))
     heading, _, untrained, improved = text.splitlines()[:4]
     assert heading == "| model | AdvBench, here | AdvBench, published | XSTest, here | XSTest, published |"
-    assert "30/50, 100.0 % | 60.0 of 50 (within)" in untrained and "4.0 of 50 (outside)" in improved
+    assert "30/50, 100.0 % | 60.0 (n = 50, within)" in untrained and "4.0 (n = 50, outside)" in improved
     assert "Not scored here: MATH-500, AIME 2024, LiveCodeBench, PAP, PAIR (transfer)." in text
+
+
+@pytest.fixture
+def traces(tmp_path: Path) -> Path:
+    """The bundled samples, every strategy, with a label of safety for each."""
+    samples = files("curation") / "samples" / "traces.jsonl"
+    rows = [json.loads(line) for line in samples.read_text(encoding="utf-8").splitlines()]
+    safe = tmp_path / "safe.jsonl"
+    labels = [{"source_id": row["id"], "pattern": "unsafe", "annotator": "author@1", "label": False} for row in rows]  # fmt: skip
+    safe.write_text("".join(json.dumps(label) + "\n" for label in labels))
+    for given in (str(samples), str(safe)):
+        assert (
+            CliRunner().invoke(curate, ["ingest", given, "--corpus", str(tmp_path / "traces")]).exit_code == 0
+        )
+    return tmp_path / "traces"
+
+
+@pytest.mark.slow
+def test_the_whole_chain_ends_with_our_table_beside_the_published_one_and_resumes(
+    corpus: Store, traces: Path, models: dict[str, Path], tmp_path: Path
+) -> None:
+    put(corpus, advbench="harmful", xstest="benign")
+    own, out = tmp_path / "own.yaml", tmp_path / "out"
+    own.write_text(
+        "max_steps: 1\nper_device_train_batch_size: 2\ngradient_accumulation_steps: 1\nbf16: false\nmax_length: 512\n"
+    )
+    arguments = [
+        "reproduce", "study", "--model", str(models["own"]), "--corpus", str(traces), "--evaluation", str(corpus.root), "--out", str(out),
+        "--training", str(own), "--safety-rows", "2", "--benign-rows", "1", "--limit", "1", "--max-new-tokens", "4",
+        "--engine", "transformers",
+    ]  # fmt: skip
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    rows = [line.split(" | ")[0].strip("| ") for line in (out / "published.md").read_text().splitlines()[2:9]]
+    assert rows == ["untrained", *(f"study-{one}" for one in list(TABLE)[1:])]
+    assert "Not scored here: MATH-500" in (out / "published.md").read_text()
+    for row in rows[1:]:
+        assert (out / "mixes" / row / "manifest.json").is_file()
+        assert (out / "runs" / row / "seed-42" / "scores.json").is_file()
+    assert {"table.md", "table.csv", "compare.html"} <= {one.name for one in out.iterdir()}
+    page = (out / "compare.html").read_text()
+    assert len(set(re.findall(r'<tr class="(s\d)"><td><span class="dot">', page))) == 7
+    assert "Nothing to compare" in page and "<code>curate why</code>" in page
+    made = {path: path.stat().st_mtime_ns for path in (out / "runs").rglob("model.safetensors")}
+    assert len(made) == 6 and CliRunner().invoke(app, arguments).exit_code == 0
+    assert {path: path.stat().st_mtime_ns for path in (out / "runs").rglob("model.safetensors")} == made

@@ -1,7 +1,6 @@
 """Sweeps: every combination once, resumable, seeds pooled, faults named before anything is trained."""
 
 import json
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +8,12 @@ import pytest
 from typer.testing import CliRunner
 
 from curation.corpus.store import Store
-from curation.recipe import load_recipe
-from schemas.errors import RecipeError, TrainingError
+from schemas.errors import RecipeError, TrainingError, UsageError
 from schemas.prompt import prompt_id
 from sft import sweep
 from sft.cli import app
 from sft.sweep import SweepRecipe, plan
+from sft.sweep_plan import PlannedRun, SweepPlan, sweep_plan
 
 
 @pytest.fixture
@@ -124,25 +123,80 @@ def test_a_run_may_be_scored_in_several_ways_without_being_trained_again(setting
     assert [point.score.think for point in points] == ["as_is", "zero"] * 2
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "strategies",
-        "sizes",
-        "patterns",
-        "learning-rates",
-        "presafe",
-        "thinking",
-        "ratios",
-        "epochs",
-        "model-sizes",
-    ],
-)
-def test_the_shipped_sweeps_are_whole(name: str) -> None:
-    from curation.mix.sweep import find_points
+def planned(name: str) -> SweepPlan:
+    return sweep_plan(sweep.find_sweep(name))
 
-    recipe = load_recipe(Path(str(files("sft") / "recipes" / "sweeps" / f"{name}.yaml")), SweepRecipe).recipe
-    mixes = {point: Path(point) for mix in recipe.mixes for point in find_points(mix)}
-    points = plan(recipe, mixes)
-    assert len(points) >= 4 and all(point.config.learning_rate > 0 for point in points if point.config)
-    assert points[0].name.startswith("untrained")
+
+def trained(found: SweepPlan) -> list[PlannedRun]:
+    return [run for run in found.runs if run.seed is not None]
+
+
+@pytest.mark.parametrize("name", sweep.shipped_sweeps())
+def test_the_shipped_sweeps_are_whole(name: str) -> None:
+    found = planned(name)
+    assert len(found.runs) >= 4 and found.runs[0].name.startswith("untrained")
+    assert {run.mix for run in trained(found)} == set(found.mixes)
+    assert all({"math-500", "advbench", "xstest"} <= set(run.suites) for run in found.runs)
+
+
+@pytest.mark.parametrize(
+    ("name", "mixes"),
+    [
+        ("benign-ratio", [{"safety": 1000}, *({"safety": 1000, "benign": n} for n in (25, 100, 400))]),
+        ("math-ratio", [{"safety": 1000, "benign": 100}, *({"safety": 1000, "benign": 100, "math": n} for n in (100, 1000, 4000))]),
+        ("sizes", [{"safety": n, "benign": 100} for n in (100, 500, 1000, 2000)]),
+        ("strategies", [{"safety": 1000, "benign": 100}] * 6),
+    ],
+)  # fmt: skip
+def test_a_sweep_of_ratios_trains_one_model_on_mixes_that_differ_in_one_part(
+    name: str, mixes: list[dict[str, int]]
+) -> None:
+    found = planned(name)
+    assert list(found.mixes.values()) == mixes
+    assert [run.mix for run in trained(found)] == list(found.mixes)
+    assert len({run.model for run in found.runs}) == 1 and {run.seed for run in trained(found)} == {42}
+
+
+def test_epochs_and_model_sizes_vary_nothing_else() -> None:
+    epochs = trained(planned("epochs"))
+    assert [(run.trained["num_train_epochs"], run.seed) for run in epochs] == [
+        (epoch, seed) for epoch in (1, 2, 3) for seed in (1, 2, 3)
+    ]
+    assert {(run.mix, run.model) for run in epochs} == {("study-improved", epochs[0].model)}
+    sizes = trained(planned("model-sizes"))
+    assert [run.model.rsplit("-", 1)[-1] for run in sizes] == ["1.5B", "7B", "8B", "14B"]
+    assert {run.mix for run in sizes} == {"study-improved"}
+
+
+def test_the_chain_of_thought_is_switched_off_for_every_suite_and_the_model_trained_once() -> None:
+    untrained = planned("cot")
+    assert untrained.mixes == {} and trained(untrained) == []
+    ways = [(run.model, {asked["think"] for asked in run.suites.values()}) for run in untrained.runs]
+    assert len(ways) == 8 and [way for _, way in ways] == [{"as_is"}, {"zero"}] * 4
+    both = planned("thinking")
+    assert len({run.mix for run in trained(both)}) == 1
+    assert [asked["think"] for run in both.runs for asked in [run.suites["advbench"]]] == [
+        "as_is",
+        "zero",
+    ] * 2
+
+
+def test_a_dry_run_does_nothing_and_an_unknown_sweep_lists_the_shipped_ones(
+    setting: dict[str, Any], tmp_path: Path
+) -> None:
+    result = CliRunner().invoke(app, ["sweep", str(write(setting, tmp_path)), "--dry-run", "--json"])
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    assert [run["trained"] for run in told["runs"] if run["seed"] == 1] == [{"learning_rate": 1e-4}, {"learning_rate": 1e-3}]  # fmt: skip
+    assert told["mixes"]["mix"]["rows"] > 0 and not (tmp_path / "out").exists()
+    shown = CliRunner().invoke(app, ["sweep", "cot", "--dry-run"])
+    assert "0 runs to train, 8 models to score; nothing has been done" in shown.output
+    with pytest.raises(UsageError, match=r"did you mean 'epochs'.*shipped: benign-ratio"):
+        sweep.find_sweep("epoch")
+
+
+def test_a_sweep_of_nothing_is_refused(setting: dict[str, Any]) -> None:
+    setting |= {"mixes": []}
+    setting["score"]["untrained"] = False
+    with pytest.raises(RecipeError, match="without mixes scores models as they are"):
+        plan(SweepRecipe.model_validate(setting), {})

@@ -1,4 +1,4 @@
-"""The toy world in small: one seed, a base model that has read a quarter of its texts, one mix. The whole is `python -m benchmarks toy_world`."""
+"""The toy world in small: one seed, a base model that has read a sixth of its texts, one mix and one suite. The whole is `python -m benchmarks toy_world`."""
 
 from pathlib import Path
 
@@ -26,9 +26,9 @@ def test_a_request_is_harmful_by_verb_and_object_together() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_training_on_refusals_lowers_attack_success_on_requests_never_seen(tmp_path: Path) -> None:
-    world = toy_world.found(tmp_path, seed=11, count=3000)
-    toy_world.speak(world)
+    world = toy_world.found(tmp_path, seed=11, count=2000)
+    toy_world.speak(world, {"as_is": 4})
     toy_world.curate(world, ["guarded"])
-    toy_world.examine(world, ["raw", "guarded"])
+    toy_world.examine(world, ["raw", "guarded"], ["safety"])
     found = toy_world.difference(toy_world.Contrast("ASR", "guarded", "raw", "lower"), [world])
     assert found["interval"][1] < -0.1, found

@@ -1,5 +1,5 @@
--- What people want done with a trace: of each person the latest submitted review; an adjudicator's word before all others, else the
--- majority, and of a tie the most cautious.
+-- What people want done with a trace: of each person the latest submitted review of each codebook, and of these the latest with a
+-- verdict; an adjudicator's word before all others, else the majority, and of a tie the most cautious.
 create view people_verdicts as
 with latest as (
     select *
@@ -10,6 +10,12 @@ standing as (
     select *
     from latest
     where status = 'submitted'
+    qualify row_number() over (partition by trace_id, reviewer, role, split_part(codebook, '@', 1) order by updated_at desc) = 1
+),
+wanted as (
+    select *
+    from standing
+    where verdict is not null
     qualify row_number() over (partition by trace_id, reviewer, role order by updated_at desc) = 1
 ),
 counted as (
@@ -19,8 +25,7 @@ counted as (
         role is not distinct from 'adjudicator' as decided,
         count(*) as people,
         list_position(['keep', 'unsure', 'repair', 'drop'], verdict) as caution
-    from standing
-    where verdict is not null
+    from wanted
     group by all
 )
 select trace_id, verdict

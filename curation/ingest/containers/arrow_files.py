@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from curation.ingest.containers.cells import longer
-from curation.ingest.containers.rows import BATCH_ROWS, MAX_ROW, RawRow, batch_rows, check_names
+from curation.ingest.containers.rows import BATCH_ROWS, Batch, RawRow, arrow_batches, check_names
 from schemas.errors import DataError
 from schemas.response import Fault
 
@@ -15,7 +14,7 @@ SHARE = 16
 """Values of fixed width of one batch may take so much of the memory."""
 
 
-def parquet_rows(path: Path) -> Iterator[RawRow]:
+def parquet_batches(path: Path) -> Iterator[Batch]:
     """Rows of a Parquet file, a row group at a time; texts and bytes stay in their dictionaries, at any depth."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -32,7 +31,7 @@ def parquet_rows(path: Path) -> Iterator[RawRow]:
             for group in range(file.num_row_groups):
                 rows = file.metadata.row_group(group).num_rows
                 batches = file.iter_batches(batch_size=rows_at_once, row_groups=[group])
-                yield from _sound_rows(batches, before, rows, f"row group {group}")
+                yield from _sound_batches(batches, before, rows, f"row group {group}")
                 before += rows
     except FileNotFoundError:
         raise
@@ -40,7 +39,7 @@ def parquet_rows(path: Path) -> Iterator[RawRow]:
         raise DataError(f"{path}: a damaged Parquet file ({_brief(error)}); fetch it again") from error
 
 
-def arrow_rows(path: Path, stream: bool) -> Iterator[RawRow]:
+def ipc_batches(path: Path, stream: bool) -> Iterator[Batch]:
     """Rows of an Arrow IPC file (Feather), or of a stream as `datasets` writes it."""
     import pyarrow as pa
 
@@ -52,7 +51,7 @@ def arrow_rows(path: Path, stream: bool) -> Iterator[RawRow]:
             rows_at_once = _rows_at_once(reader.schema)
             for number, batch in enumerate(_batches(reader, stream)):
                 if isinstance(batch, Fault):
-                    yield RawRow(before + 1, None, None, batch)
+                    yield Batch.of([RawRow(before + 1, None, None, batch)])
                     if stream:
                         return
                     continue
@@ -60,7 +59,7 @@ def arrow_rows(path: Path, stream: bool) -> Iterator[RawRow]:
                     _sound_columns(batch.slice(at, rows_at_once))
                     for at in range(0, batch.num_rows, rows_at_once)
                 )
-                yield from _sound_rows(pieces, before, batch.num_rows, f"batch {number}")
+                yield from _sound_batches(pieces, before, batch.num_rows, f"batch {number}")
                 before += batch.num_rows
     except FileNotFoundError:
         raise
@@ -137,24 +136,18 @@ def _plain_type(kind: Any) -> Any:
     return kind
 
 
-def _sound_rows(batches: Iterator[Any], before: int, rows: int, where: str) -> Iterator[RawRow]:
-    """The rows of some batches, numbered behind `before`; a fault for those that cannot be read or are too long."""
+def _sound_batches(arrow: Iterator[Any], before: int, rows: int, where: str) -> Iterator[Batch]:
+    """The rows of some Arrow batches, numbered behind `before`; a fault for those that cannot be read."""
     import pyarrow as pa
 
-    read = 0
+    read = before
     try:
-        for raw in batch_rows(batches):
-            read = raw.line
-            raw = raw._replace(line=before + raw.line)
-            if raw.fault is None and longer(raw.row, MAX_ROW):
-                raw = RawRow(
-                    raw.line, None, None, Fault("too_long", f"the row is longer than {MAX_ROW} characters")
-                )
-            yield raw
+        for batch in arrow_batches(arrow, before):
+            read = batch.lines[-1]
+            yield batch
     except (pa.ArrowException, OSError, ValueError) as error:
-        first, last = before + read + 1, before + rows
-        lost = f"rows {first} to {last} ({where}) cannot be read: {_brief(error)}"
-        yield RawRow(first, None, None, Fault("damaged_rows", lost))
+        lost = f"rows {read + 1} to {before + rows} ({where}) cannot be read: {_brief(error)}"
+        yield Batch.of([RawRow(read + 1, None, None, Fault("damaged_rows", lost))])
 
 
 def _rows_at_once(schema: Any) -> int:

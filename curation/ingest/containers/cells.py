@@ -10,6 +10,9 @@ from typing import Any
 
 from schemas.response import Fault
 
+NO_PLACE = -(2**63)
+"""Stands for a null among the places of a dictionary."""
+
 
 def cells(column: Any) -> list[Any]:
     """The values of a column (a `pyarrow.Array`); a Fault in the place of one that cannot be read."""
@@ -21,7 +24,7 @@ def cells(column: Any) -> list[Any]:
     if isinstance(column, pa.ExtensionArray):
         return cells(column.storage)
     if pa.types.is_dictionary(kind):
-        return _of_dictionary(cells(column.dictionary), column.indices.to_pylist())
+        return _of_dictionary(column)
     if pa.types.is_map(kind):
         pairs = zip(_within(column, column.keys), _within(column, column.items), strict=True)
         return _lists(column, [_whole(list(pair), tuple(pair)) for pair in pairs])
@@ -45,27 +48,35 @@ def distinct_names(names: Sequence[str]) -> list[str]:
     return found
 
 
-def longer(row: Any, most: int) -> bool:
-    """Whether the texts of a row have more than `most` characters together."""
+def text_size(row: Any) -> int:
+    """How many characters and bytes the texts of a row have together."""
     size, waiting = 0, [row]
     while waiting:
         value = waiting.pop()
         if isinstance(value, str | bytes):
             size += len(value)
-            if size > most:
-                return True
         elif isinstance(value, dict):
             waiting += value.values()
         elif isinstance(value, list | tuple):
             waiting += value
-    return False
+    return size
 
 
-def _of_dictionary(values: list[Any], indices: list[int | None]) -> list[Any]:
+def _of_dictionary(column: Any) -> list[Any]:
+    """The values that a column refers to, and no others: a batch of a Parquet file has the dictionary of all batches before it."""
+    import numpy as np
+    import pyarrow as pa
+
+    values = column.dictionary
+    places = column.indices.cast(pa.int64(), safe=False).fill_null(NO_PLACE).to_numpy(zero_copy_only=False)
+    used = np.unique(places[(places >= 0) & (places < len(values))])
+    try:
+        values = values.take(pa.array(used)) if len(used) < len(values) else values
+    except pa.ArrowNotImplementedError:  # Arrow takes nothing from views of strings, which polars writes
+        used = np.arange(len(values))
+    told = dict(zip(used.tolist(), cells(values), strict=True)) | {NO_PLACE: None}
     bad = Fault("bad_cell", "a value points beyond its dictionary")
-    return [
-        None if index is None else values[index] if 0 <= index < len(values) else bad for index in indices
-    ]
+    return [told.get(place, bad) for place in places.tolist()]
 
 
 def _within(column: Any, values: Any) -> list[Any]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curation.ingest.containers.rows import BATCH_ROWS, Source, batch_rows
+from curation.ingest.containers.rows import BATCH_ROWS, Source, arrow_batches
 from schemas.errors import DataError
 
 if TYPE_CHECKING:
@@ -92,4 +92,4 @@ def _sources(name: str, dataset: Any) -> list[Source]:
 def _source(name: str, part: "datasets.Dataset") -> Source:
     arrow = part.with_format("arrow")
     files = tuple(Path(entry["filename"]) for entry in part.cache_files)
-    return Source(name, files, lambda: batch_rows(arrow.iter(BATCH_ROWS)))
+    return Source(name, files, lambda: arrow_batches(arrow.iter(BATCH_ROWS)))

@@ -4,16 +4,17 @@ The container is detected by content, not by the file's name; only CSV, which ha
 cannot be read are yielded as rows with a fault, so that an invalid row does not stop the others.
 """
 
+import io
 import json
+import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from curation.ingest.containers.arrow_files import ARROW, ARROW_STREAM, PARQUET, arrow_rows, parquet_rows
+from curation.ingest.containers.arrow_files import ARROW, ARROW_STREAM, PARQUET, ipc_batches, parquet_batches
 from curation.ingest.containers.csv_files import COMMENT, SEPARATORS, csv_rows
 from curation.ingest.containers.json_array import elements
 from curation.ingest.containers.packing import (
@@ -24,7 +25,7 @@ from curation.ingest.containers.packing import (
     plain_suffix,
     read_head,
 )
-from curation.ingest.containers.rows import MAX_ROW, RawRow, Source
+from curation.ingest.containers.rows import MAX_ROW, Batch, RawRow, RowGroup, Source, batched, grouped
 from curation.ingest.containers.wrapped import find_rows, opens_over_lines
 from curation.ingest.containers.zipped import MAGIC as ZIP
 from curation.ingest.containers.zipped import faulty, sample_files, zip_texts
@@ -37,7 +38,15 @@ WIDE = (b"\xff\xfe", b"\xfe\xff")
 BOM = b"\xef\xbb\xbf"
 LIKELY = ("data", "rows", "samples")
 """Keys that hold the rows of an object, whatever stands beside them."""
-Stream = Callable[[], Iterator[RawRow]]
+FIRST_BLOCK, LINES_BLOCK = 2**16, 2**19
+"""Bytes of lines that are read together, at first and later: more do not fit into a processor's cache."""
+MARK = secrets.randbits(62)
+BETWEEN = b",%d]\n,[" % MARK
+"""Stands between the lines that are parsed together, each in a list of its own: no file can know the number, and so none can hold
+something that reads otherwise in company than alone."""
+QUOTE, BACKSLASH = b'"\\'
+FLAT = frozenset({int, float, bool, type(None)})
+Stream = Callable[[], Iterator[Batch]]
 
 
 def file_source(path: Path) -> Source:
@@ -64,7 +73,7 @@ def parse(text: bytes, line: int) -> RawRow:
             except (ValueError, RecursionError):
                 pass
         return RawRow(line, None, text, _json_fault(text, error))
-    if _may_repeat(text, row) and (twice := _doubled_key(text)):
+    if _quotes(text) != _needed_quotes(row) and (twice := _doubled_key(text)):
         return RawRow(
             line,
             None,
@@ -74,21 +83,38 @@ def parse(text: bytes, line: int) -> RawRow:
     return RawRow(line, _python_json(text) if _has_large_float(row) else row, text)
 
 
-def _may_repeat(text: bytes, row: Any) -> bool:
-    """Whether an object may have a key twice: the text has more keys than the row, by quotes and colons, or cannot be counted so."""
-    return text.count(b'":') - text.count(b'\\":') != _count_keys(row) or b'" :' in text
+def _quotes(text: bytes) -> int:
+    """The quotes around keys and texts of some JSON: all that no backslash stands before."""
+    import numpy as np  # only here: lists of names need no arrays
+
+    codes = np.frombuffer(text, np.uint8)
+    quotes = codes == QUOTE
+    count = int(np.count_nonzero(quotes))
+    if b"\\" not in text:
+        return count
+    escapes = codes == BACKSLASH
+    if np.any(escapes[1:] & escapes[:-1]):  # a backslash that is escaped itself escapes nothing
+        return _quotes(text.replace(b"\\\\", b"  "))
+    return count - int(np.count_nonzero(quotes[1:] & escapes[:-1]))
 
 
-def _count_keys(value: Any) -> int:
-    if type(value) is dict:
-        return len(value) + sum(_count_keys(entry) for entry in value.values() if type(entry) in (dict, list))
-    if type(value) is list:
-        return sum(_count_keys(entry) for entry in value if type(entry) in (dict, list))
-    return 0
+def _needed_quotes(value: Any) -> int:
+    """The quotes that the JSON of a value has at least; it has more where one object has a key twice, of which parsers keep the last."""
+    count, waiting = 0, [value]
+    while waiting:
+        value = waiting.pop()
+        if type(value) is str:
+            count += 2
+        elif type(value) is dict:
+            count += 2 * len(value)
+            waiting += value.values()
+        elif type(value) is list:
+            waiting += value
+    return count
 
 
 def _doubled_key(text: bytes) -> str | None:
-    """A key that one object has twice, of which parsers keep the last; looked for where the number of keys is not what the text says."""
+    """A key that one object has twice."""
     found: list[str] = []
 
     def note(pairs: list[tuple[str, Any]]) -> None:
@@ -114,8 +140,13 @@ def _has_large_float(value: Any) -> bool:
     if type(value) is float:
         return abs(value) >= LARGE
     if type(value) is dict:
-        return any(_has_large_float(entry) for entry in value.values() if type(entry) is not str)
-    return type(value) is list and any(_has_large_float(entry) for entry in value if type(entry) is not str)
+        value = value.values()
+    elif type(value) is not list:
+        return False
+    for entry in value:  # noqa: SIM110 - a generator for every row takes longer than the row
+        if type(entry) is not str and _has_large_float(entry):
+            return True
+    return False
 
 
 def _reader(path: Path) -> Stream:
@@ -133,12 +164,12 @@ def _reader(path: Path) -> Stream:
 def _binary_reader(path: Path, start: bytes) -> Stream | None:
     """The reader of a container with a signature of its own."""
     if start.startswith(PARQUET):
-        return lambda: parquet_rows(path)
+        return lambda: parquet_batches(path)
     if start.startswith((ARROW, ARROW_STREAM)):
-        return lambda: arrow_rows(path, stream=start.startswith(ARROW_STREAM))
+        return lambda: ipc_batches(path, stream=start.startswith(ARROW_STREAM))
     if start.startswith(ZIP):
         samples = sample_files(path)
-        return lambda: (
+        return lambda: batched(
             faulty(number, text) if isinstance(text, Fault) else parse(text, number)
             for number, text in zip_texts(path, samples)
         )
@@ -154,17 +185,17 @@ def _text_reader(path: Path, start: bytes) -> Stream:
     if not text:
         raise DataError(f"{path}: the file is empty; name a file with rows")
     if text.startswith(b"["):
-        return lambda: array_rows(path)
+        return lambda: batched(array_rows(path))
     if text.startswith(b"{"):
         return _object_reader(path, start, text)
     separators = SEPARATORS.get(plain_suffix(path))
     if separators:
-        return lambda: csv_rows(path, separators)
+        return lambda: batched(csv_rows(path, separators))
     if text.startswith(COMMENT.encode()) or b"{" not in text:
         raise DataError(
             f"{path}: neither JSON nor Parquet; if its values are separated by commas or tabs, name it .csv or .tsv"
         )
-    return lambda: jsonl_rows(path)
+    return lambda: jsonl_batches(path)
 
 
 def _object_reader(path: Path, start: bytes, text: bytes) -> Stream:
@@ -173,16 +204,16 @@ def _object_reader(path: Path, start: bytes, text: bytes) -> Stream:
     alone = not others.strip() and len(start) < BLOCK
     over_lines = opens_over_lines(first)
     if not alone and not over_lines and others:
-        return lambda: jsonl_rows(path)
+        return lambda: jsonl_batches(path)
     rows = find_rows(start)
     if rows and (over_lines or _only_wraps(first, rows.key)):
-        return partial(wrapped_rows, path, rows.offset)
+        return lambda: batched(wrapped_rows(path, rows.offset))
     if over_lines:
         raise DataError(
             f"{path}: one JSON object over several lines, and no single list of rows in it; write one object per line, or an array, "
             "such as with: jq -c . FILE"
         )
-    return lambda: jsonl_rows(path)
+    return lambda: jsonl_batches(path)
 
 
 def _only_wraps(text: bytes, key: str) -> bool:
@@ -194,20 +225,21 @@ def _only_wraps(text: bytes, key: str) -> bool:
     return key in LIKELY or not any(isinstance(value, str) for value in row.values())
 
 
-def _told(path: Path, rows: Stream) -> Stream:
+def _told(path: Path, batches: Stream) -> Stream:
     """The rows of a file; an error that names it if it is gone or breaks after it was found.
 
     What packed data that break off would have held is a fault behind the last row.
     """
 
-    def stream() -> Iterator[RawRow]:
+    def stream() -> Iterator[Batch]:
         line = 0
         try:
-            for raw in rows():
-                line = raw.line
-                yield raw
+            for batch in batches():
+                line = batch.lines[-1]
+                yield batch
         except Unreadable as error:
-            yield RawRow(line + 1, None, None, Fault("damaged_rows", f"what follows is lost: {error}"))
+            lost = Fault("damaged_rows", f"what follows is lost: {error}")
+            yield Batch.of([RawRow(line + 1, None, None, lost)])
         except OSError as error:
             why = "it was deleted" if isinstance(error, FileNotFoundError) else error.strerror
             raise DataError(
@@ -217,28 +249,103 @@ def _told(path: Path, rows: Stream) -> Stream:
     return stream
 
 
-def jsonl_rows(path: Path) -> Iterator[RawRow]:
+def jsonl_batches(path: Path) -> Iterator[Batch]:
     """Rows of a file with one JSON object a line; a broken line is a row with its fault."""
-    for line, text in _lines(path):
-        if text and not text.isspace():
-            yield parse(text, line)
+    for line, text in _line_blocks(path):
+        batch = _sound_batch(line, text) or Batch.of(
+            [
+                parse(piece, n)
+                for n, piece in enumerate(text.split(b"\n"), line)
+                if piece and not piece.isspace()
+            ]
+        )
+        if batch.size:
+            yield batch
 
 
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Number and bytes of each line; a line over MAX_ROW is cut there, and so cannot be parsed."""
-    line, rest = 1, b""
+def _sound_batch(first: int, text: bytes) -> Batch | None:
+    """Lines that are all objects as they should be, or null: then they are to be parsed one by one, to tell which is not."""
+    try:
+        found = orjson.loads(b"[[" + text.replace(b"\n", BETWEEN) + BETWEEN[: BETWEEN.index(b"\n")] + b"]")
+        rows = [row for row, mark in found if mark == MARK and type(row) is dict]
+    except (orjson.JSONDecodeError, TypeError, ValueError):
+        return None
+    if not len(rows) == len(found) == text.count(b"\n") + 1:
+        return None
+    groups = grouped(rows, range(len(rows)))
+    if _quotes(text) != sum(map(_group_quotes, groups)) or any(map(_has_large_floats, groups)):
+        return None
+    return Batch(range(first, first + len(rows)), rows, groups, texts=_texts(text))
+
+
+def _texts(text: bytes) -> Callable[[int], bytes]:
+    """The line at a place; the lines are told apart when the first is asked for."""
+    lines: list[bytes] = []
+
+    def line(place: int) -> bytes:
+        if not lines:
+            lines.extend(text.split(b"\n"))
+        return lines[place]
+
+    return line
+
+
+def _group_quotes(group: RowGroup) -> int:
+    """The quotes that the JSON of all rows has, at least."""
+    count = 2 * len(group.columns) * len(group.places)
+    for values, kinds in group.columns.values():
+        count += (
+            2 * len(values) if kinds == {str} else sum(map(_needed_quotes, values)) if kinds - FLAT else 0
+        )
+    return count
+
+
+def _has_large_floats(group: RowGroup) -> bool:
+    return any(
+        kinds - {str, int, bool, type(None)} and any(map(_has_large_float, values))
+        for values, kinds in group.columns.values()
+    )
+
+
+def _line_blocks(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Whole lines that follow one another, and the number of their first; a line over MAX_ROW is cut there, and so cannot be parsed."""
+    line, rest = 1, bytearray()
     with open_plain(path) as file:
-        block = file.read1(BLOCK).removeprefix(BOM)
-        while block:
-            pieces = block.split(b"\n")
-            if len(rest) < MAX_ROW:
-                rest += pieces[0]
-            if len(pieces) > 1:
-                pieces[0], rest = rest, pieces.pop()
-                yield from enumerate(pieces, line)
-                line += len(pieces)
-            block = file.read1(BLOCK)
-    yield line, rest
+        for block in _blocks(file):
+            cut = block.rfind(b"\n")
+            if cut < 0:
+                rest += block if len(rest) < MAX_ROW else b""
+                continue
+            if len(rest) >= MAX_ROW:
+                yield line, bytes(rest)
+                line, rest, block = line + 1, bytearray(), block[block.find(b"\n") + 1 :]
+                cut = block.rfind(b"\n")
+            if cut >= 0:
+                text = bytes(rest + block[:cut])
+                yield line, text
+                line += text.count(b"\n") + 1
+            rest = bytearray(block[cut + 1 :])
+    if rest:
+        yield line, bytes(rest)
+
+
+def _blocks(file: io.BufferedReader) -> Iterator[bytes]:
+    """A file in blocks, small ones first; those before an error are handed on before it is raised."""
+    wanted, begun = FIRST_BLOCK, False
+    while True:
+        pieces: list[bytes] = []
+        missing = wanted
+        try:
+            while missing > 0 and (piece := file.read1(missing)):
+                pieces.append(piece)
+                missing -= len(piece)
+        finally:
+            if pieces:
+                block = b"".join(pieces)
+                yield block if begun else block.removeprefix(BOM)
+        if not pieces:
+            return
+        wanted, begun = min(2 * wanted, LINES_BLOCK), True
 
 
 def array_rows(path: Path) -> Iterator[RawRow]:

@@ -25,8 +25,7 @@ def unfold_study(fields: dict[str, Any]) -> None:
 
 
 def unfold_instruction(fields: dict[str, Any]) -> None:
-    """`instruction` as the prompt; a label says its kind, and whether WildJailbreak's attacks wrap it."""
-    fields["prompt"] = fields.pop("instruction", None)
+    """A label says the prompt's kind, and whether WildJailbreak's attacks wrap it."""
     for column in ("label", "data_type"):
         label = fields.pop(column, None)
         if not label:

@@ -1,4 +1,4 @@
--- No rows: whether the expressions of a recipe ({asked}) bind to the narrow columns.
+-- No rows: whether the expressions of a recipe ({asked}) bind to some columns of `candidates` ({columns}).
 select {asked}
-from (select *, ''::varchar as part, 0 as tokens from narrow)
+from (select {columns}, ''::varchar as part, 0 as tokens from candidate_columns) candidates
 limit 0

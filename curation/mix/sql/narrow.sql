@@ -1,19 +1,15 @@
--- Everything a mix decides by, without the long text; lengths and the keys of the prompts are taken from it here, once.
-with keys as (
-    select prompt_id, {prompt_key} as prompt_key from prompts
-    union all
-    select prompt_id, {trace_key} as prompt_key
-    from (select prompt_id, any_value(prompt) as prompt from traces anti join prompts using (prompt_id) group by prompt_id)
-),
-exact as (
+-- Everything a mix decides by, without the long text: {columns} are those that the recipe names, {key} that of the prompt's words.
+create temp table narrow as
+with exact as (
     select prompt_key, list(distinct benchmark) as names from known_benchmarks where prompt_key is not null group by prompt_key
 )
 select
-    c.* exclude (prompt, turns, tools, reasoning, answer, extra, reference_answer),
-    {estimate} as estimated_tokens,
-    prompt_key,
+    {columns},
+    t.estimated_tokens,
     -- an evaluation prompt is one whether or not anybody ran `curate decontaminate`
-    list_sort(list_distinct(list_concat(c.benchmarks, names))) as held_out
+    list_sort(list_distinct(list_concat(c.benchmarks, exact.names))) as held_out
+    {key}
 from candidates c
-left join keys using (prompt_id)
-left join exact using (prompt_key)
+left join traces_facts t on t.trace_id = c.trace_id
+left join prompts_facts p on p.prompt_id = c.prompt_id
+left join exact on exact.prompt_key = coalesce(p.prompt_key, t.prompt_key)

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from curation import console
 from curation.corpus.filling import sql_file
-from curation.corpus.query import connect, select
+from curation.corpus.query import open_tables, select
 from curation.corpus.store import PACKED, Store, opened, replaced, rows_of
 from curation.ingest.benchmarks import Benchmark
 from curation.overlap.decontaminate import matching
@@ -102,7 +102,7 @@ def run(corpus_dir: Path, benchmarks: Sequence[Benchmark], recipe: Decontaminate
         recipe=settings | {"benchmarks": [benchmark.name for benchmark in benchmarks]},
         versions=versions("lrm-curate", "numpy"),
     )
-    with corpus.writing("contamination"):
+    with corpus.alone(STAGE):
         done = _done(corpus, manifest)
         todo = [(table, part) for table in FIELDS for part in corpus.parts(table) if not _names(part) <= done]
         if todo:
@@ -130,7 +130,8 @@ def _compare(
                         hit,
                     )
                 advance(rows.num_rows)
-            corpus.append_rows("contamination", [hit for key, hit in hits.items() if key not in known])
+            with corpus.writing("contamination"):
+                corpus.append_rows("contamination", [hit for key, hit in hits.items() if key not in known])
             known |= hits.keys()
             done |= _names(part)
             corpus.write_manifest(manifest.model_copy(update={"summary": {"compared": sorted(done)}}))
@@ -201,7 +202,7 @@ def _done(corpus: Store, manifest: Manifest) -> set[str]:
 def _counts(corpus: Store) -> Counts:
     query = sql_file("curation.overlap.decontaminate", "by_benchmark.sql")
     counts = Counts()
-    for row in select(connect(corpus), query).to_pylist():
+    for row in select(open_tables(corpus), query).to_pylist():
         counts.rows += row["n"]
         if row["benchmark"]:
             counts.add("filtered", row["benchmark"], row["n"])
@@ -212,7 +213,7 @@ def _counts(corpus: Store) -> Counts:
 
 def _summary(corpus: Store, done: set[str]) -> dict[str, object]:
     query = sql_file("curation.overlap.decontaminate", "overlaps.sql")
-    return {"compared": sorted(done), "found": select(connect(corpus), query).to_pylist()}
+    return {"compared": sorted(done), "found": select(open_tables(corpus), query).to_pylist()}
 
 
 def show(manifest: Manifest) -> None:

@@ -18,7 +18,7 @@ from pydantic import Field
 from curation import console
 from curation.corpus.filling import sql_file
 from curation.corpus.memory import Array, DiskArray
-from curation.corpus.query import connect, select
+from curation.corpus.query import open_tables, select
 from curation.corpus.store import Store
 from curation.overlap.dedup import queries, sketches, texts
 from curation.overlap.dedup.clustering import Clusters, ClusterSlice, Ranked, cluster, place, rank
@@ -79,7 +79,7 @@ def run(corpus_dir: Path, recipe: DedupRecipe) -> Manifest:
     """
     corpus = Store(corpus_dir)
     works = [Work(field, method) for method in dict.fromkeys(recipe.methods) for field in FIELDS[method]]
-    with corpus.writing("clusters"):
+    with corpus.alone(STAGE):
         for work in works:
             _do(corpus, work, recipe)
     manifest = _manifest(corpus, recipe)
@@ -98,9 +98,10 @@ def _do(corpus: Store, work: Work, recipe: DedupRecipe) -> None:
     clusters = _compare(corpus, work, recipe)
     sizes = clusters.sizes()
     if sizes.texts:
-        corpus.append_pieces(
-            "clusters", lambda: (to_table(work, generation, piece) for piece in clusters.pieces())
-        )
+        with corpus.writing("clusters"):
+            corpus.append_pieces(
+                "clusters", lambda: (to_table(work, generation, piece) for piece in clusters.pieces())
+            )
     summary: dict[str, object] = {"generation": generation, **sizes._asdict()}
     corpus.write_manifest(manifest.model_copy(update={"summary": summary}))
 
@@ -123,7 +124,7 @@ def _settings(corpus: Store, work: Work, recipe: DedupRecipe) -> dict[str, objec
 
 def _latest(corpus: Store, work: Work) -> str | None:
     rows = select(
-        connect(corpus),
+        open_tables(corpus),
         sql_file("curation.overlap.dedup", "latest.sql"),
         {"field": work.field, "method": work.method},
     )
@@ -208,7 +209,7 @@ def _query(text: str, keep: queries.Mask) -> str:
 
 
 def _manifest(corpus: Store, recipe: DedupRecipe) -> Manifest:
-    connection = connect(corpus)
+    connection = open_tables(corpus)
     (rows,) = select(connection, sql_file("curation.overlap.dedup", "duplicates.sql")).to_pylist()
     counts = Counts(rows=rows["traces"], kept=rows["traces"] - rows["duplicates"])
     if rows["duplicates"]:

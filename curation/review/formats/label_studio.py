@@ -10,35 +10,50 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
-from curation.review import questions
-from schemas.patterns import RISKY_PATTERNS
+from curation.review.form import questions
+from curation.review.form.questions import FIVE, ReviewForm
 
 NAMES = (questions.PATTERNS, questions.VERDICT, questions.COMMENT)
 
 
-def interface() -> str:
+def interface(form: ReviewForm = FIVE) -> str:
     """The labelling interface for a project's settings."""
     from jinja2 import StrictUndefined, Template
 
     text = (files("curation.review.formats") / "label_studio.xml").read_text(encoding="utf-8")
-    marks = {field: questions.patterns_of(field) for field in questions.SPANS}
-    patterns = [*RISKY_PATTERNS, questions.NONE]
-    rendered = Template(text, undefined=StrictUndefined)
-    return str(rendered.render(marks=marks, patterns=patterns, verdicts=questions.VERDICTS))
+    marks = {field: form.of_field(field) for field in questions.SPANS}
+    patterns = [*form.ticked, questions.NONE] if form.ticked else []
+    rendered = Template(text, undefined=StrictUndefined, autoescape=True)
+    return str(
+        rendered.render(
+            marks=marks,
+            patterns=patterns,
+            graded=form.graded,
+            value=questions.VALUE,
+            verdicts=questions.VERDICTS,
+        )
+    )
 
 
-def task(line: Mapping[str, Any]) -> dict[str, Any]:
+def task(line: Mapping[str, Any], form: ReviewForm = FIVE) -> dict[str, Any]:
     """An exported line as a task, with the suggestions as a prediction and the reviews as annotations."""
     texts = {str(field): line[field] for field in questions.SPANS}
-    found = [one["pattern"] for one in line["suggested"] if one["label"]]
-    predictions = []
-    if found:
-        result = [*_choices(questions.PATTERNS, found), *_regions(line["suggested_spans"], texts)]
-        predictions = [{"model_version": "curate", "result": result}]
+    found = [one["pattern"] for one in line["suggested"] if one["label"] and one["pattern"] in form.ticked]
+    scores = {one["pattern"]: one["score"] for one in line["suggested"] if one["label"] is not None}
+    given = [
+        {"pattern": entry.name, "value": entry.value_of(scores[entry.name])}
+        for entry in form.graded
+        if scores.get(entry.name) is not None
+    ]
+    result = [
+        *(_choices(questions.PATTERNS, found) if found else ()),
+        *_values(given, form),
+        *_regions(line["suggested_spans"], texts),
+    ]
     return {
         "data": {name: line[name] for name in ("trace_id", "prompt", *questions.SPANS)},
-        "predictions": predictions,
-        "annotations": [_annotation(review, texts) for review in line["reviews"]],
+        "predictions": [{"model_version": "curate", "result": result}] if found or given else [],
+        "annotations": [_annotation(review, texts, form) for review in line["reviews"]],
     }
 
 
@@ -56,8 +71,9 @@ def reviews(task: Any) -> list[dict[str, Any]]:
     return [_review(task["data"], annotation) for annotation in annotations]
 
 
-def _annotation(review: Mapping[str, Any], texts: Mapping[str, str]) -> dict[str, Any]:
-    result = [*_choices(questions.PATTERNS, review["patterns"]), *_regions(review["spans"], texts)]
+def _annotation(review: Mapping[str, Any], texts: Mapping[str, str], form: ReviewForm) -> dict[str, Any]:
+    result = [*_choices(questions.PATTERNS, review["patterns"]), *_values(review["values"], form)]
+    result += _regions(review["spans"], texts)
     if review["verdict"]:
         result += _choices(questions.VERDICT, [review["verdict"]])
     if review["comment"]:
@@ -78,6 +94,21 @@ def _choices(name: str, chosen: Sequence[str]) -> list[dict[str, Any]]:
     return [{"from_name": name, "to_name": "reasoning", "type": "choices", "value": value}]
 
 
+def _values(given: Sequence[Mapping[str, Any]], form: ReviewForm) -> Iterator[dict[str, Any]]:
+    """Levels as choices of their names, numbers as numbers."""
+    for one in given:
+        entry, name = form.by_name[one["pattern"]], questions.VALUE + one["pattern"]
+        if entry.levels:
+            yield from _choices(name, [entry.named(one["value"])])
+        else:
+            yield {
+                "from_name": name,
+                "to_name": "reasoning",
+                "type": "number",
+                "value": {"number": one["value"]},
+            }
+
+
 def _regions(spans: Sequence[Mapping[str, Any]], texts: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     for span in spans:
         field, text = span["field"], texts[span["field"]]
@@ -96,17 +127,21 @@ def _regions(spans: Sequence[Mapping[str, Any]], texts: Mapping[str, str]) -> It
 
 def _review(data: Mapping[str, Any], annotation: Mapping[str, Any]) -> dict[str, Any]:
     given: dict[str, list[str]] = {name: [] for name in NAMES}
-    spans = []
+    spans, values = [], []
     for item in annotation.get("result") or []:
         name, value = item.get("from_name"), item.get("value") or {}
         if name in questions.SPANS.values():
             spans += _spans(data, item["to_name"], value)
         elif name in NAMES:
             given[name] += value.get("choices") or value.get("text") or []
+        elif str(name).startswith(questions.VALUE):
+            told = value.get("choices") or ([value["number"]] if "number" in value else [])
+            values += [{"pattern": str(name).removeprefix(questions.VALUE), "value": one} for one in told]
     return {
         "trace_id": data["trace_id"],
         "reviewer": _who(annotation.get("completed_by")),
         "patterns": given[questions.PATTERNS],
+        "values": values,
         "verdict": next(iter(given[questions.VERDICT]), None),
         "comment": "\n".join(given[questions.COMMENT]) or None,
         "spans": spans,

@@ -28,16 +28,20 @@ def run(corpus_dir: Path, *, round: str, adjudicator: str, client: Client) -> Ma
         raise RecipeError(
             f'round "{round}" holds decisions itself; name the round whose disputes are to be decided'
         )
-    earlier = [name for name in rounds.round_names(corpus) if _adjudicates(corpus, name) == round]
+    begun = [name for name in rounds.round_names(corpus) if _adjudicates(corpus, name) == round]
+    earlier = [
+        name for name in begun if rounds.open_round(corpus, name).tasks
+    ]  # the others were killed before they had any
     sent = {task.trace_id for name in earlier for task in rounds.open_round(corpus, name).tasks}
-    found = disputes(ledger.load(corpus), [task.trace_id for task in current.tasks])
+    found = disputes(ledger.load(corpus, current.form), [task.trace_id for task in current.tasks])
     fresh = [dispute for dispute in found if dispute.trace_id not in sent and not dispute.decided]
     if not fresh and not earlier:
         raise RecipeError(
             f'round "{round}": no trace is disputed; pull first: curate review pull --round {round}'
         )
     name = _name(round, len(earlier)) if fresh else _name(round, len(earlier) - 1)
-    recipe = RoundRecipe(name=name, adjudicates=round, overlap=1, blind=0)
+    asked = current.recipe.codebook
+    recipe = RoundRecipe(name=name, adjudicates=round, overlap=1, blind=0, codebook=asked)
     return push.run(corpus_dir, recipe, client=client, reviewers=[adjudicator])
 
 

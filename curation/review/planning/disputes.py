@@ -1,12 +1,11 @@
 """Traces on which people disagree, and traces whose labels are known: what an adjudicator decides, and what gold items are made of."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
-from curation.review import questions
+from curation.review.form import questions
 from curation.review.planning.assignment import place
 from curation.review.reviews import DECIDING, SUBMITTED, Review, standing
-from schemas.patterns import RISKY_PATTERNS
 
 UNSURE = "unsure"
 
@@ -16,7 +15,7 @@ class Dispute(NamedTuple):
 
     trace_id: str
     patterns: tuple[str, ...]
-    """Those that some ticked and others did not."""
+    """Those that some say are present and others say are not."""
     verdicts: tuple[str, ...]
     """What people want done with it, where they differ or somebody is unsure."""
     reviewers: tuple[str, ...]
@@ -42,8 +41,8 @@ def votes_by_trace(reviews: Iterable[Review]) -> dict[str, list[Review]]:
 
 def known(
     reviews: Iterable[Review], seed: str, *, apart: Collection[str] = (), of_round: str | None = None
-) -> dict[str, tuple[str, ...]]:
-    """Traces with known labels, in a random order: their patterns, or "none".
+) -> dict[str, dict[str, bool]]:
+    """Traces with known labels, in a random order: whether each entry is present, without those that somebody left open.
 
     Known is what an adjudicator decided or two or more people agree on in all patterns; or, of a round, what its reviews agree on.
 
@@ -53,20 +52,28 @@ def known(
         apart: traces to leave out.
         of_round: the round whose reviews are taken.
     """
-    given = [review for review in reviews if of_round in (None, review.round)]
+    counted = [review for review in reviews if of_round in (None, review.round)]
     labels = {}
-    for trace, votes in votes_by_trace(given).items():
+    for trace, votes in votes_by_trace(counted).items():
         decided = [review for review in votes if review.role == DECIDING]
-        said = {review.patterns for review in decided or votes}
-        if trace not in apart and len(said) == 1 and (decided or of_round or len(votes) > 1):
-            labels[trace] = said.pop()
+        given = decided or votes
+        agreed = len({review.present for review in given}) == 1 and (decided or of_round or len(votes) > 1)
+        if trace not in apart and agreed and (said := _said_by_all(given)):
+            labels[trace] = said
     return {trace: labels[trace] for trace in sorted(labels, key=lambda trace: place(seed, trace))}
+
+
+def _said_by_all(reviews: Sequence[Review]) -> dict[str, bool]:
+    """The labels of reviews in which the same entries are present, without those that one of them leaves open."""
+    first, *others = (review.said for review in reviews)
+    return {name: label for name, label in first.items() if all(name in other for other in others)}
 
 
 def _dispute(trace: str, reviews: list[Review]) -> Dispute | None:
     votes = [review for review in reviews if review.role != DECIDING]
-    counts = {pattern: sum(pattern in vote.patterns for vote in votes) for pattern in RISKY_PATTERNS}
-    patterns = tuple(pattern for pattern, n in counts.items() if 0 < n < len(votes))
+    labels = [vote.said for vote in votes]
+    names = votes[0].form.names if votes else ()
+    patterns = tuple(name for name in names if len({one[name] for one in labels if name in one}) > 1)
     said = {vote.verdict for vote in votes if vote.verdict}
     verdicts = tuple(name for name in questions.VERDICTS if name in said)
     if not patterns and len(verdicts) < 2 and UNSURE not in verdicts:

@@ -21,7 +21,7 @@ from schemas.errors import ServerError
 
 INSIDE = Path(__file__).parent / "inside"
 LOG, LOCK, READY = "server.log", "lock", "server.json"
-START_SECONDS = 120.0
+START_SECONDS = 300.0
 STOP_SECONDS = 20.0
 LOG_BYTES = 10_000_000
 """A larger log is put aside as server.log.old at the next start."""

@@ -29,7 +29,7 @@ waiting as (
     from candidates
     left join (select trace_id, count_if(disputed) as disputes from judged group by trace_id) using (trace_id)
     left join margins using (trace_id)
-    anti join (select distinct trace_id from current_annotations where rank <= 0 and label is not null and not $again) done using (trace_id)
+    anti join (select distinct trace_id from current_annotations where rank <= 0 and label is not null and pattern in {patterns} and not $again) done using (trace_id)
     where ({condition}
     )
 ),

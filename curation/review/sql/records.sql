@@ -1,6 +1,6 @@
 -- The traces of a review round with the labels of the machine annotators (without people's, so that reviewers stay
 -- independent).
--- found: whether any machine annotator says that a pattern is there, even if others outvote it.
+-- found: whether any machine annotator says that a pattern (of those that are yes or no) is there, even if others outvote it.
 with tasks as (
     select * from review_tasks where round = $round
 ),
@@ -17,7 +17,7 @@ found as (
     select trace_id, bool_or(label) as found
     from current_annotations
     semi join tasks using (trace_id)
-    where rank > 0 and pattern in {patterns}
+    where rank > 0 and pattern in {ticked}
     group by trace_id
 ),
 evidence as (

@@ -1,5 +1,5 @@
 // Keys and the boxes that switch evidence on and off; the pages work without this.
-const typing = (target) => target.matches("textarea, input[type=search], input:not([type]), select");
+const typing = (target) => target.matches("textarea, input[type=search], input[type=number], input:not([type]), select");
 const press = (id) => document.getElementById(id)?.click();
 const keys = document.getElementById("keys");
 let at = -1;

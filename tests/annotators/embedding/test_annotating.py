@@ -1,16 +1,23 @@
 """The shipped annotators under the real encoder."""
 
+import shutil
 from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 pytest.importorskip("sentence_transformers", reason="the extra `models` is not installed")
 
 from annotators import catalog
 from annotators.base import Annotator
 from annotators.benchmark import load
-from annotators.embedding.annotating import excluded
+from annotators.embedding.annotating import embedding, excluded
+from annotators.embedding.model import CARD, HERE, OWN, WEIGHTS, Decision, open_model
+from curation.cli import app
 from schemas.annotation import Annotation
+from schemas.errors import DataError
 from schemas.patterns import RISKY_PATTERNS
 from schemas.trace import Trace
 
@@ -152,3 +159,64 @@ def test_a_verdict_does_not_depend_on_what_else_is_read(annotator: Annotator) ->
     together = verdicts(annotator, *traces)
     alone = [a for each in traces for a in verdicts(annotator, each)]
     assert max(abs((a.score or 0) - (b.score or 0)) for a, b in zip(together, alone, strict=True)) < 0.05
+
+
+def test_scores_are_the_same_on_any_number_of_cores(annotator: Annotator) -> None:
+    import torch
+
+    traces = [item.trace for item in load("dev")[:40]]
+    cores = torch.get_num_threads()
+    found = []
+    try:
+        for number in (1, 2, 3):
+            torch.set_num_threads(number)
+            found.append([a.score for a in verdicts(annotator, *traces)])
+    finally:
+        torch.set_num_threads(cores)
+    assert found[0] == found[1] == found[2]
+
+
+def test_damaged_weights_are_named(tmp_path: Path) -> None:
+    shipped = files("annotators.embedding")
+    (tmp_path / "card.json").write_text((shipped / "card.json").read_text("utf-8"))
+    (tmp_path / "reader.safetensors").write_bytes((shipped / "reader.safetensors").read_bytes()[:5000])
+    with pytest.raises(DataError, match="no annotator here"):
+        open_model(tmp_path)
+
+
+def test_weights_of_another_shape_are_named(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    shipped = files("annotators.embedding")
+    (tmp_path / "card.json").write_text((shipped / "card.json").read_text("utf-8"))
+    weights = load_file(str(shipped / "reader.safetensors"))
+    weights.pop(sorted(weights)[0])
+    save_file(weights, tmp_path / "reader.safetensors")
+    with pytest.raises(DataError, match="no annotator here"):
+        open_model(tmp_path)
+
+
+def test_own_weights_of_another_reader_are_refused() -> None:
+    with pytest.raises(DataError, match="3 weights for 2 states"):
+        Decision(slope=1, shift=0, own=(1, 2, 3)).probability(0.0, states=(1, 2))
+
+
+def test_an_annotator_of_ones_own_training_never_has_the_name_of_the_shipped_one(tmp_path: Path) -> None:
+    for name in (WEIGHTS, CARD, OWN):
+        shutil.copyfile(HERE / name, tmp_path / name)
+    shipped = catalog.get("embedding").name
+    assert embedding(tmp_path).name == shipped
+    card = (tmp_path / CARD).read_text(encoding="utf-8")
+    (tmp_path / CARD).write_text(card.replace('"groups": ', '"groups": 1'), encoding="utf-8")
+    own = embedding(tmp_path).name
+    assert own.startswith("embedding:own-") and own.endswith(f"@{shipped.partition('@')[2]}")
+
+
+@pytest.mark.parametrize("others", [[], ["--star1", "star1.json", "--labels", "people"]])
+def test_keeping_the_weights_needs_the_rows_and_goes_without_labels(
+    tmp_path: Path, others: list[str]
+) -> None:
+    done = CliRunner().invoke(
+        app, ["train-annotator", "--keep-weights", "--out", str(tmp_path / "own"), *others]
+    )
+    assert done.exit_code == 2 and "needs --star1" in done.output and not (tmp_path / "own").exists()

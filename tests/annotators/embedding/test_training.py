@@ -8,7 +8,7 @@ pytest.importorskip("sentence_transformers", reason="the extra `models` is not i
 
 import torch
 
-from annotators.benchmark import load
+from annotators.benchmark import edits, load
 from annotators.embedding import embedding
 from annotators.embedding.examples import Example, from_labelled, overlaps, targets
 from annotators.embedding.learning import Schedule, fit, steps
@@ -123,6 +123,16 @@ def test_sources_held_out_for_calibration_are_not_learned_from(shared_data: Path
     learned = {example.group for example in lessons.learn}
     assert not learned & {example.group for example in [*lessons.calibrate, *lessons.clean]}
     assert not lessons.skipped
+
+
+def test_nothing_made_of_a_held_out_source_is_learned_calibrated_on_or_counted_as_clean(
+    shared_data: Path,
+) -> None:
+    star1 = edits.star1(shared_data / "star1.json")
+    held = edits.load(star1, *edits.HELD_OUT).items
+    lessons = gather(shared_data / "star1.json", shared_data / "real_text")
+    used = {e.group for part in (lessons.learn, lessons.calibrate, lessons.clean) for e in part}
+    assert len(held) > 200 and not used & {item.source for item in held}
 
 
 def test_without_star1_only_rows_written_anew_are_used() -> None:

@@ -11,7 +11,7 @@ import pytest
 from curation.annotate import agree, calibrate
 from curation.annotate.agree import AgreeRecipe
 from curation.annotate.calibrate import CalibrateRecipe
-from curation.corpus.query import connect, select
+from curation.corpus.query import connect, open_tables, select
 from curation.corpus.store import Store
 from schemas.errors import RecipeError, UsageError
 from schemas.manifest import Manifest
@@ -88,7 +88,7 @@ def test_the_same_calibration_again_is_no_new_version_and_measures_raw_labels(re
     second = calibrate.run(reviewed.root, CalibrateRecipe(annotators=("embedding:x",)))
     assert second.summary["version"] == 2 and second.summary["target"] == "macro-f1"
     assert calibrate.run(reviewed.root, CalibrateRecipe(precision=0.85)).summary["version"] == 3
-    kept = select(connect(reviewed), "select * from calibrations").to_pylist()
+    kept = select(open_tables(reviewed), "select * from calibrations").to_pylist()
     assert sorted({row["version"] for row in kept}) == [1, 2, 3]
 
 

@@ -14,7 +14,7 @@ from annotators.judge.rubric import Rubric
 from curation.annotate import stage as annotate
 from curation.annotate.asking import EngineModel
 from curation.annotate.stage import AnnotateRecipe
-from curation.corpus.query import connect, select
+from curation.corpus.query import open_tables, select
 from curation.corpus.store import Store
 from curation.engines.openai import ServerSettings
 from curation.engines.settings import EngineSettings
@@ -93,7 +93,7 @@ def test_every_reply_of_a_real_server_follows_the_schema_and_nothing_is_made_of_
         assert all(list(finding) == ["analysis", "evidence", "label"] for finding in found.values())
     again = len(heard) - ASKED
     assert 0 < again <= ASKED  # quotes of nonsense are in no text
-    rows = select(connect(traces), "select * from annotations").to_pylist()
+    rows = select(open_tables(traces), "select * from annotations").to_pylist()
     assert len(rows) == len(TRACES) * len(RISKY_PATTERNS)
     assert {row["annotator"] for row in rows} == {f"judge:tiny@{judge.VERSION}"}
     assert not any(row["label"] and not row["spans"] for row in rows)
@@ -114,7 +114,7 @@ def test_a_guard_on_a_real_server_fails_when_the_model_makes_no_sense(
     manifest = annotate.run(traces.root, recipe)
     assert manifest.counts.kept == 0 and sum(manifest.counts.failed.values()) == len(TRACES)
     assert all("could not be read, like most replies" in reason for reason in manifest.counts.failed)
-    assert select(connect(traces), "select * from annotations").num_rows == 0
+    assert select(open_tables(traces), "select * from annotations").num_rows == 0
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from annotators import catalog
 from annotators.base import Annotator
 from curation.annotate import stage as annotate
 from curation.annotate.stage import AnnotateRecipe
-from curation.corpus.query import connect, select
+from curation.corpus.query import open_tables, select
 from curation.corpus.store import Store
 from schemas.annotation import Annotation, Span
 from schemas.errors import CorpusError, RecipeError
@@ -40,7 +40,7 @@ def fill(corpus: Store, start: int, stop: int) -> None:
 
 
 def table(corpus: Store) -> list[dict[str, object]]:
-    found = select(connect(corpus), "select * from annotations order by trace_id, pattern, annotator")
+    found = select(open_tables(corpus), "select * from annotations order by trace_id, pattern, annotator")
     return list(found.to_pylist())
 
 

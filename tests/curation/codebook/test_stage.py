@@ -162,7 +162,7 @@ def test_the_report_shows_levels_agreement_and_where_in_the_reasoning_the_eviden
     assert (
         "Codebook stones" in page
         and "none 18, little 0, much 2" in page
-        and "drift over the reasoning" in page
+        and "evidence over the reasoning" in page
     )
     query = "select first, last, share from trajectories where pattern = 'heft_amber' order by all"
     [(first, last, share), *_] = [

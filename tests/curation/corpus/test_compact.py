@@ -17,7 +17,7 @@ from curation.cli import app
 from curation.corpus import compact
 from curation.corpus.compact import CompactRecipe, groups
 from curation.corpus.part_files import PartFiles
-from curation.corpus.query import connect, select
+from curation.corpus.query import connect, open_tables, select
 from curation.corpus.store import PACKED, Store
 from curation.mix import lock
 from curation.mix.sweep import load_points
@@ -36,7 +36,7 @@ def add(corpus: Store, numbers: range) -> None:
 
 
 def content(corpus: Store) -> list[dict[str, object]]:
-    rows = select(connect(corpus), "select * from traces order by trace_id").to_pylist()
+    rows = select(open_tables(corpus), "select * from traces order by trace_id").to_pylist()
     assert len({row["trace_id"] for row in rows}) == len(rows)
     return rows
 

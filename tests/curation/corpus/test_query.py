@@ -1,11 +1,15 @@
 import random
 from collections.abc import Callable
 
+import pyarrow as pa
 import pytest
 
-from curation.corpus.query import benchmark_keys, connect, label_combinations, select
+from curation.corpus.part_files import same_type
+from curation.corpus.query import benchmark_keys, connect, label_combinations, open_tables, select
 from curation.corpus.store import Store
 from schemas import RISKY_PATTERNS, Manifest
+from schemas.errors import RecipeError
+from schemas.tables import TABLES
 
 
 def fill(corpus: Store, *annotations: tuple[str, bool | None], pattern: str = "weak_vacillation") -> None:
@@ -221,3 +225,45 @@ def test_combinations_of_labels_are_the_same_with_a_column_for_each_annotator_an
     wide = combinations()
     monkeypatch.setattr("curation.corpus.candidates.MOST_COLUMNS", 2)
     assert combinations() == wide and all(wide.values())
+
+
+def test_an_empty_table_has_the_types_that_arrow_gives_its_rows(corpus: Store) -> None:
+    connection = open_tables(corpus)
+    for table, schema in TABLES.items():
+        connection.register("of_arrow", schema.empty_table())
+        for given in (connection.table(table), connection.table("of_arrow")):
+            assert given.columns == schema.names
+            assert all(same_type(kind, field.type) for kind, field in zip(given.types, schema, strict=True))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pa.struct([("field", pa.string()), ("start", pa.int64())]),
+        pa.struct([("place", pa.string()), ("start", pa.int32())]),
+        pa.list_(pa.struct([("field", pa.string()), ("start", pa.int32())])),
+        pa.string(),
+    ],
+)
+def test_a_struct_with_other_fields_is_another_type(corpus: Store, other: pa.DataType) -> None:
+    ours = pa.struct([("field", pa.string()), ("start", pa.int32())])
+    connection = open_tables(corpus)
+    connection.register("of_arrow", pa.table({"ours": pa.array([], ours)}))
+    (kind,) = connection.table("of_arrow").types
+    assert same_type(kind, ours) and not same_type(kind, other)
+
+
+def test_tables_open_without_the_views_that_count_annotations(filled: Store) -> None:
+    connection = open_tables(filled)
+    assert select(connection, "select count(*) as n from traces").to_pylist() == [{"n": 80}]
+    assert select(connection, "select count(*) as n from current_clusters").to_pylist() == [{"n": 0}]
+    with pytest.raises(RecipeError, match="candidates"):
+        select(connection, "from candidates")
+
+
+def test_the_columns_that_expressions_are_checked_against_are_those_of_candidates(filled: Store) -> None:
+    connection = connect(filled)
+    described = [
+        select(connection, f"describe {name}").to_pylist() for name in ("candidates", "candidate_columns")
+    ]
+    assert described[0] == described[1] and len(described[0]) > 40

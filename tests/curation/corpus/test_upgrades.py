@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from curation.cli import app
 from curation.corpus.compact import CompactRecipe
 from curation.corpus.compact import run as compact
-from curation.corpus.query import connect, select
+from curation.corpus.query import connect, open_tables, select
 from curation.corpus.store import Store
 from schemas.errors import CorpusError
 from schemas.manifest import FORMAT_VERSION
@@ -63,6 +63,30 @@ def test_an_old_mix_reads_and_compares(old: Path) -> None:
     assert "the two mixes have the same rows in the same order" in compared
 
 
+def test_the_first_lock_rebuilds_the_mix_that_it_was_written_for(old: Path, tmp_path: Path) -> None:
+    """recipe.lock is of the first version that had locks (commit 53e854b), on this corpus."""
+    lock, built = old / "recipe.lock", tmp_path / "built"
+    before = lock.read_bytes()
+    curate("build-mix", old / "recipe.yaml", "--corpus", old / "corpus", "--lock", lock, "--out", built)
+    assert (
+        json.loads((built / "manifest.json").read_bytes())["summary"]["mix_id"]
+        == json.loads(before)["mix_id"]
+    )
+    assert read_mix(built).rows == read_mix(old / "mix").rows and lock.read_bytes() == before
+    curate(
+        "build-mix",
+        old / "recipe.yaml",
+        "--corpus",
+        old / "corpus",
+        "--lock",
+        lock,
+        "--out",
+        tmp_path / "again",
+    )
+    [data] = (built / "data").iterdir()
+    assert data.read_bytes() == (tmp_path / "again" / "data" / data.name).read_bytes()
+
+
 @pytest.mark.parametrize("marker", ["corpus/corpus.json", "mix/manifest.json"])
 def test_a_newer_format_is_a_clear_error(old: Path, marker: str) -> None:
     path = old / marker
@@ -88,5 +112,5 @@ def test_conversations_join_an_old_corpus_and_old_locks_build_the_same_bytes(
         (tmp_path / "a" / f).read_bytes() == (tmp_path / "b" / f).read_bytes() for f in files
     )
     compact(corpus, CompactRecipe())
-    counts = select(connect(Store(corpus)), "select count(turns) as talks, count(*) as all from traces")
+    counts = select(open_tables(Store(corpus)), "select count(turns) as talks, count(*) as all from traces")
     assert counts.to_pylist() == [{"talks": 1, "all": 9}]

@@ -1,4 +1,4 @@
-"""Servers that speak the OpenAI protocol, well-behaved and otherwise."""
+"""Servers that speak the OpenAI protocol, well-behaved and otherwise: faults, limits, keys and storms."""
 
 import asyncio
 import json
@@ -7,15 +7,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from curation.corpus.query import connect, select
+from curation.corpus.query import open_tables, select
 from curation.corpus.store import Store
 from curation.engines import Sampling, openai
 from curation.engines.openai import OpenAIEngine, ServerSettings
@@ -23,122 +23,9 @@ from curation.engines.prompting import asked
 from curation.engines.streaming import Question
 from curation.generate.stage import GenerateRecipe, run
 from schemas.errors import EngineError
+from tests.curation.engines.server import GOOD, Server, ask, settings
+from tests.curation.engines.server import serve as serve
 from tests.curation.models import free_port
-
-GOOD = {
-    "choices": [
-        {"message": {"reasoning": "That is fine.", "content": "Here you are."}, "finish_reason": "stop"}
-    ],
-    "usage": {"prompt_tokens": 12, "completion_tokens": 10},
-}
-Script = Callable[[int, dict[str, Any]], Any]
-
-
-class Server:
-    """Answers the n-th request as a script says: a dict is JSON, an int a status, bytes a raw reply, None silence."""
-
-    def __init__(self, script: Script, port: int = 0) -> None:
-        self.asked: list[dict[str, Any]] = []
-        self.headers: list[dict[str, str]] = []
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                outer.asked.append({"path": self.path, **body})
-                outer.headers.append(dict(self.headers))
-                outer.say(self, script(len(outer.asked), body))
-
-            def log_message(self, *unused: object) -> None:
-                pass
-
-        self._http = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-        self.port = self._http.server_port
-        self.base_url = f"http://127.0.0.1:{self.port}/v1"
-        threading.Thread(target=self._http.serve_forever, daemon=True).start()
-
-    def say(self, handler: BaseHTTPRequestHandler, said: Any) -> None:
-        if said is None:
-            time.sleep(1.0)
-            handler.close_connection = True
-            return
-        status, data = (said, b"no") if isinstance(said, int) else (200, said)
-        if isinstance(data, dict):
-            data = json.dumps(data).encode()
-        handler.send_response(status)
-        if status == 429:
-            handler.send_header("retry-after", "0")
-        half = data.startswith(b"HALF")
-        handler.send_header("content-length", str(len(data) * (2 if half else 1)))
-        handler.end_headers()
-        handler.wfile.write(data)
-        handler.close_connection = half
-
-    def stop(self) -> None:
-        self._http.shutdown()
-        self._http.server_close()
-
-
-@pytest.fixture
-def serve() -> Iterator[Callable[..., Server]]:
-    servers: list[Server] = []
-
-    def start(script: Script, port: int = 0) -> Server:
-        servers.append(Server(script, port))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.stop()
-
-
-def settings(server: Server, **more: Any) -> ServerSettings:
-    return ServerSettings.model_validate(
-        {"base_url": server.base_url, "patience_s": 1.5, "timeout_s": 0.5, "concurrency": 4} | more
-    )
-
-
-def ask(server: Server, n: int = 1, **more: Any) -> list[Any]:
-    engine = OpenAIEngine("m", settings(server, **more))
-    return engine.chat([[{"role": "user", "content": f"Q{i}"}] for i in range(n)], Sampling(temperature=0.5))
-
-
-def message(**fields: Any) -> dict[str, Any]:
-    return {**GOOD, "choices": [{"message": fields, "finish_reason": "stop"}]}
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"reasoning": "That is fine.", "content": "\n\nHere you are."},
-        {"reasoning_content": "That is fine.\n", "content": "Here you are."},
-        {"content": "<think>\nThat is fine.\n</think>\n\nHere you are."},
-        {"content": "That is fine.\n</think>\n\nHere you are."},
-    ],
-)
-def test_reasoning_is_read_from_every_place_servers_put_it(serve: Callable[..., Server], fields: Any) -> None:
-    (reply,) = ask(serve(lambda n, body: message(**fields)))
-    assert (reply.reasoning, reply.answer, reply.think_state) == ("That is fine.", "Here you are.", "closed")
-
-
-def test_the_servers_token_counts_are_kept_and_add_up(serve: Callable[..., Server]) -> None:
-    told = {
-        "prompt_tokens": 12,
-        "completion_tokens": 10,
-        "completion_tokens_details": {"reasoning_tokens": 7},
-    }
-    (exact,) = ask(serve(lambda n, body: GOOD | {"usage": told}))
-    (shared,) = ask(serve(lambda n, body: GOOD))
-    assert (exact.prompt_tokens, exact.reasoning_tokens, exact.answer_tokens) == (12, 7, 3)
-    assert shared.reasoning_tokens + shared.answer_tokens == 10
-
-
-def test_a_cut_off_reply_is_truncated_not_an_answer(serve: Callable[..., Server]) -> None:
-    cut = {"choices": [{"message": {"reasoning": "Hm", "content": None}, "finish_reason": "length"}]}
-    (reply,) = ask(serve(lambda n, body: cut))
-    assert (reply.think_state, reply.answer) == ("truncated", "")
 
 
 @pytest.mark.parametrize(
@@ -259,7 +146,7 @@ def test_a_server_that_dies_leaves_named_failures_and_the_rerun_finishes(
     second = serve(lambda n, body: GOOD, port)
     counts = run(prompts.root, recipe(second)).counts
     assert (counts.kept, counts.failed, len(second.asked)) == (100, {}, 70)
-    found = select(connect(prompts), "select count(*) as n, count(distinct trace_id) as ids from traces")
+    found = select(open_tables(prompts), "select count(*) as n, count(distinct trace_id) as ids from traces")
     assert found.to_pylist() == [{"n": 100, "ids": 100}]
 
 
@@ -317,87 +204,6 @@ def test_a_key_stands_in_no_process_list_while_a_server_is_asked(
 
 
 @pytest.mark.parametrize(
-    ("told", "first"),
-    [
-        (
-            {"content": [{"token": "no", "logprob": 0.0, "top_logprobs": [{"token": "no", "logprob": 0.0}]}]},
-            ("no", {"no": 1.0}),
-        ),
-        ({"tokens": ["no"], "top_logprobs": [{"no": 0.0}]}, ("no", {"no": 1.0})),
-        ({"content": None}, None),
-        ({"tokens": 3}, None),
-    ],
-)
-def test_log_probabilities_come_with_the_reply_in_either_form(
-    serve: Any, told: Any, first: tuple[str, dict[str, float]] | None
-) -> None:
-    choice = {**message(content="no")["choices"][0], "logprobs": told}
-    server = serve(lambda n, body: {**GOOD, "choices": [choice]})
-    [reply] = OpenAIEngine("m", settings(server)).chat(
-        [[{"role": "user", "content": "Q"}]], Sampling(alternatives=5)
-    )
-    assert [tuple(token) for token in reply.tokens] == ([first] if first else [])
-    assert (server.asked[0]["logprobs"], server.asked[0]["top_logprobs"]) == (True, 5)
-
-
-def test_a_server_that_rejects_log_probabilities_is_asked_without_from_then_on(serve: Any) -> None:
-    class Picky(Server):
-        def say(self, handler: BaseHTTPRequestHandler, said: Any) -> None:
-            if said == 400:
-                data = b'{"error": "logprobs is not supported"}'
-                handler.send_response(400)
-                handler.send_header("content-length", str(len(data)))
-                handler.end_headers()
-                handler.wfile.write(data)
-            else:
-                super().say(handler, said)
-
-    server = Picky(lambda n, body: 400 if "logprobs" in body else GOOD)
-    try:
-        engine = OpenAIEngine("m", settings(server))
-        for _ in range(2):
-            [reply] = engine.chat([[{"role": "user", "content": "Q"}]], Sampling(alternatives=5))
-            assert reply.answer == "Here you are." and reply.tokens == ()
-        assert ["logprobs" in body for body in server.asked] == [True, False, False]
-    finally:
-        server.stop()
-
-
-PARTS = [
-    {"type": "thinking", "thinking": [{"type": "text", "text": "That is fine."}]},
-    {"type": "text", "text": "Here you are."},
-]
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [{"content": PARTS}, {"reasoning_content": "", "content": "[THINK]That is fine.[/THINK]Here you are."}],
-)
-def test_content_may_be_parts_and_markup_of_any_family(serve: Callable[..., Server], fields: Any) -> None:
-    (reply,) = ask(serve(lambda n, body: message(**fields)))
-    assert (reply.reasoning, reply.answer, reply.think_state) == ("That is fine.", "Here you are.", "closed")
-
-
-@pytest.mark.parametrize(
-    ("word", "state"),
-    [
-        ("max_tokens", "truncated"),
-        ("content_filter", "blocked"),
-        ("abort", "cut"),
-        ("error", "cut"),
-        (None, "cut"),
-        ("new", "cut"),
-    ],
-)
-def test_a_finish_reason_that_is_not_known_to_mean_whole_is_kept_as_it_was_said(
-    serve: Callable[..., Server], word: str | None, state: str
-) -> None:
-    said = {"choices": [{**GOOD["choices"][0], "finish_reason": word}]}  # type: ignore[index]
-    (reply,) = ask(serve(lambda n, body: said))
-    assert (reply.think_state, reply.finish_reason) == (state, word or "null")
-
-
-@pytest.mark.parametrize(
     "body",
     [
         {"error": {"code": 402, "message": "Insufficient credits"}},
@@ -418,39 +224,6 @@ def test_an_error_that_passes_is_tried_again_though_its_status_is_200(serve: Cal
     busy = {"error": {"type": "overloaded_error", "message": "Overloaded"}}
     (reply,) = ask(serve(lambda n, body: busy if n == 1 else GOOD), patience_s=20)
     assert reply.answer == "Here you are."
-
-
-@pytest.mark.parametrize(
-    "usage",
-    [
-        {"completion_tokens": -5},
-        {"prompt_tokens": 10**12},
-        {"completion_tokens": "x"},
-        [1],
-        "?",
-        {"completion_tokens_details": 3},
-    ],
-)
-def test_counts_that_cannot_be_cost_no_answer(serve: Callable[..., Server], usage: Any) -> None:
-    (reply,) = ask(serve(lambda n, body: GOOD | {"usage": usage}))
-    assert reply.answer == "Here you are."
-    assert min(reply[4:7]) >= 0
-
-
-def test_a_reply_with_half_a_character_is_an_answer_that_is_set_aside(serve: Callable[..., Server]) -> None:
-    text = json.dumps(GOOD).replace("Here you are.", "x \\ud83d y").encode()
-    server = serve(lambda n, body: text)
-    (reply,) = ask(server)
-    assert (reply.think_state, len(server.asked)) == ("lone_surrogate", 1)
-
-
-def test_a_refusal_is_the_answer_and_nothing_is_none(serve: Callable[..., Server]) -> None:
-    refused, empty = (
-        ask(serve(lambda n, body, fields=fields: message(**fields)))[0]  # type: ignore[misc]
-        for fields in ({"content": None, "refusal": "I can't."}, {"content": ""})
-    )
-    assert (refused.answer, refused.think_state) == ("I can't.", "no_think")
-    assert empty.think_state == "empty_answer"
 
 
 @pytest.mark.parametrize("url", ["localhost:8000/v1", "//host/v1", "ftp://host", "http://"])

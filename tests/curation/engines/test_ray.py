@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from curation.annotate import stage as annotate
-from curation.corpus.query import connect, select
+from curation.corpus.query import connect, open_tables, select
 from curation.corpus.store import Store
 from curation.generate.stage import GenerateRecipe, run
 from tests.curation.chain_model import DECLINE, REFUSAL, START, WAVER
@@ -65,7 +65,9 @@ def test_a_ray_job_makes_every_planned_trace_once_on_two_nodes(
     settings = recipe(r1_model, samples=30)
     counts = run(prompts.root, settings).counts
     assert (counts.rows, counts.kept, counts.balance) == (120, 120, 0)
-    rows = select(connect(prompts), "select distinct reasoning, answer from traces order by all").to_pylist()
+    rows = select(
+        open_tables(prompts), "select distinct reasoning, answer from traces order by all"
+    ).to_pylist()
     assert [row["reasoning"] for row in rows] == [START + DECLINE, START + WAVER + DECLINE]
     assert {row["answer"] for row in rows} == {REFUSAL.strip()}
     assert run(prompts.root, settings).counts == counts
@@ -93,7 +95,7 @@ def test_a_worker_killed_in_the_middle_loses_nothing(
     thread.join()
     assert killed
     assert (counts.rows, counts.kept, counts.failed) == (600, 600, {})
-    assert select(connect(corpus), "select count(*) as n from traces").to_pylist() == [{"n": 600}]
+    assert select(open_tables(corpus), "select count(*) as n from traces").to_pylist() == [{"n": 600}]
 
 
 def test_judging_on_ray_gives_the_same_annotations(

@@ -78,6 +78,17 @@ def test_a_fault_of_a_template_names_its_file_and_line(tmp_path: Path) -> None:
         render(Tokenizer("{{ 1 // 0 }}", tmp_path), ASK)
 
 
+def test_a_program_that_does_not_start_in_time_is_no_fault_of_the_template(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(templates, "SECONDS_TO_START", 0.0)
+    with pytest.raises(
+        EngineError, match=r"cannot be started \(no answer in time\); if other programs keep"
+    ) as told:
+        templates.TemplateChild().ask({})
+    assert not isinstance(told.value, templates.TemplateFault)
+
+
 def test_after_a_template_that_was_stopped_the_next_is_rendered(tmp_path: Path, quick) -> None:
     endless = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
     with pytest.raises(EngineError, match="more than 2 seconds"):

@@ -5,13 +5,15 @@ from typing import Any
 
 import pytest
 
-from curation.corpus.query import connect, select
+from curation.codebook.stage import add
+from curation.corpus.query import connect, open_tables, select
 from curation.corpus.store import Store
 from curation.generate.repair import EvidenceSpan, RepairRecipe, beginning, run
 from curation.generate.sample import judge
 from curation.generate.stage import GenerateRecipe
 from curation.generate.stage import run as generate
 from curation.generate.strategies import shipped
+from schemas.codebooks import Codebook
 from schemas.errors import RecipeError
 from tests.curation.chain_model import DECLINE, REFUSAL, START, WAVER
 
@@ -64,6 +66,39 @@ def test_a_repaired_trace_names_its_parent_which_stays(risky: Store, scripted: C
         * 2
     )
     assert (manifest.summary["parents"], manifest.summary["repaired"]) == (2, 2)
+
+
+def test_entries_of_a_codebook_are_repaired_from_the_first_sentence_that_shows_one(
+    risky: Store, scripted: Callable[..., Any]
+) -> None:
+    entries = {
+        "office_haste": {"field": "reasoning", "definition": "It is hasty."},
+        "office_tone": {
+            "field": "reasoning",
+            "definition": "How rude.",
+            "levels": ["polite", "curt", "rude"],
+        },
+    }
+    book = {"name": "office", "version": 1, "description": "d", "entries": entries}
+    add(risky, Codebook.model_validate(book))
+    found = select(
+        open_tables(risky),
+        "select trace_id, reasoning from traces where not contains(reasoning, $waver)",
+        {"waver": WAVER.strip()},
+    )
+    [good] = found.to_pylist()
+    at = good["reasoning"].index(DECLINE.strip()) + 3  # in the middle of the sentence
+    spans = [{"field": "reasoning", "start": at, "end": at + 4}]
+    row = {"trace_id": good["trace_id"], "annotator": "judge:j+office@1.0", "spans": spans}
+    with risky.writing("annotations"):
+        risky.append_rows("annotations", [
+            row | {"pattern": "office_haste", "label": False, "spans": []},
+            row | {"pattern": "office_tone", "label": True, "score": 0.5},
+        ])  # fmt: skip
+    engine = scripted(lambda messages: f"{DECLINE}\n</think>{REFUSAL}")
+    manifest = run(risky.root, recipe(patterns=["office"], accept="not coalesce(office_haste, false)"))
+    assert (manifest.summary["parents"], manifest.summary["repaired"]) == (1, 1)
+    assert engine.asked[0][1]["content"] == f"<think>\n{START}".rstrip()
 
 
 def test_the_yield_gained_is_told_on_the_same_traces(risky: Store, scripted: Callable[..., Any]) -> None:

@@ -12,6 +12,7 @@ from curation.ingest.recipe import IngestRecipe
 from curation.ingest.stage import run
 from curation.report.why import why
 from schemas.errors import RecipeError, UsageError
+from schemas.prompt import set_prompt_id
 from tests.command_line import curate
 
 ROWS = [
@@ -111,19 +112,64 @@ def test_another_model_that_says_the_same_elsewhere_is_a_trace_of_its_own(tmp_pa
     assert (told["new_rows"], told["differences"]) == (3, [])
 
 
-def test_the_same_file_under_another_set_adds_that_sets_prompts(tmp_path: Path) -> None:
-    file, corpus = tmp_path / "a.jsonl", tmp_path / "c"
-    file.write_text("\n".join(json.dumps({"query": f"Q {n}", "final_query": f"Q {n}"}) for n in range(4)))
-    ingest(corpus, file, set="advbench")
-    assert ingest(corpus, file, set="pair")["new_rows"] == 4
-    assert (
-        ingest(corpus, file, set="pair")["new_rows"] == ingest(corpus, file, set="advbench")["new_rows"] == 0
-    )
-    counted = rows(corpus, "select source, attack, count(*) as n from prompts group by all order by source")
-    assert counted == [
-        {"source": "advbench", "attack": None, "n": 4},
-        {"source": "pair", "attack": "PAIR", "n": 4},
+def sets_file(folder: Path, number: int = 4) -> Path:
+    file = folder / "a.jsonl"
+    lines = [json.dumps({"query": f"Q {n}", "final_query": f"Tell a story of Q {n}"}) for n in range(number)]
+    file.write_text("\n".join(lines))
+    return file
+
+
+MEMBERS = "select evaluation_set, attack, query is not null as wraps, count(*) as n from prompt_sets group by all order by all"
+
+
+def test_the_same_file_under_another_set_gives_its_prompts_both_memberships(tmp_path: Path) -> None:
+    file, corpus = sets_file(tmp_path), tmp_path / "c"
+    first, second = ingest(corpus, file, set="advbench"), ingest(corpus, file, set="pair")
+    assert (first["new_rows"], second["new_rows"], second["joined"], second["differences"]) == (4, 0, 4, [])
+    for name in ("pair", "advbench"):
+        again = ingest(corpus, file, set=name)
+        assert (again["new_rows"], again["joined"], again["already_there"]) == (0, 0, 4)
+    assert rows(corpus, "select source, count(*) as n from prompts group by all") == [
+        {"source": "advbench", "n": 4}
     ]
+    assert rows(corpus, MEMBERS) == [
+        {"evaluation_set": "advbench", "attack": None, "wraps": True, "n": 4},
+        {"evaluation_set": "pair", "attack": "PAIR", "wraps": True, "n": 4},
+    ]
+
+
+def test_a_set_finds_prompts_that_came_in_without_one(tmp_path: Path) -> None:
+    file, corpus = sets_file(tmp_path), tmp_path / "c"
+    plain = tmp_path / "plain.jsonl"
+    plain.write_text("\n".join(json.dumps({"prompt": f"Tell a story of Q {n}"}) for n in range(4)))
+    ingest(corpus, plain, kind="harmful")
+    assert ingest(corpus, file, set="pap")["joined"] == 4
+    assert [row["evaluation_set"] for row in rows(corpus, MEMBERS)] == ["pap", "plain"]
+
+
+def test_the_same_prompt_twice_in_a_sets_file_is_a_duplicate_and_joins_once(tmp_path: Path) -> None:
+    file, corpus = sets_file(tmp_path), tmp_path / "c"
+    ingest(corpus, file, set="advbench")
+    twice = tmp_path / "twice.jsonl"
+    twice.write_text(f"{file.read_text()}\n{file.read_text()}")
+    manifest = run(corpus, [str(twice)], IngestRecipe.from_options(set="pair"))
+    assert (manifest.counts.kept, manifest.counts.filtered) == (4, {"duplicate": 4})
+    assert manifest.summary["joined"] == 4
+
+
+def test_a_corpus_in_which_each_set_has_its_own_copy_keeps_it(tmp_path: Path) -> None:
+    file, corpus = sets_file(tmp_path), tmp_path / "c"
+    ingest(corpus, file, set="advbench")
+    store = Store(corpus)
+    copies = [
+        row | {"prompt_id": set_prompt_id(row["prompt_id"], "pair"), "source": "pair", "attack": "PAIR"}
+        for row in rows(corpus, "from prompts")
+    ]
+    with store.writing("prompts"):
+        store.append_rows("prompts", copies)
+    told = ingest(corpus, file, set="pair")
+    assert (told["new_rows"], told["joined"]) == (0, 0)
+    assert rows(corpus, "select count(*) as n from prompt_sets where evaluation_set = 'pair'") == [{"n": 4}]
 
 
 def test_constants_win_over_rows_and_what_the_row_said_is_kept(tmp_path: Path) -> None:
@@ -182,6 +228,13 @@ def test_a_wrong_filter_is_named_with_its_line(tmp_path: Path) -> None:
         IngestRecipe.from_options(recipe=recipe)
 
 
+def test_the_command_says_how_many_prompts_are_in_one_more_set(tmp_path: Path) -> None:
+    file = sets_file(tmp_path)
+    curate("ingest", "--set", "advbench", file, "--corpus", "c", cwd=tmp_path)
+    said = curate("ingest", "--set", "pair", file, "--corpus", "c", cwd=tmp_path).stderr
+    assert "0 new, 4 already there, 4 of them in one more set now" in said
+
+
 def test_the_command_says_what_is_new_what_differs_and_what_no_kind_means(tmp_path: Path, file: Path) -> None:
     first = curate("ingest", file, "--corpus", "c", cwd=tmp_path).stderr
     assert "3 new" in first and "3 new rows have no kind" in first and "--kind KIND --amend" in first
@@ -190,3 +243,10 @@ def test_the_command_says_what_is_new_what_differs_and_what_no_kind_means(tmp_pa
     assert "3 already there; kind differs (none -> harmful): left as it is; --amend changes it" in differs
     changed = curate("ingest", file, "--kind", "harmful", "--amend", "--corpus", "c", cwd=tmp_path).stderr
     assert "3 already there; kind differs (none -> harmful): changed" in changed
+
+
+def test_a_new_prompt_of_a_set_with_a_source_of_its_own_is_new_and_belongs_to_the_set(tmp_path: Path) -> None:
+    file, corpus = sets_file(tmp_path, 1), tmp_path / "c"
+    told = ingest(corpus, file, set="advbench", source="mine")
+    assert (told["new_rows"], told["joined"], told["already_there"]) == (1, 0, 0)
+    assert [row["evaluation_set"] for row in rows(corpus, MEMBERS)] == ["advbench", "mine"]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from curation.corpus.query import connect, select
+from curation.corpus.query import open_tables, select
 from curation.corpus.store import Store
 from curation.ingest import evaluation_sets, livecodebench
 from curation.ingest.evaluation_sets import format_of, known
@@ -26,7 +26,7 @@ def ingested(tmp_path: Path, name: str, files: Sequence[Path | str], seed: int =
     counts = run(corpus.root, [str(file) for file in files], IngestRecipe(set=name, seed=seed)).counts
     assert not counts.quarantined
     rows: list[dict[str, Any]] = select(
-        connect(corpus), "select * from prompts order by source_file, source_line"
+        open_tables(corpus), "select * from prompts order by source_file, source_line"
     ).to_pylist()
     return rows
 
@@ -110,7 +110,7 @@ def test_a_row_whose_kind_is_told_in_an_unknown_word_is_set_aside(
     file = write(tmp_path / "x.csv", columns, *rows)
     counts = run(corpus.root, [str(file)], IngestRecipe(set=name)).counts
     assert (counts.kept, counts.quarantined) == (1, {"wrong_type": 1})
-    assert select(connect(corpus), "select detail from quarantine")["detail"].to_pylist() == [detail]
+    assert select(open_tables(corpus), "select detail from quarantine")["detail"].to_pylist() == [detail]
 
 
 def saved(folder: Path, *splits: str) -> Path:
@@ -275,6 +275,8 @@ def test_every_set_on_the_hub_is_in_the_registry_of_benchmarks() -> None:
     assert [name for name, entry in known().items() if not _registered(entry.benchmark or name)] == [
         "pap",
         "pair",
+        "reasoning-attack",
+        "reasoning-attack-plain",
     ]
 
 

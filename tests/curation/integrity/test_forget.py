@@ -39,6 +39,9 @@ def related(filled: Store) -> Store:
     filled.append_rows("reviews", [{"round": "r", "trace_id": trace, "reviewer": who, "updated_at": "1", "status": "draft", "comment": "c"} for who in ("ann", "Ann")])  # fmt: skip
     quarantined = {"quarantine_id": trace, "stage": "generate", "source_file": "", "source_line": 0, "reason": "cut", "detail": "d", "row": TEXT}  # fmt: skip
     filled.append_rows("quarantine", [quarantined])
+    filled.append_rows(
+        "memberships", [{"prompt_id": prompt_id(TEXT), "evaluation_set": "pair", "query": TEXT}]
+    )
     filled.append_rows("clusters", [{"field": "response", "method": "exact", "generation": "1", "id": trace, "cluster_id": "c", "representative": True}])  # fmt: skip
     return filled
 
@@ -57,6 +60,7 @@ def test_a_prompt_goes_with_all_that_hangs_on_it(related: Store, packed: bool) -
         "reviews": 2,
         "quarantine": 1,
         "clusters": 1,
+        "memberships": 1,
     }
     assert TEXT not in everything(related.root) and content_id("child") not in related.keys("traces")
     assert len(related.keys("traces")) == 79 and check.read(related.root).damage == []

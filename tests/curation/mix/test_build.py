@@ -343,14 +343,15 @@ def test_a_build_killed_at_any_moment_and_run_again_gives_the_same_mix(tmp_path:
             place,
         ]
 
+    subprocess.run(command("undisturbed"), check=True, capture_output=True)  # writes the index as well
     start = time.monotonic()
-    subprocess.run(command("undisturbed"), check=True, capture_output=True)
+    subprocess.run(command("timed"), check=True, capture_output=True)
     duration = time.monotonic() - start
     chance = random.Random(11)
     killed = 0
     for _ in range(8):
         process = subprocess.Popen(command("killed"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(chance.uniform(0.3, 1.0) * duration)
+        time.sleep(chance.uniform(0.1, 0.9) * duration)
         process.send_signal(signal.SIGKILL)
         killed += process.wait() == -signal.SIGKILL
         done = tmp_path / "killed"

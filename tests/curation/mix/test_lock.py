@@ -103,6 +103,31 @@ def test_another_registry_of_benchmarks_is_named(
         locked(out="other")
 
 
+STRUCTURE = """name: mine
+version: 1
+description: Two parts.
+parts:
+- {name: weighed, mark: "Weighed:", ask: what it would do., body: "{{ opening }}"}
+- {name: decided, mark: "Decided:", ask: what follows., body: "{{ conclusion }}"}
+"""
+
+
+@pytest.mark.parametrize("form", ["structure:mine.yaml", "structure:mine.yaml without weighed", "mine.jinja"])
+def test_the_file_of_a_rewriting_is_locked_and_a_change_is_named(form: str, locked, tmp_path: Path) -> None:
+    recipe = RECIPE.replace("take: 20", f'take: 20, rewrite: "{form}"')
+    file = tmp_path / form.removeprefix("structure:").partition(" ")[0]
+    file.write_text("{{ opening }}" if file.suffix == ".jinja" else STRUCTURE)
+    before = locked(recipe)
+    assert file.name in lock.read(tmp_path / "x.lock").files
+    file.write_text(f"{file.read_text()}\n")  # nothing that decides
+    assert locked(recipe, out="again") == before or file.suffix == ".jinja"
+    file.write_text(
+        "So: {{ opening }}" if file.suffix == ".jinja" else STRUCTURE.replace("Decided:", "Then:")
+    )
+    with pytest.raises(RecipeError, match=rf"{file.name} has other content"):
+        locked(recipe, out="other")
+
+
 def test_a_file_that_is_no_lock_is_explained(locked, tmp_path: Path) -> None:
     (tmp_path / "x.lock").write_text('{"format_version": 1}')
     with pytest.raises(DataError, match="delete it to lock again"):

@@ -251,7 +251,7 @@ def test_a_form_of_one_s_own_and_its_faults(build, tmp_path: Path) -> None:
     assert "unsafe" in fault(build, recipe)
     (tmp_path / "f.jinja").write_text("{% if %}")
     assert "recipe.yaml:3: parts.a.rewrite" in fault(build, recipe)
-    assert "no form 'shrot'; shipped: short, template" in fault(
+    assert "no form 'shrot'; shipped: primer, short, template" in fault(
         build, recipe.replace(str(tmp_path / "f.jinja"), "shrot")
     )
 

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from hashlib import md5
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -35,11 +36,17 @@ def traces() -> list[Trace]:
         {"kind": "benign", "strategy": "default", "inconsistency": inconsistent, "answer_refusal": refuses}
         for refuses, inconsistent in product((False, True, None), (False, True))
     ]
+    rows += [
+        {"kind": "harmful", "strategy": "nocot", "unsafe": unsafe, "answer_refusal": refuses}
+        for unsafe, refuses in product((False, True, None), (False, True))
+    ]
     rows += [{"kind": "math", "strategy": "default"}, {"kind": None, "strategy": "improved", "unsafe": False}]
     return [{"trace_id": f"t{n:03}", "unsafe": None, **dict.fromkeys(RISKY_PATTERNS, False), **row} for n, row in enumerate(rows)]  # fmt: skip
 
 
 TRACES = {trace["trace_id"]: trace for trace in traces()}
+RANKS = {trace_id: rank for rank, trace_id in enumerate(TRACES, 1)}
+"""Of the rows for over-refusal, as if the first trace had taught it most."""
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +70,13 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Store:
     corpus.append_rows("prompts", prompts)
     corpus.append_rows("traces", rows)
     corpus.append_rows("annotations", [dict(zip(names, label, strict=True)) for label in labels])
+    corpus.append_rows("influences", [
+        {
+            "attribution_id": "a", "row_id": f"r-{name}", "trace_id": name, "part": "all", "behaviour": "overrefusal", "method": "gradients",
+            "influence": -float(rank), "rank": rank, "share": rank / len(RANKS), "version": 1, "model": "m", "mix_id": "m",
+        }
+        for name, rank in RANKS.items()
+    ])  # fmt: skip
     return corpus
 
 
@@ -101,12 +115,33 @@ def promises(name: str) -> dict[str, Callable[[Trace], bool]]:
         }
     if re.fullmatch(r"study-improved-size\d+", name):
         return {"safety": safety_of_study("improved"), "benign": benign}
+    if name == "study-improved-benign0":
+        return {"safety": safety_of_study("improved")}
+    if re.fullmatch(r"study-improved-benign\d+", name):
+        return {"safety": safety_of_study("improved"), "benign": benign}
     if re.fullmatch(r"study-improved-benign\d+-math\d+", name):
         return {"safety": safety_of_study("improved"), "benign": benign, "math": math}
     if found := re.fullmatch(r"study-(\w+)-math\d+", name):
         return {"safety": safety_of_study(found[1]), "math": math}
     if found := re.fullmatch(r"study-(\w+)", name):
         return {"safety": safety_of_study(found[1]), "benign": benign}
+    if name == "presafe":
+        return {
+            "refused": lambda t: safety_of_study("nocot")(t) and t.get("answer_refusal") is True,
+            "answered": benign,
+        }
+    if name == "safepath":
+        return {
+            "trigger": lambda t: t["kind"] == "harmful" and t["strategy"] != "nocot",
+            "retain": lambda t: benign(t) or math(t),
+        }
+    if name == "whole-ranked":
+        return {"all": lambda t: True}
+    if found := re.fullmatch(r"without-top-(\d+)", name):
+        share = int(found[1]) / 100
+        return {"all": lambda t: RANKS[t["trace_id"]] / len(RANKS) > share}
+    if name == "without-random-5":
+        return {"all": lambda t: md5(t["trace_id"].encode(), usedforsecurity=False).hexdigest() >= "0ccccccc"}
     if name.startswith("structure-"):
         return {"safety": structured, "benign": benign}
     ablations = {

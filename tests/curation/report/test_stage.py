@@ -1,16 +1,16 @@
 """The report, with hostile traces, in a real browser where there is one."""
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from annotators.statistics.intervals import wilson
 from curation import masking
 from curation.corpus.store import Store
 from curation.report import stage as report
 from schemas import RISKY_PATTERNS, prompt_id
+from tests.looking import faults_of
 
 ATTACK = (
     "<script>window.hacked = 1</script><img src=x onerror='window.hacked = 2'></pre></details></style></script>"
@@ -45,18 +45,6 @@ def hostile(tmp_path: Path) -> Store:
     return corpus
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if not chromium:
-        pytest.skip("no chromium on this machine: the report was not opened in a browser")
-    with playwright.sync_playwright() as driver:
-        running = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield running
-        running.close()
-
-
 def opened(browser: Any, path: Path) -> tuple[Any, list[str]]:
     """The page, and everything it asked the network for."""
     asked: list[str] = []
@@ -88,19 +76,73 @@ def test_the_policy_stops_a_script_even_where_an_escape_is_forgotten(
     assert page.evaluate("window.hacked") is None
 
 
-def test_tables_sort_by_number_on_a_click(filled: Store, tmp_path: Path, browser: Any) -> None:
+def test_tables_sort_by_number_on_a_click_and_a_field_keeps_the_rows_with_its_words(
+    filled: Store, tmp_path: Path, browser: Any
+) -> None:
     report.write_page(filled.root, out=tmp_path / "r.html")
     page, _ = opened(browser, tmp_path / "r.html")
-    table = page.locator("table.sort").nth(1)
+    table = page.get_by_role("region", name="Traces by category").locator("table")
 
     def column() -> list[int]:
-        return [int(row.locator("td").nth(2).inner_text()) for row in table.locator("tbody tr").all()]
+        return [int(row.locator("td").nth(1).inner_text()) for row in table.locator("tbody tr").all()]
 
-    table.locator("th button").nth(2).click()
+    table.locator("th button").nth(1).click()
     assert column() == sorted(column(), reverse=True) and len(set(column())) > 1
-    table.locator("th button").nth(2).click()
+    table.locator("th button").nth(1).click()
     assert column() == sorted(column())
-    assert table.locator("th").nth(2).get_attribute("aria-sort") == "ascending"
+    assert table.locator("th").nth(1).get_attribute("aria-sort") == "ascending"
+    page.get_by_role("searchbox", name="before and after").fill("improved weak")
+    rows = page.get_by_role("region", name="before and after").locator("tbody tr:visible")
+    assert rows.count() == 1 and rows.inner_text().startswith("improved\tweak vacillation")
+    assert page.get_by_text("1 of 10 rows").is_visible()
+
+
+def test_the_contents_name_every_section_and_the_headline_says_what_was_found(
+    filled: Store, tmp_path: Path, browser: Any
+) -> None:
+    report.write_page(filled.root, out=tmp_path / "r.html")
+    page, _ = opened(browser, tmp_path / "r.html")
+    listed = page.get_by_role("navigation", name="Contents").get_by_role("link").all_inner_texts()
+    assert listed == page.locator("h2").all_inner_texts() and len(listed) > 6
+    (low, high) = wilson(10, 60)
+    told = f"Of 60 judged traces on harmful prompts, 16.7 % [{100 * low:.1f}, {100 * high:.1f}] show a risky pattern; most often weak vacillation in default (10 of 30)."
+    assert page.locator(".headline").inner_text().replace("\u00a0", " ") == told
+
+
+def test_a_chart_tells_its_value_at_once_where_the_pointer_is(
+    filled: Store, tmp_path: Path, browser: Any
+) -> None:
+    report.write_page(filled.root, out=tmp_path / "r.html")
+    assert "<title>privacy: " in (tmp_path / "r.html").read_text()  # for browsers that run no script
+    page, _ = opened(browser, tmp_path / "r.html")
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.get_by_role("region", name="Traces by category").locator("td.chart .mark").first.hover()
+    low, high = wilson(0, 18)
+    assert (
+        page.locator(".tip").inner_text() == f"deception: 0.0 % [{100 * low:.1f}, {100 * high:.1f}], 0 of 18"
+    )
+
+
+def test_a_wide_table_scrolls_in_its_frame_and_keeps_its_first_column(
+    filled: Store, tmp_path: Path, browser: Any
+) -> None:
+    report.write_page(filled.root, out=tmp_path / "r.html")
+    page, _ = opened(browser, tmp_path / "r.html")
+    frame = page.get_by_role("region", name="Patterns by strategy")
+    assert frame.evaluate("one => one.scrollWidth > one.clientWidth")
+    before = frame.locator("td").first.bounding_box()["x"]
+    frame.evaluate("one => (one.scrollLeft = 200)")
+    assert frame.locator("td").first.bounding_box()["x"] == before
+    assert frame.locator("td").nth(1).bounding_box()["x"] < before
+
+
+def test_no_serious_fault_for_assistive_programs(
+    filled: Store, hostile: Store, tmp_path: Path, browser: Any
+) -> None:
+    for corpus in (filled, hostile):
+        report.write_page(corpus.root, out=tmp_path / "r.html")
+        page, _ = opened(browser, tmp_path / "r.html")
+        assert faults_of(page) == []
 
 
 def test_nothing_is_wider_than_a_phone(hostile: Store, filled: Store, tmp_path: Path, browser: Any) -> None:

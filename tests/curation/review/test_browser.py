@@ -34,6 +34,10 @@ WEAK, INCONSISTENT = "weak_vacillation", "inconsistency"
 
 HIGHLIGHTED = """() => [...CSS.highlights].filter(([name]) => name.startsWith("hl-"))
     .flatMap(([name, ranges]) => [...ranges].map(range => [name, range.toString()]))"""
+AT_MARK = """() => {
+    const [range] = CSS.highlights.get("curate-at");
+    return [range.getBoundingClientRect().top, range.toString()];
+}"""
 PLACE_OF_WORDS = """([field, start, end]) => {
     const text = document.querySelector(`[name=${field}] p`).firstChild, range = document.createRange();
     range.setStart(text, start); range.setEnd(text, end);
@@ -72,7 +76,7 @@ def page(browser: Any, server_home: Path, client: Client) -> Iterator[Any]:
 
 
 def open_round(page: Any, client: Client, corpus: Store, **settings: Any) -> datasets.Dataset:
-    recipe = RoundRecipe(overlap=1, blind=0, **settings)
+    recipe = RoundRecipe(**{"overlap": 1, "blind": 0, **settings})
     push.run(corpus.root, recipe, client=client, reviewers=["ann"])
     dataset = datasets.find(client, recipe.name)
     assert dataset is not None
@@ -157,6 +161,53 @@ def test_a_reviewer_reads_marks_changes_and_submits(page, client, samples) -> No
     assert said[INCONSISTENT][2] == "Says no twice."
     verdict = connect(samples).execute("select verdict, patterns from reviews").fetchone()
     assert verdict == ("repair", [INCONSISTENT])
+
+
+@pytest.mark.parametrize(("blind", "keys"), [(1.0, ("6", "1", "Enter")), (0.0, ("ArrowDown", "1", "Enter"))])
+def test_a_clean_trace_takes_three_keys(
+    page: Any, client: Client, samples: Store, blind: float, keys: tuple[str, ...]
+) -> None:
+    name = f"browser-keys-{blind:.0f}"
+    open_round(page, client, samples, name=name, blind=blind, traces=3, where="strategy = 'short'")
+    for done in range(3):
+        page.wait_for_function("() => document.activeElement?.id.startsWith('patterns_')")
+        for key in keys:
+            page.keyboard.press(key)
+        submitted = "n => new RegExp(`Submitted\\\\s*${n}`).test(document.body.innerText)"
+        page.wait_for_function(submitted, arg=done + 1)
+    pull.run(samples.root, round=name, client=client)
+    said = connect(samples).execute("select verdict, patterns from reviews").fetchall()
+    assert said == [("keep", ["none"])] * 3
+
+
+def test_the_marks_of_a_long_trace_are_listed_above_it_and_reached_by_a_click_or_by_keys(
+    page: Any, client: Client, corpus_of: Any
+) -> None:
+    text = " ".join(f"Sentence {n} says something plain about gardens." for n in range(400))
+    marked = [f"Sentence {n} says something plain about gardens." for n in (20, 380)]
+    spans = [
+        {"field": "reasoning", "start": text.index(one), "end": text.index(one) + len(one)} for one in marked
+    ]
+    said = {
+        "trace_id": "t0",
+        "pattern": WEAK,
+        "annotator": "rules@1",
+        "label": True,
+        "score": 0.8,
+        "spans": spans,
+    }
+    corpus = corpus_of([{"prompt": "?", "reasoning": text, "answer": "No."}], [said])
+    open_round(page, client, corpus, name="browser-long")
+    listed = page.get_by_role("navigation", name="Marks").get_by_role("button")
+    listed.nth(1).wait_for()
+    assert listed.all_inner_texts() == [f"weak vacillation: {one}" for one in marked]
+    for reach in (lambda: listed.nth(1).click(), lambda: page.keyboard.press("Alt+ArrowUp")):
+        reach()
+        number = [one.get_attribute("aria-current") for one in listed.all()].index("true")
+        top, words = page.evaluate(AT_MARK)
+        assert 0 < top < 1000 and words == marked[number]
+        screenshot(page, f"review-jump-{number}")
+    assert number == 0
 
 
 def test_nasty_texts_are_shown_as_they_are_and_marks_on_them_cut_the_same_words(

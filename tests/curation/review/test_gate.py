@@ -5,14 +5,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 from pydantic import ValidationError
 
+from annotators.statistics.agreement import agreement, by_unit
 from curation.corpus.query import connect
 from curation.corpus.store import Store
 from curation.mix import build as mix
 from curation.review import gate
 from curation.review.gate import AgreementWish
 from schemas import RISKY_PATTERNS, RecipeError
+from tests.command_line import curate
 
 WEAK = "weak_vacillation"
 RECIPE = """
@@ -110,6 +113,74 @@ def test_a_mix_is_refused_below_the_wish_and_built_above_it(judge, tmp_path: Pat
     assert mix.run(corpus.root, recipe, out=tmp_path / "mix").counts.kept == 80
 
 
-def test_an_unknown_pattern_in_a_wish_is_a_fault() -> None:
+def test_an_unknown_pattern_in_a_wish_is_a_fault_with_its_line(judge, tmp_path: Path) -> None:
     with pytest.raises(ValidationError):
-        AgreementWish(patterns=("vacillation",))
+        AgreementWish(patterns=())
+    recipe = tmp_path / "gated.yaml"
+    recipe.write_text(RECIPE.replace("weak_vacillation", "vacillation"))
+    with pytest.raises(RecipeError, match=r"gated.yaml:3: agreement.patterns: unknown pattern vacillation"):
+        mix.run(judge(60).root, recipe, out=tmp_path / "mix")
+
+
+def test_entries_and_whole_codebooks_are_demanded_and_levels_count_as_values(
+    filled: Store, tmp_path: Path
+) -> None:
+    book = {
+        "name": "garden",
+        "version": 1,
+        "description": "d",
+        "entries": {
+            "garden_named": {"field": "reasoning", "definition": "It names a plant."},
+            "garden_care": {
+                "field": "reasoning",
+                "definition": "Care.",
+                "levels": ["none", "some", "great"],
+                "present_from": 2,
+            },
+        },
+    }
+    (tmp_path / "garden.yaml").write_text(yaml.safe_dump(book))
+    assert (
+        curate("codebook", "add", "garden.yaml", "--corpus", str(filled.root), cwd=tmp_path).returncode == 0
+    )
+    ids = sorted(filled.keys("traces"))[:40]
+    dice = random.Random(2)
+    truths = [dice.choice([0, 1, 2]) for _ in ids]
+    # bob is one level lower wherever ann says great: their labels differ there, and the values only by a step
+    said = {"human:ann": truths, "human:bob": [min(level, 1) for level in truths]}
+    rows = [
+        {"trace_id": id, "pattern": "garden_care", "annotator": who, "label": level == 2, "score": level / 2}
+        for who, levels in said.items()
+        for id, level in zip(ids, levels, strict=True)
+    ]
+    rows += [
+        {"trace_id": id, "pattern": "garden_named", "annotator": who, "label": bool(level)}
+        for who in said
+        for id, level in zip(ids, truths, strict=True)
+    ]
+    filled.append_rows("annotations", rows)
+    wish = AgreementWish(patterns=("garden", "answer_refusal"), n_min=40, alpha_min=0.4)
+    found = gate.measured(connect(filled), wish)
+    assert sorted(found) == ["answer_refusal", "garden_care", "garden_named"]
+    assert found["garden_named"].alpha == 1 and found["garden_named"].fault is None
+    labels = agreement(by_unit((r["trace_id"], r["label"]) for r in rows if r["pattern"] == "garden_care"))
+    care = found["garden_care"]
+    assert (
+        care.alpha is not None
+        and labels.alpha is not None
+        and care.alpha > labels.alpha + 0.3
+        and care.fault is None
+    )
+    assert found["answer_refusal"].fault and "0 traces judged" in found["answer_refusal"].fault
+
+    recipe = tmp_path / "gated.yaml"
+    recipe.write_text(RECIPE.replace("[weak_vacillation]", "[garden]").replace("n_min: 50", "n_min: 60"))
+    planned = curate("plan", "gated.yaml", "--corpus", str(filled.root), cwd=tmp_path)
+    assert "garden_care" in planned.stdout and "40 of 60" in planned.stdout and "closed" in planned.stdout
+    assert "garden_named: 40 traces judged by two or more people, 60 wanted" in planned.stderr
+    recipe.write_text(
+        RECIPE.replace("[weak_vacillation]", "[garden_named]").replace("n_min: 50", "n_min: 40")
+    )
+    mix.run(filled.root, recipe, out=tmp_path / "mix")
+    told = curate("why", ids[0], "--mix", "mix", "--corpus", str(filled.root), cwd=tmp_path)
+    assert "garden_named" in told.stdout and "1.00 [1.00, 1.00]" in told.stdout and "open" in told.stdout

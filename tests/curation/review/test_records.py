@@ -3,7 +3,7 @@
 from curation.corpus.query import connect
 from curation.corpus.store import Store
 from curation.review import records, rounds
-from curation.review.questions import guidelines
+from curation.review.form.questions import guidelines
 from curation.review.records import Record
 from curation.review.rounds import RoundRecipe
 from schemas import CODEBOOK, RISKY_PATTERNS

@@ -117,13 +117,14 @@ def test_what_the_server_stores_is_escaped_text(nasty, shown, client) -> None:
     assert "\r" not in records["t4"]["fields"]["reasoning"]
 
 
-def test_pushing_again_changes_nothing(samples, shown, client, request) -> None:
+def test_pushing_again_changes_nothing(samples, shown, client, people_of, request) -> None:
     dataset = shown(samples, traces=30)
     before = stored(client, dataset)
     again = push.run(samples.root, recipe(request), client=client)
     assert changes(again) == (0, 0, 30)
     assert stored(client, dataset) == before
-    assert again.summary["reviewers"] == ["ann", "bob", "cyd"]
+    assert again.summary["reviewers"] == sorted(people_of(client))  # other tests add people to the server
+    assert {"ann", "bob", "cyd"} <= people_of(client).keys()
 
 
 def test_pushing_again_renews_suggestions_and_keeps_answers(

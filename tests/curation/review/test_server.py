@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,10 +24,10 @@ from schemas import ServerError
 from tests.curation.review.conftest import changes
 
 
-def curate(*arguments: object, expect: int = 0) -> subprocess.CompletedProcess[str]:
+def curate(*arguments: object, expect: int = 0, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "curation.cli", "review", *map(str, arguments)]
     clean = {name: value for name, value in os.environ.items() if not name.startswith("ARGILLA_")}
-    done = subprocess.run(command, capture_output=True, text=True, env=clean, timeout=240)
+    done = subprocess.run(command, capture_output=True, text=True, env=clean, cwd=cwd, timeout=240)
     assert done.returncode == expect, done.stderr
     return done
 
@@ -52,8 +53,10 @@ def restart(home: Path) -> Client:
     return Client(embedded_target(home))
 
 
-def test_start_status_logs_and_stop_on_the_command_line(home: Path) -> None:
-    started = curate("server", "start", "--home", home, "--port", 0, "--reviewers", "ann,bob")
+def test_start_status_logs_and_stop_on_the_command_line_and_home_may_be_relative(home: Path) -> None:
+    started = curate(
+        "server", "start", "--home", home.name, "--port", 0, "--reviewers", "ann,bob", cwd=home.parent
+    )
     url = started.stdout.strip()
     assert url.startswith("http://127.0.0.1:") and "accounts: owner, ann, bob" in started.stderr
     assert json.loads(curate("server", "status", "--home", home, "--json").stdout)["url"] == url
@@ -62,7 +65,7 @@ def test_start_status_logs_and_stop_on_the_command_line(home: Path) -> None:
     )  # adds a person
     assert {user.name for user in Client(embedded_target(home)).users()} == {"owner", "ann", "bob", "cyd"}
     assert "Running upgrade" in curate("server", "logs", "--home", home, "-n", 100).stdout
-    curate("server", "stop", "--home", home)
+    curate("server", "stop", "--home", f"../{home.name}", cwd=home)
     assert curate("server", "status", "--home", home, expect=1).stdout.startswith("not running")
     assert "no review server was running" in curate("server", "stop", "--home", home).stderr
 
@@ -141,6 +144,35 @@ def test_without_a_server_the_way_to_one_is_told(tmp_path: Path, monkeypatch: py
     with pytest.raises(ServerError, match="no API key"):
         find_target("http://elsewhere", None, tmp_path)
     assert find_target("http://elsewhere", "key", tmp_path) == ("http://elsewhere", "key")
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("localhost:6900", "http://localhost:6900"),
+        ("127.0.0.1:6900/argilla", "http://127.0.0.1:6900/argilla"),
+        ("[::1]:6900", "http://[::1]:6900"),
+        ("review.example.org", "https://review.example.org"),
+        ("ann:secret@review.example.org:8443", "https://ann:secret@review.example.org:8443"),
+        ("http://review.example.org", "http://review.example.org"),
+    ],
+)
+def test_an_address_without_a_scheme_is_plain_on_this_machine_and_encrypted_elsewhere(
+    given: str, meant: str, tmp_path: Path
+) -> None:
+    assert find_target(given, "key", tmp_path).url == meant
+
+
+def test_a_server_is_reached_without_its_scheme_and_a_reviewer_s_key_is_named(
+    target: ArgillaServer, people: dict[str, Any], tmp_path: Path
+) -> None:
+    address = target.url.removeprefix("http://")
+    assert Client(find_target(address, target.api_key, tmp_path)).users()
+    key = people["ann"].http.headers["X-Argilla-Api-Key"]
+    with pytest.raises(ServerError, match=r"API key of ann, who is a reviewer; .* an owner's key"):
+        Client(find_target(address, key, tmp_path))
+    with pytest.raises(ServerError, match="check --url and --api-key"):
+        Client(find_target(address, "no-such-key", tmp_path))
 
 
 def test_an_installation_that_fails_says_how_to_go_on(

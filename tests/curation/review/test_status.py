@@ -8,6 +8,7 @@ from curation.review.planning.team import Team
 from curation.review.reviews import Review
 from curation.review.rounds import ReviewTask, Round, RoundRecipe
 from curation.review.status import Label
+from schemas.patterns import RISKY_PATTERNS
 
 WEAK = "weak_vacillation"
 ROUND = Round(RoundRecipe(name="r", overlap=2), [ReviewTask(f"t{i}", "audit", i < 2) for i in range(4)])
@@ -92,7 +93,10 @@ def test_everybody_of_the_team_is_there_from_the_start_with_what_is_assigned_to_
 
 
 def test_disputes_are_listed_and_gold_is_scored(capsys: pytest.CaptureFixture[str]) -> None:
-    gold = [ReviewTask("t0", "gold", False, (WEAK,)), *ROUND.tasks[1:]]
+    gold = [
+        ReviewTask("t0", "gold", False, {name: name == WEAK for name in RISKY_PATTERNS}),
+        *ROUND.tasks[1:],
+    ]
     given = [review("t0", "ann"), review("t0", "bob", False), review("t1", "ann"), review("t1", "bob")]
     state = status.status(ROUND._replace(tasks=gold), given, labels(given))
     assert {p.reviewer: p.gold[:2] for p in state.reviewers} == {"ann": (1, 1.0), "bob": (1, 0.8)}

@@ -1,8 +1,6 @@
 """The page in a real browser: keys alone, hostile texts, and what assistive programs need."""
 
 import json
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +9,12 @@ import pytest
 from curation.corpus.store import Store
 from schemas import RISKY_PATTERNS
 from tests.curation.view.conftest import Serve
+from tests.looking import faults_of
 
 ATTACK = (
     "<script>window.hacked = 1</script><img src=x onerror='window.hacked = 2'></textarea></dialog></style></script>"
     "<svg onload=window.hacked=3><a href='javascript:window.hacked=4'>x</a>{{ 7 * 7 }}\" autofocus onfocus=\"window.hacked=5"
 )
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if not chromium:
-        pytest.skip("no chromium on this machine: the page was not opened in a browser")
-    with playwright.sync_playwright() as driver:
-        running = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield running
-        running.close()
 
 
 def opened(browser: Any, address: str) -> tuple[Any, list[str]]:
@@ -132,5 +119,6 @@ def test_everything_that_can_be_used_has_a_name_and_headings_step_down(
         assert page.evaluate(NAMELESS) == []
         assert page.locator("h1").count() == 1 and page.locator("main").count() == 1
         assert page.evaluate("document.documentElement.lang") == "en"
+        assert faults_of(page) == []
         ids = page.evaluate("[...document.querySelectorAll('[id]')].map((each) => each.id)")
         assert len(ids) == len(set(ids)), json.dumps(ids)

@@ -63,6 +63,30 @@ def test_only_new_parts_are_read(filled: Store, tmp_path: Path) -> None:
     assert after.listed(range(80)) == rows and after.search("unheard").tolist() == [80]
 
 
+def add(corpus: Store, name: str) -> None:
+    corpus.append_rows(
+        "traces",
+        [{"trace_id": name, "prompt_id": "p", "prompt": f"about {name}", "reasoning": "", "answer": "", "sample_index": 0}],
+    )  # fmt: skip
+
+
+def pieces(folder: Path) -> int:
+    with sqlite3.connect(folder / "words.sqlite") as connection:
+        return int(connection.execute("select count(distinct segid) from words_idx").fetchone()[0])
+
+
+def test_small_parts_leave_one_piece_and_later_ones_are_merged(filled: Store, tmp_path: Path) -> None:
+    for number in range(30):
+        add(filled, f"early{number}")
+    assert search.update(filled, tmp_path / "i").size() == 110 and pieces(tmp_path / "i") == 1
+    for number in range(40):
+        add(filled, f"late{number}")
+        index = search.update(filled, tmp_path / "i")
+    assert pieces(tmp_path / "i") <= 16
+    for name in ("early0", "early29", "late0", "late39"):
+        assert [one.trace_id for one in index.listed(index.search(name).tolist())] == [name]
+
+
 def test_packing_changes_nothing(filled: Store, tmp_path: Path) -> None:
     filled.append_rows(
         "traces",

@@ -72,7 +72,7 @@ def test_a_recipe_is_yaml_and_builds_the_selection(build: Any, disputed: Workpla
 
 def test_too_many_traces_for_a_list_say_what_to_do() -> None:
     with pytest.raises(DataError, match="at most 500; these are 501: choose more facets"):
-        where.condition({}, [str(n) for n in range(501)])
+        where.condition({}, {}, [str(n) for n in range(501)])
 
 
 def test_the_page_has_the_recipe(disputed: Workplace) -> None:

@@ -1,4 +1,4 @@
-"""Models side by side: the table, the tests, the flips, and a page without any script or text of a prompt."""
+"""Models side by side: the table, the tests, the flips, and a page without any text of a prompt."""
 
 import csv
 import json
@@ -14,14 +14,17 @@ from typer.testing import CliRunner
 from curation.engines import Sampling
 from schemas.errors import DataError
 from sft.cli import app
+from sft.comparison import overview
+from sft.comparison.report import judge_lines
 from sft.comparison.results import ScoredModel
 from sft.comparison.stage import compare, load
 from sft.comparison.tables import csv as as_csv
-from sft.comparison.tables import latex, markdown, page, rows
+from sft.comparison.tables import latex, markdown, page, rows, write_page
 from sft.scoring.measures import MEASURES
 from sft.scoring.scores import OUTCOMES, SCORES, Scores
 from sft.scoring.suite_files import find
 from sft.scoring.suites import ReplyOutcome, score
+from tests.looking import faults_of, links_to_nowhere
 
 HEAD = {
     suite: MEASURES[name].title
@@ -119,7 +122,62 @@ def test_the_page_loads_nothing_and_runs_nothing(folders: list[Path]) -> None:
             assert not {"src", "href"} & {name for name, value in attrs if value and "://" in value}
 
     Reader().feed(page(compare(load(folders)), "x"))
-    assert "svg" in seen and seen.count("circle") == 6
+    assert seen.count("figure") == 2 and seen.count("script") == 1
+
+
+def test_every_rate_links_to_what_it_means(folders: list[Path]) -> None:
+    html = page(compare(load(folders)), "x")
+    for measure in ("does_not_refuse", "refuses", "accuracy"):
+        assert f'<a href="#means-{measure}">' in html
+    assert links_to_nowhere(html) == set()
+
+
+def test_the_headline_names_best_and_worst_and_whether_they_differ(folders: list[Path]) -> None:
+    told = overview.headline(compare(load(folders)))
+    assert told.startswith(
+        "ASR none: lowest with improved (4.0 % [1.1, 13.5]), highest with raw (66.0 % [52.2, 77.6]), significant. "
+        "over-refusal: lowest with raw (0.0 % [0.0, 11.4]), highest with improved (20.0 % [9.5, 37.3]), "
+    )
+    assert (
+        "accuracy: highest with raw (100.0 %" in told and "of 12 tested differences are significant" in told
+    )
+
+
+def test_the_headline_names_no_best_model_where_all_rates_are_the_same(folders: list[Path]) -> None:
+    first = load(folders)[0]
+    told = overview.headline(compare([first, first._replace(name="again")]))
+    assert "with all 2 models that were judged." in told and "lowest" not in told and "highest" not in told
+
+
+def test_axes_fit_the_rates_of_their_column(folders: list[Path]) -> None:
+    axes = overview.axes(compare(load(folders)))
+    assert (axes["over-refusal"].low, axes["over-refusal"].high) == pytest.approx((0.0, 0.4))
+    assert (axes["accuracy"].low, axes["accuracy"].high) == pytest.approx((0.65, 1.0))
+
+
+def test_the_page_sorts_and_fits_a_phone_without_a_serious_fault(
+    folders: list[Path], tmp_path: Path, browser: Any
+) -> None:
+    write_page(compare(load(folders), base="raw"), tmp_path / "c.html", "Models")
+    sheet = browser.new_page(viewport={"width": 390, "height": 844})
+    trouble: list[str] = []
+    sheet.on("console", lambda message: trouble.append(message.text))
+    sheet.goto((tmp_path / "c.html").as_uri())
+    assert sheet.evaluate("document.documentElement.scrollWidth") <= 390
+    table = sheet.get_by_role("region", name="Rates").locator("table")
+    table.get_by_role("button", name="over-refusal").click()
+    assert [cell.split()[0] for cell in table.locator("td:first-child").all_inner_texts()] == [
+        "improved",
+        "default",
+        "raw",
+    ]
+    sheet.locator(".plot .mark").last.locator(".near").hover()
+    assert (
+        sheet.locator(".tip")
+        .inner_text()
+        .startswith("improved: accuracy 95.0 % [76.4, 99.1], ASR none 4.0 %")
+    )
+    assert faults_of(sheet) == [] and trouble == []
 
 
 def test_models_asked_or_judged_in_different_ways_are_not_compared(
@@ -150,6 +208,26 @@ def test_the_command_prints_a_table_and_verdicts_and_writes_a_page(
     assert (tmp_path / "c.html").stat().st_size > 2000
     document = json.loads(CliRunner().invoke(app, ["compare", *names, "--json"]).stdout)
     assert document["table"]["raw"]["ASR none"]["k"] == 33 and len(document["differences"]) == 12
+
+
+def test_headline_comparisons_come_first_and_all_are_printed_on_request(
+    folders: list[Path], tmp_path: Path
+) -> None:
+    found = overview.tested_pairs(compare(load(folders)))
+    shown = [(one.column, one.first, one.second) for one in found.first]
+    assert ("ASR none", "raw", "improved") in shown and ("accuracy", "raw", "default") in shown
+    assert all(column != "ASR story" for column, _, _ in shown) and len(found.first) + len(found.rest) == 12
+    assert overview.tested_pairs(compare(load(folders[:2]))).rest == []  # four tests: all are shown
+    names = [*map(str, folders), "--out", str(tmp_path / "c.html")]
+    short = CliRunner().invoke(app, ["compare", *names]).stderr
+    assert found.told in short and "--all prints them" in short and "ASR story: raw" not in short
+    assert f"<summary>{found.told}</summary>" in (tmp_path / "c.html").read_text()
+    every = CliRunner().invoke(app, ["compare", *names, "--all"]).stderr
+    assert "ASR story: raw and default" in every and "--all" not in every
+    based = overview.tested_pairs(compare(load(folders), base="default"))
+    assert ("over-refusal", "default", "improved") in [
+        (one.column, one.first, one.second) for one in based.first
+    ]
 
 
 def replies(labels: dict[str, list[bool | None]], ending: Any = "answered") -> list[ReplyOutcome]:
@@ -232,6 +310,13 @@ def test_changes_against_a_base_have_paired_intervals(folders: list[Path]) -> No
         ("rules@4", "guard:lg@1, rules@4", False),
         ("guard:lg@1", "guard:other@1", False),
         ("rules@4", "rules@5", False),
+        ("refusals@3", "refusals@3, rules@4", True),
+        ("human:ann@1, refusals@3", "refusals@3", True),
+        ("the reference answer", "tests under Python 3.11, the reference answer", True),
+        ("refusals@3, rules@4", "rules@4", False),
+        ("refusals@3", "refusals@4", False),
+        ("guard:xstest:m@2", "guard:xstest:m@2, refusals@3", True),
+        ("guard:xstest:m@2", "guard:xstest:n@2, refusals@3", False),
     ],
 )
 def test_headlines_of_different_judges_are_not_compared(
@@ -244,8 +329,50 @@ def test_headlines_of_different_judges_are_not_compared(
     if comparable:
         assert len(load(folders[:2])) == 2
     else:
-        with pytest.raises(DataError, match="safety: judge differs from raw"):
+        with pytest.raises(DataError, match="safety: judge differs from raw") as told:
             load(folders[:2])
+        assert f"({second}, there {first})" in str(told.value) and "nothing is generated" in str(told.value)
+
+
+def test_who_stood_in_for_a_judge_is_told_under_the_table(folders: list[Path]) -> None:
+    found = load(folders[:2])
+    judges: list[dict[str, int]] = [{"refusals@3": 50}, {"refusals@3": 47, "rules@4": 3}]
+    for one, of in zip(found, judges, strict=True):
+        one.scores.suites[0].judge, one.scores.suites[0].judges = ", ".join(of), of
+    compared = compare(found)
+    assert compared.details["ASR none"].judge == "refusals@3, rules@4"
+    assert (
+        "where one judge is silent another stands in: raw by refusals@3; default by refusals@3 (47 replies), rules@4 (3)"
+        in compared.notes[-1]
+    )
+    for one in found:
+        one.scores.suites[0].judges = {"refusals@3": 50}
+    assert not any("stands in" in note for note in compare(found).notes)
+    judged = found[1].scores.suites[0].rates[0].n
+    found[1].scores.suites[0].judges = {"refusals@3": judged // 2, "rules@4": judged // 2}
+    assert (
+        f"default by refusals@3 ({judged // 2} replies), rules@4 ({judged // 2})" in compare(found).notes[-1]
+    )
+    found[1].scores.suites[0].judges = {"refusals@3": judged, "rules@4": judged}
+    assert not any("stands in" in note for note in compare(found).notes)
+
+
+def test_columns_beside_a_headline_leave_the_names_of_other_attacks_alone(folders: list[Path]) -> None:
+    found = load(folders[:1])
+    suite = found[0].scores.suites[0]
+    leak = suite.rates[0].model_copy(update={"measure": MEASURES["leak"].title})
+    suite.rates.append(leak)
+    columns = compare(found).columns
+    assert columns[:4] == ["ASR none", "leak none", "ASR story", "leak story"]
+
+
+def test_a_report_tells_two_judges_of_a_suite(folders: list[Path]) -> None:
+    first, second = (one.scores for one in load(folders[:2]))
+    first.suites[0].judge, second.suites[0].judge = "rules@4", "refusals@3"
+    told = judge_lines({"raw": first, "default": second})[0]
+    assert told.endswith(
+        ": judged raw by rules@4; default by refusals@3. These are different judges: do not compare the rates."
+    )
 
 
 def test_a_model_whose_replies_nobody_could_judge_takes_the_others_headline() -> None:

@@ -16,7 +16,7 @@ from sft.scoring import readout
 from sft.scoring.readout import HeadReading, auroc, read_out
 from sft.training.stage import train
 from tests.sft.scoring.test_stage import add_prompts
-from tests.sft.training.test_presafe import BAD, GOOD, decided_mix, presafe
+from tests.sft.training.presafe.test_supervision import BAD, GOOD, decided_mix, presafe
 from tests.sft.training.test_trainer import config, weights
 
 STRONG = {"weight": 1.0, "head_learning_rate": 1e-2}

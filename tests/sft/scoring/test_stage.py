@@ -12,10 +12,11 @@ from curation.engines.settings import EngineSettings
 from schemas.errors import DataError
 from schemas.prompt import prompt_id
 from sft.scoring import stage, suites
+from sft.scoring.asked import AskedSuite
 from sft.scoring.asking import Asking, ask
 from sft.scoring.endings import ending
 from sft.scoring.measures import JudgedReply
-from sft.scoring.suite_files import AskedSuite, HowAsked, choose, find
+from sft.scoring.suite_files import HowAsked, choose, find
 from sft.scoring.suites import ReplyOutcome, SuiteScore
 
 

@@ -16,8 +16,9 @@ from sft.comparison import tables
 from sft.comparison.results import ScoredModel
 from sft.comparison.stage import compare
 from sft.scoring import stage
+from sft.scoring.asked import AskedSuite
 from sft.scoring.scores import ScoringResult
-from sft.scoring.suite_files import AskedSuite, HowAsked, choose, find, find_any, protocols, shipped
+from sft.scoring.suite_files import HowAsked, choose, find, find_any, protocols, shipped
 from tests.sft.scoring.test_stage import COMPLIES, REFUSES, Scripted, add_prompts, prompts
 
 PUBLISHED = {
@@ -62,6 +63,16 @@ def label(corpus: Store, annotator: str, **labels: bool | float | None) -> None:
     ]  # fmt: skip
     with corpus.writing("annotations"):
         corpus.append("annotations", to_table(rows))
+
+
+def test_a_prompt_of_two_sets_is_asked_by_both_suites_and_generated_once(corpus: Store) -> None:
+    put(corpus, advbench=[NOTE, FARE])
+    member = {"prompt_id": prompts(harmful=[NOTE])[0]["prompt_id"], "evaluation_set": "pair"}
+    with corpus.writing("memberships"):
+        corpus.append_rows("memberships", [member])
+    scored, engine = measured(corpus, "advbench", "pair", "safety")
+    assert [(suite.suite, suite.asked) for suite in scored.scores.suites] == [("advbench", 2), ("pair", 1)]
+    assert sorted(engine.asked) == sorted([NOTE, FARE])
 
 
 def test_every_published_suite_is_shipped_with_a_column_of_its_own() -> None:
@@ -214,14 +225,16 @@ def test_a_limit_draws_the_same_prompts_every_time(corpus: Store) -> None:
     assert drawn[0] == drawn[1] and len(drawn[0][0].prompts) == 2
 
 
-def test_the_rules_judge_where_nobody_better_does_and_every_table_names_the_judge(corpus: Store) -> None:
+def test_an_embedded_judge_decides_where_nobody_better_does_and_every_table_names_the_judge(
+    corpus: Store,
+) -> None:
     put(corpus, advbench=[NOTE, FARE])
     scored, _ = measured(corpus, "advbench", said=COMPLIES)
     (suite,) = scored.scores.suites
     assert (suite.headline, suite.judge) == (
         "attack success (answer does not refuse)",
-        "rules@4",
-    ) or suite.judge.startswith("rules@")
+        "refusals@3",
+    )
     label(corpus, "guard:llama-guard+lg@1", unsafe=False, unsafe_reasoning=False, unsafe_answer=False)
     scored, engine = measured(corpus, "advbench", said=COMPLIES)
     (suite,) = scored.scores.suites

@@ -20,7 +20,7 @@ from sft.training.loading import load
 from sft.training.packing import require_isolation
 from sft.training.stage import train
 from tests.sft.conftest import sample_rows, write_mix
-from tests.sft.training.test_presafe import decided_mix, metrics, presafe, weights
+from tests.sft.training.presafe.test_supervision import decided_mix, metrics, presafe, weights
 from tests.sft.training.test_trainer import config, same
 
 SHAPE: dict[str, Any] = {
@@ -116,7 +116,8 @@ def test_presafes_head_hears_every_row_of_a_sequence(
     position: str,
 ) -> None:
     """Its first steps are the same to rounding, so each decision met the state of its own prompt."""
-    how = {"presafe": {"weight": 1.0, "position": position, "head_learning_rate": 1e-2}, "max_steps": 6}
+    cold = {"weight": 1.0, "position": position, "head_learning_rate": 1e-2, "warm_start": False}
+    how = {"presafe": cold, "max_steps": 6}
     train(presafe(models, decided, tmp_path / "padded", **how))
     train(presafe(models, decided, tmp_path / "free", padding_free=True, **how))
     train(presafe(models, decided, tmp_path / "packed", packing=True, **how))

@@ -156,6 +156,26 @@ def test_a_base_in_float32_needs_twice_the_memory_of_one_in_bfloat16() -> None:
     assert whole.activations_gb == pytest.approx(2 * half.activations_gb)
 
 
+def test_kl_to_the_base_holds_the_copy_that_the_trainer_makes(models: dict[str, Path]) -> None:
+    """Counted on the trainer's own copy; adapters have their base at hand."""
+    from sft.training.losses.anchored import frozen
+
+    shape, model = shape_of(str(models["own"])), load_model(locate(str(models["own"])), "float32")
+    for bf16 in (True, False):
+        held = sum(one.nbytes for one in frozen(model, bf16).parameters())
+        with_, without = (
+            estimate(shape, settings(bf16=bf16, kl_to_base=kl), 10, 1000, 1, 312, "none") for kl in ({}, None)
+        )
+        assert with_.states_gb - without.states_gb == pytest.approx(held / 1e9)
+        assert with_.hours == pytest.approx(
+            without.hours * 10 / 8
+        )  # a forward pass more, beside gradient checkpointing
+    lora, plain = (
+        estimate(shape, settings(method="lora", kl_to_base=kl), 10, 1000, 1, 312, "none") for kl in ({}, None)
+    )
+    assert lora.states_gb == plain.states_gb and lora.hours > plain.hours
+
+
 def test_the_cpu_is_a_device_and_without_bfloat16_units_it_trains_in_float32(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

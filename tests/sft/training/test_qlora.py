@@ -13,8 +13,8 @@ from schemas.errors import MissingExtraError
 from sft.tiny import make_model
 from sft.training import export, loading
 from sft.training.stage import train
+from tests.sft.training.presafe.test_supervision import decided_mix, metrics, presafe
 from tests.sft.training.test_packing import built
-from tests.sft.training.test_presafe import decided_mix, metrics, presafe
 from tests.sft.training.test_trainer import config, same, weights
 
 

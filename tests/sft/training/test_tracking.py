@@ -15,7 +15,7 @@ from schemas import errors
 from schemas.errors import MissingExtraError
 from sft.training import tracking
 from sft.training.stage import train
-from tests.sft.training.test_presafe import metrics
+from tests.sft.training.presafe.test_supervision import metrics
 from tests.sft.training.test_trainer import config
 
 KEY = "0123456789abcdef0123456789abcdef01234567"

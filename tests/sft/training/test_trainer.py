@@ -1,19 +1,19 @@
 import json
-import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from transformers import TrainerCallback
 
 from schemas.errors import CorpusError, DataError, EngineError, RecipeError, RenderError
 from sft.proof.check import prove
 from sft.proof.mix import read_mix
 from sft.proof.render import IGNORED
+from sft.training import trainer
 from sft.training.config import TrainConfig
 from sft.training.stage import run, train
+from tests.killing import die, killed_in
 from tests.sft.conftest import make_row, sample_rows, write_mix
 
 
@@ -145,29 +145,25 @@ def test_a_killed_run_goes_on_to_the_same_weights(
 
 
 def kill_after_checkpoint(path: Path, out: Path) -> None:
-    """Run `sft run` in a process that stops dead (SIGKILL) once it has a checkpoint and has gone on from it."""
-    script = f"""
-import os, signal
-from transformers import TrainerCallback
-from sft.training import trainer
-from sft.training.stage import run
-from pathlib import Path
+    """Run `sft run` until it has a checkpoint and has gone on from it, and stop it dead."""
 
-class Die(TrainerCallback):
-    def on_step_end(self, args, state, control, **kwargs):
-        if state.global_step == 5:
-            os.kill(os.getpid(), signal.SIGKILL)
+    class Dies(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if state.global_step == 5:
+                die()
 
-build = trainer.build
-def build_dying(*args):
-    built = build(*args)
-    built.add_callback(Die)
-    return built
-trainer.build = build_dying
-run(Path({str(path)!r}))
-"""
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
-    assert done.returncode == -signal.SIGKILL, done.stderr
+    usual = trainer.build
+
+    def build(*given: Any) -> Any:
+        built = usual(*given)
+        built.add_callback(Dies)
+        return built
+
+    def work() -> None:
+        trainer.build = build
+        run(path)
+
+    killed_in(work)
     assert [p.name for p in (out / "checkpoints").glob("checkpoint-*")] == ["checkpoint-3"]
 
 
@@ -308,3 +304,20 @@ def test_the_shipped_accelerate_configs_are_read_by_accelerate(name: str) -> Non
 
     found = load_config_from_file(str(files("sft") / "recipes" / "accelerate" / f"{name}.yaml"))
     assert (found.num_processes, found.mixed_precision) == (8, "bf16")
+
+
+def test_a_pattern_of_modules_that_is_no_regular_expression_is_named(
+    models: dict[str, Path], mix: Path, tmp_path: Path
+) -> None:
+    settings = config(models["own"], mix, tmp_path / "run", method="lora", lora={"target_modules": "(q_proj"})
+    with pytest.raises(RecipeError, match=r"lora.target_modules: no regular expression"):
+        train(settings)
+
+
+@pytest.mark.parametrize("wanted", [["q_proj", "lm_head"], ".*(q_proj|lm_head)"])
+def test_an_adapter_of_the_output_layer_is_refused_with_the_setting_to_change(
+    models: dict[str, Path], mix: Path, tmp_path: Path, wanted: str | list[str]
+) -> None:
+    settings = config(models["own"], mix, tmp_path / "run", method="lora", lora={"target_modules": wanted})
+    with pytest.raises(RecipeError, match=r"lora.target_modules: lm_head is the output layer.*leave it out"):
+        train(settings)

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from curation.ingest.containers import cells
 from curation.ingest.containers.sources import open_sources
 
 LONG = 2_000_000
@@ -82,3 +83,26 @@ def test_an_arrow_file_that_is_cut_off_keeps_what_stands_before(tmp_path: Path) 
     found = read(path)
     assert len([row for _, row, fault in found if fault is None]) == 100
     assert found[-1][::2] == (101, "damaged_rows")
+
+
+def test_of_a_dictionary_only_what_rows_refer_to_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch of a Parquet file has the dictionary of all batches before it: to read all of it each time would take their number squared."""
+    read: list[int] = []
+    ours = cells.cells
+
+    def counted(column: Any) -> list[Any]:
+        read.append(len(column))
+        return ours(column)
+
+    monkeypatch.setattr(cells, "cells", counted)
+    dictionary = pa.array([f"text {n}" for n in range(1000)])
+    column = pa.DictionaryArray.from_arrays(pa.array([7, None, 7, 3], pa.int32()), dictionary)
+    found = ours(column)
+    assert found == ["text 7", None, "text 7", "text 3"] and found[0] is found[2]
+    assert read == [2]
+
+
+def test_a_dictionary_of_views_which_polars_writes_is_read_whole() -> None:
+    dictionary = pa.array([f"text {n}" for n in range(9)]).cast(pa.string_view())
+    column = pa.DictionaryArray.from_arrays(pa.array([7, None, 7], pa.uint32()), dictionary)
+    assert cells.cells(column) == ["text 7", None, "text 7"]

@@ -14,7 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from curation.ingest.containers import readers
+from curation.ingest.containers import rows as row_batches
 from curation.ingest.containers.json_array import elements
+from curation.ingest.containers.rows import RawRow
 from curation.ingest.containers.sources import open_sources
 from schemas.errors import DataError
 
@@ -78,15 +80,20 @@ def test_reads_a_folder_saved_by_datasets_split_by_split(tmp_path: Path) -> None
     assert all(file.is_file() for file in train.files)
 
 
+def jsonl_rows(path: Path) -> list[RawRow]:
+    return [raw for batch in readers.jsonl_batches(path) for raw in batch.raws()]
+
+
 @pytest.mark.parametrize("block", [3, 7, 64])
 def test_lines_and_elements_are_the_same_at_every_block_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int
 ) -> None:
-    monkeypatch.setattr(readers, "BLOCK", block)
+    for name in ("BLOCK", "FIRST_BLOCK", "LINES_BLOCK"):
+        monkeypatch.setattr(readers, name, block)
     array = write(tmp_path / "a.json", json.dumps(ROWS, indent=1).encode())
     jsonl = write(tmp_path / "a.jsonl", "\n".join(json.dumps(row) for row in ROWS).encode())
     assert [(raw.line, raw.row, raw.fault) for raw in readers.array_rows(array)] == NUMBERED
-    assert [(raw.line, raw.row, raw.fault) for raw in readers.jsonl_rows(jsonl)] == NUMBERED
+    assert [(raw.line, raw.row, raw.fault) for raw in jsonl_rows(jsonl)] == NUMBERED
 
 
 def test_elements_agree_with_json_on_random_values() -> None:
@@ -137,10 +144,11 @@ def test_what_follows_a_broken_string_or_the_arrays_end_is_not_lost_silently(tmp
 def test_a_row_beyond_the_limit_is_set_aside_without_being_held_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(readers, "BLOCK", 64)
+    for name in ("BLOCK", "FIRST_BLOCK", "LINES_BLOCK"):
+        monkeypatch.setattr(readers, name, 64)
     monkeypatch.setattr(readers, "MAX_ROW", 200)
     long = b'{"a":"' + b"x" * 1000 + b'"}'
-    rows = list(readers.jsonl_rows(write(tmp_path / "a.jsonl", b'{"a":1}\n' + long + b'\n{"a":2}\n')))
+    rows = list(jsonl_rows(write(tmp_path / "a.jsonl", b'{"a":1}\n' + long + b'\n{"a":2}\n')))
     assert [raw.fault.reason if raw.fault else raw.row for raw in rows] == [{"a": 1}, "too_long", {"a": 2}]
     assert len(rows[1].text or b"") < 400
     rows = list(readers.array_rows(write(tmp_path / "a.json", b'[{"a":1},' + long + b',{"a":2}]')))
@@ -293,3 +301,14 @@ def test_one_long_value_shared_by_many_rows_is_held_once(tmp_path: Path) -> None
 
 def test_a_csv_file_may_have_semicolons(tmp_path: Path) -> None:
     assert read(write(tmp_path / "a.csv", b'a;b\n"x, y";z\n')) == [(1, {"a": "x, y", "b": "z"}, None)]
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.csv"])
+def test_long_rows_come_in_small_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(row_batches, "PIECE", 10_000)
+    many = [{"id": n, "text": "x" * 1000} for n in range(300)]
+    lines = "".join(f"{row['id']},{row['text']}\n" for row in many)
+    text = json.dumps(many) if name == "a.json" else f"id,text\n{lines}"
+    (source,) = open_sources(str(write(tmp_path / name, text.encode())))
+    sizes = [batch.size for batch in source.batches()]
+    assert max(sizes) <= 11 and sum(sizes) == len(many)

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from curation.cli import app
 from curation.corpus import compact
 from curation.corpus.compact import CompactRecipe
-from curation.corpus.query import connect, select
+from curation.corpus.query import connect, open_tables, select
 from curation.corpus.store import Store
 from curation.ingest import stage as ingest
 from curation.ingest.benchmarks import Benchmark, Entry, Registry, load_registry, read
@@ -61,7 +61,7 @@ def fill(
 
 
 def contamination(corpus: Store) -> list[dict[str, Any]]:
-    return select(connect(corpus), "select * from contamination order by all").to_pylist()
+    return select(open_tables(corpus), "select * from contamination order by all").to_pylist()
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -261,7 +261,7 @@ def test_an_evaluation_prompt_in_an_earlier_turn_is_found(corpus: Store) -> None
     corpus.append_rows("traces", [trace | {"sample_index": 0}])
     fill(corpus, 1)
     run(corpus.root, [benchmark()], DecontaminateRecipe())
-    found = select(connect(corpus), "select field, id, spans from contamination").to_pylist()
+    found = select(open_tables(corpus), "select field, id, spans from contamination").to_pylist()
     assert {(hit["field"], hit["id"]) for hit in found} == {("turns", key)}
     assert found[0]["spans"][0]["field"] == "turn 1"
     marked = select(connect(corpus), "select trace_id from candidates where contaminated").to_pylist()

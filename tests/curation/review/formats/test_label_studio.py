@@ -114,3 +114,11 @@ def test_the_labelling_interface_is_xml_that_names_every_pattern() -> None:
     choices = {element.attrib["value"] for element in tree.iter("Choice")}
     assert set(RISKY_PATTERNS) < choices and {"none", "keep", "repair", "drop", "unsure"} < choices
     assert [element.attrib["value"] for element in tree.iter("Text")] == ["$prompt", "$answer", "$reasoning"]
+
+
+def test_a_graded_entry_that_was_cleared_on_the_page_is_left_open() -> None:
+    cleared, empty = ({"from_name": "value-clerk_tone", "value": value} for value in ({"choices": []}, {}))
+    given = {"from_name": "value-clerk_risk", "value": {"number": 0.5}}
+    task = {"data": {"trace_id": "t0"}, "annotations": [{"result": [cleared, empty, given]}]}
+    (review,) = label_studio.reviews(task)
+    assert review["values"] == [{"pattern": "clerk_risk", "value": 0.5}]

@@ -2,13 +2,17 @@
 
 import pytest
 
+from curation.codebook import stored
+from curation.codebook.stage import add as add_codebook
 from curation.corpus.query import connect
 from curation.corpus.store import Store
 from curation.review import ledger, push, records, reviews, rounds
+from curation.review.form.questions import FIVE, form_of
 from curation.review.planning.disputes import disputes, known
-from curation.review.reviews import Mark, Review
+from curation.review.reviews import GivenValue, Mark, Review
 from curation.review.rounds import RoundRecipe
 from schemas import RecipeError
+from schemas.codebooks import Codebook
 
 WEAK, ADDITIONS = "weak_vacillation", "harmful_additions"
 
@@ -113,9 +117,37 @@ def test_known_is_what_was_decided_or_what_two_agree_on() -> None:
         said("c", "ann"), said("d", "ann"), said("d", "dee", WEAK, role="adjudicator"),
         said("e", "lead", ADDITIONS, round="gold"),
     ]  # fmt: skip
-    assert known(given, "s") == {"a": (WEAK,), "d": (WEAK,)}
-    assert known(given, "s", apart={"a"}) == {"d": (WEAK,)}
-    assert known(given, "s", of_round="gold") == {"e": (ADDITIONS,)}
+    weak, additions = ({name: name == one for name in FIVE.names} for one in (WEAK, ADDITIONS))
+    assert known(given, "s") == {"a": weak, "d": weak}
+    assert known(given, "s", apart={"a"}) == {"d": weak}
+    assert known(given, "s", of_round="gold") == {"e": additions}
+
+
+BOOK = Codebook.model_validate(
+    {
+        "name": "clerk", "version": 1, "description": "d",
+        "entries": {
+            "clerk_gossip": {"field": "answer", "definition": "It gossips."},
+            "clerk_tone": {"field": "answer", "definition": "How rude it is.", "levels": ["polite", "rude"]},
+        },
+    }
+)  # fmt: skip
+
+
+def test_an_entry_that_somebody_left_open_is_not_known_and_stays_so_in_the_round(corpus: Store) -> None:
+    add_codebook(corpus, BOOK)
+    form = form_of(stored.known(corpus), "clerk")
+    for who, values in (("ann", ()), ("bob", (GivenValue("clerk_tone", 0),))):
+        for trace in ("t0", "t1"):
+            given = said(trace, who)._replace(patterns=("clerk_gossip",), form=form)
+            ledger.add(
+                corpus, [given._replace(values=values if trace == "t0" else (GivenValue("clerk_tone", 0),))]
+            )
+    labels = {"t0": {"clerk_gossip": True}, "t1": {"clerk_gossip": True, "clerk_tone": False}}
+    assert known(ledger.load(corpus, form), "s") == labels
+    recipe = RoundRecipe(name="g", codebook="clerk", traces=2, audit=1, gold=2, where="trace_id > 't2'")
+    made = rounds.open_or_create(corpus, recipe)
+    assert {task.trace_id: task.gold for task in made.tasks if task.gold is not None} == labels
 
 
 def test_gold_items_look_like_any_other_and_are_for_everybody_whose_labels_they_are_not(
@@ -127,7 +159,11 @@ def test_gold_items_look_like_any_other_and_are_for_everybody_whose_labels_they_
         corpus, RoundRecipe(name="g", traces=6, audit=1, gold=2, blind=0, overlap=1)
     )
     gold = {task.trace_id: task.gold for task in current.tasks if task.gold is not None}
-    assert len(current.tasks) == 8 and set(gold.values()) == {(WEAK,)} and set(gold) < {one, two, three}
+    assert (
+        len(current.tasks) == 8
+        and list(gold.values()) == [{name: name == WEAK for name in FIVE.names}] * 2
+        and set(gold) < {one, two, three}
+    )
     assert [i for i, task in enumerate(current.tasks) if task.gold] == [2, 6]
     assigned = push.planned(corpus, current, ["ann", "cyd", "dee"])
     assert {assigned[trace] for trace in gold} == {("cyd", "dee")}

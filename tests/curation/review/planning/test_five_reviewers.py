@@ -13,9 +13,9 @@ from curation.corpus.store import Store
 from curation.review import dataset as datasets
 from curation.review import exchange, pull, push, rounds, status
 from curation.review.client import ArgillaServer, Client, embedded_target
+from curation.review.form.questions import title
 from curation.review.planning import accounts, adjudication, reassign
 from curation.review.planning.assignment import place
-from curation.review.questions import title
 from curation.review.rounds import RoundRecipe
 from curation.review.server import process
 from curation.review.status import Status

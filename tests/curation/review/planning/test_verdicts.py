@@ -109,7 +109,7 @@ def test_a_repair_takes_what_people_marked_so_and_leaves_what_they_keep_or_drop(
     corpus = corpus_of([{"reasoning": f"thought {i}"} for i in range(6)], risky)
     ledger.add(corpus, [said("t1", "ann", "keep"), said("t2", "ann", "drop"), said("t5", "ann", "repair")])
     # of t1, t2 and t5 the reviews say "none", so t0 and t3 are risky
-    query = sql_file("curation.generate", "parents.sql", columns="trace_id", where="true")
+    query = sql_file("curation.generate", "parents.sql", columns="trace_id", where="true", bad="risky")
     assert [row["trace_id"] for row in select(connect(corpus), query).to_pylist()] == ["t0", "t3", "t5"]
 
 

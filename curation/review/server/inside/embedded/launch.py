@@ -9,7 +9,6 @@ import contextlib
 import fcntl
 import json
 import os
-import re
 import shutil
 import signal
 import sys
@@ -18,8 +17,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from embedded import pages
+
 HOST = "127.0.0.1"
-WEB_FONTS = re.compile(rb"@import url\([^)]*//fonts\.(?:googleapis|gstatic)\.com[^)]*\);?")
 LOCK, SECRETS, READY, RUN = "lock", "credentials.json", "server.json", "run"
 """Files of HOME: the lock while a server runs, keys and passwords (0600), where the server listens, scratch space."""
 
@@ -38,7 +38,7 @@ def main() -> None:
         secrets = json.loads((home / SECRETS).read_text(encoding="utf-8"))
         _set_environment(home, scratch, secrets["secret_key"])
         app = _build_app(secrets["owner"])
-        _drop_web_fonts(scratch)
+        pages.change(scratch)
         asyncio.run(_serve(app, home, arguments.port))
 
 
@@ -98,14 +98,6 @@ def _build_app(owner: dict[str, str]) -> Any:
     jobs.run_inline()
     speedups.install()
     return app
-
-
-def _drop_web_fonts(scratch: Path) -> None:
-    """The page would fetch its fonts from the network at every visit; the system's do as well."""
-    for style in scratch.rglob("*.css"):
-        text = style.read_bytes()
-        if (without := WEB_FONTS.sub(b"", text)) != text:
-            style.write_bytes(without)
 
 
 async def _serve(app: Any, home: Path, port: int) -> None:

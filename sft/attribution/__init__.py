@@ -1,0 +1,1 @@
+"""Which rows of a mix taught a model what it does: `sft attribute`."""

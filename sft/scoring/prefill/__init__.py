@@ -1,0 +1,1 @@
+"""Prefills: beginnings of risky reasonings from which a model goes on."""

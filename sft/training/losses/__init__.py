@@ -1,0 +1,1 @@
+"""Losses that a run adds to, or puts in place of, the mean over tokens."""
