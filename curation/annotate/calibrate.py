@@ -23,8 +23,9 @@ from annotators.statistics.calibration import (
 )
 from annotators.statistics.prevalence import precision_at, prevalence
 from curation import console
+from curation.corpus.candidates import annotator_names
 from curation.corpus.filling import sql_file
-from curation.corpus.query import Connection, annotator_names, connect, known_entries, open_tables, select
+from curation.corpus.query import Connection, connect, known_entries, open_tables, select
 from curation.corpus.store import Store
 from curation.recipe import Recipe
 from curation.versions import versions

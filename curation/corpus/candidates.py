@@ -47,6 +47,11 @@ def pattern_annotators(connection: Any) -> list[PatternAnnotator]:
     return [PatternAnnotator(*row) for row in rows]
 
 
+def annotator_names(connection: Any) -> list[str]:
+    """The annotators that have labelled anything, without versions, in alphabetical order."""
+    return sorted({one.name for one in pattern_annotators(connection)})
+
+
 def keep_columns(connection: Any) -> None:
     """The table `candidate_columns`: for what is checked against `candidates`, its many joins need not be planned, nor for this table."""
     found = connection.execute(

@@ -281,11 +281,6 @@ def trouble(error: Exception) -> CorpusError | None:
     return None
 
 
-def annotator_names(connection: Connection) -> list[str]:
-    """The annotators that have labelled anything, without versions, in alphabetical order."""
-    return sorted({one.name for one in candidates.pattern_annotators(connection)})
-
-
 def risky_spans(connection: Connection, patterns: Sequence[str] = RISKY_PATTERNS) -> list[dict[str, Any]]:
     """trace_id, field, start and end of every evidence span of a true label of these patterns (sql/repair_spans.sql)."""
     query = connection.sql(sql_file("curation.corpus", "repair_spans.sql"), params={"risky": list(patterns)})

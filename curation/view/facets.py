@@ -15,8 +15,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curation import console
+from curation.corpus.candidates import annotator_names
 from curation.corpus.filling import identifier, quoted, sql_file
-from curation.corpus.query import Connection, annotator_names, known_entries, select
+from curation.corpus.query import Connection, known_entries, select
 from curation.corpus.store import Store, write_parquet
 from curation.review.form.questions import VERDICTS
 from curation.view.search import Numbers64, SearchIndex

@@ -1,4 +1,3 @@
-import errno
 import json
 import os
 import random
@@ -17,20 +16,9 @@ from curation.corpus.part_files import PartFiles
 from curation.corpus.store import Store, write_parquet
 from curation.mix import build as mix
 from curation.mix import folder, sweep
-from schemas import CorpusError, DataError, RecipeError, prompt_id
+from schemas import RecipeError, prompt_id
 from schemas.tables import TRACES
-
-
-def files(root: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()
-    }
-
-
-def fault(build, text: str) -> str:
-    with pytest.raises(RecipeError) as caught:
-        build(text)
-    return str(caught.value)
+from tests.curation.mix.builds import RECIPE, fault, files
 
 
 def test_where_selects_by_trace_columns_verdicts_and_annotators(build) -> None:
@@ -97,9 +85,6 @@ def test_another_seed_draws_other_traces(build) -> None:
     assert set(ids(1)) != set(ids(2))
 
 
-RECIPE = "name: x\njsonl: true\nparts:\n  a: {where: kind = 'harmful', take: 40, stratify_by: [category]}\n  b: {where: kind = 'math'}\n"
-
-
 def test_a_mix_built_twice_is_the_same_to_the_byte(build, tmp_path: Path) -> None:
     build(RECIPE, "one")
     build(RECIPE, "two")
@@ -130,44 +115,6 @@ def test_the_hash_seed_of_python_does_not_change_a_mix(filled: Store, tmp_path: 
             command + places, check=True, capture_output=True, env={**os.environ, "PYTHONHASHSEED": seed}
         )
     assert files(tmp_path / "1") == files(tmp_path / "2")
-
-
-def test_datasets_loads_the_folder_in_all_its_forms(
-    build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    from datasets import load_dataset
-
-    _, rows = build(RECIPE)
-
-    def load(config: str) -> list[dict]:
-        data = load_dataset(str(tmp_path / "mix"), config, cache_dir=str(tmp_path / "cache"))
-        return data["train"].to_list()
-
-    assert load("default") == rows
-    first = load("messages")[0]["messages"]
-    assert [message["role"] for message in first] == ["user", "assistant"]
-    assert first[1] == {
-        "role": "assistant", "content": rows[0]["answer"], "reasoning_content": rows[0]["reasoning"]
-    }  # fmt: skip
-    pair = load("prompt_completion")[0]
-    assert (pair["prompt"][0]["content"], pair["completion"][0]["content"]) == (
-        rows[0]["prompt"],
-        rows[0]["answer"],
-    )
-    jsonl = (tmp_path / "mix" / "train.jsonl").read_text().splitlines()
-    assert [json.loads(line) for line in jsonl] == rows
-
-
-def test_the_card_is_one_that_the_hub_reads(build, tmp_path: Path) -> None:
-    from huggingface_hub import DatasetCard
-
-    build(RECIPE)
-    card = DatasetCard.load(tmp_path / "mix" / "README.md")
-    assert [config["config_name"] for config in card.data.to_dict()["configs"]] == [
-        "default", "messages", "prompt_completion",
-    ]  # fmt: skip
-    assert "| a | 60 | 40 | `kind = 'harmful'` |" in card.text
 
 
 def test_a_shortage_is_an_error_that_says_how_many_matched(build) -> None:
@@ -262,39 +209,6 @@ def test_an_exact_tokenizer_decides_length_and_cap(build, filled: Store, tmp_pat
 
 def test_a_missing_tokenizer_is_explained(build) -> None:
     assert "no readable tokenizer" in fault(build, "name: x\ntokenizer: gone\nparts: {a: {where: 'true'}}\n")
-
-
-def test_a_folder_with_other_things_is_never_replaced(build, tmp_path: Path) -> None:
-    (tmp_path / "mix").mkdir()
-    (tmp_path / "mix" / "thesis.tex").write_text("x")
-    with pytest.raises(CorpusError, match="not empty"):
-        build(RECIPE)
-
-
-def test_a_full_disk_leaves_the_earlier_mix(build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    build(RECIPE)
-    before = files(tmp_path / "mix")
-
-    def full(descriptor: int) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(CorpusError, match="disk is full"):
-        build("name: other\nparts: {a: {where: 'true'}}\n")
-    assert files(tmp_path / "mix") == before
-
-
-def test_a_mix_of_a_newer_version_is_refused(build, tmp_path: Path) -> None:
-    build(RECIPE)
-    path = tmp_path / "mix" / "manifest.json"
-    path.write_text(path.read_text().replace('"format_version": 1', '"format_version": 7'))
-    with pytest.raises(CorpusError, match="format version 7 is newer"):
-        folder.read_manifest(tmp_path / "mix")
-
-
-def test_a_folder_that_is_no_mix_is_explained(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"not a mix .* curate build-mix RECIPE"):
-        folder.read_manifest(tmp_path)
 
 
 @pytest.mark.parametrize("name", sweep.shipped_recipes())
