@@ -54,25 +54,27 @@ class LockFile(io.TextIOWrapper):
         super().close()
 
 
-def take(path: Path, what: str, wait: bool = True) -> LockFile:
+def take(path: Path, what: str, wait: bool = True, shared: bool = False) -> LockFile:
     """Take the lock on a file, and return the open file that holds it: closing it gives the lock back.
 
     Args:
         path: the lock file; made where there is none.
         what: what is locked, for the lines about the wait.
         wait: whether to wait while another process holds it.
+        shared: whether others may hold it as well who take it so.
 
     Raises:
         OSError: if the file cannot be opened, is a link, or another process holds the lock and nobody waits.
     """
     # Not emptied, which would delete what the holder wrote; nor opened through a link: the folder may be a stranger's.
-    how = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-    handle = LockFile(os.fdopen(os.open(path, how, 0o666), "a+b"), encoding="utf-8")
+    opening = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+    handle = LockFile(os.fdopen(os.open(path, opening, 0o666), "a+b"), encoding="utf-8")
+    how = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB
     try:
         if wait:
-            _wait(handle, path, what)
+            _wait(handle, how, path, what)
         else:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, how)
         handle.holder = os.getpid()
         handle.truncate(0)
         handle.write(json.dumps(_ours()._asdict()))
@@ -83,11 +85,11 @@ def take(path: Path, what: str, wait: bool = True) -> LockFile:
     return handle
 
 
-def _wait(handle: LockFile, path: Path, what: str) -> None:
+def _wait(handle: LockFile, how: int, path: Path, what: str) -> None:
     began, told = time.monotonic(), -console.LINE_SECONDS
     while True:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, how)
             return
         except BlockingIOError:
             waited = time.monotonic() - began

@@ -155,7 +155,8 @@ def _named(error: Exception) -> object:
 
 def _in_the_way(error: OSError) -> object:
     """The message for a path of the command line that cannot be used; trouble with any other is a bug."""
-    from curation.corpus.store import disk_error, within
+    from curation.corpus.store import disk_error
+    from curation.integrity.damage import within
 
     path = error.filename and Path(os.fsdecode(error.filename))
     return disk_error(path, error) if path and within(path, _named_paths()) else None
@@ -167,7 +168,8 @@ def _named_paths() -> list[Path]:
 
 def _vanished(error: FileNotFoundError) -> str | None:
     """The message for a missing file of a corpus or of the command line; any other missing file is a bug."""
-    from curation.corpus.store import MARKER, gone, missing_file, within
+    from curation.corpus.store import MARKER
+    from curation.integrity.damage import gone, missing_file, within
 
     path = missing_file(error)
     of_a_corpus = any((folder / MARKER).is_file() for folder in path.absolute().parents)

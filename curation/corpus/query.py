@@ -30,7 +30,8 @@ from curation.corpus import amendments, candidates, memory, unsafe_union
 from curation.corpus.compact import pack_many
 from curation.corpus.filling import identifier, quoted, rejected, sql_file
 from curation.corpus.part_files import SCHEME, PartFiles, address, same_type, sql_type
-from curation.corpus.store import Store, conform, damaged, gone, part_schema
+from curation.corpus.store import Store, conform, part_schema
+from curation.integrity.damage import damaged, gone
 from schemas.choices import Policy
 from schemas.errors import CorpusError, RecipeError
 from schemas.patterns import RISKY_PATTERNS

@@ -9,7 +9,6 @@ import errno
 import hashlib
 import json
 import os
-import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curation.corpus import amendments
+from curation.integrity.damage import damaged, gone, missing_file, within
 from curation.integrity.seal import seal
 from curation.locks import take
 from curation.manifests import check_format_version, format_version, manifest_name
@@ -152,14 +152,19 @@ class Store:
         return keys
 
     def scan(
-        self, table: str, columns: Sequence[str] | None = None, batch_rows: int = 1024
+        self,
+        table: str,
+        columns: Sequence[str] | None = None,
+        batch_rows: int = 1024,
+        parts: Iterable[Path] | None = None,
     ) -> Iterator[pa.RecordBatch]:
-        """Stream a table's rows in part order, a batch at a time, as amended; raises as `scan_part` does."""
+        """Stream a table's rows, or those of some parts, a batch at a time, as amended; raises as `scan_part` does."""
         values = self._amended(table, columns)
         wanted = (
             [*columns, *(key for key in KEYS[table] if key not in columns)] if columns and values else columns
         )
-        batches = (batch for part in self.parts(table) for batch in scan_part(part, wanted, batch_rows))
+        read = self.parts(table) if parts is None else parts
+        batches = (batch for part in read for batch in scan_part(part, wanted, batch_rows))
         yield from amendments.amended(table, batches, columns, values) if values else batches
 
     def _amended(self, table: str, columns: Sequence[str] | None) -> dict[str, dict[str, str]]:
@@ -184,18 +189,22 @@ class Store:
             yield
 
     @contextmanager
-    def alone(self, *stages: str) -> Iterator[None]:
-        """Be the only process that runs some stages: a second one would do the same work. Tables are locked by `writing` alone."""
-        with self._locked({stage: f"another {stage} of {self.root}" for stage in sorted(stages)}):
+    def alone(self, *stages: str, shared: bool = False) -> Iterator[None]:
+        """Be the only process that runs some stages: a second one would do the same work. Tables are locked by `writing` alone.
+
+        Shared, others that share them may run as well, but no process that wants to be alone.
+        """
+        whom = "what removes rows of" if shared else "another {} of"
+        with self._locked({s: f"{whom.format(s)} {self.root}" for s in sorted(stages)}, shared=shared):
             yield
 
     @contextmanager
-    def _locked(self, files: dict[str, str], wait: bool = True) -> Iterator[None]:
+    def _locked(self, files: dict[str, str], wait: bool = True, shared: bool = False) -> Iterator[None]:
         locks, handles = self.root / ".locks", []
         try:
             make_folder(locks)
             for name, what in files.items():
-                handles.append(take(locks / name, what, wait))
+                handles.append(take(locks / name, what, wait, shared))
             yield
         except FileNotFoundError as error:
             if not within(missing := missing_file(error), [self.root]):
@@ -277,30 +286,6 @@ def rows_of(parts: Iterable[Path]) -> int:
         with opened(part) as file:
             count += file.metadata.num_rows
     return count
-
-
-def damaged(part: Path | str, why: str) -> str:
-    """What to say of a part that cannot be read."""
-    said = next(iter(why.strip().splitlines()), "cannot be read")[:200]
-    return f"{part}: a damaged part ({said}); `curate check` with --repair sets it aside and says how to make its rows again"
-
-
-def gone(part: Path | str) -> str:
-    """What to say of a file that was deleted while it was wanted."""
-    return f"{part}: this file was deleted while it was wanted; if that was meant, run the same command again, else see: curate check"
-
-
-def missing_file(error: FileNotFoundError) -> Path:
-    """The file that an error misses; Arrow names it only in the message, or as the message."""
-    quoted = re.search(r"local file '(.+)'\. Detail", str(error))
-    return Path(os.fsdecode(error.filename or (quoted[1] if quoted else str(error))))
-
-
-def within(path: Path, places: Iterable[Path]) -> bool:
-    """Whether a file is one of some places or lies in one, by its name or where its links lead."""
-    return any(
-        form(path).is_relative_to(form(place)) for place in places for form in (Path.absolute, Path.resolve)
-    )
 
 
 def replaced(part: Path) -> set[str]:

@@ -5,8 +5,8 @@ then located in the trace. Nothing is overwritten: if the table has an annotatio
 equal one counts as kept and a different one is filtered.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property, partial
 from itertools import groupby, islice
 from typing import Any, Literal, NamedTuple
 
@@ -21,12 +21,13 @@ from curation.corpus.store import Store, opened
 from curation.ingest.containers.rows import RawRow
 from curation.ingest.fields import BadRow
 from curation.ingest.lines import RowState
-from curation.ingest.parts import PartWriter
-from curation.ingest.seen import SHARE
+from curation.ingest.parts import LINE_SIZE, PartWriter
+from curation.ingest.seen import SHARE, TableReader
 from schemas.annotation import Annotation
 from schemas.codebooks import Pattern
 from schemas.faults import listed
 from schemas.response import Fault
+from schemas.tables import TABLES
 from schemas.trace import FIELDS
 
 BATCH_ROWS = 10_000
@@ -120,24 +121,34 @@ class TraceIndex:
         return texts
 
 
-class StoredAnnotations:
-    """Hashes of stored annotations; each annotator's are loaded once, at its first row."""
+class StoredAnnotations(TableReader):
+    """Hashes of stored annotations; each annotator's are loaded once, at its first row, and what others write of it since."""
 
     def __init__(self, corpus: Store) -> None:
-        self._corpus = corpus
+        super().__init__(corpus, "annotations", TABLES["annotations"].names)
         self._stored_result = KnownIds(corpus.root, memory.limit() // SHARE)
         self._met: set[str] = set()
 
     def meet(self, annotators: set[str]) -> None:
         """Load the annotations of new annotators."""
         new = annotators - self._met
+        if not new:
+            return
+        if not self._met:
+            self.pass_over()  # they are loaded now
         self._met |= new
-        names = pa.array(sorted(new), pa.string())
-        for batch in self._corpus.scan("annotations", batch_rows=8192) if new else ():
-            for row in batch.filter(pc.is_in(batch.column("annotator"), names)).to_pylist():
-                spans = tuple((span["field"], span["start"], span["end"]) for span in row["spans"] or ())
-                key = row["trace_id"], row["pattern"], row["annotator"]
-                self.say(key, StoredResult(row["label"], row["score"], spans, row["rationale"]))
+        for batch in self._corpus.scan(self._table, batch_rows=8192):
+            self._learn_of(new, batch)
+
+    def _learn(self, batch: pa.RecordBatch) -> None:
+        self._learn_of(self._met, batch)
+
+    def _learn_of(self, annotators: set[str], batch: pa.RecordBatch) -> None:
+        names = pa.array(sorted(annotators), pa.string())
+        for row in batch.filter(pc.is_in(batch.column("annotator"), names)).to_pylist():
+            spans = tuple((span["field"], span["start"], span["end"]) for span in row["spans"] or ())
+            key = row["trace_id"], row["pattern"], row["annotator"]
+            self.say(key, StoredResult(row["label"], row["score"], spans, row["rationale"]))
 
     def say(self, key: Key, said: StoredResult) -> Literal["new", "again", "otherwise"]:
         """Whether an annotation is new, stored, or stored with other values; a new one is remembered."""
@@ -148,20 +159,26 @@ class StoredAnnotations:
         return "again" if known == number else "otherwise"
 
 
-def ingest_annotations(rows: Iterable[RawRow], corpus: Store, writer: PartWriter) -> Iterator[RowState]:
-    """Write annotations, a batch at a time, and say what became of each row."""
-    index, stored, stream = TraceIndex(corpus), StoredAnnotations(corpus), iter(rows)
+def ingest_annotations(
+    rows: Iterable[RawRow], corpus: Store, writer: PartWriter, tell: Callable[[RowState], None]
+) -> None:
+    """Write annotations, and tell what became of each row."""
+    index, stored, stream = TraceIndex(corpus), writer.watch(StoredAnnotations(corpus)), iter(rows)
+
+    def settle(raw: RawRow, annotation: Annotation) -> None:
+        state = stored.say(_key(annotation), stored_result(annotation))
+        if state == "new":
+            writer.annotate(annotation)
+        tell(RowState(raw, filtered="already_annotated" if state == "otherwise" else None))
+
     while batch := list(islice(stream, BATCH_ROWS)):
         verdicts = read_verdicts(batch, index)
         stored.meet({v.annotation.annotator for v in verdicts if v.annotation})
         for raw, annotation, fault in verdicts:
             if fault or not annotation:
-                yield RowState(raw, fault, None)
-                continue
-            state = stored.say(_key(annotation), stored_result(annotation))
-            if state == "new":
-                writer.annotate(annotation)
-            yield RowState(raw, None, "already_annotated" if state == "otherwise" else None)
+                tell(RowState(raw, fault))
+            else:
+                writer.later(partial(settle, raw, annotation), LINE_SIZE)
     writer.drain()
 
 

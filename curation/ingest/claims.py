@@ -7,6 +7,7 @@ says nothing about it.
 import hashlib
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ class Claims:
             self._flush()
 
     def settle(self, corpus: Store, amend: bool) -> list[dict[str, Any]]:
-        """Compare with what the corpus says, and write amendments where asked; the caller holds their lock.
+        """Compare with what the corpus says, and write amendments where asked.
 
         Returns:
             One entry per field and change: field, previous, value, rows; empty where nothing differs.
@@ -78,14 +79,17 @@ class Claims:
         if not self._writer:
             return []
         self._writer.close()
-        connection = open_tables(corpus)
-        with pq.ParquetFile(self._path) as file:
-            connection.register("claims", pa.RecordBatchReader.from_batches(CLAIMS, file.iter_batches()))
-            execute(connection, sql_file("curation.ingest", "differences.sql"))
-        counts = select(connection, sql_file("curation.ingest", "difference_counts.sql")).to_pylist()
-        if amend and counts:
-            rows = select(connection, sql_file("curation.ingest", "new_amendments.sql"))
-            corpus.append_rows("amendments", list(_with_ids(rows.to_pylist())))
+        with (
+            corpus.writing("amendments") if amend else nullcontext()
+        ):  # their versions go on from those that are there
+            connection = open_tables(corpus)
+            with pq.ParquetFile(self._path) as file:
+                connection.register("claims", pa.RecordBatchReader.from_batches(CLAIMS, file.iter_batches()))
+                execute(connection, sql_file("curation.ingest", "differences.sql"))
+            counts = select(connection, sql_file("curation.ingest", "difference_counts.sql")).to_pylist()
+            if amend and counts:
+                rows = select(connection, sql_file("curation.ingest", "new_amendments.sql"))
+                corpus.append_rows("amendments", list(_with_ids(rows.to_pylist())))
         return list(counts)
 
     def _flush(self) -> None:

@@ -4,7 +4,8 @@ A trace is kept whatever becomes of its judgements: a row whose judgement cannot
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from annotators.mapping import Terms, terms_of
@@ -16,7 +17,7 @@ from curation.ingest.containers.rows import RawRow
 from curation.ingest.fields import COLUMNS, BadRow, FieldLines, FieldPath, trace_line
 from curation.ingest.formats import Format, sort_out
 from curation.ingest.lines import RowState, TableLines
-from curation.ingest.parts import PartWriter
+from curation.ingest.parts import LINE_SIZE, PartWriter, weight
 from curation.ingest.recipe import IngestRecipe
 from curation.ingest.records.judging import JudgedFormat, JudgedGroup, JudgedReading
 from curation.ingest.seen import Meeting
@@ -30,12 +31,16 @@ LISTED = 10
 """Terms without a map that are named."""
 
 
-class JudgedTrace(NamedTuple):
-    """What became of the rows of one trace."""
+TellJudged = Callable[[Meeting | None, list[RowState]], None]
+"""Is told what became of rows of one trace, and where the trace is known from: null where none of it is settled with them."""
 
-    met: Meeting | None
-    """Null where no trace could be read."""
-    states: list[RowState]
+
+class JudgedLines(NamedTuple):
+    """What the sound rows of one trace come to."""
+
+    rows: list[RawRow]
+    lines: TableLines
+    annotations: list[Annotation]
 
 
 class JudgedRows:
@@ -62,10 +67,16 @@ class JudgedRows:
         }
 
     def ingest(
-        self, rows: Iterable[RawRow], form: Format, place: FieldPath, recipe: IngestRecipe, writer: PartWriter
-    ) -> Iterator[JudgedTrace]:
-        """Write the traces of these rows, and say what became of each."""
-        self._stored.meet({self._annotator})
+        self,
+        rows: Iterable[RawRow],
+        form: Format,
+        place: FieldPath,
+        recipe: IngestRecipe,
+        writer: PartWriter,
+        tell: TellJudged,
+    ) -> None:
+        """Write the traces of these rows, and tell what became of each."""
+        writer.watch(self._stored).meet({self._annotator})
         for group in self._judged.group(rows):
             try:
                 if group.faults:
@@ -74,23 +85,28 @@ class JudgedRows:
                 line = min(raw.line for raw in group.rows)
                 lines = trace_line(fields, extra, place, line)
             except BadRow as bad:
-                yield JudgedTrace(None, [RowState(raw, bad.fault) for raw in group.rows])
+                tell(None, [RowState(raw, bad.fault) for raw in group.rows])
                 continue
-            (met,) = writer.add(TableLines.of([(line, lines)]), place)
-            yield JudgedTrace(met, list(self._annotate(group, lines, met, writer)))
+            faults, judged = self._read(group, lines, line)
+            tell(None, [RowState(raw, faults[raw.line]) for raw in group.rows if raw.line in faults])
+            size = weight(judged.lines) + LINE_SIZE * len(judged.annotations)
+            writer.later(partial(self._settle, judged, place, writer, tell), size)
 
-    def _annotate(
-        self, group: JudgedGroup, lines: FieldLines, met: Meeting, writer: PartWriter
-    ) -> Iterator[RowState]:
+    def _read(
+        self, group: JudgedGroup, lines: FieldLines, line: int
+    ) -> tuple[Mapping[int, Fault], JudgedLines]:
         trace = dict(zip(COLUMNS["traces"], lines.trace or (), strict=True))
         reading = self._judged.read(group, trace, self._terms)
-        states = [self._say(one, writer) for one in self._annotations(trace["trace_id"], reading)]
         self._unmapped.update(reading.unmapped)
         self._without_offsets += reading.without_offsets
-        why = _filtered(met, states)
-        for raw in group.rows:
-            fault: Fault | None = reading.faults.get(raw.line)
-            yield RowState(raw, fault, None if fault else why)
+        sound = [raw for raw in group.rows if raw.line not in reading.faults]
+        annotations = [*self._annotations(trace["trace_id"], reading)]
+        return reading.faults, JudgedLines(sound, TableLines.of([(line, lines)]), annotations)
+
+    def _settle(self, judged: JudgedLines, place: FieldPath, writer: PartWriter, tell: TellJudged) -> None:
+        (met,) = writer.meet(judged.lines, place)
+        why = _filtered(met, [self._say(one, writer) for one in judged.annotations])
+        tell(met, [RowState(raw, filtered=why) for raw in judged.rows])
 
     def _annotations(self, trace_id: str, reading: JudgedReading) -> Iterator[Annotation]:
         for entry, (label, score, spans, rationale) in reading.verdicts.items():

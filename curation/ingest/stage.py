@@ -53,8 +53,6 @@ TABLES_WRITTEN = {
     "traces": ("prompts", "quarantine", "traces"),
     "annotations": ("annotations", "quarantine"),
 }
-
-
 KIND = COLUMNS["prompts"].index("kind")
 
 
@@ -241,11 +239,11 @@ def _plan(source: Source, recipe: IngestRecipe) -> IngestPlan:
 def _ingest(corpus: Store, plans: Sequence[IngestPlan], amend: bool) -> tuple[Counts, dict[str, Any]]:
     counts, told = Counts(), Told()
     judged = {plan.source.name: prepare(corpus, plan.form.judged) for plan in plans if plan.form.judged}
-    tables = {table for plan in plans for table in TABLES_WRITTEN[plan.form.makes]} | {"amendments"}
+    tables = {table for plan in plans for table in TABLES_WRITTEN[plan.form.makes]}
     tables |= {"annotations"} if judged else set()
-    with corpus.writing(*tables), Claims() as claims, _with_requests(plans) as joined:
+    with corpus.alone(STAGE, shared=True), Claims() as claims, _with_requests(plans) as joined:
         with (
-            PartWriter(corpus, STAGE, claims, [plan.source.name for plan in plans]) as writer,
+            PartWriter(corpus, STAGE, claims, tables, [plan.source.name for plan in plans]) as writer,
             console.progress(STAGE) as advance,
             _no_cycle_search(),
         ):
@@ -295,15 +293,16 @@ def _joined(requests: Requests, plan: IngestPlan) -> Iterator[Batch]:
 def _ingest_rows(
     plan: IngestPlan, batches: Iterable[Batch], writer: PartWriter, counts: Counts, told: "Told"
 ) -> None:
+    tell = partial(_tell, counts, told)
     for batch in batches:
         for one in read_batch(batch, plan.form, plan.place, plan.recipe):
             if isinstance(one, RowState):
                 _count([one], plan, writer, counts)
             else:
-                _tell(one, writer.add(one, plan.place), counts, told)
+                writer.add(one, plan.place, tell)
 
 
-def _tell(lines: TableLines, met: list[Meeting], counts: Counts, told: "Told") -> None:
+def _tell(counts: Counts, told: "Told", lines: TableLines, met: list[Meeting]) -> None:
     """Count what became of the rows of some lines."""
     times = Counter(met)
     kinds = lines.prompts[KIND]
@@ -321,7 +320,7 @@ def _ingest_annotations(
     plan: IngestPlan, rows: Iterable[RawRow], corpus: Store, writer: PartWriter, counts: Counts
 ) -> None:
     writer.drain()  # the traces that they speak of may have come in this very run
-    _count(ingest_annotations(rows, corpus, writer), plan, writer, counts)
+    ingest_annotations(rows, corpus, writer, lambda state: _count([state], plan, writer, counts))
 
 
 def _ingest_judged(
@@ -332,13 +331,14 @@ def _ingest_judged(
     counts: Counts,
     told: "Told",
 ) -> None:
+    def tell(met: Meeting | None, states: list[RowState]) -> None:
+        if met:
+            told.new_rows += met == "new"
+            told.already_there += met not in ("new", "beside")
+        _count(states, plan, writer, counts)
+
     writer.drain()  # what an earlier file of this run said is no news
-    wanted = _wanted(plan, rows, counts)
-    for one in judged.ingest(wanted, plan.form, plan.place, plan.recipe, writer):
-        if one.met:
-            told.new_rows += one.met == "new"
-            told.already_there += one.met not in ("new", "beside")
-        _count(one.states, plan, writer, counts)
+    judged.ingest(_wanted(plan, rows, counts), plan.form, plan.place, plan.recipe, writer, tell)
 
 
 def _count(states: Iterable[RowState], plan: IngestPlan, writer: PartWriter, counts: Counts) -> None:

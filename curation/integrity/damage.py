@@ -1,5 +1,9 @@
 """What is wrong with a file of a corpus or a mix, and how it is put right."""
 
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
 from typing import NamedTuple
 
 
@@ -46,3 +50,27 @@ MADE_BY = {
     "memberships": "curate ingest --set, with the sets' files",
 }
 """The command that makes the rows of a table again; what is still there is not made twice."""
+
+
+def damaged(part: Path | str, why: str) -> str:
+    """What to say of a part that cannot be read."""
+    said = next(iter(why.strip().splitlines()), "cannot be read")[:200]
+    return f"{part}: a damaged part ({said}); `curate check` with --repair sets it aside and says how to make its rows again"
+
+
+def gone(part: Path | str) -> str:
+    """What to say of a file that was deleted while it was wanted."""
+    return f"{part}: this file was deleted while it was wanted; if that was meant, run the same command again, else see: curate check"
+
+
+def missing_file(error: FileNotFoundError) -> Path:
+    """The file that an error misses; Arrow names it only in the message, or as the message."""
+    quoted = re.search(r"local file '(.+)'\. Detail", str(error))
+    return Path(os.fsdecode(error.filename or (quoted[1] if quoted else str(error))))
+
+
+def within(path: Path, places: Iterable[Path]) -> bool:
+    """Whether a file is one of some places or lies in one, by its name or where its links lead."""
+    return any(
+        form(path).is_relative_to(form(place)) for place in places for form in (Path.absolute, Path.resolve)
+    )

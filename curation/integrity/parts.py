@@ -15,11 +15,11 @@ from curation.corpus.store import (
     ROW_GROUP,
     Store,
     conform,
-    damaged,
     opened,
     replaced,
     write_tables,
 )
+from curation.integrity.damage import damaged
 from curation.integrity.seal import sealed
 from schemas.errors import CorpusError
 from schemas.ids import canonical_json, content_id
