@@ -17,6 +17,7 @@ from curation.commands.options import (
     PromptLimitOption,
     ReplyTokensOption,
     RevisionOption,
+    ScoringAnnotatorsOption,
     TemplateKwargsOption,
     TokenizerOption,
     UrlOption,
@@ -91,12 +92,7 @@ def score(
     judge: JudgeOption = None,
     judge_model: JudgeModelOption = None,
     judge_url: JudgeUrlOption = None,
-    annotators: Annotated[
-        str | None,
-        typer.Option(
-            help="Comma-separated annotators, such as rules,ensemble; by default the rules and the refusal classifier, where it can be loaded."
-        ),
-    ] = None,
+    annotators: ScoringAnnotatorsOption = None,
     engine: EngineOption = None,
     dtype: DtypeOption = None,
     base_url: UrlOption = None,
@@ -193,6 +189,7 @@ def attack(
     judge: JudgeOption = None,
     judge_model: JudgeModelOption = None,
     judge_url: JudgeUrlOption = None,
+    annotators: ScoringAnnotatorsOption = None,
     engine: EngineOption = None,
     dtype: DtypeOption = None,
     base_url: UrlOption = None,
@@ -218,7 +215,7 @@ def attack(
         ("model", "server"): servers["model"], ("attacker", "model"): attacker, ("attacker", "server"): servers["attacker"],
         ("attacker", "kind"): None if attacker_url else engine, ("attacker", "dtype"): dtype,
         ("attacker_prompt",): attacker_prompt, ("suite",): suite, ("limit",): limit, ("streams",): streams, ("depth",): depth,
-        ("budget",): budget, ("judging",): judging.recipe(None, listed(judge), judge_model, judge_url).model_dump(),
+        ("budget",): budget, ("judging",): judging.recipe(listed(annotators), listed(judge), judge_model, judge_url).model_dump(),
     }  # fmt: skip
     manifest = stage.run(corpus, from_options(stage.AttackRecipe, None, given), out=out)
     answer(manifest, json, stage.show)

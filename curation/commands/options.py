@@ -337,6 +337,13 @@ JudgeOption = Annotated[
         "guard:strongreject,guard:xstest, which any chat model can be, if only the model is named."
     ),
 ]
+ScoringAnnotatorsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--annotators",
+        help="Comma-separated annotators, such as rules,ensemble; by default the rules and the refusal classifier, where it can be loaded.",
+    ),
+]
 JudgeModelOption = Annotated[
     str | None, typer.Option(help="The judge's model: a folder, a hub name, or its name on a server.")
 ]

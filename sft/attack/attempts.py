@@ -7,7 +7,7 @@ first), so where a run was killed does not change on which goals the last attemp
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -15,6 +15,8 @@ from curation.corpus.store import make_folder, write_file
 from schemas.errors import RecipeError
 
 RECORD, SETTINGS = "attempts.jsonl", "attack.json"
+JUDGES = ("judges", "judge_model")
+"""The settings that say who judges."""
 SUCCESS = 0.5
 """A score from here on is a success."""
 
@@ -100,13 +102,7 @@ class AttackRecord:
             orjson.dumps(settings, option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2),
         )
         if path.is_file() and path.read_bytes() != told:
-            before = orjson.loads(path.read_bytes())
-            differ = sorted(
-                name for name in settings.keys() | before.keys() if settings.get(name) != before.get(name)
-            )
-            raise RecipeError(
-                f"{folder}: holds an attack with another {', '.join(differ)}; choose another --out"
-            )
+            raise RecipeError(f"{folder}: {_told_apart(orjson.loads(path.read_bytes()), settings)}")
         make_folder(folder)
         write_file(path, told)
         self.attempts: dict[AttemptPlace, Attempt] = {}
@@ -133,6 +129,20 @@ class AttackRecord:
 
     def _rewrite(self) -> None:
         write_file(self._path, b"".join(_written(self.attempts[place]) for place in sorted(self.attempts)))
+
+
+def _told_apart(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """What another attack was begun with, and what to do; judges by name, since they can be chosen again."""
+    differ = sorted(name for name in now.keys() | before.keys() if now.get(name) != before.get(name))
+    advice = "choose another --out"
+    if {*JUDGES} & {*differ}:
+        advice += f", or judge it as it was begun: by {_judges(before)}, not by {_judges(now)} (--annotators, --judge, --judge-model)"
+    return f"holds an attack with another {', '.join(differ)}; {advice}"
+
+
+def _judges(settings: Mapping[str, Any]) -> str:
+    names, model = (settings.get(name) for name in JUDGES)
+    return " and ".join(names or ["nobody"]) + (f" with {model}" if model else "")
 
 
 def _written(attempt: Attempt) -> bytes:

@@ -1,6 +1,7 @@
 """PAIR live: the attacker learns from the answers, the budget holds, and a killed attack ends as one that was never killed."""
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -217,6 +218,21 @@ def test_another_model_of_the_judge_needs_another_folder_and_no_key_is_kept(
     assert "first-judge" in kept and "secret" not in kept and "localhost" not in kept
     with pytest.raises(RecipeError, match="holds an attack with another judge_model"):
         attack(judging=settings[1])
+
+
+def test_judges_are_chosen_and_an_attack_begun_with_others_says_whose_it_is(
+    corpus: Store, attack: Attack, tmp_path: Path
+) -> None:
+    attack(judging={"annotators": ["rules"]})
+    command = ["attack", "t", "--attacker", "a", "--attacker-prompt", str(tmp_path / "mine.md"), "--corpus", str(corpus.root)]  # fmt: skip
+    command += ["--streams", "2", "--depth", "2", "--out", str(tmp_path / "attack"), "--annotators"]
+    done = CliRunner().invoke(app, [*command, "rules"])
+    assert done.exit_code == 0, done.output
+    with pytest.raises(
+        RecipeError, match="another judges; choose another --out, or judge it as it was begun"
+    ) as told:
+        attack(judging={"annotators": ["rules", "overrefusal"]})
+    assert re.search(r"by rules@\d+, not by overrefusal@\d+ and rules@\d+ \(--annotators", str(told.value))
 
 
 def test_several_suites_are_an_error_of_usage(attack: Attack) -> None:
