@@ -6,10 +6,12 @@ not answer, the trace gets a `Failure` instead of annotations and is retried by 
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from schemas.annotation import Annotation
 from schemas.errors import EngineError
+from schemas.ids import texts_id
 from schemas.trace import Trace
 
 Conversation = Sequence[dict[str, str]]
@@ -143,3 +145,19 @@ def model_identity(name: str, alias: str = "") -> str:
     known = f"-{fingerprint}" if fingerprint not in ("", "server") else ""
     chosen = alias or plain
     return "".join(c if (c.isalnum() and c.isascii()) or c in "._+/-" else "-" for c in chosen + known)
+
+
+def full_name(family: str, variant: str, version: str) -> str:
+    """What an annotator is called: "family@version", or "family:variant@version"."""
+    return f"{family}{':' if variant else ''}{variant}@{version}"
+
+
+def own_variant(card: Path, shipped: Path) -> str:
+    """A word for an annotator of somebody's own training, whose labels are not those of the shipped one; "" for that.
+
+    Args:
+        card: the file that says how it was made.
+        shipped: the same of the shipped one.
+    """
+    told, theirs = (one.read_text(encoding="utf-8") for one in (card, shipped))
+    return "" if told == theirs else f"own-{texts_id(told)[:8]}"

@@ -3,11 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from annotators.base import Annotator
+from annotators.base import Annotator, full_name, own_variant
 from annotators.embedding.model import CARD, HERE, TOGETHER, Decision, Kind, Read, open_model
 from annotators.rules.judge import judge as judge_by_rules
 from schemas.annotation import Annotation, Span
-from schemas.ids import texts_id
 from schemas.patterns import RISKY_PATTERNS
 from schemas.trace import Trace
 
@@ -36,20 +35,13 @@ def ensemble(folder: Path = HERE) -> Annotator:
 
 def _annotator(kind: Kind, folder: Path) -> Annotator:
     model = open_model(folder)
-    variant = model.card.variant or _told_apart(folder)
-    name = f"{kind}{':' if variant else ''}{variant}@{model.card.name}"
+    name = full_name(kind, model.card.variant or own_variant(folder / CARD, HERE / CARD), model.card.name)
 
     def annotate(traces: Sequence[Trace]) -> Iterator[Annotation]:
         for trace, read in zip(traces, model.read(traces), strict=True):
             yield from annotations(name, model.card.decisions[kind], trace, read)
 
     return Annotator(name, RISKY_PATTERNS, annotate, batch_traces=2 * TOGETHER)
-
-
-def _told_apart(folder: Path) -> str:
-    """A word for an annotator of somebody's own training, whose labels are not those of the shipped one; "" for that."""
-    card, shipped = ((one / CARD).read_text(encoding="utf-8") for one in (folder, HERE))
-    return "" if card == shipped else f"own-{texts_id(card)[:8]}"
 
 
 def annotations(

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from annotators.base import Annotator
+from annotators.base import Annotator, full_name, own_variant
 from annotators.grading import agreeing
-from annotators.refusals.model import HERE, Verdict, open_model
+from annotators.refusals.model import CARD, HERE, Verdict, open_model
 from annotators.refusals.reading import beyond_reach
 from schemas.annotation import Annotation, Span
 from schemas.trace import Trace
@@ -25,7 +25,7 @@ def refusals(folder: Path = HERE) -> Annotator:
         DataError: if the folder holds no classifier.
     """
     model = open_model(folder)
-    name = f"refusals@{model.card.name}"
+    name = full_name("refusals", own_variant(folder / CARD, HERE / CARD), model.card.name)
 
     def annotate(traces: Sequence[Trace]) -> Iterator[Annotation]:
         for trace, verdict in zip(traces, model.verdicts([trace.answer for trace in traces]), strict=True):

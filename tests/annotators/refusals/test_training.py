@@ -1,6 +1,7 @@
 """What the refusal reader learns from, how lessons are told otherwise, and that a trained one is opened as it was saved."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -12,6 +13,7 @@ pytest.importorskip("sentence_transformers", reason="needs the extra `models`: p
 
 import torch
 
+from annotators import catalog
 from annotators.embedding.vectors import SentenceVectors
 from annotators.refusals import training
 from annotators.refusals.classes import COMPLIANCE, FULL, HELPING, PARTIAL, REFUSING
@@ -139,6 +141,8 @@ def test_a_trained_reader_is_opened_as_it_was_saved_and_a_folder_without_one_is_
         assert (
             one is None or other is None or other.probabilities == pytest.approx(one.probabilities, abs=0.01)
         )
+    assert re.fullmatch(r"refusals:own-[0-9a-f]{8}@own", catalog.get(f"refusals:{tmp_path}").name)
+    assert catalog.get("refusals").name.startswith("refusals@")
     assert before[1] is None and before[0] is not None
     assert sum(before[0].probabilities.values()) == pytest.approx(1)
     with pytest.raises(DataError, match="curate train-refusals"):
