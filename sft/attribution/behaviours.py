@@ -15,6 +15,7 @@ from schemas.choices import meant
 from schemas.errors import DataError, UsageError
 from schemas.ids import content_id
 from sft.comparison import stage as comparison
+from sft.comparison.judges import headline_of
 from sft.comparison.results import ScoredModel
 from sft.scoring.measures import MEASURES
 from sft.scoring.suites import ReplyOutcome
@@ -111,9 +112,7 @@ def _measures(models: Sequence[ScoredModel], wanted: BehaviourChoice) -> dict[st
         raise DataError(f"{'; '.join(asked_otherwise.values())}; choose another --suite")
     for told in asked_otherwise.values():
         console.say(f"attribute: {told}; the suite is left out")
-    return {
-        name: title or comparison.headline_of(known[name]) for name in names if name not in asked_otherwise
-    }
+    return {name: title or headline_of(known[name]) for name in names if name not in asked_otherwise}
 
 
 def _asked_otherwise(models: Sequence[ScoredModel], names: Sequence[str]) -> dict[str, str]:

@@ -19,8 +19,8 @@ from curation.reading import read_model
 from schemas.manifest import Counts, Manifest
 from schemas.patterns import RISKY_PATTERNS
 from sft.comparison.glossary import meanings, words
+from sft.comparison.judges import headline_of, same_judge
 from sft.comparison.overview import rate_axis
-from sft.comparison.stage import headline_of, same_judge
 from sft.scoring.masking import masked_reply
 from sft.scoring.scores import SCORES, Scores
 from sft.scoring.statistics import wilson

@@ -15,6 +15,15 @@ import orjson
 from curation.reading import read_model
 from schemas.errors import CorpusError, DataError
 from schemas.patterns import RISKY_PATTERNS
+from sft.comparison.judges import (
+    headline_of,
+    same_judge,
+    shared_judges,
+    silent_of_one,
+    together,
+    told_unread,
+    unread_by_classifier,
+)
 from sft.comparison.results import (
     ALPHA,
     Cell,
@@ -25,7 +34,6 @@ from sft.comparison.results import (
     JointResult,
     ScoredModel,
 )
-from sft.scoring.judging import CLASSIFIER
 from sft.scoring.measures import MEASURES
 from sft.scoring.rates import in_order
 from sft.scoring.scores import OUTCOMES, SCORES, Scores
@@ -43,8 +51,6 @@ UNEVEN = 0.05
 """A difference in coverage above which worst-case bounds are told."""
 OLD = {"safety": ("ASR", True), "overrefusal": ("over-refusal", False), "reasoning": ("accuracy", False)}
 """Titles of the suites in files of earlier versions, and whether every attack has a column."""
-STAND_INS = ("rules", "overrefusal", "human", "adjudicator")
-"""Families of annotators that judge some replies where others are silent, or beside them."""
 ASIDE = ("leak", "escape")
 """Measures with a column beside that of a harmful suite's headline, where a guard judged."""
 CELLS = ("unchanged_harmed", "unchanged_unharmed", "changed_harmed", "changed_unharmed")
@@ -110,7 +116,7 @@ def compare(models: Sequence[ScoredModel], base: str | None = None) -> Compariso
         if known is None or known.judge == NOBODY:
             details[column.name] = column
         elif column.judge != NOBODY:
-            details[column.name] = known._replace(judge=_together(known.judge, column.judge))
+            details[column.name] = known._replace(judge=together(known.judge, column.judge))
     columns = list(details)
     tested = [name for name, column in details.items() if column.kind != "aside"]
     sliced = {one.name: {name: details[name].of(one.outcomes) for name in columns} for one in models}
@@ -119,8 +125,14 @@ def compare(models: Sequence[ScoredModel], base: str | None = None) -> Compariso
         for one in models
     }
     measures = {name: column.measure for name, column in details.items()}
+    unread = unread_by_classifier(models)
     labels = {
-        one.name: {name: _labels(sliced[one.name][name], measures[name]) for name in columns}
+        one.name: {
+            name: {}
+            if one.name in unread.get(details[name].suite, ())
+            else _labels(sliced[one.name][name], measures[name])
+            for name in columns
+        }
         for one in models
     }
     return Comparison(
@@ -135,7 +147,7 @@ def compare(models: Sequence[ScoredModel], base: str | None = None) -> Compariso
         [change for name in tested for change in _changes(name, base, labels)] if base else [],
         details,
         joint=_joint(models),
-        shared=list(_shared(models)),
+        shared=[*shared_judges(models), *told_unread(models, unread)],
         best_of={
             one.name: {suite.title: suite.best_of for suite in one.scores.suites if suite.best_of}
             for one in models
@@ -158,7 +170,7 @@ def _differing(one: Scores, other: Scores, name: str) -> Iterator[str]:
         if not (suite.judge and known.judge) and one.judge != other.judge:
             yield f"judge differs from {name} ({one.judge}, there {other.judge}); {AGAIN}"
             return
-        if not same_judge(suite, known):
+        if not (same_judge(suite, known) or silent_of_one(one, suite, other, known)):
             judges = (
                 f"{headline_of(suite)} by {suite.judge}, there {headline_of(known)} by {known.judge}"
                 if headline_of(suite) != headline_of(known)
@@ -167,45 +179,6 @@ def _differing(one: Scores, other: Scores, name: str) -> Iterator[str]:
             yield f"{suite.suite}: judge differs from {name} ({judges}); {JUDGE_AGAIN}"
         if suite.asked_how != known.asked_how:
             yield f"{suite.suite}: how it was asked differs from {name}; {AGAIN}"
-
-
-def same_judge(one: SuiteScore, other: SuiteScore) -> bool:
-    """Whether two headlines may be compared: where nothing could be judged, with any other.
-
-    Of several rules not each has a label for some reply of each model, rules and the refusal classifier stand in where a better judge
-    abstains, and people may have looked at some replies; all other judges must be the same.
-    """
-    if NOBODY in (one.judge, other.judge):
-        return True
-    first, second = (set(suite.judge.split(", ")) for suite in (one, other))
-    own = [{name for name in names if not _stands_in(name)} for names in (first, second)]
-    better = [{name for name in names if not _is_classifier(name)} for names in own]
-    if better[0] & better[1]:
-        own = better
-    return one.headline == other.headline and own[0] == own[1] and bool(first & second)
-
-
-def _stands_in(judge: str) -> bool:
-    """Whether it is a judge of some replies only, or no annotator at all but a comparison."""
-    return "@" not in judge or judge.partition("@")[0].partition(":")[0] in STAND_INS
-
-
-def _is_classifier(judge: str) -> bool:
-    return judge.partition("@")[0].partition(":")[0] == CLASSIFIER
-
-
-def _together(first: str, second: str) -> str:
-    return ", ".join(dict.fromkeys([*first.split(", "), *second.split(", ")]))
-
-
-def _shared(models: Sequence[ScoredModel]) -> Iterator[str]:
-    """Where several judges decided the replies in a headline: who decided how many of each model's."""
-    suites = {suite.suite: suite.title or suite.suite for one in models for suite in one.scores.suites}
-    for key, title in suites.items():
-        found = {one.name: suite for one in models for suite in one.scores.suites if suite.suite == key}
-        if any(suite.shared for suite in found.values()):
-            told = "; ".join(f"{name} by {suite.judged_by}" for name, suite in found.items())
-            yield f"{title}: where one judge is silent another stands in: {told}"
 
 
 def _changes(column: str, base: str, labels: dict[str, dict[str, Labels]]) -> Iterator[Change]:
@@ -253,11 +226,6 @@ def _joint(models: Sequence[ScoredModel]) -> dict[str, dict[str, JointResult]]:
                 effects = [effect.told for effect in suite.joint.effects]
                 found.setdefault(suite.title, {})[one.name] = JointResult(cells, effects)
     return found
-
-
-def headline_of(suite: SuiteScore) -> str:
-    """The title of a suite's headline, also in files of earlier versions."""
-    return suite.headline or suite.rates[0].measure
 
 
 def _kind(measure: str) -> str:

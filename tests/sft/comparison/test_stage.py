@@ -357,6 +357,33 @@ def test_who_stood_in_for_a_judge_is_told_under_the_table(folders: list[Path]) -
     assert not any("stands in" in note for note in compare(found).notes)
 
 
+def test_a_model_that_the_classifier_cannot_read_stands_in_the_table_and_is_not_tested(
+    folders: list[Path],
+) -> None:
+    """Its language is another: the rules judged what they know of it."""
+    judged = [("refusals@3, rules@2", "refusals@3"), ("refusals@3, rules@2", "rules@2"), ("refusals@3, rules@2", "refusals@3, rules@2")]  # fmt: skip
+    for folder, (asked, judge) in zip(folders, judged, strict=True):
+        scores = Scores.model_validate_json((folder / SCORES).read_bytes())
+        suites = [
+            one.model_copy(update={"judge": judge}) if one.suite == "safety" else one for one in scores.suites
+        ]
+        (folder / SCORES).write_text(
+            scores.model_copy(update={"suites": suites, "judge": asked}).model_dump_json()
+        )
+    found = compare(load(folders), base="raw")
+    tested = {(d.column, d.first, d.second) for d in found.differences}
+    assert ("ASR none", "raw", "improved") in tested and ("accuracy", "raw", "default") in tested
+    assert not {("ASR none", "raw", "default"), ("ASR none", "default", "improved")} & tested
+    assert ("ASR none", "default") not in {(one.column, one.model) for one in found.changes}
+    assert rows(found)[2][1].endswith("27/50, 100.0 %")
+    (note,) = [note for note in found.notes if "can read no reply" in note]
+    assert "default (rules@2 judged 100 of 100)" in note and "--annotators rules,overrefusal" in note
+    scores = Scores.model_validate_json((folders[1] / SCORES).read_bytes())
+    (folders[1] / SCORES).write_text(scores.model_copy(update={"judge": "rules@2"}).model_dump_json())
+    with pytest.raises(DataError, match="safety: judge differs from raw"):  # it was not asked
+        load(folders)
+
+
 def test_columns_beside_a_headline_leave_the_names_of_other_attacks_alone(folders: list[Path]) -> None:
     found = load(folders[:1])
     suite = found[0].scores.suites[0]
