@@ -1,14 +1,13 @@
 """A codebook of twenty entries goes the whole way: file, judge, Argilla, agreement, mix, scores, report. No line of Python names an entry."""
 
 import json
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
-from annotators.base import Answer, Conversation, Failure
+from annotators.base import Failure
 from annotators.judge.judge import llm_judge
 from annotators.judge.rubric import generated
 from curation.annotate.asking import EngineModel
@@ -26,26 +25,10 @@ from sft.cli import app
 from tests.command_line import curate
 from tests.curation.review.conftest import Person
 from tests.curation.review.form.conftest import shown
+from tests.short_replies import ShortReplies
 
 ROOT = Path(__file__).resolve().parents[4]
 ROUND = "desk-round"
-
-
-class ShortReplies:
-    """A real model that is stopped after a few words: what is tried is the way there and back, not what it thinks."""
-
-    def __init__(self, model: EngineModel) -> None:
-        self.name, self.asked, self._model = model.name, [], model
-
-    def answer(
-        self,
-        conversations: Sequence[Conversation],
-        max_tokens: int,
-        schema: Any = None,
-        temperature: float = 0.0,
-    ) -> Iterator[Answer]:
-        self.asked += [messages[0]["content"] for messages in conversations]
-        yield from self._model.answer(conversations, 48, schema, temperature)
 
 
 def ran(*command: object, cwd: Path) -> str:
