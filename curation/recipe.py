@@ -5,6 +5,7 @@ gigabytes (so they are rejected).
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from os import PathLike
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar, get_args
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from curation.reading import read_text
 from curation.trust import beside, check_keys
+from schemas.codebooks.shipped import SafeLoader
 from schemas.errors import RecipeError, UsageError
 from schemas.faults import faults
 
@@ -142,12 +144,9 @@ def check_recipe(data: Any, lines: Lines, model: type[R]) -> Loaded[R]:
 
 def _parse(path: Path, text: str) -> tuple[Any, Lines]:
     try:
-        _refuse_bombs(path, text)
-        loader = yaml.SafeLoader(text)
-        node = loader.get_single_node()
-        lines = dict(_walk(path, node, ())) if node else {}
-        data = loader.construct_document(node) if node else None
-        return data, Lines(path, {place: (path, line) for place, line in lines.items()})
+        with suppress(yaml.YAMLError):
+            return _read(path, text, SafeLoader)
+        return _read(path, text, yaml.SafeLoader)  # it says more about what is wrong
     except (
         yaml.YAMLError,
         ValueError,
@@ -155,6 +154,15 @@ def _parse(path: Path, text: str) -> tuple[Any, Lines]:
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or str(error)
         raise RecipeError(f"{path}:{mark.line + 1 if mark else 1}: not valid YAML: {problem}") from error
+
+
+def _read(path: Path, text: str, kind: type[Any]) -> tuple[Any, Lines]:
+    _refuse_bombs(path, text, kind)
+    loader = kind(text)
+    node = loader.get_single_node()
+    lines = dict(_walk(path, node, ())) if node else {}
+    data = loader.construct_document(node) if node else None
+    return data, Lines(path, {place: (path, line) for place, line in lines.items()})
 
 
 def _load_extended(path: Path, seen: tuple[Path, ...]) -> tuple[Any, Lines]:
@@ -203,10 +211,10 @@ def _merge(base: Any, over: Any) -> Any:
     return merged
 
 
-def _refuse_bombs(path: Path, text: str) -> None:
+def _refuse_bombs(path: Path, text: str, kind: type[Any]) -> None:
     """Reject anchors and excessive nesting before parsing the whole file (PyYAML is quadratic in depth)."""
     depth = 0
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+    for event in yaml.parse(text, Loader=kind):
         line = event.start_mark.line + 1 if event.start_mark else 1
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_DEPTH:

@@ -12,11 +12,11 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Annotated, Literal, NamedTuple, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from annotators.filling import fill
 from schemas.codebooks import Codebook, Combination, Pattern
+from schemas.codebooks.shipped import plain_data
 
 Line = Annotated[str, Field(min_length=1, max_length=2000)]
 
@@ -175,7 +175,7 @@ def shipped_names() -> list[str]:
 @cache
 def shipped(name: str) -> Structure:
     """One of `shipped_names`."""
-    return Structure.model_validate(yaml.safe_load((_folder() / f"{name}.yaml").read_text(encoding="utf-8")))
+    return Structure.model_validate(plain_data((_folder() / f"{name}.yaml").read_text(encoding="utf-8")))
 
 
 def _folder() -> Traversable:

@@ -1,10 +1,12 @@
 """Typer's classes, made to start quickly: an option that is not given is not converted, so that pydantic is not loaded for it.
 
 Typer converts by pydantic, which takes longer to load than any help takes to print. Importing this module also lets Python search
-for reference cycles less often: what modules define stays, and looking through it again and again takes a tenth of a start.
+for reference cycles less often: what modules define stays, and looking through it again and again takes a tenth of a start. Nor does
+pydantic look through every installed package for plugins, unless its environment variable says which not to load.
 """
 
 import gc
+import os
 from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
@@ -13,6 +15,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 gc.set_threshold(50_000, 10, 10)
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
