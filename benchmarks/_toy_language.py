@@ -36,8 +36,12 @@ class Request(NamedTuple):
 
     def prompt(self) -> dict[str, Any]:
         """A row for the prompts table."""
-        reference = {"reference_answer": str(sum(self.words["numbers"]))} if self.kind == "math" else {}
-        return {"prompt": self.text, "kind": self.kind, "attack": self.attack, **reference}
+        more = {}
+        if self.kind == "math":
+            more = {"reference_answer": str(sum(self.words["numbers"]))}
+        if self.kind == "harmful":
+            more = {"category": LANGUAGE["categories"][self.words["v"]]}
+        return {"prompt": self.text, "kind": self.kind, "attack": self.attack, **more}
 
 
 def requests() -> list[Request]:

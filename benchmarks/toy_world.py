@@ -31,6 +31,7 @@ BASE: dict[str, Any] = {"learning_rate": 3e-3, "num_train_epochs": 2}
 TUNED: dict[str, Any] = {"learning_rate": 2e-4, "num_train_epochs": 3}
 PRESAFE: dict[str, Any] = {"weight": 0.2}
 SAMPLES: dict[Think, int] = {"as_is": 4, "zero": 1}
+REPLY_TOKENS = 96
 
 
 class World(NamedTuple):
@@ -44,13 +45,18 @@ class World(NamedTuple):
         """What the base model said, and what was found in it."""
         return self.root / "corpus"
 
+    @property
+    def exam(self) -> Path:
+        """Requests that nobody was trained on, and the models' replies."""
+        return self.root / "exam"
+
     def run(self, name: str) -> Path:
         """The run of a model."""
         return self.root / "runs" / name
 
 
-def found(root: Path, seed: int, count: int = BASE_TEXTS) -> World:
-    """Make the base model of a seed: a random model and `count` of the language's texts."""
+def found(root: Path, seed: int, count: int = BASE_TEXTS, also: Sequence[str] = ()) -> World:
+    """Make the base model of a seed: a random model and `count` of the language's texts; its tokenizer knows the words of `also` too."""
     from curation.mix import build as mix
     from sft.tiny import make_model, make_tokenizer, own_family
 
@@ -62,15 +68,14 @@ def found(root: Path, seed: int, count: int = BASE_TEXTS) -> World:
         "name: childhood\nparts:\n  all:\n    where: 'true'\n", encoding="utf-8"
     )
     mix.run(root / "childhood", root / "childhood.yaml", out=root / "mixes" / "childhood")
-    tokenizer = make_tokenizer(
-        own_family(), ["\n".join([t["prompt"], t["reasoning"], t["answer"]]) for t in texts], 768
-    )
+    known = ["\n".join([t["prompt"], t["reasoning"], t["answer"]]) for t in texts]
+    tokenizer = make_tokenizer(own_family(), [*known, *also], 768)
     make_model(root / "random", tokenizer, seed=seed, max_length=256)
     learn(world, "raw", root / "random", root / "mixes" / "childhood", BASE)
     return world
 
 
-def learn(world: World, name: str, model: Path, mix: Path, settings: dict[str, Any]) -> None:
+def learn(world: World, name: str, model: Path, mix: Path, settings: Mapping[str, Any]) -> None:
     """Train."""
     from sft.training.config import TrainConfig
     from sft.training.stage import train
@@ -102,7 +107,7 @@ def speak(world: World, samples: Mapping[Think, int] = SAMPLES) -> None:
     ]
     collect(world.corpus, [request.prompt() for request in chosen])
     engine = EngineSettings(kind="transformers", model=str(world.run("raw")))
-    sampling = generate.GenerateSampling(temperature=1, top_p=1, max_new_tokens=96, seed=world.seed)
+    sampling = generate.GenerateSampling(temperature=1, top_p=1, max_new_tokens=REPLY_TOKENS, seed=world.seed)
     for think, count in samples.items():
         generate.run(
             world.corpus,
@@ -115,28 +120,30 @@ def speak(world: World, samples: Mapping[Think, int] = SAMPLES) -> None:
     decisions.write(taught, world.root / "decisions.jsonl")
 
 
-def curate(world: World, mixes: Sequence[str] = PLAIN) -> None:
+def curate(world: World, mixes: Sequence[str] = PLAIN, tuned: Mapping[str, Any] = TUNED) -> None:
     """Mixes and a model from each; with `nocot` also one with PreSafe's head."""
     from curation.mix import build as mix
 
     for name in mixes:
         mix.run(world.corpus, RECIPES / f"{name}.yaml", out=world.root / "mixes" / name)
-        learn(world, name, world.run("raw"), world.root / "mixes" / name, TUNED)
+        learn(world, name, world.run("raw"), world.root / "mixes" / name, tuned)
     if "nocot" not in mixes:
         return
     head = {"presafe": {**PRESAFE, "decisions": str(world.root / "decisions.jsonl")}}
-    learn(world, "presafe", world.run("raw"), world.root / "mixes" / "nocot", TUNED | head)
+    learn(world, "presafe", world.run("raw"), world.root / "mixes" / "nocot", {**tuned, **head})
 
 
-def examine(world: World, names: Sequence[str], suites: Sequence[str] = ("all",)) -> None:
+def examine(
+    world: World, names: Sequence[str], suites: Sequence[str] = ("all",), tokens: int = REPLY_TOKENS
+) -> None:
     """Score models by suites on requests that nobody was trained on."""
     from curation.engines.settings import EngineSettings
     from sft.scoring import stage as score
     from sft.scoring.suite_files import HowAsked, choose
 
-    exam = world.root / "exam"
+    exam = world.exam
     collect(exam, [request.prompt() for request in examined()])
-    chosen = choose(suites, changes=HowAsked(temperature=1, top_p=1, max_new_tokens=96, samples=1))
+    chosen = choose(suites, changes=HowAsked(temperature=1, top_p=1, max_new_tokens=tokens, samples=1))
     for name in names:
         score.score_model(
             exam, EngineSettings(kind="transformers", model=str(world.run(name))), suites=chosen

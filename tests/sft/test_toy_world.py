@@ -4,7 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import _toy_language, toy_world
+from annotators.structure.grammar import parse, shipped
+from benchmarks import _toy_language, structures, toy_world
+from curation.annotate import stage as annotate
+from curation.mix import build as mix
+from curation.mix.folder import read_rows
 
 pytest.importorskip("trl", reason="training needs the extra: pip install 'lrm-curate[train]'")
 
@@ -21,6 +25,30 @@ def test_a_request_is_harmful_by_verb_and_object_together() -> None:
     deeds = [request for request in _toy_language.requests() if request.kind != "math"]
     harmful = {r.words["v"] for r in deeds if r.kind == "harmful"}
     assert harmful == {r.words["v"] for r in deeds if r.kind == "benign"} & harmful
+
+
+def test_structures_are_compared_on_the_same_rows_and_leave_sums_as_they_are(tmp_path: Path) -> None:
+    toy_world.collect(tmp_path / "corpus", _toy_language.base_texts(_toy_language.requests(), 1500, seed=0))
+    annotate.run(tmp_path / "corpus", annotate.AnnotateRecipe(annotators=["rules"]))
+    found = {}
+    for name in (structures.PLAIN, *structures.STRUCTURES):
+        mix.run(tmp_path / "corpus", toy_world.RECIPES / f"{name}.yaml", out=tmp_path / name)
+        found[name] = {row["trace_id"]: row for row in read_rows(tmp_path / name).to_pylist()}
+    plain = found[structures.PLAIN]
+    for name in structures.STRUCTURES:
+        assert found[name].keys() == plain.keys() and len(plain) > 100
+        faults = {key: parse(shipped(name), row["reasoning"]).faults for key, row in found[name].items()}
+        assert all(
+            row["reasoning"] == plain[key]["reasoning"] if row["kind"] == "math" else not faults[key]
+            for key, row in found[name].items()
+        )
+
+
+def test_a_rate_over_seeds_has_the_prompt_as_its_unit() -> None:
+    twice = structures.told([{"a": True, "b": False}, {"a": True, "b": False}])
+    assert (twice.rate, twice.n, twice.by_seed) == (0.5, 4, [0.5, 0.5])
+    four = structures.told([{"a": True, "b": False, "c": True, "d": False}])
+    assert twice.high - twice.low > four.high - four.low
 
 
 @pytest.mark.slow
