@@ -8,7 +8,7 @@ eight characters counts, in either case, with white space in between, escaped fo
 import base64
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import accumulate
 from typing import Any, NamedTuple
@@ -58,15 +58,21 @@ def watch(variables: Mapping[str, str]) -> None:
     _watched.append(variables)
 
 
-def hide(text: str) -> str:
-    """A message without secrets: those that are known, passwords in addresses, and values of Authorization headers."""
-    text = _PASSWORD.sub(MARK, hide_known(text)) if "://" in text else hide_known(text)
+def hide(text: str, known: Sequence[_Form] | None = None) -> str:
+    """A message without secrets: those that are known, passwords in addresses, and values of Authorization headers.
+
+    Args:
+        text: the message.
+        known: how the known secrets are written, where it was looked up before.
+    """
+    text = hide_known(text, known)
+    text = _PASSWORD.sub(MARK, text) if "://" in text else text
     return _HEADER.sub(lambda found: f"{found['to'] or found['scheme'] or ''}{MARK}", text)
 
 
-def hide_known(text: str) -> str:
-    """A text without the secrets that are known. For data: what only looks like a secret stays."""
-    forms = [form for secret in _secrets() for form in _forms(secret)]
+def hide_known(text: str, known: Sequence[_Form] | None = None) -> str:
+    """A text without the secrets that are known. For data: what only looks like a secret stays. Arguments as for `hide`."""
+    forms = _known() if known is None else known
     if not forms:
         return text
     spans = list(_found(_lower(text), forms))
@@ -82,13 +88,22 @@ def hide_bytes(content: bytes) -> bytes:
     return content if hidden is text or hidden == text else hidden.encode("utf-8", "surrogateescape")
 
 
-def hide_in(value: Any, how: Callable[[str], str] = hide) -> Any:
+def hide_in(value: Any, how: Callable[[str, Sequence[_Form]], str] = hide) -> Any:
     """The same for every text in nested lists and mappings, keys of mappings included."""
+    return _hide_in(value, how, _known())
+
+
+def _hide_in(value: Any, how: Callable[[str, Sequence[_Form]], str], known: Sequence[_Form]) -> Any:
     if isinstance(value, str):
-        return how(value)
+        return how(value, known)
     if isinstance(value, Mapping):
-        return {hide_in(key, how): hide_in(inner, how) for key, inner in value.items()}
-    return [hide_in(inner, how) for inner in value] if isinstance(value, list | tuple) else value
+        return {_hide_in(key, how, known): _hide_in(inner, how, known) for key, inner in value.items()}
+    return [_hide_in(inner, how, known) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def _known() -> list[_Form]:
+    """Every way in which every secret is looked for."""
+    return [form for secret in _secrets() for form in _forms(secret)]
 
 
 def _secrets() -> Iterable[str]:

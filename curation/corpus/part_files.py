@@ -8,6 +8,7 @@ import io
 import os
 import threading
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -93,10 +94,7 @@ class PartFiles(AbstractFileSystem):  # type: ignore[misc]
         return path.removeprefix(SCHEME)
 
     def _file(self, path: str) -> Path:
-        named = Path(self._strip_protocol(path))
-        if named.is_absolute() or ".." in named.parts or named.suffix != ".parquet":
-            raise PermissionError(f"{path}: not a part of the corpus")
-        return self._root / named
+        return _part(self._root, self._strip_protocol(path))
 
     def open(self, path: str, mode: str = "rb", **_: Any) -> PartFile:
         """The file, for reading; raises PermissionError for any other mode."""
@@ -128,6 +126,15 @@ class PartFiles(AbstractFileSystem):  # type: ignore[misc]
     def ls(self, path: str, **_: Any) -> list[Any]:
         """Nothing is listed."""
         raise PermissionError(f"{path}: folders of the corpus are not listed here")
+
+
+@lru_cache(maxsize=4096)
+def _part(root: Path, name: str) -> Path:
+    """The part of that name; kept, since DuckDB asks for each dozens of times while it plans a query."""
+    named = Path(name)
+    if named.is_absolute() or ".." in named.parts or named.suffix != ".parquet":
+        raise PermissionError(f"{SCHEME}{name}: not a part of the corpus")
+    return root / named
 
 
 def address(root: Path, part: Path) -> str:

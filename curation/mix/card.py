@@ -1,12 +1,16 @@
 """The dataset card of a mix: YAML metadata for the Hub, and a description."""
 
 from collections.abc import Iterator
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from annotators.statistics.consensus import PEOPLE
 from schemas.manifest import Manifest
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 UNKNOWN = "not stated"
@@ -15,7 +19,6 @@ UNKNOWN = "not stated"
 def card(manifest: Manifest) -> str:
     """The README.md of a mix, without a date, so equal mixes have equal cards."""
     from huggingface_hub import DatasetCardData
-    from jinja2 import Environment, StrictUndefined
 
     manifest = Manifest.model_validate(manifest.model_dump(mode="json"))  # as it is written: without secrets
     summary: Any = manifest.summary
@@ -33,13 +36,21 @@ def card(manifest: Manifest) -> str:
         tags=["safety", "reasoning", "sft", "lrm-curate"],
         configs=configs,
     )
-    text = (files("curation.mix") / "templates" / "card.md").read_text(encoding="utf-8")
-    page = Environment(undefined=StrictUndefined, trim_blocks=True, autoescape=False)  # noqa: S701 - Markdown, not HTML
-    page.filters["cell"] = cell
-    body = page.from_string(text).render(
+    body = _template().render(
         m=manifest, s=summary, tier=tier, sources=list(source_lines(manifest)), limits=list(limits(manifest))
     )
     return f"---\n{data.to_yaml()}\n---\n\n{body}"
+
+
+@cache
+def _template() -> "Template":
+    """Compiled once: a sweep writes many cards."""
+    from jinja2 import Environment, StrictUndefined
+
+    text = (files("curation.mix") / "templates" / "card.md").read_text(encoding="utf-8")
+    page = Environment(undefined=StrictUndefined, trim_blocks=True, autoescape=False)  # noqa: S701 - Markdown, not HTML
+    page.filters["cell"] = cell
+    return page.from_string(text)
 
 
 def cell(value: Any) -> str:

@@ -16,6 +16,7 @@ import itertools
 import math
 import re
 from collections.abc import Mapping
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -84,9 +85,9 @@ def find_points(name: str) -> Points:
         return load_points(Path(name))
     shipped = shipped_files()
     if name in shipped:
-        return load_points(shipped[name])
+        return dict(_load_shipped(shipped[name]))
     for path in shipped.values():
-        points = load_points(path)
+        points = _load_shipped(path)
         if name in points:
             return {name: points[name]}
     known = [*shipped, *shipped_recipes()]
@@ -101,8 +102,14 @@ def shipped_recipes() -> dict[str, str]:
     return {
         name: loaded.recipe.description
         for path in shipped_files().values()
-        for name, loaded in load_points(path).items()
+        for name, loaded in _load_shipped(path).items()
     }
+
+
+@cache
+def _load_shipped(path: Path) -> Points:
+    """The recipes of a shipped file, which does not change: who looks for one by its name reads many."""
+    return load_points(path)
 
 
 def shipped_files() -> dict[str, Path]:

@@ -98,10 +98,11 @@ def test_a_worker_killed_in_the_middle_loses_nothing(
     assert select(open_tables(corpus), "select count(*) as n from traces").to_pylist() == [{"n": 600}]
 
 
-def test_judging_on_ray_gives_the_same_annotations(
-    cluster: Any, prompts: Store, r1_model: Path, plain_replicas: None
-) -> None:
-    run(prompts.root, recipe(r1_model, samples=5))
+def test_judging_on_ray_gives_the_same_annotations(cluster: Any, prompts: Store, r1_model: Path) -> None:
+    here_made = {
+        "engine": {"kind": "transformers", "model": str(r1_model)}
+    }  # who made the traces is not what is tested
+    run(prompts.root, recipe(r1_model, samples=5, **here_made))
     here = Store.create(prompts.root.parent / "here")
     for table in ("prompts", "traces"):
         for part in prompts.parts(table):
