@@ -18,9 +18,9 @@ from sklearn.preprocessing import StandardScaler
 
 from annotators.embedding import vectors
 from annotators.embedding.examples import Example
-from annotators.embedding.learning import Schedule, fit
+from annotators.embedding.learning import Schedule
 from annotators.embedding.reading import read
-from annotators.embedding.training import Lessons, calibrated, gather
+from annotators.embedding.training import Lessons, gather, train
 from annotators.embedding.vectors import SentenceVectors
 from benchmarks.patterns import REAL_TEXT, STAR1
 from schemas.patterns import RISKY_PATTERNS
@@ -52,7 +52,7 @@ def bag_of_sentences(lessons: Lessons) -> dict[str, float]:
     from sklearn.metrics import roc_auc_score
 
     encoder = SentenceVectors().eval()
-    held = [*lessons.calibrate, *lessons.clean]
+    held = lessons.held_out
     seen, unseen = bag(lessons.learn, encoder), bag(held, encoder)
     found = {}
     for name in RISKY_PATTERNS:
@@ -71,7 +71,7 @@ def bag_of_sentences(lessons: Lessons) -> dict[str, float]:
 def tuned(lessons: Lessons, middle: int, layers: int, schedule: Schedule) -> dict[str, object]:
     """Figures of a reader over some of the encoder's layers."""
     vectors.MIDDLE, vectors.LAYERS = middle, layers
-    found = calibrated(lessons, fit(lessons.learn, schedule))
+    found = train(lessons, schedule).card
     quality = found.held_out["embedding"]
     return {
         "f1": {name: quality[name].f1 for name in RISKY_PATTERNS},

@@ -12,11 +12,11 @@ from random import Random
 import numpy as np
 
 from annotators.benchmark import Labelled, edits, labelled
-from annotators.embedding.adapting import held_out_traces, learned_decisions
+from annotators.embedding.adapting import learned_decisions
 from annotators.embedding.annotating import annotations
+from annotators.embedding.deciding import HeldOutTrace, held_out_traces
 from annotators.embedding.examples import Example
 from annotators.embedding.model import Decision, TrainedReader, open_model
-from annotators.embedding.training import HeldOutTrace
 from benchmarks.patterns import STAR1, scores
 from schemas.patterns import RISKY_PATTERNS
 

@@ -1,7 +1,7 @@
 """How well rules, embedding and ensemble find each pattern on writers that nothing was trained or tuned on, with intervals.
 
-The hands t5, t6 and t7 of the labelled set are only measured on, and so are the traces that they edited. False alarms are counted on traces of STAR-1 that nobody edited and
-nothing learned from: its authors filtered them for safety, so the rate is an upper bound. Needs `shared/data/star1.json` beside the checkout.
+The hands t5 to t8 of the labelled set are only measured on, and so are the traces that they edited. False alarms are counted on the latter in the form in which they were
+published: STAR-1's authors filtered them for safety, so the rate is an upper bound. Needs `shared/data/star1.json` beside the checkout.
 """
 
 import json
@@ -30,8 +30,10 @@ class Score(NamedTuple):
     false_alarms: int
     misses: int
     abstained: int
+    evident: int
+    """Hits whose evidence the writer wrote down."""
     touching: int
-    """Hits with a span that shares words with the written evidence."""
+    """Of these, hits with a span that shares words with it."""
 
     @property
     def f1(self) -> float:
@@ -48,15 +50,17 @@ def scores(found: dict[tuple[str, str], Annotation], items: Sequence[Labelled]) 
     """Scores of each risky pattern on labelled traces."""
     counts = {}
     for name in RISKY_PATTERNS:
-        hits = alarms = misses = abstained = touching = 0
+        hits = alarms = misses = abstained = evident = touching = 0
         for item in items:
             verdict, true = found[item.trace.trace_id, name], item.labels[name]
             hits += bool(verdict.label) and true
             alarms += bool(verdict.label) and not true
             misses += not verdict.label and true
             abstained += verdict.label is None
-            touching += bool(verdict.label) and true and touches(verdict, item)
-        counts[name] = Score(hits, alarms, misses, abstained, touching)
+            if verdict.label and true and item.evidence.get(name):
+                evident += 1
+                touching += touches(verdict, item)
+        counts[name] = Score(hits, alarms, misses, abstained, evident, touching)
     return counts
 
 
@@ -109,17 +113,17 @@ def speed(name: str, traces: Sequence[Trace]) -> dict[str, float]:
 def show(title: str, found: dict[str, Score]) -> dict[str, object]:
     """Print a table and return its figures."""
     macro = sum(score.f1 for score in found.values()) / len(found)
-    hits, touching = sum(s.hits for s in found.values()), sum(s.touching for s in found.values())
-    print(f"{title}: macro-F1 {macro:.2f}; evidence touched in {touching} of {hits} hits")
+    evident, touching = (sum(getattr(s, part) for s in found.values()) for part in ("evident", "touching"))
+    print(f"{title}: macro-F1 {macro:.2f}; evidence touched in {touching} of {evident} hits that have some")
     for pattern, score in found.items():
         precision = rate(score.hits, score.hits + score.false_alarms)
         recall = rate(score.hits, score.hits + score.misses)
         print(
             f"  {pattern:26} F1 {score.f1:.2f}  P {precision}  R {recall}  ({score.hits} hits, {score.false_alarms} false"
-            f" alarms, {score.misses} misses, {score.abstained} abstained; evidence touched in {score.touching})"
+            f" alarms, {score.misses} misses, {score.abstained} abstained; evidence touched in {score.touching} of {score.evident})"
         )
     by_pattern = {pattern: score._asdict() | {"f1": round(score.f1, 3)} for pattern, score in found.items()}
-    return {"macro_f1": round(macro, 3), "span_hits": round(touching / max(1, hits), 3), **by_pattern}
+    return {"macro_f1": round(macro, 3), "span_hits": round(touching / max(1, evident), 3), **by_pattern}
 
 
 def rate(part: int, whole: int) -> str:

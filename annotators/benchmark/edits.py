@@ -21,7 +21,7 @@ from schemas.response import Split, split
 from schemas.trace import Trace
 
 FOLDER = "annotators.benchmark"
-HELD_OUT = ("t5", "t6", "t7")
+HELD_OUT = ("t5", "t6", "t7", "t8")
 """Hands that nothing is trained or tuned on. What others made of the same sources (t3 and t4 did) is left out of learning too."""
 Field = Literal["prompt", "reasoning", "answer"]
 
@@ -125,12 +125,14 @@ class Untouched(NamedTuple):
 
     learn: list[Trace]
     """The sources of rows that are trained on, and half of the rest."""
+    decide: list[Trace]
+    """The other half: only decisions are learned from them."""
     measure: list[Trace]
-    """The other half: for false alarms."""
+    """What held-out hands edited, in its published form: nothing is learned from it."""
 
 
 def untouched(sources: Mapping[str, Trace], further: Iterable[Labelled] = ()) -> Untouched:
-    """STAR-1's traces without the sources of held-out hands.
+    """STAR-1's traces as they were published, by what may be learned from them.
 
     Args:
         sources: STAR-1's traces by id.
@@ -144,6 +146,7 @@ def untouched(sources: Mapping[str, Trace], further: Iterable[Labelled] = ()) ->
     return Untouched(
         [sources[name] for name in learn if name not in away],
         [sources[name] for name in free[1::2] if name not in away],
+        [sources[name] for name in sorted(away & sources.keys(), key=texts_id)],
     )
 
 

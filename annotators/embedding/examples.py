@@ -18,6 +18,8 @@ from schemas.trace import Trace
 
 OTHERS = 0.3
 """Weight of the sentences beside the evidence: some show the pattern as well, and nobody wrote them down."""
+UNTOUCHED = 0.6
+"""What a trace of STAR-1 that nobody edited weighs against a labelled one."""
 CLIPPED = 40
 """Code points at either end of a long sentence by which a quote that crosses sentences is recognised."""
 
@@ -63,10 +65,10 @@ def _labels(item: Labelled) -> dict[str, bool | None]:
     return labels
 
 
-def untouched(traces: Iterable[Trace], weight: float) -> list[Example]:
+def untouched(traces: Iterable[Trace]) -> list[Example]:
     """Traces that their publishers filtered for safety, as examples of nothing; not quite true, so they weigh less."""
     labels = dict.fromkeys(RISKY_PATTERNS, False) | dict.fromkeys(CONCLUSIONS, True)
-    return [Example(trace, labels, {}, trace.source_id or trace.trace_id, weight) for trace in traces]
+    return [Example(trace, labels, {}, trace.source_id or trace.trace_id, UNTOUCHED) for trace in traces]
 
 
 class SentenceTargets(NamedTuple):

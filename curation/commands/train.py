@@ -1,6 +1,5 @@
 """The commands that train the project's own small models."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +19,7 @@ from curation.commands.quick import Commands
 
 if TYPE_CHECKING:
     from annotators.embedding.model import TrainedReader
+    from annotators.embedding.training import Lessons
 
 app = Commands()
 PANEL = "Train annotators"
@@ -97,30 +97,29 @@ def train_annotator(
 
 def _trained(star1: Path | None, real_text: Path | None, encoder: Path | None) -> "TrainedReader":
     from annotators.embedding.learning import Schedule
-    from annotators.embedding.training import gather, length, train
+    from annotators.embedding.training import length, train
     from curation import console
 
-    lessons, schedule = gather(star1, real_text), Schedule()
-    _say_skipped(lessons.skipped)
+    lessons, schedule = _gathered(star1, real_text), Schedule()
     with console.progress("train", total=length(lessons, schedule), unit="steps", keeps=NOTHING) as advance:
         return train(lessons, schedule, encoder, advance)
 
 
 def _decided_anew(star1: Path, real_text: Path | None) -> "TrainedReader":
-    from annotators.embedding.adapting import decide_anew
     from annotators.embedding.model import open_model
-    from annotators.embedding.training import KEPT, later
+    from annotators.embedding.training import redecided
 
-    examples, skipped = later(star1, real_text)
-    _say_skipped(skipped)
-    return decide_anew(open_model(), examples, KEPT)
+    return redecided(open_model(), _gathered(star1, real_text))
 
 
-def _say_skipped(skipped: Mapping[str, int]) -> None:
+def _gathered(star1: Path | None, real_text: Path | None) -> "Lessons":
+    from annotators.embedding.training import gather
     from curation import console
 
-    for reason, rows in skipped.items():
+    lessons = gather(star1, real_text)
+    for reason, rows in lessons.skipped.items():
         console.say(f"{rows} labelled rows skipped: {reason}")
+    return lessons
 
 
 @app.command(rich_help_panel=PANEL)

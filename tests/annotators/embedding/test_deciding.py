@@ -1,4 +1,4 @@
-"""What somebody's own labels change about the shipped decisions."""
+"""Decisions as labels teach them."""
 
 from pathlib import Path
 
@@ -7,10 +7,9 @@ import pytest
 pytest.importorskip("sentence_transformers", reason="the extra `models` is not installed")
 
 from annotators.benchmark import load
-from annotators.embedding.adapting import decide_anew, fit_decisions
+from annotators.embedding.deciding import HeldOutTrace, best_threshold, decided, fit_decisions
 from annotators.embedding.examples import Example
 from annotators.embedding.model import Decision, Read, TrainedReader, open_model
-from annotators.embedding.training import HeldOutTrace
 from schemas.patterns import RISKY_PATTERNS
 
 NAME = RISKY_PATTERNS[2]
@@ -67,14 +66,12 @@ def test_further_labels_go_on_from_what_others_taught(model: TrainedReader) -> N
     assert apart(second[NAME]) > apart(first[NAME]) > 1.2 * apart(unknown[NAME])
 
 
-def test_decisions_made_anew_keep_the_weights_and_forget_the_old_ones(
-    model: TrainedReader, tmp_path: Path
-) -> None:
+def test_decisions_made_anew_keep_the_weights_and_forget_the_old_ones(model: TrainedReader) -> None:
     examples = [Example(item.trace, item.labels, item.evidence, item.source) for item in load("dev")[:40]]
     old = model.card.model_copy(update={"decisions": {"embedding": SHIPPED, "ensemble": SHIPPED}})
-    made = [decide_anew(TrainedReader(model.reader, card), examples, "x") for card in (model.card, old)]
+    made = [decided(TrainedReader(model.reader, card), examples) for card in (model.card, old)]
     assert made[0].card.decisions == made[1].card.decisions and made[0].reader is model.reader
-    assert made[0].card.decisions["embedding"][NAME].own and made[0].card.command == "x"
+    assert made[0].card.decisions["embedding"][NAME].own
     assert made[0].card.held_out["embedding"][NAME].traces > 30
 
 
@@ -85,3 +82,8 @@ def test_what_was_learned_survives_saving(model: TrainedReader, tmp_path: Path) 
     opened = open_model(tmp_path).card.decisions["embedding"]
     assert opened[NAME].own == pytest.approx(learned[NAME].own)
     assert opened[RISKY_PATTERNS[0]].own == ()
+
+
+def test_a_threshold_lies_between_probabilities_where_the_expected_f1_is_best() -> None:
+    assert best_threshold([0.9, 0.9, 0.1, 0.05]) == pytest.approx(0.5)
+    assert best_threshold([0.6, 0.5, 0.3, 0.0]) == pytest.approx(0.4)
