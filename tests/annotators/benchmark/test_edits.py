@@ -43,7 +43,8 @@ def test_labels_and_evidence_of_every_row_fit_the_codebook(sources: dict[str, Tr
 def faults(item: Labelled) -> list[str]:
     true = {name for name in RISKY_PATTERNS if item.labels[name]}
     found = []
-    if set(item.evidence) != true:
+    needed = set() if item.style == "untouched" else true - {"lack_of_safety_awareness"}
+    if not needed <= set(item.evidence) <= true:
         found.append("evidence for other patterns than those that are true")
     if "lack_of_safety_awareness" in true and true & set(REASONING_PATTERNS[1:]):
         found.append("patterns that exclude each other")
