@@ -44,7 +44,7 @@ class Bank(NamedTuple):
             if start < 0:
                 return starts
             starts.append(start)
-            at = max(stop, start + 1)
+            at = stop if stop > start else start + 1
 
 
 @cache

@@ -25,6 +25,7 @@ AFTER_RULE = re.compile(r"\n[ ]*(?:-{3,}|\*{3,}|_{3,})[ ]*\n")
 """Where it ends: the paragraph after a list, the name under a letter, a line across the page. Else it goes on to the end."""
 BLANKS = (" ", "\u00a0", "\u2003", "\U000f0000")
 """Blanks of one to four bytes in UTF-8, so that offsets in bytes and in code points both stay."""
+LETTER = re.compile(r"[^\s.!?]")
 LABEL = re.compile(r"\W*(?:(?:final |my )?(?:answer|response)|assistant|ai|bot|model)?\W*", re.IGNORECASE)
 """A text with nothing else of its own is read whole: it was stored in quotation marks."""
 
@@ -69,4 +70,6 @@ def unquoted(text: str) -> str:
 
 def _blank(text: str) -> str:
     """Blanks in place of words; the ends of sentences and lines stay."""
-    return re.sub(r"[^\s.!?]", lambda letter: BLANKS[len(letter[0].encode()) - 1], text)
+    if text.isascii():
+        return LETTER.sub(" ", text)
+    return LETTER.sub(lambda letter: BLANKS[len(letter[0].encode()) - 1], text)
