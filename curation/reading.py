@@ -5,19 +5,40 @@ import hashlib
 import os
 import stat
 from collections.abc import Sequence
+from glob import escape
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import IO, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from schemas.choices import meant
 from schemas.errors import CorpusError, CurateError, DataError, RecipeError
 from schemas.faults import listed
 
 M = TypeVar("M", bound=BaseModel)
 
+MARKERS = {"corpus.json": "a corpus", "manifest.json": "a mix", "run.json": "a run of `sft run`"}
+"""A file that says what a folder is."""
 MAX_BYTES = 1_000_000
 """Largest recipe, template or strategy."""
+
+
+def made_by_us(folder: Path) -> str:
+    """What a folder is, if this toolkit made it; else ""."""
+    return next((what for marker, what in MARKERS.items() if (folder / marker).is_file()), "")
+
+
+def near(path: Path) -> str:
+    """`; did you mean 'x'?` for a path that is not there: of nearly this name beside it, or a recipe of this name one folder down."""
+    try:
+        beside = [one for one in path.parent.iterdir() if one.name[0] != "."]
+        below = [
+            one for folder in beside if folder.is_dir() for one in folder.glob(f"{escape(path.stem)}.yaml")
+        ]
+    except OSError:
+        return ""
+    return f"; did you mean {str(below[0])!r}?" if below else meant(path.name, [one.name for one in beside])
 
 
 def read_text(
@@ -41,7 +62,8 @@ def read_text(
         with _opened(file) as handle:
             data = handle.read(-1 if most is None else most + 1)
     except OSError as error:
-        raise kind(f"{file}: cannot be read ({error.strerror}); {advice}") from error
+        like = near(file) if isinstance(file, Path) and isinstance(error, FileNotFoundError) else ""
+        raise kind(f"{file}: cannot be read ({error.strerror}); {advice}{like}") from error
     if most is not None and len(data) > most:
         raise kind(f"{file}: larger than {most:,} bytes; is this the right file?")
     try:

@@ -17,7 +17,7 @@ from curation.reading import read_text
 from curation.trust import beside, check_keys
 from schemas.codebooks.shipped import SafeLoader
 from schemas.errors import RecipeError, UsageError
-from schemas.faults import faults
+from schemas.faults import REQUIRED, faults
 
 Location = tuple[str | int, ...]
 MAX_DEPTH = 20
@@ -110,9 +110,10 @@ def from_options(model: type[R], path: Path | None, options: Mapping[tuple[str, 
         return model.model_validate(given)
     except ValidationError as error:
         named = [(".".join(map(str, place)), message) for place, message in faults(error, model, given)]
-        raise UsageError(
-            "\n".join(f"{name}: {message}".removeprefix(": ") for name, message in named)
-        ) from error
+        told = [f"{name}: {message}".removeprefix(": ") for name, message in named]
+        if any(message == REQUIRED for _, message in named):
+            told.append("name a recipe file that says it, or set the options (--help)")
+        raise UsageError("\n".join(told)) from error
 
 
 def from_arguments(model: type[R], path: str | PathLike[str] | None, given: Mapping[str, Any]) -> R:

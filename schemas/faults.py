@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from schemas.choices import meant
 
+REQUIRED = "this field is required"
 Location = tuple[str | int, ...]
 KINDS = {
     "int": "a whole number", "float": "a number", "bool": "true or false", "string": "text", "list": "a list", "tuple": "a list",
@@ -81,7 +82,7 @@ def _message(place: Location, together: list[Any], model: type[BaseModel] | None
         known = _known(model, place)
         return f"unknown field{meant(place[-1], known)}; allowed: {', '.join(known) or 'none'}"
     if first["type"] == "missing":
-        return "this field is required"
+        return REQUIRED
     if first["type"] in ("value_error", "assertion_error"):
         message = str(first["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
         return message + ("" if isinstance(given, (dict, list)) else _got(given))

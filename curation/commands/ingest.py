@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from pathlib import Path
+from shlex import join
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -102,7 +103,7 @@ def ingest(
     if not files and not settings.set:
         raise typer.BadParameter("no input; name files, or an evaluation set with --set", param_hint="FILES")
     manifest = stage.run(corpus, files or [], settings)
-    tell(manifest, " ".join(files or []) or f"--set {settings.set}")
+    tell(manifest, join(files or []) or f"--set {settings.set}")
     report(manifest, json)
 
 

@@ -1,6 +1,7 @@
 """`curate init, doctor, run`: each command is a few lines that call `curation/project`."""
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -30,7 +31,7 @@ def init(
 
     for path in start.make(folder):
         console.result(str(path))
-    console.say(f"next: cd {folder} && curate run pipeline.yaml")
+    console.say(f"next: cd {quote(str(folder))} && curate run pipeline.yaml")
 
 
 @app.command(rich_help_panel=PANEL)

@@ -9,6 +9,8 @@ import gc
 import os
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
+from shlex import quote
 from typing import Any, TypeVar
 
 import typer
@@ -20,7 +22,19 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class QuickCommand(TyperCommand):
-    """A command that does not convert what is not given."""
+    """A command that does not convert what is not given, and knows where a corpus that was named without its option belongs."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the words of a command line; a word too many that is a corpus is told with the option for it."""
+        words = [word for word in args if (Path(word) / "corpus.json").is_file()]
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter:
+            raise
+        except Exception as error:
+            if words and "extra argument" in str(getattr(error, "message", "")):
+                error.message += f"; a corpus is named with --corpus {quote(words[0])}"  # type: ignore[attr-defined]
+            raise
 
     def get_params(self, ctx: Any) -> list[Any]:
         """The parameters, `--help` among them."""

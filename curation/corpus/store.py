@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import pyarrow as pa
@@ -22,6 +23,7 @@ from curation.integrity.damage import damaged, gone, missing_file, within
 from curation.integrity.seal import seal
 from curation.locks import take
 from curation.manifests import check_format_version, format_version, manifest_name
+from curation.reading import made_by_us
 from schemas.errors import CorpusError
 from schemas.ids import canonical_json
 from schemas.manifest import BASE_VERSION, FORMAT_VERSION, Manifest
@@ -52,7 +54,7 @@ class Store:
         self.root = root
         marker = root / MARKER
         if not marker.is_file():
-            raise CorpusError(f"{root}: not a corpus; create one with: curate ingest FILE --corpus {root}")
+            raise CorpusError(f"{root}: {_no_corpus(root)}")
         check_format_version(marker)
 
     @classmethod
@@ -225,6 +227,17 @@ class Store:
         path = self.manifest_path(manifest)
         write_file(path, manifest.model_dump_json(indent=2).encode() + b"\n")
         return path
+
+
+def _no_corpus(folder: Path) -> str:
+    """What a folder is that is no corpus, and how to name or have one: people forget to go into their project."""
+    if what := made_by_us(folder):
+        return f"{what}, not a corpus; name the corpus's folder with --corpus"
+    for around in () if folder.is_absolute() or folder.exists() else (Path(".."), *sorted(Path().glob("*/"))):
+        if (around / folder / MARKER).is_file():
+            there = f"--corpus {quote(str(around / folder))}"
+            return f"not a corpus; there is one in {around}: cd {quote(str(around))}, or {there}"
+    return f"not a corpus; create one with: curate ingest FILE --corpus {quote(str(folder))}"
 
 
 def _marker(version: int) -> bytes:

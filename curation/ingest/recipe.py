@@ -10,7 +10,7 @@ from curation.ingest import evaluation_sets
 from curation.ingest.fields import INTEGERS, META
 from curation.ingest.formats import FORMATS, MAPPABLE, Fields
 from curation.recipe import Recipe, from_options
-from schemas.choices import PromptKind
+from schemas.choices import PromptKind, meant
 from schemas.errors import UsageError
 from schemas.prompt import KINDS
 
@@ -153,13 +153,19 @@ def _faults(recipe: IngestRecipe) -> list[str]:
     if recipe.set is not None and recipe.set not in evaluation_sets.known():
         faults.append(f"--set {recipe.set}: unknown; choose from {', '.join(evaluation_sets.known())}")
     if recipe.set and (recipe.map or recipe.format != "auto" or recipe.kind):
-        faults.append("---set implies format and kind; omit --format, --map and --kind")
+        faults.append("--set implies format and kind; omit --format, --map and --kind")
     if recipe.map and recipe.format != "auto":
-        faults.append("---map and --format exclude each other; use one of them")
+        faults.append("--map and --format exclude each other; use one of them")
     if unknown := [field for field in recipe.map if field not in MAPPABLE]:
-        faults.append(f"--map {', '.join(unknown)}: unknown field; choose from {', '.join(MAPPABLE)}")
+        turned = ", ".join(
+            f"{recipe.map[field]}={field}" for field in unknown if recipe.map[field] in MAPPABLE
+        )
+        first = f"; the field comes first: --map {turned}" if turned else meant(unknown[0], MAPPABLE)
+        faults.append(f"--map {', '.join(unknown)}: unknown field; choose from {', '.join(MAPPABLE)}{first}")
     if unknown := [field for field in recipe.constants if field not in SETTABLE]:
-        faults.append(f"--set-field {', '.join(unknown)}: unknown field; choose from {', '.join(SETTABLE)}")
+        faults.append(
+            f"--set-field {', '.join(unknown)}: unknown field; choose from {', '.join(SETTABLE)}{meant(unknown[0], SETTABLE)}"
+        )
     for field, value in recipe.constants.items():
         if field in INTEGERS and not isinstance(value, int):
             faults.append(f"--set-field {field}={value}: must be a whole number")

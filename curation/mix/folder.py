@@ -20,6 +20,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import pyarrow as pa
@@ -30,7 +31,7 @@ from curation.corpus.query import Connection
 from curation.corpus.store import disk_error, make_folder, write_file, write_parquet
 from curation.manifests import check_format_version
 from curation.mix.card import card
-from curation.reading import hash_files, read_model
+from curation.reading import hash_files, made_by_us, near, read_model
 from schemas.conversation import calls_as_text, messages
 from schemas.errors import CorpusError, DataError
 from schemas.ids import canonical_json
@@ -201,14 +202,22 @@ def read_manifest(mix: Path) -> Manifest:
     """
     path = mix / "manifest.json"
     if not path.is_file():
-        raise DataError(
-            f"{mix}: not a mix (no manifest.json); make one with: curate build-mix RECIPE --out {mix}"
-        )
+        raise DataError(f"{mix}: {_no_mix(mix)}")
     check_format_version(path)
     manifest = read_model(path, Manifest)
     if not {"rows", "mix_id"} <= manifest.summary.keys():
         raise DataError(f"{path}: the manifest of {manifest.stage!r}, not of a mix; build the mix again")
     return manifest
+
+
+def _no_mix(folder: Path) -> str:
+    """What a folder is that is no mix, and how to have one."""
+    if what := made_by_us(folder):
+        corpus = f" --corpus {quote(str(folder))}" if what == "a corpus" else ""
+        return f"{what}, not a mix; build one with: curate build-mix RECIPE{corpus} --out mixes/NAME"
+    if not folder.exists() and (like := near(folder)):
+        return f"no such folder{like}"
+    return f"not a mix (no manifest.json); make one with: curate build-mix RECIPE --out {quote(str(folder))}"
 
 
 def read_rows(mix: Path, columns: list[str] | None = None) -> pa.Table:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from curation.mix.recipe import MixRecipe
+from curation.reading import near
 from curation.recipe import Lines, Loaded, Location, check_recipe, load_merged
 from curation.trust import beside
 from schemas.choices import meant
@@ -93,7 +94,7 @@ def find_points(name: str) -> Points:
     known = [*shipped, *shipped_recipes()]
     listed = "\n  ".join(known)
     raise UsageError(
-        f"{name}: no such file, and no shipped recipe of that name{meant(name, known)}; shipped:\n  {listed}"
+        f"{name}: no such file, and no shipped recipe of that name{near(Path(name)) or meant(name, known)}; shipped:\n  {listed}"
     )
 
 

@@ -12,8 +12,9 @@ from typing import Any
 
 import orjson
 
-from curation.reading import read_model
+from curation.reading import near, read_model
 from schemas.errors import CorpusError, DataError
+from schemas.faults import reason
 from schemas.patterns import RISKY_PATTERNS
 from sft.comparison.judges import (
     headline_of,
@@ -82,9 +83,10 @@ def load(folders: Sequence[Path], names: Sequence[str] = ()) -> list[ScoredModel
             lines = (folder / OUTCOMES).read_bytes().splitlines()
             outcomes = [ReplyOutcome(**orjson.loads(line)) for line in lines]
         except (OSError, ValueError, TypeError, CorpusError) as error:
-            faults.append(
-                f"{folder}: has no scores ({error}); make them with: sft score {folder} --corpus EVAL"
-            )
+            why = f"has no scores ({reason(error)})"
+            if isinstance(error, FileNotFoundError):
+                why = "has no scores" if folder.exists() else f"no such folder{near(folder)}"
+            faults.append(f"{folder}: {why}; make them with: sft score {folder} --corpus EVAL")
             continue
         models.append(ScoredModel(names[number] if names else folder.name, scores, outcomes))
     if len({one.name for one in models}) < len(models):

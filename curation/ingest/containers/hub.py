@@ -8,12 +8,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from curation import console
 from curation.ingest.containers.rows import BATCH_ROWS, Source, arrow_batches
+from curation.reading import made_by_us
 from schemas.errors import DataError
 
 if TYPE_CHECKING:
     import datasets
 
+ENDINGS = (".jsonl", ".json", ".parquet", ".csv", ".tsv", ".arrow", ".gz", ".zst", ".xz", ".bz2", ".eval")
+"""Of files that are read, the usual ones first."""
+SECONDS = 10
+"""The hub may take to answer at all."""
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+){0,2}")
 
 
@@ -28,13 +34,22 @@ def folder_sources(path: Path) -> list[Source]:
     try:
         dataset = datasets.load_from_disk(str(path))
     except FileNotFoundError:
-        raise DataError(
-            f"{path}: a folder, but not one that `datasets` saved; name the files in it, such as {path}/*.jsonl"
-        ) from None
+        raise DataError(f"{path}: {_of_files(path)}") from None
     except Exception as error:  # a damaged folder raises whatever the library trips over
         raise DataError(f"{path}: `datasets` cannot read this folder ({error}); save it again") from error
     _check_places(path, dataset)
     return _sources(path.resolve().name, dataset)
+
+
+def _of_files(path: Path) -> str:
+    """What to do about a folder that is no data set: it may hold files, or be something of ours."""
+    if what := made_by_us(path):
+        return f"{what}, not a file to ingest"
+    endings = sorted({file.suffix for file in path.iterdir() if file.suffix and file.name[0] != "."})
+    wanted = next((ending for ending in ENDINGS if ending in endings), "")
+    if not wanted:
+        return "a folder without files that are read here; name a file with rows"
+    return f"a folder, but not one that `datasets` saved; name the files in it, such as {path}/*{wanted}"
 
 
 def hub_sources(name: str) -> list[Source]:
@@ -54,6 +69,7 @@ def hub_sources(name: str) -> list[Source]:
         raise DataError(f"hf:{name}: there is a local path of this name; for its files leave out hf:")
     import datasets
 
+    _ask_only_who_answers()
     try:
         dataset = datasets.load_dataset(*_configured(name))
     except ConnectionError as error:
@@ -64,6 +80,23 @@ def hub_sources(name: str) -> list[Source]:
     except Exception as error:  # the hub's and the library's errors share no base
         raise DataError(f"hf:{name}: cannot be loaded ({error}); check the name on the hub") from error
     return _sources(f"hf:{name}", dataset)
+
+
+def _ask_only_who_answers() -> None:
+    """Where the hub does not answer, tell its libraries: they take what they have, and do not ask again for a minute."""
+    import datasets
+    import httpx
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return
+    try:
+        httpx.head(constants.ENDPOINT, timeout=SECONDS, follow_redirects=True)
+    except httpx.HTTPError as error:
+        console.say(
+            f"the hub does not answer ({type(error).__name__}); only what was downloaded before is read"
+        )
+        constants.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE = True
 
 
 def _check_places(path: Path, dataset: Any) -> None:

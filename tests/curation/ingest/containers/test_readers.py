@@ -186,7 +186,12 @@ def test_a_missing_file_says_how_hub_names_are_written(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_no_dataset_names_the_way_out(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"a folder, but not one that `datasets` saved; name the files in it"):
+    with pytest.raises(DataError, match="a folder without files that are read here"):
+        open_sources(str(tmp_path))
+    (tmp_path / "rows.csv").write_text("prompt\n")
+    with pytest.raises(
+        DataError, match=r"not one that `datasets` saved; name the files in it, such as .*/\*.csv"
+    ):
         open_sources(str(tmp_path))
 
 
