@@ -20,6 +20,8 @@ M = TypeVar("M", bound=BaseModel)
 
 MARKERS = {"corpus.json": "a corpus", "manifest.json": "a mix", "run.json": "a run of `sft run`"}
 """A file that says what a folder is."""
+SPELLED = 0.8
+"""How like a file's name must be to one that was misspelled: any folder has names that are a little like others."""
 MAX_BYTES = 1_000_000
 """Largest recipe, template or strategy."""
 
@@ -38,7 +40,11 @@ def near(path: Path) -> str:
         ]
     except OSError:
         return ""
-    return f"; did you mean {str(below[0])!r}?" if below else meant(path.name, [one.name for one in beside])
+    return (
+        f"; did you mean {str(below[0])!r}?"
+        if below
+        else meant(path.name, [one.name for one in beside], SPELLED)
+    )
 
 
 def read_text(

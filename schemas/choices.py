@@ -62,12 +62,12 @@ TableFormat = Literal["markdown", "csv", "latex"]
 """How a comparison is printed."""
 
 
-def meant(name: object, known: Iterable[object]) -> str:
-    """`; did you mean 'x'?` where a known name is near, else an empty text."""
+def meant(name: object, known: Iterable[object], likeness: float = 0.6) -> str:
+    """`; did you mean 'x'?` where a known name is near, from a likeness of 0 to 1 on, else an empty text."""
     from difflib import get_close_matches
 
     spelled = {str(one).lower(): str(one) for one in known}
-    near = get_close_matches(str(name).lower(), spelled, 1, 0.6)
+    near = get_close_matches(str(name).lower(), spelled, 1, likeness)
     return f"; did you mean {spelled[near[0]]!r}?" if near else ""
 
 

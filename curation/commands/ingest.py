@@ -19,6 +19,8 @@ app = Commands()
 PANEL = "Read"
 SHOWN = 40
 """Characters of a value that differs."""
+PLAIN = ": a trace needs its reasoning, in the response's think block or a column of its own (--map reasoning=COLUMN --map answer=COLUMN)"
+"""What to say of responses without reasoning."""
 DIFFERENCES = 10
 """Changes that are listed; further ones are counted."""
 
@@ -116,6 +118,11 @@ def tell(manifest: "Manifest", files: str) -> None:
         there = f", {told['already_there']} already there" if told["already_there"] else ""
         joined = f", {told['joined']} of them in one more set now" if told["joined"] else ""
         console.say(f"ingest: {told['new_rows']} new{there}{joined}")
+    if manifest.counts.quarantined and not manifest.counts.kept:
+        console.say(
+            f"ingest: nothing was kept{PLAIN if 'no_think' in manifest.counts.quarantined else ''}; why, row by row: "
+            'curate sql "select source_line, reason, detail from quarantine"'
+        )
     for name, one in told.get("judged", {}).items():
         _tell_judged(name, one)
     done = "changed" if told["amended"] else "left as it is; --amend changes it"

@@ -36,6 +36,9 @@ def rejected(message: str, query: str = "") -> str:
     if not unknown:
         return text
     name, bindings = unknown[1], re.findall(r'"([^"]+)"', unknown[2] or "")
-    near = meant(name, bindings) or (f"; near: {', '.join(bindings)}" if bindings else "")
-    quoted_text = f"; text stands in single quotes: {quoted(name)}" if f'"{name}"' in query else ""
-    return f"there is no column {name!r}{quoted_text or near}"
+    near = meant(name, bindings)
+    compared = re.search(rf"(=|<>|\bin\s*\(|\blike)\s*{re.escape(name)}\b", query, re.IGNORECASE)
+    if f'"{name}"' in query or (compared and not near):
+        return f"there is no column {name!r}; text stands in single quotes: {quoted(name)}"
+    near = near or (f"; near: {', '.join(bindings)}" if bindings else "")
+    return f"there is no column {name!r}{near}"

@@ -24,7 +24,7 @@ from curation.ingest import evaluation_sets
 from curation.ingest.annotations import ingest_annotations
 from curation.ingest.claims import Claims
 from curation.ingest.containers.rows import Batch, RawRow, Source, batched
-from curation.ingest.containers.sources import open_sources
+from curation.ingest.containers.sources import open_sources, without_rows
 from curation.ingest.fields import COLUMNS, FieldPath
 from curation.ingest.formats import FORMATS, Format, detect, mapped
 from curation.ingest.judged import JudgedRows, prepare
@@ -203,9 +203,8 @@ def _sources(name: str, recipe: IngestRecipe) -> list[Source]:
 def _plan(source: Source, recipe: IngestRecipe) -> IngestPlan:
     columns: dict[str, type] = {}
     fault, peeked = None, 0
-    for peeked, raw in enumerate(
-        islice(source.rows(), PEEK_BROKEN), 1
-    ):  # only names are kept: rows may be long
+    # Only names are kept: rows may be long.
+    for peeked, raw in enumerate(islice(source.rows(), PEEK_BROKEN), 1):
         fault = fault or raw.fault
         for name, value in raw.row.items() if isinstance(raw.row, dict) else ():
             columns.setdefault(name, type(value))
@@ -214,11 +213,7 @@ def _plan(source: Source, recipe: IngestRecipe) -> IngestPlan:
     if not peeked:
         raise DataError(f"{source.name}: no rows; name a file with rows")
     if not columns:
-        why = f" ({fault.reason}: {fault.detail})" if fault else ""
-        raise DataError(
-            f"{source.name}: none of its first {peeked} rows is a JSON object{why}; give JSONL, a JSON array, CSV (named .csv), "
-            "Parquet or Arrow"
-        )
+        raise DataError(f"{source.name}: {without_rows(peeked, fault)}")
     if (prompt := recipe.map.get("prompt")) and columns.get(prompt) is list:
         raise DataError(
             f"{source.name}: the column {prompt!r} holds chats, not texts; leave --map away: chats are read as they are, "

@@ -27,13 +27,23 @@ def sample_files(path: Path) -> list[zipfile.ZipInfo]:
         with zipfile.ZipFile(path) as archive:
             infos = archive.infolist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-        raise DataError(f"{path}: a damaged zip archive ({error}); fetch it again") from error
+        raise DataError(
+            f"{path}: {_table(path) or f'a damaged zip archive ({error}); fetch it again'}"
+        ) from error
     samples = [
         info for info in infos if info.filename.startswith("samples/") and info.filename.endswith(".json")
     ]
     if not samples:
-        raise DataError(f"{path}: a zip archive, and no log of Inspect; unpack it and name the files in it")
+        other = "a zip archive, and no log of Inspect; unpack it and name the files in it"
+        raise DataError(f"{path}: {_table(path) or other}")
     return sorted(samples[:MOST_SAMPLES], key=lambda info: info.filename)
+
+
+def _table(path: Path) -> str:
+    """What to do about a spreadsheet, which is a zip archive as well."""
+    return (
+        "a spreadsheet; save it as CSV (UTF-8)" if path.suffix.lower() in (".xlsx", ".ods", ".xlsm") else ""
+    )
 
 
 def zip_texts(path: Path, samples: list[zipfile.ZipInfo]) -> Iterator[tuple[int, bytes | Fault]]:

@@ -22,6 +22,9 @@ def project(tmp_path: Path) -> Path:
     for name in ("mixes/first-mix/manifest.json", "runs/one/run.json"):
         (folder / name).parent.mkdir(parents=True)
         (folder / name).write_text("{}")
+    (folder / "latin.csv").write_bytes(b"prompt,response\nWhy?,<think>Hm.</think>J\xe4.\n")
+    (folder / "table.xlsx").write_bytes(b"PK\x03\x04")
+    (folder / "plain.jsonl").write_text('{"prompt": "Why?", "response": "So."}\n')
     return folder
 
 
@@ -54,6 +57,15 @@ def project(tmp_path: Path) -> Path:
         ("ingest data/samples.jsonl --set-field strategi=x", "did you mean 'strategy'?"),
         ("ingest x.jsonl --set xstest --kind harmful", "error: --set implies format and kind"),
         (
+            "ingest data/sample.jsonl",
+            "no such file; check the path (data sets on the hub are named hf:NAME); did you mean 'samples.jsonl'?",
+        ),
+        ("ingest latin.csv", "latin.csv: not UTF-8 text"),
+        ("ingest table.xlsx", "table.xlsx: a spreadsheet; save it as CSV (UTF-8)"),
+        ("ingest plain.jsonl --corpus other", "nothing was kept: a trace needs its reasoning"),
+        ("sql 'select count(*) from traces where kind = benign'", "text stands in single quotes: 'benign'"),
+        ("sql 'select count(*) from traces where strategy = modl'", "did you mean 'model'?"),
+        (
             "sample",
             "target: this field is required name a recipe file that says it, or set the options (--help)",
         ),
@@ -62,7 +74,7 @@ def project(tmp_path: Path) -> Path:
 def test_what_was_named_is_told_with_what_was_meant(project: Path, command: str, said: str) -> None:
     done = curate(*shlex.split(command), cwd=project)
     told = " ".join(done.stderr.replace("│", " ").split())
-    assert said in told and done.returncode in (1, 2)
+    assert said in told and done.returncode in ((0,) if "plain" in command else (1, 2))
 
 
 def test_a_corpus_one_folder_up_or_down_is_found(project: Path) -> None:

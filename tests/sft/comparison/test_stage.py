@@ -184,7 +184,9 @@ def test_models_asked_or_judged_in_different_ways_are_not_compared(
     folders: list[Path], tmp_path: Path
 ) -> None:
     other = write(tmp_path / "other", [True], [True], [True], think="zero")
-    with pytest.raises(DataError, match=r"(?s)nowhere: has no scores.*other: think differs from raw"):
+    with pytest.raises(
+        DataError, match=r"(?s)nowhere: no such folder; make them with.*other: think differs from raw"
+    ):
         load([folders[0], tmp_path / "nowhere", other])
 
 
