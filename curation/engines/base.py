@@ -98,6 +98,5 @@ def reply_of(
     if "\0" in reading.reasoning or "\0" in reading.answer:
         reading = reading._replace(fault=Fault("nul_character", "the reply has a NUL character"))
     reasoning, answer, _ = reading
-    return Reply(
-        reasoning, answer, reading.state, finish_reason, prompt_tokens, count(reasoning), count(answer)
-    )
+    thought, said = (count(text) if text else 0 for text in (reasoning, answer))
+    return Reply(reasoning, answer, reading.state, finish_reason, prompt_tokens, thought, said)
