@@ -12,7 +12,6 @@ from contextlib import nullcontext
 from typing import Any
 
 import torch
-from torch.utils.checkpoint import checkpoint
 
 from schemas.errors import RecipeError
 from sft.training.config import KlToBase
@@ -87,13 +86,7 @@ class AnchoredLoss(StepTotals):
         self._last_states.states = None  # the listener has heard the base as well
         own, before = states[:, :-1][chosen], was[:, :-1][chosen[rows]]
         head, base_head = model.get_output_embeddings(), base.get_output_embeddings()
-        parts: list[torch.Tensor] = [
-            checkpoint(
-                _kl, own[at : at + CHUNK], before[at : at + CHUNK], head, base_head, use_reentrant=False
-            )
-            for at in range(0, len(own), CHUNK)
-        ]
-        return torch.stack(parts).sum()
+        return _divergence(own, before, head, base_head)
 
     def log(self: Any, logs: dict[str, float], *more: Any, **named: Any) -> None:
         """Log with the mean divergence per token since the last log."""
@@ -106,6 +99,28 @@ class AnchoredLoss(StepTotals):
 
 def _chosen(batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
     return (batch[ANCHORED][:, 1:] > 0) & learned(batch["labels"])
+
+
+def _divergence(own: torch.Tensor, before: torch.Tensor, head: Any, base_head: Any) -> torch.Tensor:
+    """KL(base || model) summed over tokens: (tokens, width) twice -> ().
+
+    Each piece's gradient is taken at once, while its logits are there; computing them again in the backward pass would take both heads
+    twice. What is returned has the value, and these gradients as its own.
+    """
+    learning = [one for one in head.parameters() if one.requires_grad]
+    value, of_states = own.new_zeros((), dtype=torch.float32), list[torch.Tensor]()
+    of_head = [torch.zeros_like(one) for one in learning]
+    for at in range(0, len(own), CHUNK):
+        states = own[at : at + CHUNK].detach().requires_grad_()
+        with torch.enable_grad():
+            found = _kl(states, before[at : at + CHUNK], head, base_head)
+        first, *others = torch.autograd.grad(found, [states, *learning])
+        value, of_states = value + found.detach(), [*of_states, first]
+        for sum_, other in zip(of_head, others, strict=True):
+            sum_ += other
+    for one, gradient in zip([own, *learning], [torch.cat(of_states), *of_head], strict=True):
+        value = value + ((one - one.detach()) * gradient).sum()
+    return value
 
 
 def _kl(own: torch.Tensor, before: torch.Tensor, head: Any, base_head: Any) -> torch.Tensor:
