@@ -84,3 +84,35 @@ def test_what_a_killed_holder_left_does_not_hold(corpus: Store, other: "subproce
 def test_a_file_that_says_nothing_is_another_process(tmp_path: Path, content: str) -> None:
     (tmp_path / "lock").write_text(content)
     assert locks.holder(tmp_path / "lock") == "another process"
+
+
+def test_a_shared_lock_is_held_by_several_and_keeps_out_who_wants_it_alone(tmp_path: Path) -> None:
+    first, second = (locks.take(tmp_path / "lock", "it", shared=True) for _ in range(2))
+    first.close()
+    with pytest.raises(BlockingIOError):
+        locks.take(tmp_path / "lock", "it", wait=False)
+    second.close()
+    alone = locks.take(tmp_path / "lock", "it", wait=False)
+    with pytest.raises(BlockingIOError):
+        locks.take(tmp_path / "lock", "it", wait=False, shared=True)
+    alone.close()
+
+
+def test_what_removes_rows_waits_for_an_ingest_and_ingests_do_not_wait_for_each_other(
+    corpus: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(locks, "QUIET_SECONDS", 0.0)
+    with corpus.alone("ingest", shared=True):
+        ours = corpus.alone("ingest", shared=True)
+        ours.__enter__()
+
+        def note(message: str) -> None:
+            said.append(message)
+            ours.__exit__(None, None, None)
+
+        monkeypatch.setattr(locks.console, "say", note)
+    with corpus.alone("dedup", "ingest"):
+        pass
+    (line,) = said
+    assert line.startswith("waiting for another ingest of ")
