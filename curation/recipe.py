@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from os import PathLike
 from pathlib import Path
+from shlex import quote
 from typing import Any, Generic, NamedTuple, TypeVar, get_args
 
 import yaml
@@ -30,6 +31,10 @@ class Recipe(BaseModel):
 
 
 R = TypeVar("R", bound=Recipe)
+
+
+PIPELINE = {"ingest", "annotate", "dedup", "decontaminate", "mix"}
+"""Fields of a pipeline's file."""
 
 
 class Lines:
@@ -140,7 +145,21 @@ def check_recipe(data: Any, lines: Lines, model: type[R]) -> Loaded[R]:
     try:
         return Loaded(model.model_validate(data), lines)
     except ValidationError as error:
+        if other := _written_for(data, model):
+            raise RecipeError(f"{lines.file}: {other} {quote(str(lines.file))}") from error
         raise RecipeError("\n".join(lines.error(*fault) for fault in faults(error, model, data))) from error
+
+
+def _written_for(data: Any, model: type[BaseModel]) -> str:
+    """What a file is and the command for it, where most of its fields are another command's; else ""."""
+    fields = {*data} if isinstance(data, dict) else set()
+    if 2 * len(fields - model.model_fields.keys()) <= len(fields):
+        return ""
+    if "parts" in fields:
+        return "the recipe of a mix; for it: curate build-mix --out mixes/NAME"
+    if len(fields & PIPELINE) > 1:
+        return "a pipeline; for it: curate run"
+    return "a config of sft run; for it: sft run" if {"model", "mix"} <= fields else ""
 
 
 def _parse(path: Path, text: str) -> tuple[Any, Lines]:

@@ -23,6 +23,7 @@ def project(tmp_path: Path) -> Path:
         (folder / name).parent.mkdir(parents=True)
         (folder / name).write_text("{}")
     (folder / "latin.csv").write_bytes(b"prompt,response\nWhy?,<think>Hm.</think>J\xe4.\n")
+    (folder / "sft.yaml").write_text("model: m\nmix: mixes/first-mix\nout: runs/one\nseed: 1\n")
     (folder / "table.xlsx").write_bytes(b"PK\x03\x04")
     (folder / "plain.jsonl").write_text('{"prompt": "Why?", "response": "So."}\n')
     return folder
@@ -52,6 +53,12 @@ def project(tmp_path: Path) -> Path:
             "pipelin.yaml: cannot be read (No such file or directory); check the path; did you mean 'pipeline.yaml'?",
         ),
         ("validate first-mix.yaml", "did you mean 'recipes/first-mix.yaml'?"),
+        (
+            "run recipes/first-mix.yaml",
+            "the recipe of a mix; for it: curate build-mix --out mixes/NAME recipes/first-mix.yaml",
+        ),
+        ("build-mix pipeline.yaml --out x", "pipeline.yaml: a pipeline; for it: curate run pipeline.yaml"),
+        ("build-mix sft.yaml --out x", "sft.yaml: a config of sft run; for it: sft run sft.yaml"),
         ("status corpus", "a corpus is named with --corpus corpus"),
         ("ingest data/samples.jsonl --map question=prompt", "the field comes first: --map prompt=question"),
         ("ingest data/samples.jsonl --set-field strategi=x", "did you mean 'strategy'?"),
