@@ -113,13 +113,13 @@ def own_answers(model: Path, asked: Sequence[str], kept: Path) -> dict[str, str]
     engine = open_engine(EngineSettings(kind="transformers", model=str(model)))
     sampling = Sampling(temperature=0, top_p=1, max_new_tokens=ANSWER_TOKENS)
     replies = engine.chat([[{"role": "user", "content": question}] for question in asked], sampling)
-    answers = {question: _whole(reply.answer) for question, reply in zip(asked, replies, strict=True)}
+    answers = {question: whole(reply.answer) for question, reply in zip(asked, replies, strict=True)}
     kept.parent.mkdir(parents=True, exist_ok=True)
     kept.write_text(json.dumps(answers), encoding="utf-8")
     return answers
 
 
-def _whole(text: str) -> str:
+def whole(text: str) -> str:
     """A text up to the end of its last whole sentence; all of it where there is none."""
     found = re.match(r".*[.!?](?=\s|$)", text, re.DOTALL)
     return found[0] if found else text

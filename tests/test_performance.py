@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks import _guard, _pictures
+from benchmarks import _guard, _pictures, train
 
 KEPT = {stage: {"ours": 2.0, peer: 4.0} for stage, (_, peer) in _guard.STAGES.items()}
 
@@ -73,3 +73,36 @@ def test_the_pictures_of_the_page_are_those_of_the_figures() -> None:
         ElementTree.fromstring(svg)
         assert (_pictures.IMAGES / name).read_text() == svg
     assert len(pictures) == len(_guard.STAGES) + 1
+
+
+def test_training_counts_the_least_time_of_each_step_over_all_rounds() -> None:
+    rounds = [train.Measured([2.0, 1.0], [10, 10], 500), train.Measured([1.0, 3.0], [10, 10], 700)]
+    assert train.best(rounds) == {
+        "ms_per_token": 100.0,
+        "by_round": [150.0, 200.0],
+        "tokens": 20,
+        "peak_mb": 700,
+    }
+
+
+def test_what_training_adds_is_a_share_of_a_step_of_ours() -> None:
+    times = {
+        "stock": 2.0,
+        "ours": 2.0,
+        "presafe": 2.1,
+        "weights": 2.02,
+        "kl": 2.5,
+        "forward": 0.5,
+        "stock packed": 1.0,
+        "ours packed": 1.0,
+    }
+    found = train.ratios({name: {"ms_per_token": value} for name, value in times.items()})
+    assert found == {
+        "throughput": 1.0,
+        "throughput packed": 1.0,
+        "packing gain": 2.0,
+        "presafe": 0.05,
+        "weights": 0.01,
+        "kl": 0.25,
+        "forward": 0.25,
+    }
