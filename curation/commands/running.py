@@ -43,6 +43,10 @@ def run_app(application: typer.Typer) -> None:
         sys.exit(1)
 
 
+QUERY_STOPPED = "Query interrupted"
+"""What DuckDB makes of a signal that comes during a query, as a RuntimeError."""
+
+
 class Terminated(KeyboardInterrupt):
     """SIGTERM: batch systems send it before they kill. It ends a command as Ctrl-C does."""
 
@@ -72,7 +76,9 @@ class Program(QuickGroup):
         try:
             with _terminable():
                 return super().invoke(ctx)
-        except KeyboardInterrupt as interrupt:
+        except (KeyboardInterrupt, RuntimeError) as interrupt:
+            if not isinstance(interrupt, KeyboardInterrupt) and str(interrupt) != QUERY_STOPPED:
+                raise
             from curation import console
 
             terminated = isinstance(interrupt, Terminated)

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from curation.cli import main
+from curation.corpus.store import Store
+
 ROOT = Path(__file__).resolve().parents[3]
 SLOW = """
 import time
@@ -59,3 +62,18 @@ def test_a_stopped_command_keeps_what_it_did_and_the_same_command_goes_on(
     again = curate("annotate", "--annotators", "mine:slow", cwd=tmp_path)
     assert "120 kept" in again.communicate(timeout=60)[1]
     assert judged < 120 and len(seen.read_text().splitlines()) < judged + 120 - 15
+
+
+@pytest.mark.parametrize(("said", "code"), [("Query interrupted", 130), ("a fault of ours", 1)])
+def test_ctrl_c_in_the_middle_of_a_query_is_ctrl_c_whatever_the_database_makes_of_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: str, code: int
+) -> None:
+    def stopped(*unused: object, **more: object) -> None:
+        raise RuntimeError(said)
+
+    monkeypatch.setattr("curation.corpus.status.read", stopped)
+    Store.create(tmp_path / "corpus")
+    monkeypatch.setattr("sys.argv", ["curate", "status", "--corpus", str(tmp_path / "corpus")])
+    with pytest.raises((SystemExit, RuntimeError)) as ended:
+        main()
+    assert getattr(ended.value, "code", 1) == code
