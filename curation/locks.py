@@ -102,9 +102,23 @@ def _wait(handle: LockFile, how: int, path: Path, what: str) -> None:
 def holder(path: Path) -> str:
     """Who holds the lock on a file, for a person."""
     try:
-        return Holder(**json.loads(path.read_text(encoding="utf-8"))).describe()
+        named = Holder(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return "another process"
+    return "another process" if _gone(named) else named.describe()
+
+
+def _gone(named: Holder) -> bool:
+    """Of several who share a lock the last stands in the file, and may have been killed."""
+    if named.host != socket.gethostname():
+        return False
+    try:
+        os.kill(named.pid, 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return False
 
 
 def _ours() -> Holder:

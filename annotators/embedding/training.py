@@ -109,7 +109,10 @@ def length(lessons: Lessons, schedule: Schedule) -> int:
 
 def _averaged(reader: Reader, examples: list[Example], advance: Advance) -> Reader:
     """The reader after further passes, with the mean of the weights on the way (stochastic weight averaging, arXiv 1803.05407)."""
+    reader.encoder.for_learning()  # in full precision, as the mean is taken
+    kept, reader.encoder.kept = reader.encoder.kept, {}
     mean, done = AveragedModel(reader), 0
+    reader.encoder.kept = kept
     first = steps(examples, FURTHER) // 3
 
     def step(count: int) -> None:

@@ -178,7 +178,7 @@ def ingest_annotations(
             if fault or not annotation:
                 tell(RowState(raw, fault))
             else:
-                writer.later(partial(settle, raw, annotation), LINE_SIZE)
+                writer.later(partial(settle, raw._replace(row=None, text=None), annotation), LINE_SIZE)
     writer.drain()
 
 

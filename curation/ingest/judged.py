@@ -99,7 +99,8 @@ class JudgedRows:
         reading = self._judged.read(group, trace, self._terms)
         self._unmapped.update(reading.unmapped)
         self._without_offsets += reading.without_offsets
-        sound = [raw for raw in group.rows if raw.line not in reading.faults]
+        told = (raw._replace(row=None, text=None) for raw in group.rows)  # light: they wait for the part
+        sound = [raw for raw in told if raw.line not in reading.faults]
         annotations = [*self._annotations(trace["trace_id"], reading)]
         return reading.faults, JudgedLines(sound, TableLines.of([(line, lines)]), annotations)
 

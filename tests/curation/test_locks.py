@@ -1,6 +1,7 @@
 """Waiting for a lock: who holds it, since when, and no option of its command, which may be a secret."""
 
 import json
+import socket
 import subprocess
 import sys
 import threading
@@ -116,3 +117,15 @@ def test_what_removes_rows_waits_for_an_ingest_and_ingests_do_not_wait_for_each_
         pass
     (line,) = said
     assert line.startswith("waiting for another ingest of ")
+
+
+def test_of_several_who_share_a_lock_none_is_named_who_was_killed(tmp_path: Path) -> None:
+    with locks.take(tmp_path / "lock", "it", shared=True):
+        dead = subprocess.Popen(["true"])
+        dead.wait()
+        told = locks.Holder(dead.pid, socket.gethostname(), "curate ingest", 0.0)
+        (tmp_path / "lock").write_text(json.dumps(told._asdict()))
+        assert locks.holder(tmp_path / "lock") == "another process"
+        elsewhere = told._replace(host="elsewhere")
+        (tmp_path / "lock").write_text(json.dumps(elsewhere._asdict()))
+        assert "on elsewhere" in locks.holder(tmp_path / "lock")

@@ -7,9 +7,10 @@ import pytest
 pytest.importorskip("sentence_transformers", reason="the extra `models` is not installed")
 
 import torch
+from torch.optim.swa_utils import AveragedModel
 
 from annotators.benchmark import edits, load
-from annotators.embedding import embedding
+from annotators.embedding import embedding, training
 from annotators.embedding.examples import Example, from_labelled, overlaps, targets
 from annotators.embedding.learning import Schedule, fit, steps
 from annotators.embedding.model import Card, Decision, TrainedReader, open_model, read_all
@@ -135,3 +136,25 @@ def test_without_star1_only_rows_written_anew_are_used() -> None:
     lessons = gather(None, None)
     assert sum(lessons.skipped.values()) > 100
     assert len(lessons.learn) > 371 and not lessons.clean
+
+
+def test_the_mean_of_the_weights_is_taken_in_full_precision(
+    examples: list[Example], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    means: list[AveragedModel] = []
+
+    class Watched(AveragedModel):
+        def __init__(self, reader: Reader) -> None:
+            super().__init__(reader)
+            means.append(self)
+
+    monkeypatch.setattr(training, "AveragedModel", Watched)
+    monkeypatch.setattr(training, "EVERY", 1)
+    lessons = training.Lessons(examples, examples, [], {})
+    taught = training.train(lessons, Schedule(still=1, tuned=0)).reader
+    (mean,) = means
+    learned = {name: value for name, value in mean.module.named_parameters() if value.requires_grad}
+    assert {value.dtype for value in learned.values()} == {torch.float32}
+    assert mean.n_averaged > 0 and not mean.module.encoder.kept
+    own = taught.state_dict()
+    assert all(torch.allclose(own[name].float(), value, atol=1e-2) for name, value in learned.items())

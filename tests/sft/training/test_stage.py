@@ -1,6 +1,9 @@
 """What `sft run` does besides training: validation by part, a stop when it diverges, several processes, export."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,6 @@ from sft.cli import app
 from sft.training.export import write_model
 from sft.training.stage import train
 from tests.sft.conftest import sample_rows, write_mix
-from tests.sft.training.launched import in_two_processes
 from tests.sft.training.test_cluster import losses
 from tests.sft.training.test_trainer import config, same, weights
 
@@ -190,8 +192,16 @@ def test_two_processes_train_like_one_with_twice_the_accumulation(
         two = config(models["own"], mix, tmp_path / kind / "two", gradient_accumulation_steps=2, **how)
         paths.append(tmp_path / f"{kind}.yaml")
         paths[-1].write_text(json.dumps(two.model_dump(mode="json")))
-    said = in_two_processes(paths, tmp_path / "logs")
-    assert said.count("8 rows per step") >= len(kinds)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    done = subprocess.run(
+        [*launch, "-m", "tests.sft.training.launched", *map(str, paths)],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stderr.count("8 rows per step") >= len(kinds)
     for kind in kinds:
         alone, together = (tmp_path / kind / name for name in ("one", "two"))
         assert losses(alone) == pytest.approx(losses(together), rel=1e-4), kind
