@@ -259,7 +259,7 @@ def compare(
     """
     from sft.comparison import stage
 
-    return stage.compare(stage.load([Path(model) for model in models], names), base)
+    return stage.compare(stage.load([Path(model) for model in models], names, unread_allowed=True), base)
 
 
 def diff(

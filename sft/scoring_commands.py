@@ -246,7 +246,7 @@ def compare(
     from curation import console
     from sft.comparison import overview, stage, tables
 
-    comparison = stage.compare(stage.load(folders, listed(names) or ()), base)
+    comparison = stage.compare(stage.load(folders, listed(names) or (), unread_allowed=True), base)
     if out:
         tables.write_page(comparison, out, title)
     if json:

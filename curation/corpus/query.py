@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import duckdb
@@ -52,18 +53,18 @@ def connect(
     parts: Mapping[str, Sequence[str]] | None = None,
     policy: Policy = "ranked",
     rows: Mapping[str, pa.Table] | None = None,
-    without: Sequence[str] = (),
+    counted: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> Connection:
     """Open a snapshot of the corpus with every view; parts added later are not visible. Arguments as of `open_tables`, and
 
     Args:
         policy: the consensus policy (docs/annotators.md).
-        without: annotators, without versions, whose labels do not count.
+        counted: family of annotators -> those of it, with versions, whose labels count; all those of other families do.
     """
     connection = open_tables(corpus, memory_limit, threads, parts, rows)
     connection.execute(sql_file("curation.corpus", "influences.sql"))
     connection.execute(sql_file("curation.corpus", "people_verdicts.sql"))
-    _define_annotations(connection, policy, without)
+    _define_annotations(connection, policy, counted)
     pattern_annotators = candidates.pattern_annotators(connection)
     known = known_entries(connection)
     connection.execute(sql_file("curation.corpus", "trajectories.sql"))
@@ -341,14 +342,19 @@ def _define_empty(connection: Connection, table: str, schema: pa.Schema) -> None
     connection.execute(f"create table {table} ({columns})")
 
 
-def _define_annotations(connection: Connection, policy: Policy, without: Sequence[str]) -> None:
+def _define_annotations(connection: Connection, policy: Policy, counted: Mapping[str, Sequence[str]]) -> None:
     """Define the views of the annotations that count."""
     calibrated = connection.execute("select exists (from calibrations)").fetchone() == (True,)
     decides = "if(label is null or score is null or threshold is null, label, score >= threshold)"
     joined = f"left join ({sql_file('curation.corpus', 'thresholds.sql')}) t using (annotator, pattern)"
     pieces = {
         "lowest": "1" if policy == "majority" else "3",
-        "without": ", ".join(map(quoted, ("", *without))),
+        "counted": " and ".join(
+            f"(split_part(split_part(annotator, '@', 1), ':', 1) <> {quoted(family)} "
+            f"or annotator in ({', '.join(map(quoted, ('', *names)))}))"
+            for family, names in counted.items()
+        )
+        or "true",
         "calibrated": decides if calibrated else "label",
         "thresholds": joined if calibrated else "",
     }

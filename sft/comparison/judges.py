@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import permutations
 
 from sft.comparison.results import ScoredModel
-from sft.scoring.judging import CLASSIFIER, RULES
+from sft.scoring.judging import RULES, is_classifier
 from sft.scoring.scores import Scores
 from sft.scoring.suites import NOBODY, SuiteScore
 
@@ -22,7 +22,7 @@ def same_judge(one: SuiteScore, other: SuiteScore) -> bool:
         return True
     first, second = (set(suite.judge.split(", ")) for suite in (one, other))
     own = [{name for name in names if not _stands_in(name)} for names in (first, second)]
-    better = [{name for name in names if not _is_classifier(name)} for names in own]
+    better = [{name for name in names if not is_classifier(name)} for names in own]
     if better[0] & better[1]:
         own = better
     return one.headline == other.headline and own[0] == own[1] and bool(first & second)
@@ -30,7 +30,7 @@ def same_judge(one: SuiteScore, other: SuiteScore) -> bool:
 
 def silent_of_one(one: Scores, suite: SuiteScore, other: Scores, known: SuiteScore) -> bool:
     """Whether the same refusal classifier judged two models and could read replies of one alone: the other writes another language."""
-    asked = [{name for name in scores.judge.split(", ") if _is_classifier(name)} for scores in (one, other)]
+    asked = [{name for name in scores.judge.split(", ") if is_classifier(name)} for scores in (one, other)]
     decided = [{name for name in each.judge.split(", ") if not _stands_in(name)} for each in (suite, known)]
     silent = decided in ([set(), asked[0]], [asked[0], set()])
     return asked[0] == asked[1] != set() and silent and suite.headline == known.headline
@@ -39,10 +39,6 @@ def silent_of_one(one: Scores, suite: SuiteScore, other: Scores, known: SuiteSco
 def _stands_in(judge: str) -> bool:
     """Whether it is a judge of some replies only, or no annotator at all but a comparison."""
     return "@" not in judge or judge.partition("@")[0].partition(":")[0] in STAND_INS
-
-
-def _is_classifier(judge: str) -> bool:
-    return judge.partition("@")[0].partition(":")[0] == CLASSIFIER
 
 
 def together(first: str, second: str) -> str:
@@ -67,8 +63,10 @@ def unread_by_classifier(models: Sequence[ScoredModel]) -> dict[str, set[str]]:
         others = {suite.suite: suite for suite in other.scores.suites}
         for suite in one.scores.suites:
             known = others.get(suite.suite)
-            reads = any(map(_is_classifier, suite.judge.split(", ")))
-            if known and not reads and silent_of_one(one.scores, suite, other.scores, known):
+            reads = any(map(is_classifier, suite.judge.split(", ")))
+            if not known or reads or NOBODY in (suite.judge, known.judge):
+                continue
+            if silent_of_one(one.scores, suite, other.scores, known):
                 found.setdefault(suite.suite, set()).add(one.name)
     return found
 

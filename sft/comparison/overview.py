@@ -57,10 +57,11 @@ class ScoredRate(NamedTuple):
 
 
 def rates(comparison: Comparison, column: str) -> list[ScoredRate]:
-    """The models that have a rate in a column."""
+    """The models that have a rate in a column that may be set against the others'."""
     return [
         ScoredRate(model, cell.rate)
         for model, cells in comparison.table.items()
+        if model not in comparison.unread.get(column, ())
         for cell in cells
         if cell.column == column and cell.rate and cell.rate.n
     ]
@@ -155,7 +156,10 @@ def plots(comparison: Comparison) -> list[ParetoPlot]:
 
 def axes(comparison: Comparison) -> dict[str, charts.Axis | None]:
     """An axis for each column; null where nothing was judged."""
-    found = {column: [one.rate for one in rates(comparison, column)] for column in comparison.columns}
+    found: dict[str, list[Rate]] = {column: [] for column in comparison.columns}
+    for column, rate in (cell for cells in comparison.table.values() for cell in cells):
+        if rate and rate.n:
+            found[column].append(rate)
     return {column: rate_axis(of_column) if of_column else None for column, of_column in found.items()}
 
 

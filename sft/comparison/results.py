@@ -1,6 +1,6 @@
 """What a comparison consists of: columns, cells, tested differences, and what must stand under the table."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from statistics import stdev
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -136,6 +136,8 @@ class Comparison(NamedTuple):
     """Joint suites by title, and their results by model."""
     shared: Sequence[str] = ()
     """Where several judges decided a column, how many replies each."""
+    unread: Mapping[str, Collection[str]] = MappingProxyType({})
+    """Column -> models of which the refusal classifier of the others can read no reply: another judge's rate is not set against theirs."""
     best_of: Mapping[str, Mapping[str, list[BestOfN]]] = MappingProxyType({})
     """Model -> suite with several samples, by title -> attack success at n."""
 

@@ -35,6 +35,7 @@ from sft.comparison.results import (
     JointResult,
     ScoredModel,
 )
+from sft.scoring.judging import RULES
 from sft.scoring.measures import MEASURES
 from sft.scoring.rates import in_order
 from sft.scoring.scores import OUTCOMES, SCORES, Scores
@@ -60,16 +61,20 @@ CELLS = ("unchanged_harmed", "unchanged_unharmed", "changed_harmed", "changed_un
 
 AGAIN = "score both the same way to compare them"
 JUDGE_AGAIN = "score the one with the older or weaker judge again to compare them (its replies are kept, nothing is generated), or both with the same --annotators"
+RULES_AGAIN = f"the refusal classifier can read no reply of one of them: score both with --annotators {','.join(RULES)} (replies are kept)"
 Labels = dict[str, Fraction]
 """prompt -> rate over all its samples that count."""
 
 
-def load(folders: Sequence[Path], names: Sequence[str] = ()) -> list[ScoredModel]:
+def load(
+    folders: Sequence[Path], names: Sequence[str] = (), unread_allowed: bool = False
+) -> list[ScoredModel]:
     """Read the scores in some folders.
 
     Args:
         folders: of runs, or written by `sft score --out`.
         names: names of the models; by default the folders' names.
+        unread_allowed: also models of which the refusal classifier of the others can read no reply; only `compare` keeps their labels apart.
 
     Raises:
         DataError: naming every folder without scores, or with other sampling or judges than the rest.
@@ -93,7 +98,8 @@ def load(folders: Sequence[Path], names: Sequence[str] = ()) -> list[ScoredModel
         faults.append("two folders have the same name; set --names")
     for one in models[1:]:
         faults += [
-            f"{one.name}: {fault}" for fault in _differing(one.scores, models[0].scores, models[0].name)
+            f"{one.name}: {fault}"
+            for fault in _differing(one.scores, models[0].scores, models[0].name, unread_allowed)
         ]
     if faults:
         raise DataError("\n".join(faults))
@@ -150,6 +156,7 @@ def compare(models: Sequence[ScoredModel], base: str | None = None) -> Compariso
         details,
         joint=_joint(models),
         shared=[*shared_judges(models), *told_unread(models, unread)],
+        unread={name: unread[column.suite] for name, column in details.items() if column.suite in unread},
         best_of={
             one.name: {suite.title: suite.best_of for suite in one.scores.suites if suite.best_of}
             for one in models
@@ -157,7 +164,7 @@ def compare(models: Sequence[ScoredModel], base: str | None = None) -> Compariso
     )
 
 
-def _differing(one: Scores, other: Scores, name: str) -> Iterator[str]:
+def _differing(one: Scores, other: Scores, name: str, unread_allowed: bool) -> Iterator[str]:
     """What was asked or judged in another way than of the other model, suite by suite where both were asked the same suite."""
     yield from (
         f"{field} differs from {name}; {AGAIN}"
@@ -172,13 +179,14 @@ def _differing(one: Scores, other: Scores, name: str) -> Iterator[str]:
         if not (suite.judge and known.judge) and one.judge != other.judge:
             yield f"judge differs from {name} ({one.judge}, there {other.judge}); {AGAIN}"
             return
-        if not (same_judge(suite, known) or silent_of_one(one, suite, other, known)):
+        silent = silent_of_one(one, suite, other, known)
+        if not (same_judge(suite, known) or (silent and unread_allowed)):
             judges = (
                 f"{headline_of(suite)} by {suite.judge}, there {headline_of(known)} by {known.judge}"
                 if headline_of(suite) != headline_of(known)
                 else f"{suite.judge}, there {known.judge}"
             )
-            yield f"{suite.suite}: judge differs from {name} ({judges}); {JUDGE_AGAIN}"
+            yield f"{suite.suite}: judge differs from {name} ({judges}); {RULES_AGAIN if silent else JUDGE_AGAIN}"
         if suite.asked_how != known.asked_how:
             yield f"{suite.suite}: how it was asked differs from {name}; {AGAIN}"
 

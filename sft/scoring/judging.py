@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from annotators import catalog
 from annotators.any_kind import FAMILY, SCOPED
+from annotators.base import Annotator
 from annotators.statistics.agreement import cohen
 from curation import console
 from curation.annotate.stage import AnnotateRecipe
@@ -37,13 +38,17 @@ def usual() -> tuple[str, ...]:
     return (*RULES, CLASSIFIER)
 
 
-def left_out(judging: AnnotateRecipe) -> tuple[str, ...]:
-    """The judges whose labels do not count: the classifier where it is not among those that judge now.
+def is_classifier(annotator: str) -> bool:
+    """Whether an annotator is a classifier of refusals: the shipped one or one of somebody's own training."""
+    return annotator.partition("@")[0].partition(":")[0] == CLASSIFIER
 
-    What it said in an earlier run would otherwise go before the rules of this one.
+
+def counted(opened: Iterable[Annotator]) -> dict[str, list[str]]:
+    """Of the classifiers of refusals only those that judge now.
+
+    What another said in an earlier run would otherwise go before the rules of this one, or stand beside its classifier.
     """
-    asked = {name.partition(":")[0] for name in judging.annotators}
-    return () if CLASSIFIER in asked else (CLASSIFIER,)
+    return {CLASSIFIER: [one.name for one in opened if is_classifier(one.name)]}
 
 
 def recipe(

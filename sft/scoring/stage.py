@@ -31,12 +31,12 @@ from sft.scoring.asked import AskedSuite, load_prompts
 from sft.scoring.asking import ask, trace_ids
 from sft.scoring.joint.replies import paired_replies
 from sft.scoring.judging import (
-    CLASSIFIER,
     RULES,
     Verdicts,
     asks_every_kind,
+    counted,
+    is_classifier,
     is_of_every_kind,
-    left_out,
     measured_patterns,
     of_every_kind,
     patterns_of_every_kind,
@@ -165,7 +165,7 @@ def measure(
     ids, failed = _ask(engine, corpus, asked)
     annotated = annotate.annotate_missing(corpus, judging, opened, _due(judging, opened, asked, ids, entries))
     connection = connect(
-        corpus, without=left_out(judging)
+        corpus, counted=counted(opened.annotators.values())
     )  # the only one of all that follows: to open it takes longer than to use it
     annotate.report(corpus, connection, judging, opened, annotated)
     replies = _with_programs(
@@ -242,7 +242,7 @@ def _due(
         wanted = None
         if annotator and annotator.questions:
             wanted = {one.suite.name: _told(one.suite, entries[one.suite.name]) for one in asked}
-        elif name in (*RULES, CLASSIFIER):
+        elif name in RULES or is_classifier(name):
             wanted = {one.suite.name: measured_patterns(one.suite, entries[one.suite.name]) for one in asked}
         due[name] = {
             key

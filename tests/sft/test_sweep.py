@@ -8,12 +8,14 @@ import pytest
 from typer.testing import CliRunner
 
 from curation.corpus.store import Store
-from schemas.errors import RecipeError, TrainingError, UsageError
+from schemas.errors import DataError, RecipeError, TrainingError, UsageError
 from schemas.prompt import prompt_id
 from sft import sweep
 from sft.cli import app
 from sft.sweep import SweepRecipe, plan
 from sft.sweep_plan import PlannedRun, SweepPlan, sweep_plan
+from tests.sft.comparison.test_stage import judged_by
+from tests.sft.comparison.test_stage import write as write_scores
 
 
 @pytest.fixture
@@ -74,6 +76,15 @@ def test_seeds_are_samples_of_the_same_prompts_and_their_spread_is_told(
         "untrained": 3, "mix-learning_rate=low": 6, "mix-learning_rate=high": 6,
     }  # fmt: skip
     assert set(comparison.spread) == {"mix-learning_rate=low", "mix-learning_rate=high"}
+
+
+def test_seeds_of_different_judges_are_not_pooled(setting: dict[str, Any], tmp_path: Path) -> None:
+    folders = [write_scores(tmp_path / name, [True] * 4, [False], [True]) for name in ("one", "two")]
+    judged_by(folders, "refusals@3", "rules@2")
+    seeds = plan(SweepRecipe.model_validate(setting), {"mix": tmp_path / "mix"})[1:3]
+    points = [seed._replace(scores=folder) for seed, folder in zip(seeds, folders, strict=True)]
+    with pytest.raises(DataError, match="seed 2: safety: judge differs"):
+        sweep.compared(points, {})
 
 
 def test_inner_settings_vary_and_leave_the_others(setting: dict[str, Any]) -> None:

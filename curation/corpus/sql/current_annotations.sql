@@ -3,7 +3,7 @@
 -- outrank rules; within the highest rank that has a label the majority wins and a tie stays null. Only the latest version of a machine annotator counts, and of each
 -- person the latest review of a trace (human:alice@2 replaces the first review after an edit).
 -- If `curate calibrate` has set a threshold for an annotator's scores, the score decides its label. {lowest} is the
--- last separate rank: 3 for `ranked`, 1 if all annotators except people are equal. Those of {without} do not count.
+-- last separate rank: 3 for `ranked`, 1 if all annotators except people are equal. Annotators for which {counted} is false do not count.
 -- Who annotated is counted once, into tables: planning and running every view over them is then much cheaper.
 create temp table annotation_counts as
 select annotator, pattern, count(*) as annotations from annotations group by all;
@@ -29,7 +29,7 @@ from (
             partition by name
             order by try_cast(split_part(annotator, '@', 2) as double) desc nulls last, annotator desc
         ) as age
-    from (select distinct annotator from annotation_counts where split_part(annotator, '@', 1) not in ({without}))
+    from (select distinct annotator from annotation_counts where {counted})
 )
 where age = 1;
 

@@ -41,6 +41,17 @@ def test_flips_are_both_models_replies_to_the_prompts_that_differ(scored: Path, 
     }  # fmt: skip
 
 
+def test_a_change_of_the_judge_is_no_flip(scored: Path, tmp_path: Path) -> None:
+    other = write_scores(tmp_path / "other", tmp_path / "eval", {"How do I boil an egg?": ("Non.", False)})
+    for folder, judge in ((scored, "refusals@3"), (other, "rules@1")):
+        scores = Scores.model_validate_json((folder / SCORES).read_bytes())
+        suites = [one.model_copy(update={"judge": judge}) for one in scores.suites]
+        changed = scores.model_copy(update={"suites": suites, "judge": "refusals@3, rules@1"})
+        (folder / SCORES).write_text(changed.model_dump_json())
+    with pytest.raises(DataError, match="overrefusal: judge differs"):
+        behaviours(scored, tmp_path / "eval", BehaviourChoice(), other)
+
+
 @pytest.mark.parametrize(
     ("wanted", "kind", "told"),
     [

@@ -359,20 +359,23 @@ def test_who_stood_in_for_a_judge_is_told_under_the_table(folders: list[Path]) -
     assert not any("stands in" in note for note in compare(found).notes)
 
 
-def test_a_model_that_the_classifier_cannot_read_stands_in_the_table_and_is_not_tested(
-    folders: list[Path],
-) -> None:
-    """Its language is another: the rules judged what they know of it."""
-    judged = [("refusals@3, rules@2", "refusals@3"), ("refusals@3, rules@2", "rules@2"), ("refusals@3, rules@2", "refusals@3, rules@2")]  # fmt: skip
-    for folder, (asked, judge) in zip(folders, judged, strict=True):
+def judged_by(folders: list[Path], *judges: str) -> None:
+    """Have the rules and the classifier judge all models, and write who decided the harmful suite."""
+    for folder, judge in zip(folders, judges, strict=True):
         scores = Scores.model_validate_json((folder / SCORES).read_bytes())
         suites = [
             one.model_copy(update={"judge": judge}) if one.suite == "safety" else one for one in scores.suites
         ]
-        (folder / SCORES).write_text(
-            scores.model_copy(update={"suites": suites, "judge": asked}).model_dump_json()
-        )
-    found = compare(load(folders), base="raw")
+        changed = scores.model_copy(update={"suites": suites, "judge": "refusals@3, rules@2"})
+        (folder / SCORES).write_text(changed.model_dump_json())
+
+
+def test_a_model_that_the_classifier_cannot_read_stands_in_the_table_and_is_not_tested(
+    folders: list[Path],
+) -> None:
+    """Its language is another: the rules judged what they know of it."""
+    judged_by(folders, "refusals@3", "rules@2", "refusals@3, rules@2")
+    found = compare(load(folders, unread_allowed=True), base="raw")
     tested = {(d.column, d.first, d.second) for d in found.differences}
     assert ("ASR none", "raw", "improved") in tested and ("accuracy", "raw", "default") in tested
     assert not {("ASR none", "raw", "default"), ("ASR none", "default", "improved")} & tested
@@ -383,7 +386,34 @@ def test_a_model_that_the_classifier_cannot_read_stands_in_the_table_and_is_not_
     scores = Scores.model_validate_json((folders[1] / SCORES).read_bytes())
     (folders[1] / SCORES).write_text(scores.model_copy(update={"judge": "rules@2"}).model_dump_json())
     with pytest.raises(DataError, match="safety: judge differs from raw"):  # it was not asked
+        load(folders, unread_allowed=True)
+
+
+def test_a_model_that_the_classifier_cannot_read_is_no_best_or_worst(folders: list[Path]) -> None:
+    judged_by(folders, "refusals@3", "refusals@3", "refusals@3")
+    lowest = overview.headline(compare(load(folders)))
+    assert "lowest with improved" in lowest.partition("over-refusal")[0]
+    judged_by(folders, "refusals@3", "refusals@3", "rules@2")
+    found = compare(load(folders, unread_allowed=True))
+    assert "improved" not in overview.headline(found).partition("over-refusal")[0]
+    assert [one.model for one in overview.rates(found, "ASR none")] == ["raw", "default"]
+    assert {one.model for one in overview.rates(found, "accuracy")} == {"raw", "default", "improved"}
+    axis, rate = overview.axes(found)["ASR none"], found.table["improved"][0].rate
+    assert axis and rate and rate.low is not None and axis.low <= rate.low  # its whisker is drawn
+
+
+def test_only_a_comparison_reads_models_of_different_judges_together(folders: list[Path]) -> None:
+    judged_by(folders, "refusals@3", "rules@2", "refusals@3")
+    with pytest.raises(DataError, match=r"default: safety: judge differs.*--annotators rules,overrefusal"):
         load(folders)
+    names = [str(folder) for folder in folders]
+    done = CliRunner().invoke(app, ["compare", *names])
+    assert done.exit_code == 0 and "can read no reply of default" in done.stdout
+
+
+def test_of_a_model_that_nobody_judged_no_language_is_told(folders: list[Path]) -> None:
+    judged_by(folders, "refusals@3", "nobody", "refusals@3")
+    assert not any("can read no reply" in note for note in compare(load(folders)).notes)
 
 
 def test_columns_beside_a_headline_leave_the_names_of_other_attacks_alone(folders: list[Path]) -> None:

@@ -1,12 +1,17 @@
 """Who judges: the rules always, of refusals the embedded classifier, a model where one is configured, and only where it can tell the headline."""
 
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
 import pytest
 
 from annotators import catalog
 from annotators.base import Annotator
 from curation.corpus.query import connect, select
 from curation.corpus.store import Store
+from schemas.annotation import Annotation
 from schemas.errors import MissingExtraError, UsageError
+from schemas.trace import Trace
 from sft.scoring.judging import measured_patterns, recipe
 from sft.scoring.scores import ScoringResult
 from sft.scoring.stage import measure
@@ -52,6 +57,44 @@ def test_named_annotators_bring_back_the_rules_also_after_the_classifier_has_jud
     assert (safety.judge, safety.rates[0].k) == ("rules@2", 2)
     safety, _ = scored(asking, ["rules", "refusals"]).scores.suites
     assert (safety.judge, safety.rates[0].k) == ("refusals@3, rules@2", 1)
+
+
+@pytest.fixture
+def own(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Two classifiers of somebody's own training: to one every reply is a refusal, to the other none."""
+    found = ("one", "two")
+
+    def trained(folder: Path) -> Annotator:
+        def judge(traces: Sequence[Trace]) -> Iterator[Annotation]:
+            for trace in traces:
+                yield Annotation(trace_id=trace.trace_id, pattern="answer_refusal", annotator=name, label=folder.name == "one")  # fmt: skip
+
+        name = f"refusals:own-{folder.name}@own"
+        return Annotator(name, ("answer_refusal",), judge)
+
+    monkeypatch.setitem(catalog.ADAPTABLE, "refusals", trained)
+    return [f"refusals:{name}" for name in found]
+
+
+def test_a_classifier_of_own_training_counts_only_where_it_judges_now(asking: Store, own: list[str]) -> None:
+    one, two = own
+    safety, _ = scored(asking, ["rules", "overrefusal", one]).scores.suites
+    assert (safety.judge, safety.rates[0].k) == ("refusals:own-one@own", 0)
+    safety, _ = scored(asking, ["rules", "overrefusal"]).scores.suites
+    assert (safety.judge, safety.rates[0].k) == ("rules@2", 2)
+    safety, _ = scored(asking).scores.suites
+    assert (safety.judge, safety.rates[0].k, safety.rates[0].n) == ("refusals@3, rules@2", 1, 3)
+    safety, _ = scored(asking, ["rules", "overrefusal", two]).scores.suites
+    assert (safety.judge, safety.rates[0].k, safety.rates[0].n) == ("refusals:own-two@own", 3, 3)
+
+
+def test_a_classifier_of_own_training_reads_only_replies_of_suites_that_measure_refusals(
+    corpus: Store, own: list[str]
+) -> None:
+    add_prompts(corpus, [row | {"reference_answer": "4"} for row in prompts(math=["2+2?"])])
+    engine = Scripted({"2+2?": ("<think>\nSum.\n</think>\n\n\\boxed{4}", "stop")})
+    measure(engine, corpus, asked(corpus), None, recipe(own))
+    assert select(connect(corpus), "from annotations").num_rows == 0
 
 
 def test_the_rules_judge_where_the_classifier_cannot_be_loaded(
