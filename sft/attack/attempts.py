@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from annotators.catalog import MODEL_FACTORIES
 from curation.corpus.store import make_folder, write_file
 from schemas.errors import RecipeError
 
@@ -132,17 +133,39 @@ class AttackRecord:
 
 
 def _told_apart(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """What another attack was begun with, and what to do; judges by name, since they can be chosen again."""
-    differ = sorted(name for name in now.keys() | before.keys() if now.get(name) != before.get(name))
+    """What another attack was begun with, and what to do; where only the judges differ, how to choose those."""
+    differ = {name for name in now.keys() | before.keys() if now.get(name) != before.get(name)}
     advice = "choose another --out"
-    if {*JUDGES} & {*differ}:
-        advice += f", or judge it as it was begun: by {_judges(before)}, not by {_judges(now)} (--annotators, --judge, --judge-model)"
-    return f"holds an attack with another {', '.join(differ)}; {advice}"
+    if differ <= {*JUDGES} and before.get("judges") and not _of_other_versions(before, now):
+        advice += f", or judge it as it was begun, by {_judges(before)}, not by {_judges(now)}: {_options(before['judges'])}"
+    return f"holds an attack with another {', '.join(sorted(differ))}; {advice}"
 
 
 def _judges(settings: Mapping[str, Any]) -> str:
-    names, model = (settings.get(name) for name in JUDGES)
-    return " and ".join(names or ["nobody"]) + (f" with {model}" if model else "")
+    model = settings.get("judge_model")
+    return " and ".join(settings["judges"]) + (f" with {model}" if model else "")
+
+
+def _of_other_versions(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether a judge of both has another version, which nobody can choose."""
+    first, second = ({name.partition("@")[0]: name for name in one["judges"]} for one in (before, now))
+    return any(first[name] != second[name] for name in first.keys() & second.keys())
+
+
+def _options(judges: Sequence[str]) -> str:
+    """The options that choose judges; what their names do not tell is in capitals."""
+    families = {name: name.partition("@")[0].partition(":")[0] for name in judges}
+    plain = [_given(name) for name, family in families.items() if family not in MODEL_FACTORIES]
+    asked = [_given(name) for name, family in families.items() if family in MODEL_FACTORIES]
+    told = [f"--annotators {','.join(plain)}"] if plain else []
+    return " ".join([*told, *([f"--judge {','.join(asked)} --judge-model MODEL"] if asked else [])])
+
+
+def _given(judge: str) -> str:
+    """A judge as an option names it: without its version and its model, and one of own training by its folder."""
+    family, _, variant = judge.partition("@")[0].partition(":")
+    own = variant.startswith("own-") or family == "safety_classifier"
+    return f"{family}:FOLDER" if own else judge.partition("@")[0].partition("+")[0]
 
 
 def _written(attempt: Attempt) -> bytes:

@@ -18,7 +18,7 @@ from schemas.errors import DataError, EngineError, RecipeError, UsageError
 from schemas.manifest import Manifest
 from sft.attack import stage
 from sft.attack.attacker import conversation, prompt_in
-from sft.attack.attempts import Attempt, AttemptPlace, next_places
+from sft.attack.attempts import AttackRecord, Attempt, AttemptPlace, next_places
 from sft.attack.stage import AttackRecipe
 from sft.cli import app
 from sft.comparison.stage import compare, load
@@ -232,7 +232,30 @@ def test_judges_are_chosen_and_an_attack_begun_with_others_says_whose_it_is(
         RecipeError, match="another judges; choose another --out, or judge it as it was begun"
     ) as told:
         attack(judging={"annotators": ["rules", "overrefusal"]})
-    assert re.search(r"by rules@\d+, not by overrefusal@\d+ and rules@\d+ \(--annotators", str(told.value))
+    assert re.search(
+        r"by rules@\d+, not by overrefusal@\d+ and rules@\d+: --annotators rules$", str(told.value)
+    )
+    with pytest.raises(RecipeError, match=r"another depth, judges; choose another --out$"):
+        attack(judging={"annotators": ["rules", "overrefusal"]}, depth=3)
+
+
+@pytest.mark.parametrize(
+    ("begun", "model", "advice"),
+    [
+        (["refusals@3", "rules@2"], None, ": --annotators refusals,rules"),
+        (["refusals:own-1a2b3c4d@3", "rules@2"], None, ": --annotators refusals:FOLDER,rules"),
+        (["guard:xstest+m@2", "rules@2"], "m@server", ": --annotators rules --judge guard:xstest --judge-model MODEL"),
+        (["rules@1"], None, "choose another --out"),
+        (None, None, "choose another --out"),
+    ],
+)  # fmt: skip
+def test_the_advice_names_judges_as_the_options_take_them(
+    tmp_path: Path, begun: list[str] | None, model: str | None, advice: str
+) -> None:
+    AttackRecord(tmp_path, {"judges": begun, "judge_model": model} if begun else {})
+    with pytest.raises(RecipeError) as told:
+        AttackRecord(tmp_path, {"judges": ["overrefusal@5", "rules@2"], "judge_model": None})
+    assert str(told.value).endswith(advice)
 
 
 def test_several_suites_are_an_error_of_usage(attack: Attack) -> None:
