@@ -13,7 +13,7 @@ Commands = tuple[Path, dict[str, tuple[str, ...]]]
 @pytest.fixture(scope="module")
 def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
     folder = tmp_path_factory.mktemp("stopping")
-    with stopping.prepared(folder, rows=50_000) as commands:
+    with stopping.prepared(folder) as commands:
         yield folder, commands
 
 
