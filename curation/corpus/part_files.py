@@ -54,8 +54,9 @@ class PartFile(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
         """Move this thread's place."""
-        bases = {os.SEEK_SET: 0, os.SEEK_CUR: self.tell(), os.SEEK_END: os.fstat(self._descriptor).st_size}
-        self._place.offset = bases[whence] + offset
+        if whence != os.SEEK_SET:
+            offset += self.tell() if whence == os.SEEK_CUR else os.fstat(self._descriptor).st_size
+        self._place.offset = offset
         return self.tell()
 
     def read(self, size: int = -1, /) -> bytes:

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 from curation import console
 from curation.corpus.filling import sql_file
-from curation.corpus.query import connect, select
-from curation.corpus.store import Store
+from curation.corpus.query import Connection, connect, open_tables, select
+from curation.corpus.store import Store, conform
 from schemas.tables import TABLES
 
 Rows = list[dict[str, Any]]
@@ -33,7 +33,7 @@ BREAKDOWNS = Contents._fields[2:]
 def read(corpus_dir: Path) -> Contents:
     """Counts per table, kind, strategy, source, pattern verdict, annotator and quarantine reason."""
     corpus = Store(corpus_dir)
-    connection = connect(corpus)
+    connection = open_tables(corpus)
     tables = {
         name: {
             "rows": select(connection, f"select count(*) as n from {name}").to_pylist()[0]["n"],
@@ -42,11 +42,24 @@ def read(corpus_dir: Path) -> Contents:
         }
         for name in TABLES
     }
+    thresholds = sql_file("curation.corpus", "thresholds.sql")
+    connection.execute(sql_file("curation.corpus", "status_combinations.sql", thresholds=thresholds))
+    on = dict.fromkeys(BREAKDOWNS, connection) | {"verdicts": _of_combinations(connection, corpus)}
     counted = {
-        name: select(connection, sql_file("curation.corpus", f"status_{name}.sql")).to_pylist()
+        name: select(on[name], sql_file("curation.corpus", f"status_{name}.sql")).to_pylist()
         for name in BREAKDOWNS
     }
     return Contents(str(corpus_dir), tables, **counted)
+
+
+def _of_combinations(connection: Connection, corpus: Store) -> Connection:
+    """A connection whose traces stand for the combinations of judgements, and its table `combinations` with the traces that have each."""
+    said = conform(select(connection, "from said"), TABLES["annotations"])
+    rows = {table: select(connection, f"from {table}") for table in ("calibrations", "codebooks")}
+    consensus = connect(corpus, rows={"annotations": said, **rows})
+    counts = select(connection, "select combination::varchar as trace_id, traces from combinations")
+    consensus.register("combinations", counts)
+    return consensus
 
 
 def show(contents: Contents) -> None:

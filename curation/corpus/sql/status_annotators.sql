@@ -1,9 +1,13 @@
 -- What each annotator has judged.
 select
     annotator,
-    count(distinct trace_id) as traces,
-    count_if(label) as present,
-    count_if(label is null) as abstained
-from annotations
-group by all
-order by all
+    sum(traces)::bigint as traces,
+    sum(traces * present) as present,
+    sum(traces * abstained) as abstained
+from (
+    select trace_id, traces, annotator, count_if(label) as present, count_if(label is null) as abstained
+    from said
+    group by trace_id, traces, annotator
+)
+group by annotator
+order by annotator

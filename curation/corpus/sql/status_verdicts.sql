@@ -1,9 +1,10 @@
--- Verdicts on each pattern.
+-- Verdicts on each pattern, of as many traces as each combination has.
 select
     pattern,
-    count_if(label) as present,
-    count_if(not label) as absent,
-    count_if(label is null) as abstained
+    coalesce(sum(traces) filter (label), 0) as present,
+    coalesce(sum(traces) filter (not label), 0) as absent,
+    coalesce(sum(traces) filter (label is null), 0) as abstained
 from verdicts
-group by all
-order by all
+join combinations using (trace_id)
+group by pattern
+order by pattern

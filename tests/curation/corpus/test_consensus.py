@@ -6,6 +6,7 @@ from typing import get_args
 
 import pytest
 
+from curation.corpus import status
 from curation.corpus.query import connect, of_trace, select
 from curation.corpus.store import Store
 from schemas.choices import Policy
@@ -216,3 +217,31 @@ def test_a_trace_looked_at_alone_has_the_verdicts_that_it_has_among_all(judged: 
                 select(each, query, {"id": trace_id}).to_pylist() for each in (everything, alone)
             )
             assert by_itself == among and among
+
+
+@pytest.mark.parametrize("calibrated", [False, True])
+def test_status_counts_what_was_said_and_decided_of_every_trace(judged: Store, calibrated: bool) -> None:
+    guards = ("guard:reasoningshield+m@1", "guard:harmbench+m@1", "guard:llama-guard+m@1")
+    dice = random.Random(7)
+    more = [
+        annotation(f"t{n:03}", pattern, name, dice.choice((True, False, None)))
+        for n in range(0, 300, 3)
+        for name, pattern in [
+            ("rules@2", "unsafe"), ("human:ann@2", "inconsistency"), ("human:bob", "home_made"), ("adjudicator:ada", "unsafe"),
+            *((guard, entry) for guard in guards for entry in ("unsafe", "unsafe_reasoning", "unsafe_answer")),
+        ]
+        if dice.random() < 0.7
+    ]  # fmt: skip
+    dice.shuffle(more)
+    judged.append_rows("annotations", more)
+    if calibrated:
+        calibrate(judged, 1, "embedding:a@1", "weak_vacillation", 0.8)
+    connection, told = connect(judged), status.read(judged.root)
+    counts = "count_if(label) as present, count_if(not label) as absent, count_if(label is null) as abstained"
+    verdicts = f"select pattern, {counts} from verdicts group by pattern order by pattern"
+    assert told.verdicts == select(connection, verdicts).to_pylist() and len(told.verdicts) == 6
+    said = (
+        "count(distinct trace_id) as traces, count_if(label) as present, count_if(label is null) as abstained"
+    )
+    annotators = f"select annotator, {said} from annotations group by annotator order by annotator"
+    assert told.annotators == select(connection, annotators).to_pylist() and len(told.annotators) == 12
