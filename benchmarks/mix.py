@@ -90,12 +90,12 @@ def _write_chunk(corpus: Any, numbers: range, story: str, text: int, rng: random
 
 
 def curate(corpus: Path, out: Path) -> None:
-    """The contender of this project."""
-    from curation.mix import build as mix
+    """The contender of this project: the command."""
+    from curation.cli import app
 
     recipe = out.parent / "mix.yaml"
     recipe.write_text(RECIPE)
-    mix.run(corpus, recipe, out=out)
+    app(["build-mix", str(recipe), "--corpus", str(corpus), "--out", str(out)], standalone_mode=False)
 
 
 def scan(corpus: Path, out: Path) -> None:

@@ -7,6 +7,7 @@ pydantic look through every installed package for plugins, unless its environmen
 
 import gc
 import os
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -21,8 +22,35 @@ os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+class _NoPandas:
+    """A finder of modules to which pandas is not installed."""
+
+    @staticmethod
+    def find_spec(name: str, *_: object) -> None:
+        """Nothing, so that other finders look; raises ModuleNotFoundError for pandas."""
+        if name == "pandas":
+            raise ModuleNotFoundError(name)
+
+
+def _leave_pandas_out() -> None:
+    """Let pyarrow look for pandas once and find none; what makes or takes data frames looks again."""
+    import pyarrow as pa
+
+    sys.meta_path.insert(0, _NoPandas)
+    try:
+        pa.array([0])
+    finally:
+        sys.meta_path.remove(_NoPandas)
+
+
 class QuickCommand(TyperCommand):
     """A command that does not convert what is not given, and knows where a corpus that was named without its option belongs."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        if "corpus" in ctx.params:
+            _leave_pandas_out()
+        return super().invoke(ctx)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the words of a command line; a word too many that is a corpus is told with the option for it."""

@@ -49,10 +49,27 @@ def test_an_option_that_is_missing_or_wrong_is_still_told(tmp_path: Path) -> Non
     assert "no input" in curate("ingest", cwd=tmp_path).stderr
 
 
-def test_asking_a_corpus_loads_no_pandas(tmp_path: Path) -> None:
-    row = '{"prompt": "Why?", "reasoning": "Hm.", "answer": "So."}'
+def test_neither_writing_nor_asking_a_corpus_loads_pandas(tmp_path: Path) -> None:
+    row = '{"prompt": "Why?", "reasoning": "Hm.", "answer": "So.", "kind": "math"}'
     (tmp_path / "rows.jsonl").write_text(row)
-    corpus = ("--corpus", str(tmp_path / "corpus"))
-    assert curate("ingest", "rows.jsonl", *corpus, cwd=tmp_path).returncode == 0
-    found = loaded("curation.cli", "sql", "select count(*) from candidates", *corpus)
-    assert "duckdb" in found and not found & {"pandas", "datasets"}
+    (tmp_path / "mix.yaml").write_text('name: m\nparts: {all: {where: "true", take: all}}\n')
+    corpus, mix = ("--corpus", str(tmp_path / "corpus")), str(tmp_path / "mix")
+    for words in (
+        ["ingest", str(tmp_path / "rows.jsonl")],
+        ["build-mix", str(tmp_path / "mix.yaml"), "--out", mix],
+        ["sql", "select count(*) from candidates"],
+    ):
+        found = loaded("curation.cli", *words, *corpus)
+        assert "pyarrow" in found and not found & {"pandas", "datasets"}
+
+
+def test_data_frames_are_read_after_pandas_was_left_out(tmp_path: Path) -> None:
+    code = (
+        "from tests.command_line import curate; from pathlib import Path\n"
+        f"curate('status', cwd=Path({str(tmp_path)!r}))\n"
+        "import pandas, pyarrow\nframe = pandas.DataFrame({'a': [1.0, None]})\n"
+        "assert pyarrow.Table.from_pandas(frame)['a'].null_count == 1 == pyarrow.array(frame['a']).null_count\n"
+        "assert pyarrow.table({'a': [1]}).to_pandas()['a'].tolist() == [1]\nprint('read')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "read\n", done.stderr
