@@ -251,11 +251,11 @@ def _told(path: Path, batches: Stream) -> Stream:
 
 def jsonl_batches(path: Path) -> Iterator[Batch]:
     """Rows of a file with one JSON object a line; a broken line is a row with its fault."""
-    for line, text in _line_blocks(path):
-        batch = _sound_batch(line, text) or Batch.of(
+    for numbers, text in _line_blocks(path):
+        batch = _sound_batch(numbers, text) or Batch.of(
             [
                 parse(piece, n)
-                for n, piece in enumerate(text.split(b"\n"), line)
+                for n, piece in zip(numbers, text.split(b"\n"), strict=True)
                 if piece and not piece.isspace()
             ]
         )
@@ -263,19 +263,20 @@ def jsonl_batches(path: Path) -> Iterator[Batch]:
             yield batch
 
 
-def _sound_batch(first: int, text: bytes) -> Batch | None:
+def _sound_batch(numbers: range, text: bytes) -> Batch | None:
     """Lines that are all objects as they should be, or null: then they are to be parsed one by one, to tell which is not."""
     try:
-        found = orjson.loads(b"[[" + text.replace(b"\n", BETWEEN) + BETWEEN[: BETWEEN.index(b"\n")] + b"]")
+        pieces = (b"[[", text.replace(b"\n", BETWEEN), BETWEEN[: BETWEEN.index(b"\n")], b"]")
+        found = orjson.loads(b"".join(pieces))
         rows = [row for row, mark in found if mark == MARK and type(row) is dict]
     except (orjson.JSONDecodeError, TypeError, ValueError):
         return None
-    if not len(rows) == len(found) == text.count(b"\n") + 1:
+    if not len(rows) == len(found) == len(numbers):
         return None
     groups = grouped(rows, range(len(rows)))
     if _quotes(text) != sum(map(_group_quotes, groups)) or any(map(_has_large_floats, groups)):
         return None
-    return Batch(range(first, first + len(rows)), rows, groups, texts=_texts(text))
+    return Batch(numbers, rows, groups, texts=_texts(text))
 
 
 def _texts(text: bytes) -> Callable[[int], bytes]:
@@ -307,8 +308,8 @@ def _has_large_floats(group: RowGroup) -> bool:
     )
 
 
-def _line_blocks(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Whole lines that follow one another, and the number of their first; a line over MAX_ROW is cut there, and so cannot be parsed."""
+def _line_blocks(path: Path) -> Iterator[tuple[range, bytes]]:
+    """Whole lines that follow one another, and their numbers; a line over MAX_ROW is cut there, and so cannot be parsed."""
     line, rest = 1, bytearray()
     with open_plain(path) as file:
         for block in _blocks(file):
@@ -317,16 +318,17 @@ def _line_blocks(path: Path) -> Iterator[tuple[int, bytes]]:
                 rest += block if len(rest) < MAX_ROW else b""
                 continue
             if len(rest) >= MAX_ROW:
-                yield line, bytes(rest)
+                yield range(line, line + 1), bytes(rest)
                 line, rest, block = line + 1, bytearray(), block[block.find(b"\n") + 1 :]
                 cut = block.rfind(b"\n")
             if cut >= 0:
-                text = bytes(rest + block[:cut])
-                yield line, text
-                line += text.count(b"\n") + 1
+                text = b"".join((rest, memoryview(block)[:cut]))
+                numbers = range(line, line + text.count(b"\n") + 1)
+                yield numbers, text
+                line = numbers.stop
             rest = bytearray(block[cut + 1 :])
     if rest:
-        yield line, bytes(rest)
+        yield range(line, line + 1), bytes(rest)
 
 
 def _blocks(file: io.BufferedReader) -> Iterator[bytes]:
