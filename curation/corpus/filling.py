@@ -1,6 +1,7 @@
 """SQL as text: files of this project filled in with names and values, and what DuckDB says of a query, for a user."""
 
 import re
+from functools import cache
 from importlib.resources import files
 
 from schemas.choices import meant
@@ -11,9 +12,14 @@ def sql_file(package: str, name: str, **pieces: str) -> str:
 
     The file is filled in one pass: a placeholder inside a piece stays as it is.
     """
+    return re.sub(r"\{([a-z_]+)\}", lambda found: pieces[found[1]], _read(package, name))
+
+
+@cache
+def _read(package: str, name: str) -> str:
+    """The text of a file without comments, which may name a piece too."""
     text = (files(package) / "sql" / name).read_text(encoding="utf-8")
-    lines = (line for line in text.splitlines() if not line.startswith("--"))  # a comment may name a piece
-    return re.sub(r"\{([a-z_]+)\}", lambda found: pieces[found[1]], "\n".join(lines))
+    return "\n".join(line for line in text.splitlines() if not line.startswith("--"))
 
 
 def quoted(text: str) -> str:

@@ -70,6 +70,7 @@ class VllmServer:
         ]  # fmt: skip
         environment = os.environ | {
             "VLLM_NO_USAGE_STATS": "1", "VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1", "VLLM_LOGGING_LEVEL": "WARNING",
+            "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the model in the engine's process: one less that loads torch, for half of the start
         }  # fmt: skip
         self.process = subprocess.Popen(
             command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

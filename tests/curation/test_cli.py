@@ -1,4 +1,4 @@
-"""The command line as other programs call it: exit codes, stdout, stderr."""
+"""The command line as other programs call it: exit codes, stdout, stderr; and what it says, for which `here` starts no process."""
 
 import json
 import os
@@ -11,6 +11,7 @@ import pytest
 
 from curation.commands.running import run_app
 from curation.corpus.store import Store
+from tests.command_line import curate as here
 
 ROWS = [
     {"id": "a", "prompt": "How do I dodge the tram fare?", "reasoning": "That would be fare evasion, so I will decline.", "answer": "Sorry, I won't help with that."},
@@ -84,29 +85,29 @@ def test_an_expected_error_exits_1_without_a_traceback(tmp_path: Path) -> None:
 def test_a_bad_choice_exits_2_and_lists_the_choices(
     tmp_path: Path, arguments: list[str], choices: str
 ) -> None:
-    done = curate(*arguments, cwd=tmp_path)
+    done = here(*arguments, cwd=tmp_path)
     assert done.returncode == 2
     said = " ".join(done.stderr.replace("│", " ").split())
     assert choices in said and "Value error" not in said
 
 
 def test_a_usage_error_exits_2(tmp_path: Path) -> None:
-    assert curate("ingest", cwd=tmp_path).returncode == 2
-    assert curate("frobnicate", cwd=tmp_path).returncode == 2
+    assert here("ingest", cwd=tmp_path).returncode == 2
+    assert here("frobnicate", cwd=tmp_path).returncode == 2
 
 
 def test_a_bad_query_is_explained(tmp_path: Path) -> None:
     (tmp_path / "mine.jsonl").write_text(json.dumps(ROWS[0]) + "\n")
-    curate("ingest", "mine.jsonl", cwd=tmp_path)
-    done = curate("sql", "select promt from traces", cwd=tmp_path)
+    here("ingest", "mine.jsonl", cwd=tmp_path)
+    done = here("sql", "select promt from traces", cwd=tmp_path)
     assert done.returncode == 1
     assert "there is no column 'promt'; did you mean 'prompt'?" in done.stderr
 
 
 def test_an_unknown_annotator_lists_the_known_ones(tmp_path: Path) -> None:
     (tmp_path / "mine.jsonl").write_text(json.dumps(ROWS[0]) + "\n")
-    curate("ingest", "mine.jsonl", cwd=tmp_path)
-    done = curate("annotate", "--annotators", "oracle", cwd=tmp_path)
+    here("ingest", "mine.jsonl", cwd=tmp_path)
+    done = here("annotate", "--annotators", "oracle", cwd=tmp_path)
     assert done.returncode == 2
     assert "oracle" in done.stderr and "rules" in done.stderr
 
