@@ -21,7 +21,7 @@ from schemas.response import Split, split
 from schemas.trace import Trace
 
 FOLDER = "annotators.benchmark"
-HELD_OUT = ("t5", "t6", "t7", "t8")
+HELD_OUT = ("t5", "t6", "t7", "t8", "t9")
 """Hands that nothing is trained or tuned on. What others made of the same sources (t3 and t4 did) is left out of learning too."""
 Field = Literal["prompt", "reasoning", "answer"]
 
