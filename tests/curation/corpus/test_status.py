@@ -13,6 +13,10 @@ def test_status_counts_what_is_there(filled: Store) -> None:
     weak = next(row for row in found.verdicts if row["pattern"] == "weak_vacillation")
     assert (weak["present"], weak["absent"], weak["abstained"]) == (10, 70, 0)
     assert found.annotators == [{"annotator": "rules@1", "traces": 80, "present": 10, "abstained": 0}]
+    counts = [
+        value for row in (weak, found.annotators[0]) for value in row.values() if not isinstance(value, str)
+    ]
+    assert {type(value) for value in counts} == {int}  # as --json prints it
 
 
 def test_status_of_an_empty_corpus_is_all_zero(corpus: Store) -> None:
