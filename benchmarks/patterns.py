@@ -1,8 +1,8 @@
 """How well rules, embedding and ensemble find each pattern on writers that nothing was trained or tuned on, with intervals.
 
-The hands t5 to t9 of the labelled set are only measured on, and so are the traces that they edited and the test split, in which an abstention on a
-language that is not read counts as a miss where a pattern is true. False alarms are counted on the latter in the form in which they were
-published: STAR-1's authors filtered them for safety, so the rate is an upper bound. Needs `shared/data/star1.json` beside the checkout.
+The hands t5 to t9 of the labelled set and its test split are only measured on (an abstention on a language that is not read is a miss where a pattern
+is true), and so are the traces that these hands edited: on them, as they were published, false alarms are counted. STAR-1's authors filtered them for
+safety, so the rate is an upper bound. Needs `shared/data/star1.json` beside the checkout.
 """
 
 import json

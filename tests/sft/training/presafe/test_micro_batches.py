@@ -45,7 +45,7 @@ def step(
     )  # fmt: skip
     proof = prove(tokenizers["own"], rows(), 512)
     refused = [float(BAD in row.prompt) if n < DECIDED else float("nan") for n, row in enumerate(proof.kept)]
-    model = load_model(locate(str(models["own"])), "float32")
+    model = load_model(locate(str(models["own"])), "float32").double()  # rounding differs with the processor
     built: Any = trainer.build(how, model, tokenizers["own"], proof.rendered, out, refused)
     weight = torch.linspace(-1, 1, built.head.linear.weight.numel())
     built.head.linear.weight.data.copy_(weight[None])
