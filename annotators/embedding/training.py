@@ -17,7 +17,7 @@ from annotators.embedding.reader import Reader
 
 NAME = "9"
 COMMAND = "curate train-annotator --star1 star1.json --real-text real_text"
-CALIBRATION_HANDS = ("n23", "n24", "n25", "n28", "t3", "t4")
+CALIBRATION_HANDS = ("n23", "n24", "n25", "n26", "n27", "n28", "n29", "t3", "t4")
 """Held out for the decisions; what others made of the same sources is left out."""
 FURTHER = Schedule(still=0, tuned=2, seed=1)
 """The passes over whose last two thirds the weights are averaged."""
@@ -131,4 +131,6 @@ def _averaged(reader: Reader, examples: list[Example], advance: Advance) -> Read
 def redecided(model: TrainedReader, lessons: Lessons) -> TrainedReader:
     """The shipped weights with decisions learned anew."""
     found = decided(model, lessons.held_out)
-    return found._replace(card=found.card.model_copy(update={"command": f"{COMMAND} --keep-weights"}))
+    return found._replace(
+        card=found.card.model_copy(update={"name": NAME, "command": f"{COMMAND} --keep-weights"})
+    )

@@ -158,3 +158,12 @@ def test_the_mean_of_the_weights_is_taken_in_full_precision(
     assert mean.n_averaged > 0 and not mean.module.encoder.kept
     own = taught.state_dict()
     assert all(torch.allclose(own[name].float(), value, atol=1e-2) for name, value in learned.items())
+
+
+def test_decisions_learned_anew_leave_the_weights_and_name_the_version(examples: list[Example]) -> None:
+    shipped = open_model()
+    assert shipped.card.name == training.NAME
+    anew = training.redecided(shipped, training.Lessons([], examples, [], {}))
+    assert anew.reader is shipped.reader and anew.card.name == training.NAME
+    assert anew.card.command.endswith("--keep-weights")
+    assert anew.card.decisions["embedding"] != shipped.card.decisions["embedding"]
