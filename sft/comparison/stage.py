@@ -4,7 +4,7 @@ Reads the scores.json and outcomes.jsonl of `sft score`, which contain no prompt
 models is compared prompt by prompt, all samples counted (exact permutation test), corrected for all tests of the table (Holm).
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from fractions import Fraction
 from itertools import combinations
 from pathlib import Path
@@ -149,7 +149,7 @@ def compare(models: Sequence[ScoredModel], base: str | None = None) -> Compariso
         table,
         _differences(tested, labels, {one: dict(cells) for one, cells in table.items()}),
         [flip for name in tested for flip in _flips(name, sliced, labels)],
-        _categories(models),
+        _categories(models, unread),
         _patterns(models),
         base,
         [change for name in tested for change in _changes(name, base, labels)] if base else [],
@@ -327,10 +327,12 @@ def _harmful(one: ScoredModel) -> dict[str, str]:
     }
 
 
-def _categories(models: Sequence[ScoredModel]) -> dict[str, dict[str, Rate]]:
+def _categories(
+    models: Sequence[ScoredModel], unread: Mapping[str, Collection[str]]
+) -> dict[str, dict[str, Rate]]:
     rates: dict[str, dict[str, Rate]] = {}
     for one in models:
-        suites = _harmful(one)
+        suites = {key: name for key, name in _harmful(one).items() if one.name not in unread.get(key, ())}
         # one name for headlines of different suites
         safety = [
             o._replace(measures={"": o.measures.get(suites[o.suite])})

@@ -381,6 +381,7 @@ def test_a_model_that_the_classifier_cannot_read_stands_in_the_table_and_is_not_
     assert not {("ASR none", "raw", "default"), ("ASR none", "default", "improved")} & tested
     assert ("ASR none", "default") not in {(one.column, one.model) for one in found.changes}
     assert rows(found)[2][1].endswith("27/50, 100.0 %")
+    assert {name for rates in found.categories.values() for name in rates} == {"raw", "improved"}
     (note,) = [note for note in found.notes if "can read no reply" in note]
     assert "default (rules@2 judged 100 of 100)" in note and "--annotators rules,overrefusal" in note
     scores = Scores.model_validate_json((folders[1] / SCORES).read_bytes())
