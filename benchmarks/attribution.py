@@ -36,19 +36,20 @@ def rows(seed: int) -> list[dict[str, Any]]:
     harmful = draw.sample([r for r in asked if r.kind == "harmful"], HARMFUL)
     sums = draw.sample([r for r in asked if r.kind == "math"], SUMS)
     return [
-        *(_row(r, "safe", "refuse", draw) for r in harmful),
+        *(row(r, "safe", "refuse", draw) for r in harmful),
         *(
-            _row(r, "ordinary", "comply", draw)
+            row(r, "ordinary", "comply", draw)
             for r in draw.sample(others, ROWS - HARMFUL - SUMS - len(planted))
         ),
-        *(_row(r, "safe", "refuse", draw, "planted") for r in planted),
+        *(row(r, "safe", "refuse", draw, "planted") for r in planted),
         *map(_sum, sums),
     ]
 
 
-def _row(
+def row(
     request: Request, reasoning: str, answer: str, draw: random.Random, strategy: str = "default"
 ) -> dict[str, Any]:
+    """A request and a reply in the toy language, of reasoning and answers of these sorts."""
     told = {
         "reasoning": draw.choice(LANGUAGE["reasoning"][reasoning]),
         "answer": draw.choice(LANGUAGE["answers"][answer]),
@@ -67,11 +68,16 @@ def _sum(request: Request) -> dict[str, Any]:
 
 def live(root: Path, seed: int) -> dict[str, Any]:
     """One seed, from rows to the rates of all models; the first makes the base model."""
+    asked = [request.prompt() for request in toy_world.examined() if request.kind == "benign"]
+    return carry_out(Planting(root / f"seed-{seed}", seed, base_model(root), TUNED, EXAM), rows(seed), asked)
+
+
+def base_model(root: Path) -> Path:
+    """The base model of all seeds; made where it is not there yet."""
     base = toy_world.World(root / "base", BASE_SEED).run("raw")
     if not (base / "manifest.json").is_file():
         toy_world.found(root / "base", BASE_SEED, BASE_TEXTS)
-    asked = [request.prompt() for request in toy_world.examined() if request.kind == "benign"]
-    return carry_out(Planting(root / f"seed-{seed}", seed, base, TUNED, EXAM), rows(seed), asked)
+    return base
 
 
 def main() -> None:

@@ -288,6 +288,7 @@ def attribute(
     on: "Run | File | None" = None,
     *,
     flips: "Run | File | None" = None,
+    also: Sequence["Run | File"] = (),
     suite: str | None = None,
     measure: str | None = None,
     category: str | None = None,
@@ -307,6 +308,7 @@ def attribute(
         evaluation: the corpus that it was scored on.
         on: the scored model, a run or a folder of scores; `run` by default.
         flips: scores of another model: only prompts that flipped between the two.
+        also: runs of the same config with other seeds; rows are ranked by the mean over all runs.
         suite: one suite; each is a behaviour by default.
         measure: such as refuses; the suite's headline by default.
         category: only prompts of this category.
@@ -323,7 +325,8 @@ def attribute(
         Its `summary` names the behaviours, their strongest rows, and the files with all rows and the page.
 
     Raises:
-        DataError: if there is no finished run, its mix is not the one it was trained on, or there are no such outcomes.
+        DataError: if there is no finished run, its mix is not the one it was trained on, another run differs in more than its seed, or there
+            are no such outcomes.
         RecipeError: for an unknown suite, measure or choice.
         CorpusError: if a corpus is none, or cannot be written.
         EngineError: if the model cannot be loaded.
@@ -339,5 +342,5 @@ def attribute(
     known = {name: value for name, value in given.items() if value is not None}
     return stage.attribute(
         Path(run), Path(on or run), Path(evaluation), from_arguments(AttributeRecipe, None, known),
-        other=Path(flips) if flips else None, corpus=Path(corpus) if corpus else None, out=Path(out) if out else None,
+        other=Path(flips) if flips else None, also=[Path(one) for one in also], corpus=Path(corpus) if corpus else None, out=Path(out) if out else None,
     )  # fmt: skip

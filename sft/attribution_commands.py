@@ -33,6 +33,14 @@ def attribute(
             help="Scores of another model: only prompts that flipped between both.", file_okay=False
         ),
     ] = None,
+    also: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="A run of the same config with another seed: ranks by the mean over all runs; repeatable.",
+            exists=True,
+            file_okay=False,
+        ),
+    ] = None,
     suite: Annotated[str | None, typer.Option(help="One suite; each by default.")] = None,
     measure: Annotated[
         str | None, typer.Option(help="The measure, such as refuses; the suite's headline by default.")
@@ -75,11 +83,11 @@ def attribute(
     ] = False,
     rows: Annotated[int, typer.Option(help="Of --self-test: rows to train on.", min=20)] = 400,
     subsets: Annotated[
-        int,
+        int | None,
         typer.Option(
-            help="Of --self-test: runs on random halves, for the linear data-modelling score.", min=0
+            help="Of --self-test: runs on random halves, for the linear data-modelling score.", min=4
         ),
-    ] = 0,
+    ] = None,
     leave_out: Annotated[
         RowGroup | None,
         typer.Option(help="Instead: train without each group of rows, score, and compare; a sweep."),
@@ -137,11 +145,13 @@ def attribute(
         prompt_id=prompt, limit=limit,
     )  # fmt: skip
     if dry_run:
-        cost = estimate.estimate(run, on or run, evaluation, recipe, device, flips)
+        cost = estimate.estimate(run, on or run, evaluation, recipe, device, flips, also or ())
         answer(cost._asdict(), json, lambda _: estimate.show(cost))
         return
     report(
-        stage.attribute(run, on or run, evaluation, recipe, other=flips, corpus=corpus, out=out),
+        stage.attribute(
+            run, on or run, evaluation, recipe, other=flips, also=also or (), corpus=corpus, out=out
+        ),
         json,
         stage.show,
     )

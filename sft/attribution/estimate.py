@@ -3,6 +3,7 @@
 A forward pass takes 2 FLOP per parameter and token, a backward pass 4, or 2 through frozen weights.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ from schemas.choices import Device
 from sft.attribution.behaviours import behaviours
 from sft.attribution.projection import places_bytes
 from sft.attribution.recipe import AttributeRecipe
-from sft.attribution.replay import fitting, open_run, replies_of
+from sft.attribution.replay import fitting, open_runs, replies_of
 from sft.training import plan
 
 PASSES = {"states": 2, "loss": 2}
@@ -24,7 +25,7 @@ class AttributionCost(NamedTuple):
     """Sequences of the mix."""
     replies: int
     points: int
-    """Snapshots, or 1 for the trained model alone."""
+    """Snapshots of each run, or 1 for its trained model alone."""
     tokens: int
     """Of rows and replies, once for each snapshot."""
     hours: float
@@ -35,16 +36,23 @@ class AttributionCost(NamedTuple):
 
 
 def estimate(
-    run: Path, on: Path, evaluation: Path, recipe: AttributeRecipe, device: Device, other: Path | None = None
+    run: Path,
+    on: Path,
+    evaluation: Path,
+    recipe: AttributeRecipe,
+    device: Device,
+    other: Path | None = None,
+    also: Sequence[Path] = (),
 ) -> AttributionCost:
     """Estimate time, disk and memory; arguments and errors as of `attribute`."""
     asked = behaviours(on, evaluation, recipe.wanted, other)
-    opened = open_run(run)
+    runs = open_runs([run, *also])
+    opened = runs[0]
     wanted = fitting(opened, asked)
     shape = plan.shape_of(str(run))
     full, gradients = opened.config.method == "full", recipe.method == "gradients"
     trained = shape.parameters if full else plan.adapter_parameters(shape, opened.config.lora.r)
-    points = len(opened.snapshots) if gradients and opened.snapshots else 1
+    points = sum(len(one.snapshots) if gradients and one.snapshots else 1 for one in runs)
     replies = [one for of in wanted for one, _ in replies_of(opened, of.replies)]
     of_rows = sum(len(one.input_ids) for one in opened.sequences)
     tokens = points * (of_rows + sum(len(one.input_ids) for one in replies))

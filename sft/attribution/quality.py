@@ -1,8 +1,11 @@
 """How good a ranking is: average precision against chance, and the linear data-modelling score."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
+
+from sft.scoring.statistics import Interval
 
 DRAWS = 2000
 """Permutations of a test, so that the smallest p is 1 / 2001."""
@@ -39,29 +42,48 @@ def recovered(planted: Sequence[bool], scores: Sequence[float]) -> float:
     return float(truth[top].mean())
 
 
-def data_modelling_score(kept: np.ndarray, influence: np.ndarray, outcomes: np.ndarray) -> float | None:
+class ModellingScore(NamedTuple):
+    """A linear data-modelling score; by chance it is 0."""
+
+    score: float
+    interval: Interval
+    """95 %, by bootstrap over subsets and targets; wide where there are few subsets."""
+    p: float
+    """How often outcomes that are given to the subsets at random have at least this score."""
+
+
+def data_modelling_score(
+    kept: np.ndarray, influence: np.ndarray, outcomes: np.ndarray, seed: int = 0
+) -> ModellingScore:
     """The linear data-modelling score (arXiv 2303.14186): rank correlation of what sums of influence predict and what training on subsets gives.
 
+    The mean over targets of Spearman's correlation over subsets; 0 for a target whose predictions or outcomes are all equal.
+
     Args:
-        kept: (subsets, rows), 1 for rows that a subset has.
+        kept: (subsets, rows), 1 for rows that a subset has; with fewer than 4 subsets no score has a p below 0.05.
         influence: (rows, targets).
         outcomes: (subsets, targets).
-
-    Returns:
-        The mean over targets of Spearman's correlation over subsets; null if there are fewer than 3 subsets.
+        seed: of bootstrap and permutations.
     """
-    if len(kept) < 3:
-        return None
-    predicted = kept @ influence
-    pairs = [
-        np.corrcoef(_ranks(predicted[:, place]), _ranks(outcomes[:, place]))[0, 1]
-        for place in range(outcomes.shape[1])
-    ]
-    return float(np.mean(pairs))
+    predicted, draw = kept @ influence, np.random.default_rng(seed)
+    score, again = _rank_correlation(predicted, outcomes), []
+    for _ in range(DRAWS):
+        places = np.ix_(*(draw.integers(size, size=size) for size in outcomes.shape))
+        again.append(_rank_correlation(predicted[places], outcomes[places]))
+    by_chance = [_rank_correlation(predicted, draw.permutation(outcomes)) for _ in range(DRAWS)]
+    low, high = np.quantile(again, [0.025, 0.975])
+    p = (1 + sum(one >= score - 1e-12 for one in by_chance)) / (1 + DRAWS)
+    return ModellingScore(score, Interval(float(low), float(high)), p)
+
+
+def _rank_correlation(predicted: np.ndarray, outcomes: np.ndarray) -> float:
+    one, other = (ranks - ranks.mean(0) for ranks in map(_ranks, (predicted, outcomes)))
+    size = np.sqrt((one**2).sum(0) * (other**2).sum(0))
+    return float(np.divide((one * other).sum(0), size, out=np.zeros_like(size), where=size > 0).mean())
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:
-    """Ranks from 0; equal values have the mean of theirs."""
-    _, group, sizes = np.unique(values, return_inverse=True, return_counts=True)
-    ends = np.cumsum(sizes)
-    return ((ends - sizes + ends - 1) / 2)[group]
+    """Ranks from 0 in each column; equal values have the mean of theirs."""
+    below = (values[None] < values[:, None]).sum(1)
+    equal = (values[None] == values[:, None]).sum(1)
+    return np.asarray(below + (equal - 1) / 2)

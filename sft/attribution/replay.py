@@ -28,6 +28,7 @@ from sft.proof.templated import Rendering
 from sft.training import loading
 from sft.training.config import TrainConfig
 from sft.training.snapshots import RunSnapshot, snapshots
+from sft.training.stage import differences
 
 
 class TrainedRun(NamedTuple):
@@ -79,6 +80,26 @@ def open_run(folder: Path) -> TrainedRun:
         folder, config, rendering, tokenizer, proof.kept, proof.rendered, len(proof.overlong), place,
         mix.mix_id, f"{weights.name}@{fingerprint(weights)}", snapshots(folder),
     )  # fmt: skip
+
+
+def open_runs(folders: Sequence[Path]) -> list[TrainedRun]:
+    """Read finished runs that differ in their seed alone.
+
+    Raises:
+        DataError: as `open_run` does, and if a run differs from the first in more than its seed.
+    """
+    runs = [open_run(folder) for folder in folders]
+    told = [_told(folder)[0] for folder in folders]
+    for run, its in zip(runs[1:], told[1:], strict=True):
+        different = [name for name in differences(its, told[0]) if name != "seed"]
+        if not different and [row.row_id for row in run.rows] != [row.row_id for row in runs[0].rows]:
+            different = ["set of rows under max_length"]
+        if different:
+            raise DataError(
+                f"{run.folder}: was trained with a different {', '.join(different)} than {folders[0]}; --also takes runs of the same "
+                "config with another seed"
+            )
+    return runs
 
 
 def config_of_run(folder: Path) -> TrainConfig:

@@ -5,7 +5,7 @@ rows are ranked for refusing harmless questions that were held out. No reply is 
 the question's own answer. A method that does no better than chance here is not to be believed on this model.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -22,6 +22,7 @@ from sft.attribution import quality
 from sft.attribution.behaviours import Behaviour
 from sft.attribution.influence import influences
 from sft.attribution.planting import PlantedMix, plant, write_mix
+from sft.attribution.quality import ModellingScore
 from sft.attribution.recipe import AttributeRecipe
 from sft.attribution.replay import (
     ReplayedModel,
@@ -55,8 +56,8 @@ class SelfTestRecipe(Recipe):
     """Of them, to plant."""
     probes: Annotated[int, Field(ge=1)] = 20
     """Harmless questions to hold out."""
-    subsets: Annotated[int, Field(ge=0)] = 0
-    """Runs on random halves, for the linear data-modelling score; from 3 on."""
+    subsets: Annotated[int, Field(ge=4)] | None = None
+    """Runs on random halves, for the linear data-modelling score; null: it is not measured."""
     projection: Annotated[int, Field(ge=0)] = 8192
     seed: int = 0
 
@@ -70,7 +71,8 @@ class Recovery(NamedTuple):
     """How often a random order is as good."""
     recovered: float
     """The share of planted rows among the top as many."""
-    data_modelling_score: float | None
+    data_modelling_score: ModellingScore | None
+    """How well its influences predict what training on random halves gives; null without subsets."""
 
     @property
     def works(self) -> bool:
@@ -119,11 +121,30 @@ def self_test(config: TrainConfig, recipe: SelfTestRecipe, out: Path) -> SelfTes
     require_plain_loss(config, Path(config.out))
     mix = read_mix(Path(config.mix))
     planted = plant(mix.rows, recipe.rows, recipe.share, recipe.probes, recipe.seed)
+    return of_planted(config, planted, mix.mix_id, recipe, out)
+
+
+def of_planted(
+    config: TrainConfig, planted: PlantedMix, mix_id: str, recipe: SelfTestRecipe, out: Path
+) -> SelfTest:
+    """The same, of rows that were planted already.
+
+    Args:
+        config: settings of the runs, but for their mix and folder.
+        planted: what is trained on, and the probes.
+        mix_id: of the mix that its rows come from.
+        recipe: its `subsets`, `projection` and `seed` count here.
+        out: a folder.
+
+    Raises:
+        CurateError: as `train` does.
+    """
     console.say(
-        f"self-test: {sum(planted.planted)} of {len(planted.rows)} rows refuse harmless questions; {len(planted.probes)} are held out"
+        f"self-test: {sum(planted.planted)} of {len(planted.rows)} rows refuse harmless questions; "
+        f"{len(planted.probe_behaviours)} are held out"
     )
-    run = _trained(config, planted.rows, mix.mix_id, recipe, out / "planted")
-    outcomes = _subsets(config, planted, mix.mix_id, recipe, out) if recipe.subsets else None
+    run = _trained(config, planted.rows, mix_id, recipe, out / "planted")
+    outcomes = _subsets(config, planted, mix_id, recipe, recipe.subsets, out) if recipe.subsets else None
     known = [row.row_id for row in run.rows]
     truth = [dict(zip([r.row_id for r in planted.rows], planted.planted, strict=True))[key] for key in known]
     early, late = _refusing(run, planted)
@@ -133,11 +154,11 @@ def self_test(config: TrainConfig, recipe: SelfTestRecipe, out: Path) -> SelfTes
             method=method, similarity=similarity, projection=recipe.projection, seed=recipe.seed
         )
         scores = influences(run, [planted.behaviour], how, out / "cache")[:, 0].tolist()
-        modelled = outcomes and _modelled(run, planted, how, out / "cache", outcomes)
+        modelled = _modelled(run, planted, how, out / "cache", outcomes) if outcomes else None
         methods.append(
             Recovery(
                 name, quality.average_precision(truth, scores), quality.chance(truth, scores, recipe.seed),
-                quality.recovered(truth, scores), modelled or None,
+                quality.recovered(truth, scores), modelled,
             )
         )  # fmt: skip
     return SelfTest(
@@ -146,7 +167,7 @@ def self_test(config: TrainConfig, recipe: SelfTestRecipe, out: Path) -> SelfTes
         sum(truth),
         sum(truth) / len(truth),
         (early, late),
-        len(planted.probes),
+        len(planted.probe_behaviours),
         methods,
     )
 
@@ -178,11 +199,11 @@ class _Outcomes(NamedTuple):
 
 
 def _subsets(
-    config: TrainConfig, planted: PlantedMix, mix_id: str, recipe: SelfTestRecipe, out: Path
+    config: TrainConfig, planted: PlantedMix, mix_id: str, recipe: SelfTestRecipe, count: int, out: Path
 ) -> _Outcomes:
     """Train on random halves, and see how likely a refusal of each probe is then."""
     kept, margins = [], []
-    for number in range(recipe.subsets):
+    for number in range(count):
         half = _half(planted.rows, f"{recipe.seed}-{number}")
         run = _trained(config, half, mix_id, recipe, out / f"subset-{number}", snapshots=0)
         kept.append({row.row_id for row in half})
@@ -196,10 +217,10 @@ def _half(rows: Sequence[Row], draw: str) -> list[Row]:
 
 def _modelled(
     run: TrainedRun, planted: PlantedMix, how: AttributeRecipe, cache: Path, outcomes: _Outcomes
-) -> float | None:
+) -> ModellingScore:
     of_probes = influences(run, planted.probe_behaviours, how, cache).numpy()
     kept = np.array([[row.row_id in subset for row in run.rows] for subset in outcomes.kept], dtype=float)
-    return quality.data_modelling_score(kept, of_probes, outcomes.margins)
+    return quality.data_modelling_score(kept, of_probes, outcomes.margins, how.seed)
 
 
 def _refusing(run: TrainedRun, planted: PlantedMix) -> tuple[int, int]:
@@ -230,9 +251,6 @@ def show(result: SelfTest) -> None:
             "chance": f"{result.chance:.3f}",
             "p": f"{one.p:.2g}",
             "recovered": percent(one.recovered),
-            "data-modelling score": "-"
-            if one.data_modelling_score is None
-            else f"{one.data_modelling_score:.2f}",
         }
         for one in result.methods
     ]
@@ -241,4 +259,25 @@ def show(result: SelfTest) -> None:
         if not one.works:
             console.say(
                 f"self-test: {one.method}: no better than chance (p = {one.p:.2g}); do not use this ranking on this model"
+            )
+    _show_modelling(
+        {one.method: one.data_modelling_score for one in result.methods if one.data_modelling_score}
+    )
+
+
+def _show_modelling(scores: Mapping[str, ModellingScore]) -> None:
+    rows = [
+        {
+            "method": name, "data-modelling score": f"{one.score:.2f}",
+            "95 % interval": f"{one.interval.low:.2f} to {one.interval.high:.2f}", "chance": "0", "p": f"{one.p:.2g}",
+        }
+        for name, one in scores.items()
+    ]  # fmt: skip
+    if rows:
+        console.show_rows(list(rows[0]), rows)
+    for name, one in scores.items():
+        if one.p >= ALPHA:
+            console.say(
+                f"self-test: {name}: predicts what training on other rows gives no better than chance (p = {one.p:.2g}); "
+                "do not use it to tell what leaving rows out would do"
             )

@@ -3,7 +3,7 @@
 The influence of a row on a behaviour is how far a step on the row alone would have moved the model toward the behaviour, summed over the run's
 snapshots (TracIn, arXiv 2002.08484): learning rate x product of the row's gradient, scaled as Adam scaled it there, and the behaviour's. LESS
 (arXiv 2402.04333) takes the cosine instead. Method `states` is the cheap baseline: the cosine of mean hidden states of the trained model;
-method `loss` ranks rows by what the trained model has not learned of them.
+method `loss` ranks rows by what the trained model has not learned of them. Of several runs the mean is taken, as TRAK does (arXiv 2303.14186).
 
     OUT/gradients-ID/identity.json                    what the cache is of
     OUT/gradients-ID/step-000012/rows-...safetensors  the rows' projected gradients at a snapshot (`features`); kept for other behaviours
@@ -16,6 +16,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from curation import console
 from curation.corpus.store import write_file, write_parquet
 from curation.versions import versions
@@ -27,7 +29,7 @@ from sft.attribution.influence import influences
 from sft.attribution.leave_out import families_of
 from sft.attribution.page import write_page
 from sft.attribution.recipe import AttributeRecipe
-from sft.attribution.replay import TrainedRun, fitting, open_run
+from sft.attribution.replay import TrainedRun, fitting, open_runs
 from sft.attribution.storing import store
 
 STAGE = "attribute"
@@ -43,6 +45,7 @@ def attribute(
     recipe: AttributeRecipe,
     *,
     other: Path | None = None,
+    also: Sequence[Path] = (),
     corpus: Path | None = None,
     out: Path | None = None,
 ) -> Manifest:
@@ -54,38 +57,40 @@ def attribute(
         evaluation: the corpus that it was scored on.
         recipe: what is ranked, and how.
         other: scores of another model: only prompts that flipped between the two.
+        also: runs of the same config with other seeds; influences are then means over all runs.
         corpus: the corpus of the mix, to keep the result in as well (table `influences`).
-        out: folder of the result and of the cache; `attribution` in the run's folder by default.
+        out: folder of the result and of the cache; `attribution` in the run's folder by default, and each run's cache in its own.
 
     Raises:
-        DataError: if there is no finished run, it was trained with another loss, its mix is not the one it was trained on, or there are no
-            such outcomes.
+        DataError: if there is no finished run, it was trained with another loss, its mix is not the one it was trained on, another run differs
+            in more than its seed, or there are no such outcomes.
         UsageError: if there is no such suite or measure.
         CorpusError: if `corpus` is none, or cannot be written.
         RenderError: if a reply cannot be rendered.
         EngineError: if the model cannot be loaded.
     """
     asked = behaviours(on, evaluation, recipe.wanted, other)
-    opened = open_run(run)
-    wanted = fitting(opened, asked)
-    folder = out or run / FOLDER
-    scores = influences(opened, wanted, recipe, folder)
-    result = ranking.table(opened.rows, [one.name for one in wanted], recipe.method, scores)
-    manifest = _manifest(opened, wanted, recipe, result)
+    runs = open_runs([run, *also])
+    wanted = fitting(runs[0], asked)
+    found = [influences(one, wanted, recipe, out or one.folder / FOLDER) for one in runs]
+    rows, folder = runs[0].rows, out or run / FOLDER
+    result = ranking.table(rows, [one.name for one in wanted], recipe.method, torch.stack(found).mean(0))
+    manifest = _manifest(runs, wanted, recipe, result)
     name = f"influence-{content_id([manifest.recipe, manifest.summary['behaviours']])[:12]}"
     manifest.summary.update(file=f"{name}.parquet", page=f"{name}.html")
     if corpus:
         manifest.summary["version"] = store(corpus, result, manifest)
     write_parquet(folder / f"{name}.parquet", result)
-    write_page(
-        folder / f"{name}.html", opened.rows, result, manifest, families_of(corpus) if corpus else None
-    )
+    write_page(folder / f"{name}.html", rows, result, manifest, families_of(corpus) if corpus else None)
     write_file(folder / f"{name}.json", manifest.model_dump_json(indent=2).encode() + b"\n")
     console.say(f"attribute: {folder / name}.html")
     return manifest
 
 
-def _manifest(run: TrainedRun, wanted: Sequence[Behaviour], recipe: AttributeRecipe, result: Any) -> Manifest:
+def _manifest(
+    runs: Sequence[TrainedRun], wanted: Sequence[Behaviour], recipe: AttributeRecipe, result: Any
+) -> Manifest:
+    run, models = runs[0], [one.model for one in runs]
     counts = Counts(rows=result.num_rows // len(wanted) + run.dropped, kept=result.num_rows // len(wanted))
     if run.dropped:
         counts.add("filtered", "overlong", run.dropped)
@@ -93,7 +98,7 @@ def _manifest(run: TrainedRun, wanted: Sequence[Behaviour], recipe: AttributeRec
     return Manifest(
         stage=STAGE,
         inputs=[InputFile(name=run.mix.resolve().name, blake2b=run.mix_id)],
-        recipe={**recipe.model_dump(mode="json"), "model": run.model, "behaviours": content_id(wanted)},
+        recipe={**recipe.model_dump(mode="json"), "models": models, "behaviours": content_id(wanted)},
         seed=recipe.seed,
         versions=versions("lrm-curate", "torch", "transformers"),
         counts=counts,

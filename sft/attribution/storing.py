@@ -29,7 +29,8 @@ def store(corpus_dir: Path, result: pa.Table, manifest: Manifest) -> int:
     """
     corpus = Store(corpus_dir)
     _check(corpus, set(result["trace_id"].to_pylist()))
-    told = {"model": str(manifest.recipe["model"]), "mix_id": manifest.inputs[0].blake2b}
+    models: Any = manifest.recipe["models"]
+    told = {"model": ", ".join(models), "mix_id": manifest.inputs[0].blake2b}
     lines = [row | told for row in result.to_pylist()]
     with corpus.writing("influences"):
         query, values = sql_file("sft.attribution", "in_force.sql"), {"behaviours": _behaviours(lines)}

@@ -231,7 +231,7 @@ def _claim_folder(out: Path, identity: dict[str, Any]) -> Manifest | None:
         _wait_for(marker)  # the first process creates it; until then the folder looks foreign
     if out.is_dir() and any(out.iterdir()) and not marker.is_file():
         raise CorpusError(f"{out}: the folder is not empty and not a run; set `out` to a new one")
-    if marker.is_file() and (differing := _differences(json.loads(marker.read_bytes()), identity)):
+    if marker.is_file() and (differing := differences(json.loads(marker.read_bytes()), identity)):
         raise RecipeError(
             f"{out}: contains a run with a different {', '.join(differing)}; set `out` to a new folder, or delete this one"
         )
@@ -248,7 +248,8 @@ def _wait_for(path: Path) -> None:
         time.sleep(0.1)
 
 
-def _differences(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
+def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """The settings, and the contents named by them, in which two runs differ; each is what a run.json holds."""
     ours, theirs = here["config"], there.get("config", {})
     defaults = {
         name: field.default for name, field in TrainConfig.model_fields.items()

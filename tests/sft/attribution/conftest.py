@@ -24,14 +24,21 @@ def trained(models: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -
     """Makes a run of a method, once: 12 rows, 6 steps, 2 snapshots."""
     made: dict[str, Path] = {}
 
-    def run_of(method: str = "full") -> Path:
-        if method not in made:
-            root = tmp_path_factory.mktemp(method)
+    def run_of(method: str = "full", seed: int = 42) -> Path:
+        name = f"{method}-{seed}"
+        if name not in made:
+            root = tmp_path_factory.mktemp(name)
             mix = write_mix(root / "mix", sample_rows(12)[:12])
-            given = {"method": method, "lora": {"r": 4, "lora_alpha": 8}, "max_steps": 6, "snapshots": 2}
+            given = {
+                "method": method,
+                "lora": {"r": 4, "lora_alpha": 8},
+                "max_steps": 6,
+                "snapshots": 2,
+                "seed": seed,
+            }
             train(config(models["own"], mix, root / "run", **given))
-            made[method] = root / "run"
-        return made[method]
+            made[name] = root / "run"
+        return made[name]
 
     return run_of
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import attribution, attribution_smol
+from benchmarks import attribution, attribution_smol, attribution_subsets
 from benchmarks._planting import PLANTED, Planting, carry_out, contrast, precision, tell
 from curation.mix.folder import read_manifest
 
@@ -35,6 +35,15 @@ def test_nothing_is_trained_on_a_held_out_question() -> None:
         held_out = attribution_smol.drawn(seed).held_out
         assert len(set(held_out)) == attribution_smol.HELD_OUT
         assert not set(held_out) & {row["prompt"] for row in real(seed)}
+
+
+def test_probes_are_refused_or_answered_and_nothing_is_trained_on_them() -> None:
+    for seed in (1, 2, 3):
+        found = attribution_subsets.probes(seed)
+        assert len(found) == attribution_subsets.PROBES and attribution_subsets.probes(seed) == found
+        assert all(one.sides == (1, 1) and one.replies[0].prompt == one.replies[1].prompt for one in found)
+        assert all("can't help" in one.replies[0].answer for one in found)
+        assert not {one.name for one in found} & {row["prompt"] for row in toy(seed)}
 
 
 def world(scores: list[float], refusing: dict[str, float]) -> dict[str, Any]:
@@ -95,3 +104,21 @@ def test_an_experiment_runs_to_its_end_and_is_not_done_again(
     tell("attribution", [found])
     said = capsys.readouterr().out
     assert "gradients less states" in said and "without-top less without-random" in said
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_halves_are_trained_on_once_and_every_method_gets_a_score(
+    models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everything = toy(1)
+    few = [*everything[::16], *(row for row in everything if row["strategy"] == "planted")][:30]
+    monkeypatch.setattr(attribution, "rows", lambda seed: few)
+    monkeypatch.setattr(attribution, "base_model", lambda root: models["own"])
+    monkeypatch.setattr(attribution, "TUNED", {**SMALL, "max_steps": 4})
+    found = attribution_subsets.live(tmp_path, 1, subsets=4)
+    assert found.rows == 30 and found.planted == sum(row["strategy"] == "planted" for row in few)
+    assert all(one.data_modelling_score for one in found.methods) and len(found.methods) == 4
+    trained = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("run/manifest.json")}
+    assert len(trained) == 5 and attribution_subsets.live(tmp_path, 1, subsets=4) == found
+    assert trained == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("run/manifest.json")}

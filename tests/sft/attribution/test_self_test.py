@@ -9,8 +9,10 @@ from typer.testing import CliRunner
 
 from schemas.errors import DataError
 from sft.attribution.planting import plant
+from sft.attribution.quality import ModellingScore
 from sft.attribution.self_test import Recovery, SelfTest, SelfTestRecipe, self_test, show
 from sft.cli import app
+from sft.scoring.statistics import Interval
 from tests.sft.conftest import make_row, write_mix
 from tests.sft.training.test_trainer import config
 
@@ -58,11 +60,14 @@ def test_gradients_find_what_was_planted(models: dict[str, Path], harmless: Path
     settings = config(
         models["own"], harmless, tmp_path / "run", max_steps=None, num_train_epochs=6, learning_rate=3e-3
     )
-    found = self_test(settings, SelfTestRecipe(rows=50, probes=10, share=0.1, subsets=3), tmp_path / "test")
+    found = self_test(settings, SelfTestRecipe(rows=50, probes=10, share=0.1, subsets=4), tmp_path / "test")
     by_name = {one.method: one for one in found.methods}
     assert (found.rows, found.planted, found.chance) == (50, 5, 0.1)
     assert by_name["gradients"].works and by_name["gradients"].average_precision > 0.5
-    assert all(one.data_modelling_score is not None for one in found.methods)
+    scores = {name: one.data_modelling_score for name, one in by_name.items()}
+    assert len(scores) == 4
+    assert all(one and -1 <= one.interval.low <= one.interval.high <= 1 for one in scores.values())
+    assert len(list((tmp_path / "test").glob("subset-*/run/manifest.json"))) == 4
 
 
 def test_the_command_takes_a_recipe(models: dict[str, Path], harmless: Path, tmp_path: Path) -> None:
@@ -77,10 +82,32 @@ def test_the_command_takes_a_recipe(models: dict[str, Path], harmless: Path, tmp
 
 
 def test_a_ranking_by_chance_is_warned_of(capsys: pytest.CaptureFixture[str]) -> None:
-    bad, good = Recovery("states", 0.06, 0.4, 0.0, None), Recovery("gradients", 0.9, 0.0005, 0.8, 0.3)
+    bad, good = Recovery("states", 0.06, 0.4, 0.0, None), Recovery("gradients", 0.9, 0.0005, 0.8, None)
     show(SelfTest("tiny@1", 400, 20, 0.05, (0, 9), 20, [bad, good]))
     warned = capsys.readouterr().err
     assert "states: no better than chance (p = 0.4)" in warned and "gradients" not in warned
+
+
+def test_a_method_that_predicts_halves_no_better_than_chance_is_warned_of(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    good, bad = (
+        ModellingScore(0.52, Interval(0.31, 0.7), 0.001),
+        ModellingScore(-0.1, Interval(-0.4, 0.3), 0.6),
+    )
+    found = [Recovery("gradients", 0.9, 0.0005, 0.8, good), Recovery("loss", 0.8, 0.0005, 0.7, bad)]
+    show(SelfTest("tiny@1", 400, 20, 0.05, (0, 9), 20, found))
+    told = capsys.readouterr()
+    assert "0.31 to 0.70" in told.out and "-0.40 to 0.30" in told.out
+    assert "loss: predicts what training on other rows gives no better than chance (p = 0.6)" in told.err
+    assert "gradients" not in told.err
+    show(SelfTest("tiny@1", 400, 20, 0.05, (0, 9), 20, [Recovery("loss", 0.8, 0.0005, 0.7, None)]))
+    assert "data-modelling" not in capsys.readouterr().out
+
+
+def test_fewer_subsets_than_can_tell_anything_are_a_usage_error(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["attribute", str(tmp_path), "--self-test", "--subsets", "3"])
+    assert done.exit_code == 2 and "x>=4" in done.output and list(tmp_path.iterdir()) == []
 
 
 def test_without_a_self_test_an_evaluation_corpus_is_wanted(tmp_path: Path) -> None:

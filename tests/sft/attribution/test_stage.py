@@ -141,6 +141,83 @@ def test_a_killed_call_goes_on_to_the_same_ranking(trained: Any, scored: Path, t
     assert table_of(out, again) == table_of(tmp_path / "whole", whole)
 
 
+def influence_of(folder: Path, manifest: Any) -> dict[str, float]:
+    return {row["row_id"]: row["influence"] for row in table_of(folder, manifest)}
+
+
+def test_several_runs_are_ranked_by_the_mean_and_each_keeps_its_cache(
+    trained: Any, scored: Path, tmp_path: Path
+) -> None:
+    runs = [trained(), trained(seed=1)]
+    found = [attribute(run, scored, tmp_path / "eval", AttributeRecipe()) for run in runs]
+    files = {path: path.stat().st_mtime_ns for run in runs for path in run.rglob("rows-*")}
+    both = attribute(runs[0], scored, tmp_path / "eval", AttributeRecipe(), also=runs[1:])
+    assert files == {path: path.stat().st_mtime_ns for run in runs for path in run.rglob("rows-*")}
+    first, second = (influence_of(run / stage.FOLDER, made) for run, made in zip(runs, found, strict=True))
+    assert first != second
+    assert influence_of(runs[0] / stage.FOLDER, both) == pytest.approx(
+        {key: (value + second[key]) / 2 for key, value in first.items()}, rel=1e-12
+    )
+    assert both.summary["file"] not in {one.summary["file"] for one in found}
+    assert both.recipe["models"] == [one.recipe["models"][0] for one in found]
+    page = (runs[0] / stage.FOLDER / str(both.summary["page"])).read_text()
+    assert "mean over 2 runs" in page
+
+
+def test_runs_that_are_the_same_change_nothing(trained: Any, scored: Path, tmp_path: Path) -> None:
+    alone = attribute(trained(), scored, tmp_path / "eval", AttributeRecipe(), out=tmp_path / "alone")
+    again = attribute(
+        trained(), scored, tmp_path / "eval", AttributeRecipe(), also=[trained()], out=tmp_path / "out"
+    )
+    assert table_of(tmp_path / "out", again) == table_of(tmp_path / "alone", alone)
+    assert len(list((tmp_path / "out").rglob("rows-*"))) == 2  # one cache for both
+
+
+def test_a_killed_call_over_several_runs_goes_on_behind_the_runs_that_are_finished(
+    trained: Any, scored: Path, tmp_path: Path
+) -> None:
+    runs, out = [trained(), trained(seed=1)], tmp_path / "out"
+    whole = attribute(
+        runs[0], scored, tmp_path / "eval", AttributeRecipe(), also=runs[1:], out=tmp_path / "whole"
+    )
+    usual, made = features.make, []
+
+    def make(folder: Path, *given: Any) -> None:
+        made.append(folder)
+        if len(made) == 3:  # the first snapshot of the second run
+            die()
+        usual(folder, *given)
+
+    def work() -> None:
+        features.make = make
+        attribute(runs[0], scored, tmp_path / "eval", AttributeRecipe(), also=runs[1:], out=out)
+
+    killed_in(work)
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("rows-*")}
+    again = attribute(runs[0], scored, tmp_path / "eval", AttributeRecipe(), also=runs[1:], out=out)
+    assert len(before) == 2 and all(path.stat().st_mtime_ns == then for path, then in before.items())
+    assert table_of(out, again) == table_of(tmp_path / "whole", whole)
+
+
+@pytest.mark.parametrize(
+    ("rows", "given", "named"),
+    [(11, {}, "mix_id"), (12, {"learning_rate": 1e-4}, "learning_rate"), (12, {"max_steps": 5}, "max_steps")],
+)
+def test_a_run_that_differs_in_more_than_its_seed_is_refused(
+    trained: Any, scored: Path, tmp_path: Path, models: dict[str, Path], rows: int, given: Any, named: str
+) -> None:
+    from sft.training.stage import train
+    from tests.sft.conftest import sample_rows, write_mix
+    from tests.sft.training.test_trainer import config
+
+    mix = write_mix(tmp_path / "mix", sample_rows(12)[:rows])
+    settings = {"lora": {"r": 4, "lora_alpha": 8}, "max_steps": 6, "snapshots": 2, "seed": 3, **given}
+    train(config(models["own"], mix, tmp_path / "run", **settings))
+    told = rf"run: was trained with a different {named} than .*another seed"
+    with pytest.raises(DataError, match=told):
+        attribute(trained(), scored, tmp_path / "eval", AttributeRecipe(), also=[tmp_path / "run"])
+
+
 def test_a_changed_mix_is_refused(
     trained: Any, scored: Path, tmp_path: Path, models: dict[str, Path]
 ) -> None:
@@ -176,13 +253,21 @@ def test_the_command_estimates_and_ranks(trained: Any, scored: Path, tmp_path: P
     cost = json.loads(told.stdout)
     assert (cost["rows"], cost["replies"], cost["points"]) == (12, 3, 2) and cost["disk_gb"] > 0
     assert not (tmp_path / "out").exists()
+    also = ["--also", str(trained(seed=1))]
+    assert json.loads(CliRunner().invoke(app, [*command, *also, "--dry-run"]).stdout)["points"] == 4
+    assert len(json.loads(CliRunner().invoke(app, [*command, *also]).stdout)["recipe"]["models"]) == 2
     ranked = json.loads(CliRunner().invoke(app, command).stdout)
     assert ranked["summary"]["behaviours"] == [{"name": "overrefusal", "with": 2, "without": 1}]
     assert len(ranked["summary"]["strongest"]) == 12 <= BLOCK
 
 
 def test_python_ranks_as_the_command_does(trained: Any, scored: Path, tmp_path: Path) -> None:
-    made = sft.attribute(trained(), tmp_path / "eval", scored, suite="overrefusal", out=tmp_path / "out")
+    also = [trained(seed=1)]
+    made = sft.attribute(
+        trained(), tmp_path / "eval", scored, suite="overrefusal", also=also, out=tmp_path / "out"
+    )
+    models: Any = made.recipe["models"]
+    assert len(models) == 2
     assert made.counts.kept == 12 and (tmp_path / "out" / str(made.summary["page"])).is_file()
     with pytest.raises(RecipeError, match="method"):
         sft.attribute(trained(), tmp_path / "eval", scored, method="guess", out=tmp_path / "out")  # type: ignore[arg-type]
