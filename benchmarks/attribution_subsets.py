@@ -2,6 +2,7 @@
 
 The rows of `attribution`, planted ones included, and random halves of them that the same base model is trained on. What is predicted, and measured on each of
 the trained models, is how much likelier than an answer a refusal of a harmless request is: of 20 requests that are in no mix. No reply is generated.
+Then the same with influences that are means over three runs, as `sft attribute --also` takes them.
 
     python -m benchmarks attribution_subsets  # ATTRIBUTION_SEEDS=1, ATTRIBUTION_SUBSETS=16 to choose, ATTRIBUTION_OUT=folder to go on after a kill
 """
@@ -10,6 +11,8 @@ import json
 import os
 import random
 import tempfile
+from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from time import process_time
 
@@ -19,6 +22,8 @@ from sft.attribution.behaviours import Behaviour, Replied
 from sft.attribution.self_test import SelfTest
 
 PROBES = 20
+FURTHER = (101, 102)
+"""Seeds of two more runs on all rows."""
 
 
 def probes(seed: int) -> list[Behaviour]:
@@ -38,7 +43,7 @@ def probes(seed: int) -> list[Behaviour]:
     return found
 
 
-def live(root: Path, seed: int, subsets: int) -> SelfTest:
+def live(root: Path, seed: int, subsets: int, also: Sequence[int] = ()) -> SelfTest:
     """One seed: train on all rows and on halves of them, and compare; what was trained is not trained again."""
     from curation.mix import build as mix
     from sft.attribution.planting import PlantedMix
@@ -59,6 +64,7 @@ def live(root: Path, seed: int, subsets: int) -> SelfTest:
         built.mix_id,
         SelfTestRecipe(subsets=subsets, seed=seed),
         folder,
+        also,
     )
 
 
@@ -70,11 +76,12 @@ def main() -> None:
     subsets = int(os.environ.get("ATTRIBUTION_SUBSETS", "16"))
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(os.environ.get("ATTRIBUTION_OUT", scratch))
-        for seed in map(int, os.environ.get("ATTRIBUTION_SEEDS", "1").split(",")):
+        seeds = [int(seed) for seed in os.environ.get("ATTRIBUTION_SEEDS", "1").split(",")]
+        for seed, also in product(seeds, ((), FURTHER)):
             started = process_time()
-            found = live(root, seed, subsets)
+            found = live(root, seed, subsets, also)
             show(found)
-            told = {"benchmark": "attribution_subsets", "seed": seed, "subsets": subsets, "cpu_seconds": round(process_time() - started, 1)}  # fmt: skip
+            told = {"benchmark": "attribution_subsets", "seed": seed, "runs": 1 + len(also), "subsets": subsets, "cpu_seconds": round(process_time() - started, 1)}  # fmt: skip
             print(json.dumps(told | {"methods": plain(found.methods)}))
 
 

@@ -43,6 +43,17 @@ class RunPoint(NamedTuple):
         return self.snapshot.weight if self.snapshot else 1.0
 
 
+def mean_influences(
+    runs: Sequence[TrainedRun],
+    wanted: Sequence[Behaviour],
+    recipe: AttributeRecipe,
+    folders: Sequence[Path],
+) -> torch.Tensor:
+    """The mean over runs on the same rows, each with a folder for its caches; else as `influences`."""
+    found = [influences(run, wanted, recipe, folder) for run, folder in zip(runs, folders, strict=True)]
+    return torch.stack(found).mean(0)
+
+
 def influences(
     run: TrainedRun, wanted: Sequence[Behaviour], recipe: AttributeRecipe, folder: Path
 ) -> torch.Tensor:

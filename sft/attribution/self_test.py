@@ -20,7 +20,7 @@ from schemas.ids import content_id
 from schemas.row import Row
 from sft.attribution import quality
 from sft.attribution.behaviours import Behaviour
-from sft.attribution.influence import influences
+from sft.attribution.influence import mean_influences
 from sft.attribution.planting import PlantedMix, plant, write_mix
 from sft.attribution.quality import ModellingScore
 from sft.attribution.recipe import AttributeRecipe
@@ -125,7 +125,12 @@ def self_test(config: TrainConfig, recipe: SelfTestRecipe, out: Path) -> SelfTes
 
 
 def of_planted(
-    config: TrainConfig, planted: PlantedMix, mix_id: str, recipe: SelfTestRecipe, out: Path
+    config: TrainConfig,
+    planted: PlantedMix,
+    mix_id: str,
+    recipe: SelfTestRecipe,
+    out: Path,
+    also: Sequence[int] = (),
 ) -> SelfTest:
     """The same, of rows that were planted already.
 
@@ -135,6 +140,7 @@ def of_planted(
         mix_id: of the mix that its rows come from.
         recipe: its `subsets`, `projection` and `seed` count here.
         out: a folder.
+        also: seeds of further runs, over which influences are averaged.
 
     Raises:
         CurateError: as `train` does.
@@ -144,6 +150,8 @@ def of_planted(
         f"{len(planted.probe_behaviours)} are held out"
     )
     run = _trained(config, planted.rows, mix_id, recipe, out / "planted")
+    others = ((config.model_copy(update={"seed": seed}), out / f"planted-with-seed-{seed}") for seed in also)
+    runs = [run, *(_trained(one, planted.rows, mix_id, recipe, folder) for one, folder in others)]
     outcomes = _subsets(config, planted, mix_id, recipe, recipe.subsets, out) if recipe.subsets else None
     known = [row.row_id for row in run.rows]
     truth = [dict(zip([r.row_id for r in planted.rows], planted.planted, strict=True))[key] for key in known]
@@ -153,8 +161,9 @@ def of_planted(
         how = AttributeRecipe(
             method=method, similarity=similarity, projection=recipe.projection, seed=recipe.seed
         )
-        scores = influences(run, [planted.behaviour], how, out / "cache")[:, 0].tolist()
-        modelled = _modelled(run, planted, how, out / "cache", outcomes) if outcomes else None
+        caches = [out / "cache"] * len(runs)
+        scores = mean_influences(runs, [planted.behaviour], how, caches)[:, 0].tolist()
+        modelled = _modelled(runs, planted, how, caches, outcomes) if outcomes else None
         methods.append(
             Recovery(
                 name, quality.average_precision(truth, scores), quality.chance(truth, scores, recipe.seed),
@@ -216,10 +225,14 @@ def _half(rows: Sequence[Row], draw: str) -> list[Row]:
 
 
 def _modelled(
-    run: TrainedRun, planted: PlantedMix, how: AttributeRecipe, cache: Path, outcomes: _Outcomes
+    runs: Sequence[TrainedRun],
+    planted: PlantedMix,
+    how: AttributeRecipe,
+    caches: Sequence[Path],
+    outcomes: _Outcomes,
 ) -> ModellingScore:
-    of_probes = influences(run, planted.probe_behaviours, how, cache).numpy()
-    kept = np.array([[row.row_id in subset for row in run.rows] for subset in outcomes.kept], dtype=float)
+    of_probes = mean_influences(runs, planted.probe_behaviours, how, caches).numpy()
+    kept = np.array([[row.row_id in subset for row in runs[0].rows] for subset in outcomes.kept], dtype=float)
     return quality.data_modelling_score(kept, of_probes, outcomes.margins, how.seed)
 
 

@@ -16,8 +16,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from curation import console
 from curation.corpus.store import write_file, write_parquet
 from curation.versions import versions
@@ -25,7 +23,7 @@ from schemas.ids import content_id
 from schemas.manifest import Counts, InputFile, Manifest
 from sft.attribution import ranking
 from sft.attribution.behaviours import Behaviour, behaviours
-from sft.attribution.influence import influences
+from sft.attribution.influence import mean_influences
 from sft.attribution.leave_out import families_of
 from sft.attribution.page import write_page
 from sft.attribution.recipe import AttributeRecipe
@@ -72,9 +70,10 @@ def attribute(
     asked = behaviours(on, evaluation, recipe.wanted, other)
     runs = open_runs([run, *also])
     wanted = fitting(runs[0], asked)
-    found = [influences(one, wanted, recipe, out or one.folder / FOLDER) for one in runs]
-    rows, folder = runs[0].rows, out or run / FOLDER
-    result = ranking.table(rows, [one.name for one in wanted], recipe.method, torch.stack(found).mean(0))
+    folders = [out or one.folder / FOLDER for one in runs]
+    rows, folder = runs[0].rows, folders[0]
+    scores = mean_influences(runs, wanted, recipe, folders)
+    result = ranking.table(rows, [one.name for one in wanted], recipe.method, scores)
     manifest = _manifest(runs, wanted, recipe, result)
     name = f"influence-{content_id([manifest.recipe, manifest.summary['behaviours']])[:12]}"
     manifest.summary.update(file=f"{name}.parquet", page=f"{name}.html")

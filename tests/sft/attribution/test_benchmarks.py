@@ -122,3 +122,11 @@ def test_halves_are_trained_on_once_and_every_method_gets_a_score(
     trained = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("run/manifest.json")}
     assert len(trained) == 5 and attribution_subsets.live(tmp_path, 1, subsets=4) == found
     assert trained == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("run/manifest.json")}
+    alone, other, same = (scores_of(tmp_path, also) for also in ([], [7], [1]))
+    assert same == alone != other and (tmp_path / "subsets-1" / "planted-with-seed-7" / "run").is_dir()
+
+
+def scores_of(root: Path, also: list[int]) -> dict[str, Any]:
+    """The scores of an experiment with four halves; seed 1 is that of its own run."""
+    found = attribution_subsets.live(root, 1, 4, also)
+    return {one.method: one.data_modelling_score for one in found.methods}
