@@ -28,9 +28,10 @@ FIXES = {
     "loop": "raise --temperature",
 }
 """What to do about a reason that most replies share."""
-FIX = 'look at some with `curate query "select reason, detail, row from quarantine"`'
-TOLD = "this model does not follow the instruction to think in <think> tags; use a stronger one, or a reasoning model with --strategies default"
-UNAIDED = "this model writes no think block by itself; use a reasoning model, or --strategies short,template for an ordinary one"
+FIX = 'look at some with `curate sql "select reason, detail, row from quarantine"`'
+WITHOUT = "or --think zero, if answers without reasoning will do"
+TOLD = f"this model does not follow the instruction to think in <think> tags; use a stronger one, a reasoning model with --strategies default, {WITHOUT}"
+UNAIDED = f"this model writes no think block by itself; use a reasoning model, --strategies short,template for an ordinary one, {WITHOUT}"
 
 
 class StrategyYield(NamedTuple):

@@ -47,6 +47,7 @@ def test_replies_that_never_opened_a_thought_want_another_model_and_not_more_tok
     assert manifest.counts.quarantined == {"truncated_no_think": 4}
     said = said_of(manifest)
     assert "--max-new-tokens" not in said and "--strategies short,template" in said
+    assert "--think zero" in said
 
 
 def test_a_strategy_that_asks_for_tags_says_that_they_did_not_come(
@@ -55,6 +56,7 @@ def test_a_strategy_that_asks_for_tags_says_that_they_did_not_come(
     manifest = made(prompts, "Sure.", scripted, "short", "template")
     said = said_of(manifest, "short", "template")
     assert said.count("does not follow the instruction") == 2 and "short: " in said and "template: " in said
+    assert said.count("--think zero") == 2
 
 
 def test_a_thought_that_the_prompt_closed_was_opened(prompts: Store, scripted: Callable[..., Any]) -> None:
