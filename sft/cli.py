@@ -139,7 +139,7 @@ def run(
     """
     from sft.training import stage
 
-    report(stage.run(config), json)
+    report(stage.run(config), json, stage.show)
 
 
 @app.command(rich_help_panel=PROVE)

@@ -45,6 +45,11 @@ PLACES = ("model", "mix")
 LIBRARIES = ("lrm-curate", "torch", "transformers", "trl", "peft", "accelerate")
 
 
+def show(manifest: Manifest) -> None:
+    """Print how long a finished run was, and its mean loss."""
+    console.result(f"{manifest.summary['steps']} steps, mean loss {manifest.summary['train_loss']:.2f}")
+
+
 def run(config_path: Path) -> Manifest:
     """Train by a recipe file; see `train`."""
     return train(load_recipe(config_path, TrainConfig).recipe)
