@@ -19,6 +19,8 @@ from typer.core import TyperCommand, TyperGroup
 
 gc.set_threshold(50_000, 10, 10)
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+KERNELS = "bitsandbytes.backends.cpu.ops"
+"""Complains, wherever bitsandbytes is installed, that kernels which nothing here uses are not."""
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -48,6 +50,9 @@ class QuickCommand(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
+        import logging  # help does without
+
+        logging.getLogger(KERNELS).setLevel(logging.ERROR)
         if "corpus" in ctx.params:
             _leave_pandas_out()
         return super().invoke(ctx)

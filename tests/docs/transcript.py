@@ -104,29 +104,33 @@ def _pipes(shell: "subprocess.Popen[str]") -> tuple[IO[str], IO[str]]:
     return shell.stdin, shell.stdout
 
 
-def shown(one: Ran, folder: Path) -> str:
+def shown(one: Ran, folder: Path, head: int = HEAD, width: int = WIDTH) -> str:
     """What a command said, without this machine's folders and shortened in the middle; of pip, which names its sources, the result."""
     text = one.said.replace(str(folder), "~").replace(str(ROOT), "~")
     if one.command.startswith("pip "):
         text = "\n".join(line for line in text.splitlines() if line.startswith(("Successfully", "ERROR")))
     lines = [
-        line if len(line) <= WIDTH else line[: WIDTH - 4].rstrip() + " ..." for line in text.splitlines()
+        line if len(line) <= width else line[: width - 4].rstrip() + " ..." for line in text.splitlines()
     ]
     lines = [line for line in lines if line.strip()]
-    left_out = len(lines) - HEAD - TAIL
+    left_out = len(lines) - head - TAIL
     if left_out > 1:
-        lines[HEAD:-TAIL] = [f"... {left_out} lines ..."]
+        lines[head:-TAIL] = [f"... {left_out} lines ..."]
     return "\n".join(f"    {line}" for line in lines)
 
 
-def section(title: str, ran: Sequence[Ran], folder: Path) -> Iterator[str]:
+def section(
+    title: str, ran: Sequence[Ran], folder: Path, prose: str = "", head: int = HEAD, width: int = WIDTH
+) -> Iterator[str]:
     """A heading with its commands."""
     yield f"## {title}\n"
+    if prose:
+        yield f"{prose}\n"
     for one in ran:
         took = f"{one.seconds:.1f} s, {one.processor:.1f} s of processor time"
         ended = "" if one.code == 0 else f"; exit code {one.code}"
         yield f"```console\n$ {one.command}\n```\n\n{took}{ended}\n"
-        if told := shown(one, folder):
+        if told := shown(one, folder, head, width):
             yield f"{told}\n"
 
 
