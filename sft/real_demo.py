@@ -65,8 +65,12 @@ class Found(NamedTuple):
     """Each headline: measure, k of n and interval."""
 
 
-def play(out: Path) -> dict[str, Any]:
+def play(out: Path, seed: int = 42) -> dict[str, Any]:
     """Run the demo in a new folder, replacing an earlier demo there; the tiny one where the real model cannot be had.
+
+    Args:
+        out: the folder.
+        seed: of the training.
 
     Returns:
         The report's path, the seconds taken, and the mixes.
@@ -104,7 +108,7 @@ def play(out: Path) -> dict[str, Any]:
         demo.step("4/5 training SmolLM2 on each mix, and scoring both on 40 unseen prompts; minutes"),
         ProcessPoolExecutor(PROCESSES, get_context("spawn")) as pool,
     ):
-        list(pool.map(partial(_train_and_score, out, model, TRAINING, SHORT), MIXES))
+        list(pool.map(partial(_train_and_score, out, model, TRAINING | {"seed": seed}, SHORT), MIXES))
     with demo.step("5/5 writing the report"):
         page = _report(out)
     seconds = round(time.monotonic() - started, 1)

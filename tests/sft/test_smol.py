@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from curation.engines import Sampling
 from curation.engines.streaming import Question
@@ -14,6 +15,7 @@ from curation.engines.transformers import TransformersEngine
 from curation.engines.weights import load_model, load_tokenizer, locate
 from schemas.errors import CorpusError, EngineError
 from sft import demo, real_demo, smol
+from sft.cli import app
 from sft.proof.check import prove
 from sft.training.config import TrainConfig
 from sft.training.stage import train
@@ -145,6 +147,27 @@ def test_a_demo_without_the_wheel_is_the_tiny_one_and_says_so(
     assert real_demo.play(tmp_path / "out")["mixes"] == ["tiny"]
     said = capsys.readouterr().err
     assert smol.WHEEL in said and "tiny models instead" in said
+
+
+def test_a_seed_reaches_the_training_of_both_mixes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    trained: list[tuple[str, int]] = []
+
+    class InThisProcess:
+        def __init__(self, *_: Any) -> None: ...
+
+        def __enter__(self) -> "InThisProcess":
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+        def map(self, work: Any, names: Any) -> list[None]:
+            return [trained.append((name, work.args[2]["seed"])) for name in names]
+
+    monkeypatch.setattr(real_demo, "ProcessPoolExecutor", InThisProcess)
+    monkeypatch.setattr(smol, "model_folder", lambda: tmp_path)
+    done = CliRunner().invoke(app, ["demo", "--out", str(tmp_path / "out"), "--seed", "7"])
+    assert done.exit_code == 1  # nothing was trained, so there is nothing to report
+    assert trained == [("refusals-only", 7), ("with-benign", 7)]
 
 
 def test_the_real_demo_never_writes_into_a_folder_of_something_else(tmp_path: Path) -> None:
