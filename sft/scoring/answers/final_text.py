@@ -15,7 +15,7 @@ _SAID = re.compile(
     re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(
-    r"(?:[.;!?](?=\s|$|\*|\$)|,?\s+(?:because|since|which|where|so that|as (?:we|the|it|required))\b).*$"
+    r"(?:(?:[.;?]|(?<![\d)\]}])!)(?=\s|$|\*|\$)|,?\s+i\.e\.|,?\s+(?:because|since|which|where|so that|as (?:we|the|it|required))\b).*$"
 )
 _NO_VALUE = re.compile(
     r"^(?:wrong|right|correct|incorrect|unclear|unknown|clear|obvious|valid|invalid|above|below|as follows)\b",
@@ -23,8 +23,8 @@ _NO_VALUE = re.compile(
 )
 _THIN_SPACE = re.compile(r"(?<=\d)(?:\\[,!;:]|~|\{,\}|,\\!\s*)+(?=\d{3}(?!\d))")
 _SIGNS = {
-    "−": "-", "–": "-", "×": r"\times ", "·": r"\cdot ", "≤": r"\le ", "≥": r"\ge ", "≠": r"\ne ", "∞": r"\infty ",
-    "∪": r"\cup ", "∈": r"\in ", "∅": r"\emptyset ", "π": r"\pi ", "°": r"^\circ ", "**": "", r"\left": "", r"\right": "",
+    "−": "-", "–": "-", "€": "¤", "£": "¤", "¥": "¤", "₹": "¤", "×": r"\times ", "·": r"\cdot ", "≤": r"\le ", "≥": r"\ge ", "≠": r"\ne ", "∞": r"\infty ",
+    "∪": r"\cup ", "∈": r"\in ", "∅": r"\emptyset ", "≈": r"\approx ", "½": r"\frac{1}{2}", "¼": r"\frac{1}{4}", "¾": r"\frac{3}{4}", "⅓": r"\frac{1}{3}", "⅔": r"\frac{2}{3}", "π": r"\pi ", "°": r"^\circ ", "**": "", r"\left": "", r"\right": "",
     r"\displaystyle": "", r"\!": "", r"\,": " ", r"\;": " ", r"\:": " ", r"\quad": " ", r"\ ": " ", "~": " ",
     r"\dfrac": r"\frac", r"\tfrac": r"\frac", r"\leq": r"\le", r"\geq": r"\ge", r"\neq": r"\ne", r"\lt": "<", r"\gt": ">",
     r"\mbox": r"\text", r"\textrm": r"\text", r"\textbf": r"\text", r"\textit": r"\text", r"\mathrm": r"\text",
@@ -32,6 +32,18 @@ _SIGNS = {
 }  # fmt: skip
 _SIGN = re.compile("|".join(re.escape(sign) + ("(?![a-zA-Z])" if sign[-1:].isalpha() else "") for sign in
                             sorted(_SIGNS, key=len, reverse=True)))  # fmt: skip
+_ROOT = re.compile(r"([√∛])\s*(?:\(([^()]*)\)|(\d+(?:\.\d+)?|[a-zA-Z]))")
+_RAISED = re.compile("[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+")
+_PLAIN = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
+_LABELLED = re.compile(r"^(?:\\text\s*\{\s*\(?[A-J][).:]\s*\}|\([A-J]\)|[A-J]\))\s*(?=\S)")
+"""The letter of an option before what it says."""
+_ASIDE = re.compile(
+    r"(?<=\S)\s+\((?!\s*(?:mod|base|in base)\b)(?=[^()]*(?<![\\a-zA-Z])(?!(?:sin|cos|tan|log|exp|sqrt)\b)[a-zA-Z]{3,})[^()]*\)"
+    r"|(?<=[\d}$])\s+\(\$?(?:≈|~|\\approx)?\s*-?\d*(?:\.\d+\s*(?:\\?%)?|\s*\\?%)\$?\)"
+)
+"""Words or a decimal in brackets behind an answer: "(not 24)", "(attained at x = 1)", "(0.333)"."""
+_GROUPED = re.compile(r"^-?\d{1,3}(?: \d{3})+(?!\d)")
+_IN = re.compile(r"^([a-zA-Z]) in (?=[\[(])")
 _ONLY_TEXT = re.compile(r"^\\text\s*\{([^{}]*)\}$")
 
 
@@ -50,16 +62,27 @@ def boxed(answer: str) -> str | None:
 
 def statements(answer: str) -> list[str]:
     """What the answer says its result is ("the answer is ..."), the last statement first."""
-    said = [_SENTENCE_END.sub("", match[1].strip()).strip(" *_") for match in _SAID.finditer(answer)]
+    said = [
+        _SENTENCE_END.sub("", match[1].strip()).strip(" *_")
+        for match in _SAID.finditer(without_asides(answer))
+    ]
     return [text for text in reversed(said) if text and not _NO_VALUE.match(text)]
+
+
+def without_asides(text: str) -> str:
+    """The text without words in brackets."""
+    return _ASIDE.sub("", text)
 
 
 def clean(text: str) -> str:
     """A short answer in one notation: no dollar signs around it, thin spaces, sizes of brackets or bold type."""
     text = _THIN_SPACE.sub("", text.strip())
     text = re.sub(r"\\[()\[\]](?!\w)", "", text) if text.startswith(("\\(", "\\[")) else text
+    text = _ROOT.sub(lambda m: f"\\sqrt{'[3]' if m[1] == '∛' else ''}{{{m[2] or m[3]}}}", text)
+    text = _RAISED.sub(lambda m: f"^{{{m[0].translate(_PLAIN)}}}", text)
     text = _SIGN.sub(lambda match: _SIGNS[match[0]], text.replace(r"\$", "¤").replace("$", "")).strip()
-    text = re.sub(r"\s+", " ", text).rstrip(" .")
+    text = _LABELLED.sub("", re.sub(r"\s+", " ", text)).rstrip(" .")
+    text = _IN.sub(r"\1 \\in ", _GROUPED.sub(lambda m: m[0].replace(" ", ""), text))
     only = _ONLY_TEXT.match(text)
     return only[1].strip() if only and any(map(str.isdigit, only[1])) else text
 

@@ -14,31 +14,37 @@ _BOX = re.compile(r"\\(?:boxed|fbox)\s*\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\
 _IN_BOX = re.compile(
     r"^\s*(?:(?:the\s+)?(?:final\s+|correct\s+)?(?:answer|option|choice)\s*(?:is\b)?:?\s*)?[(\[]?([A-J])(?:[)\].:,]|\s*$|\s+(?![a-z]))"
 )
-_LETTER = r"(?:the\s+)?(?:(?:option|choice|answer|letter|alternative|statement)\s+)?(?P<open>[(\[\"'“]?)\s*(?P<letter>[A-J]|(?<=[(\[])[a-j]|[b-hj](?=[).\]\s]*(?:\n|$)))\s*(?P<close>[)\]\"'”]?)(?![\w'’]|\s*=|-\w)"
-_NOUN = r"\b(?:answer|option|choice|solution|response|selection|pick|letter|alternative|conclusion|final|statement)\b[\"']?"
+_LETTER = r"(?:the\s+)?(?:(?:option|choice|answer|letter|alternative|statement)\s+)?(?P<open>[(\[\"'“]?)\s*(?<![A-Za-z])(?P<letter>[A-J]|(?<=[(\[])[a-j]|[b-hj](?=[).\]\s]*(?:\n|$)))\s*(?P<close>[)\]\"'”]?)(?![\w'’]|\s*=|-\w)"
+_NOUN = r"\b(?:answer|option|choice|solution|response|selection|pick|letter|alternative|conclusion|final|statement|(?:correct|right) one)\b[\"']?"
 _IS = (
     r"(?:\s*(?:is|must be|should be|would be|has to be|will be|can only be|ought to be|remains|turns out to be|seems to be|appears to be)"
-    r"(?:\s+(?:therefore|thus|clearly|then|hence|definitely|indeed|simply|most likely|probably|likely|still|only|actually|just|given by|not\s+\(?[A-J]\)?,?\s+but)|,\s*[^.,\n]{1,25},)?\s*[:,]?|\s*[:=→]|\s*-+>?)"
+    r"(?:\s+(?:therefore|thus|clearly|then|hence|definitely|indeed|simply|most likely|probably|likely|still|only|actually|just|given by|not\s+\(?[A-J]\)?,?\s+but)|,\s*[^.,\n]{1,25},)?\s*[:,]?|\s*[:=→–—]|\s*-+>?)"
 )
 _STATEMENTS = [
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
         rf"{_NOUN}(?:\s+(?:to|of|for|among|from|here|that|which|i)\b[^.:\n]{{0,60}}?)?{_IS}\s*{_LETTER}",
         rf"\b(?:answer|choice|selection|pick)\s+{_LETTER}(?=\s*[.,;!]?\s*(?:\n|$))",
-        rf"\b(?:pick|choose|chose|select|selected|picked|go(?:ing)? with|went with|opt(?:ing)? for|settle on|vote for|confident (?:in|of|about)|sure (?:of|about)|need|mark|circle|say|answer with|choosing|selecting|picking)\s+{_LETTER}",
-        rf"\b(?:leaves?|leaving|left with|points? to|pointing to|match(?:es|ing)?|corresponds? to|agrees? with|gives?|giving|yields?|equals|leads? (?:us )?to|which is|that is|that's|that makes|it is|it's|it must be|this is|must be|has to be|should be|namely|i\.e\.)"
-        rf"(?:\s+(?:only|just|us|exactly|clearly|therefore|to))?\s*:?\s+{_LETTER}(?:(?<=[)\]])|(?=\s*(?:[.,;:!]|\n|$|\b(?:because|since|as)\b)))",
-        rf"\b(?:so|thus|therefore|hence|consequently|ergo|conclusion)\b\s*[,:]?\s+{_LETTER}(?=\s*(?:[.,;!]|\n|$))",
-        rf"{_LETTER}\s*(?:[:.]?\s[^.\n]{{0,80}}?)?\s*(?:is|must be|has to be|would be|should be)\s+(?:therefore\s+|thus\s+|clearly\s+|indeed\s+|definitely\s+|the\s+only\s+|the\s+)*(?:correct|right|answer|true|best|one that|my (?:answer|choice|pick)|what|(?:final|most\s+\w+)\s+(?:answer|choice|option))\b",
+        rf"\b(?:pick|choose|chose|select|selected|picked|go(?:ing)? with|went with|opt(?:ing)? for|settle on|lean(?:ing)? towards?|vote for|confident (?:in|of|about)|sure (?:of|about)|need|mark|circle|say|answer with|choosing|selecting|picking)\s+{_LETTER}",
+        rf"\b(?:leaves?|leaving|left with|points? to|pointing to|match(?:es|ing)?|corresponds? to|agrees? with|gives?|giving|yields?|equals|leads? (?:us )?to|which is|that is|that's|that makes|it is|it's|it must be|this is|must be|has to be|should be|namely|i\.e\.|conclude)"
+        rf"(?:\s+(?:only|just|us|exactly|clearly|definitely|certainly|probably|likely|therefore|to))?\s*:?\s+{_LETTER}(?:(?<=[)\]])|(?=\s*(?:[.,;:!]|\n|$|\b(?:because|since|as)\b)))",
+        rf"(?:\b(?:so|thus|therefore|hence|consequently|ergo|conclusion)\b|∴)\s*[,:]?\s+{_LETTER}(?=\s*(?:[.,;!]|\n|$))",
+        rf"\b(?:wait|no|actually|correction|scratch that|rather)\b\s*[,:;–—-]+\s*(?:no\b[,:]?\s*)?(?:it is|it's)?\s*{_LETTER}(?=\s*[.!]?\s*(?:\n|$))",
+        rf"{_LETTER}\s*(?:[:.]?\s(?:(?!\b(?:is|are|must|has|would|should)\b)[^.\n]){{0,80}}?)?\s*(?:is|must be|has to be|would be|should be)\s+(?:therefore\s+|thus\s+|clearly\s+|indeed\s+|definitely\s+|the\s+only\s+|the\s+)*(?:correct|right|answer|true|best|one that|my (?:answer|choice|pick)|what|(?:option|choice|statement) (?:that|which)|(?:final|most\s+\w+)\s+(?:answer|choice|option))\b",
         rf"(?:option|choice|statement|alternative)\s+{_LETTER}\s+(?:best|most|correctly|alone|only)?\s*(?:describes?|explains?|matches|fits|satisfies|holds|works|agrees|follows|captures|reflects|represents)\b",
         r"(?-i:\b(?P<open>)(?P<letter>[B-HJ])(?P<close>[)\]]?))\s+(?:best\s+)?(?:matches|fits|satisfies|holds|works)\b",
         rf"<(?:answer|final|choice)>\s*{_LETTER}",
+        # German, French, Spanish, Italian, Portuguese, Russian; Chinese
+        rf"\b(?:antwort|lösung|réponse|respuesta|risposta|resposta|ответ)\b[^.:\n]{{0,40}}?(?:\s*[:：=–—]|\s+(?:ist|lautet|est|es|è|é)\b)\s*(?:(?:die|la|el|le|il|a|opción|option|вариант)\s+)*{_LETTER}",
+        rf"(?:答案|选项|选择|选)\s*(?:是|为|应为|应该是)?\s*[:：]?\s*{_LETTER}",
         rf"(?:^|\n)\s*{_LETTER}\s*(?:,|-|–|—|because\b|since\b)",
     )
 ]
 _LINE = re.compile(
-    r"^\s*(?:[-•>#]\s*)?(?:(?:option|choice)\s+)?[(\[]?([A-J])(?:[)\]]\.?|[.:])?(?P<text>\s*$|(?<=[).\]:])\s+\S.*$)"
+    r"^\s*(?:[-•>#]\s*)?(?:(?i:option|choice)\s+)?[(\[]?([A-J])(?:[)\]]\.?|[.:])?(?P<text>\s*$|(?<=[).\]:])\s+\S.*$)"
 )
+_ALONE = re.compile(r"^\s*[(\[]?([A-Ja-j])(?:[)\].!]*|[)\].]+\s+\S[^\n]*)\s*$")
+"""A whole answer, in upper or lower case; what the option says may follow."""
 _SENTENCE = re.compile(r"(?:[.!?](?=\s)|\n)\s*")
 _REVOKED = re.compile(
     r"\b(?:first thought|initially|at first|might (?:think|say|seem|pick|choose)|may (?:think|seem)|could (?:think|say)|some(?:one)? (?:would|will|may|might|say|think)"
@@ -113,7 +119,9 @@ def _taken_back(match: re.Match[str]) -> bool:
 
 
 def _listed(text: str) -> str | None:
-    """The letter of the last line if it is an option, else the only option that has a line of its own."""
+    """The letter that is all there is, or of the last line if it is an option, else the only option that has a line of its own."""
+    if alone := _ALONE.match(text):
+        return alone[1].upper()
     lines = [match for line in text.strip().splitlines() if line.strip() and (match := _LINE.match(line))]
     bare = [match[1] for match in lines if not match["text"].strip()]
     letters = {match[1] for match in lines}

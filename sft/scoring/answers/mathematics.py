@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from schemas.errors import require
 from sft.scoring.answers import ranges, units
-from sft.scoring.answers.final_text import boxed, clean, statements
+from sft.scoring.answers.final_text import boxed, clean, statements, without_asides
 from sft.scoring.answers.numbers import Verdict, compare_bases, compare_numbers, number
 
 SECONDS = 5
@@ -21,6 +21,18 @@ LABEL = {"same": True, "different": False, "unclear": None}
 _ASSIGNED = re.compile(r"^(?:\(?[a-zA-Z](?:_\{?\w+\}?|'|\([a-z]\))?\)?|\\[a-z]+)\s*=\s*(?=[^=]+$)")
 _PARTS = re.compile(r"\s*(?:,|\bor\b|\band\b|\\text\s*\{\s*(?:or|and)\s*\})\s*(?![^(\[]*[)\]])")
 _WORDS = re.compile(r"^(?:\\text\s*\{)?\s*\(?([A-Za-z][A-Za-z' -]*?)\)?\s*\}?$")
+_FUNCTION = re.compile(r"(?<![\\A-Za-z])(sin|cos|tan|cot|sec|csc|log|ln|exp)(?![A-Za-z])")
+_ROOT = re.compile(r"(?<![\\A-Za-z])sqrt\s*\(([^()]*)\)")
+_PROSE = re.compile(r"(?<![\\A-Za-z])(?!(?:sin|cos|tan|cot|sec|csc|log|ln|exp|sqrt|pi|and|or)\b)[A-Za-z]{2,}")
+_ABOUT = re.compile(r"\s*\\approx\s*|(?<=[\d)}])\s*=\s*(?=-?\d*\.\d)")
+_TELLS = re.compile(
+    r"^(?:.*\b(?:is|are|equals)\s+|(?:(?:so|thus|hence|therefore|then|we (?:get|have|find)|this gives)\b[\s,:]*)+)",
+    re.IGNORECASE,
+)
+"""What stands before a value in a sentence that tells it."""
+_CHAIN = re.compile(r"=(?:(?!\bor\b|\band\b|,).)*=")
+_ROUNDED = re.compile(r"(\$[^$\n]+\$|\\\([^\n]+?\\\)|[^\s$=]+)\s*(?:≈|\\approx)\s*\$?[-−]?\d[\d.,]*\d?")
+"""A value and what it is about, in the last line."""
 _NEGATED = re.compile(r"\b(?:not|never|neither|or|nor)\b|n't\b", re.IGNORECASE)
 
 
@@ -40,23 +52,41 @@ def final_answer(answer: str) -> FinalAnswer | None:
         return FinalAnswer(clean(box), _parse_box(box))
     for said in statements(answer):
         text = clean(said)
-        parsed = _parse(said)
+        parsed = _parse(said) if _PROSE.search(text) or _ABOUT.search(text) else _parse_box(text)
         if parsed or ranges.is_empty(text) or (_WORDS.match(text) and len(text.split()) <= 3):
             return FinalAnswer(text, parsed)
-    last = clean(answer.strip().rpartition("\n")[2])
+    answer = without_asides(answer.strip()).replace("−", "-")
+    last = clean(answer.rpartition("\n")[2])
+    if about := list(_ROUNDED.finditer(answer.rpartition("\n")[2])):
+        return FinalAnswer(clean(about[-1][0]), [])
+    told = _TELLS.sub("", re.split(r"(?<=[.!?])\s+", last)[-1])
+    if _is_value(told):
+        return FinalAnswer(told, _parse_box(told))
     parsed = _parse(answer)
     if ranges.is_empty(last):
         return FinalAnswer(last, parsed)
     return FinalAnswer(clean(str(parsed[-1])), parsed) if parsed else None
 
 
+def _is_value(text: str) -> bool:
+    if not re.search(r"\d", text) or _CHAIN.search(text):
+        return False
+    return not _PROSE.search(text) or bool(re.match(r"[-+\d.¤\\]", text) and units.amount(text))
+
+
 def equal(answer: FinalAnswer, reference: str) -> bool | None:
     """Whether an answer equals the reference (a short text such as "3/4" or "x+1"); null if that cannot be told."""
     gold = clean(boxed(reference) or reference)
+    values = [part for part in _ABOUT.split(answer.text) if part]
+    if len(values) > 1 and not _ABOUT.search(gold):  # "5/36, about 0.139" states one value twice
+        found = [_compared(FinalAnswer(value, _parse_box(value)), gold) for value in values]
+        return LABEL["same" if "same" in found else found[0]]
+    return LABEL[_compared(answer, gold)]
+
+
+def _compared(answer: FinalAnswer, gold: str) -> Verdict:
     verdict = _read(answer.text, gold)
-    if verdict is None:
-        verdict = _verify(answer, gold)
-    return LABEL[verdict]
+    return _verify(answer, gold) if verdict is None else verdict
 
 
 def _read(answer: str, gold: str) -> Verdict | None:
@@ -211,7 +241,8 @@ def _parse(text: str) -> list[Any]:
 
 def _parse_box(text: str) -> list[Any]:
     # without the box a fifth of MATH-500's own answers do not parse
-    return _parse(f"\\boxed{{{clean(text)}}}")
+    text = _ROOT.sub(r"\\sqrt{\1}", _FUNCTION.sub(r"\\\1", clean(text)))
+    return _parse(f"\\boxed{{{_PARTS.sub(', ', text)}}}")
 
 
 def _seconds() -> int | None:

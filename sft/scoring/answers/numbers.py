@@ -14,9 +14,10 @@ DIGITS = 6
 """A decimal with this many significant digits may stand for a number that it rounds."""
 _DECIMAL = r"(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d*)?"
 _NUMBER = re.compile(
-    rf"^(?P<sign>[+-]?)\s*(?:(?P<whole>\d+)\s*(?=\\frac))?(?:\\frac\s*(?P<fraction>.+)"
+    rf"^(?P<sign>[+-]?)\s*(?:(?P<whole>\d+)(?:\s*(?=\\frac)|\s+(?=\d+\s*/)))?(?:\\frac\s*(?P<fraction>.+)"
     rf"|(?P<top>{_DECIMAL})(?:\s*/\s*(?P<bottom>\d+))?(?:\s*(?:\\times|\\cdot|\*|x)\s*10\s*\^\s*\{{?\s*(?P<power>[+-]?\d+)\s*\}}?|[eE](?P<e>[+-]?\d+))?)$"
 )
+_REPEATING = re.compile(r"^([+-]?)(\d*)\.(\d*)(?:\\(?:overline|bar|dot)\s*\{?\s*(\d+)\s*\}?|\((\d+)\))$")
 _FRACTION = re.compile(r"^(?:\{\s*(-?\d+)\s*\}|(\d))\s*(?:\{\s*(-?\d+)\s*\}|(\d+))$")
 _BASED = re.compile(
     r"^([0-9A-Za-z]+)\s*(?:_\s*\{?\s*\(?(?:\\text\s*\{)?\s*(?:base\s+)?(\w+)\s*\}?\s*\)?\s*\}?"
@@ -34,7 +35,7 @@ def number(text: str) -> Fraction | None:
     """The exact value of a decimal, a fraction, a mixed number or one in scientific notation; null for anything else."""
     match = _NUMBER.match(text.strip())
     if not match:
-        return None
+        return _repeating(text.strip())
     value = _fraction(match["fraction"]) if match["fraction"] else _decimal(match["top"], match["bottom"])
     if value is None:
         return None
@@ -82,6 +83,18 @@ def _fraction(text: str) -> Fraction | None:
         return None
     top, bottom = int(match[1] or match[2]), int(match[3] or match[4])
     return Fraction(top, bottom) if bottom else None
+
+
+def _repeating(text: str) -> Fraction | None:
+    match = _REPEATING.match(text)
+    if not match:
+        return None
+    before, after, again = match[2], match[3], match[4] or match[5]
+    if len(before + after + again) > 400:
+        return None
+    value = Fraction(int((before + after) or 0), 10 ** len(after))
+    value += Fraction(int(again), (10 ** len(again) - 1) * 10 ** len(after))
+    return -value if match[1] == "-" else value
 
 
 def _decimal(top: str, bottom: str | None) -> Fraction | None:
