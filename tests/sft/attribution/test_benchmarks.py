@@ -8,6 +8,7 @@ import pytest
 from benchmarks import attribution, attribution_smol, attribution_subsets
 from benchmarks._planting import PLANTED, Planting, carry_out, contrast, precision, tell
 from curation.mix.folder import read_manifest
+from sft.attribution.self_test import SelfTest
 
 Rows = list[dict[str, Any]]
 
@@ -116,17 +117,20 @@ def test_halves_are_trained_on_once_and_every_method_gets_a_score(
     monkeypatch.setattr(attribution, "rows", lambda seed: few)
     monkeypatch.setattr(attribution, "base_model", lambda root: models["own"])
     monkeypatch.setattr(attribution, "TUNED", {**SMALL, "max_steps": 4})
+    monkeypatch.setattr(attribution_subsets, "PROBES", 4)
     found = attribution_subsets.live(tmp_path, 1, subsets=4)
     assert found.rows == 30 and found.planted == sum(row["strategy"] == "planted" for row in few)
     assert all(one.data_modelling_score for one in found.methods) and len(found.methods) == 4
     trained = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("run/manifest.json")}
     assert len(trained) == 5 and attribution_subsets.live(tmp_path, 1, subsets=4) == found
     assert trained == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("run/manifest.json")}
-    alone, other, same = (scores_of(tmp_path, also) for also in ([], [7], [1]))
-    assert same == alone != other and (tmp_path / "subsets-1" / "planted-with-seed-7" / "run").is_dir()
+    other, same = (scores_of(attribution_subsets.live(tmp_path, 1, 4, [seed])) for seed in (7, 1))
+    assert (
+        same == scores_of(found) != other
+        and (tmp_path / "subsets-1" / "planted-with-seed-7" / "run").is_dir()
+    )
 
 
-def scores_of(root: Path, also: list[int]) -> dict[str, Any]:
-    """The scores of an experiment with four halves; seed 1 is that of its own run."""
-    found = attribution_subsets.live(root, 1, 4, also)
+def scores_of(found: SelfTest) -> dict[str, Any]:
+    """The scores of an experiment; a further run with seed 1 is its own run again."""
     return {one.method: one.data_modelling_score for one in found.methods}
