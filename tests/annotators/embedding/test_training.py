@@ -115,19 +115,23 @@ def test_a_label_that_is_not_known_teaches_nothing() -> None:
     assert not known[:, [SHOWN.index(name) for name in RISKY_PATTERNS[:4]]].any()
 
 
-def test_sources_held_out_for_calibration_are_not_learned_from(shared_data: Path) -> None:
-    lessons = gather(shared_data / "star1.json", shared_data / "real_text")
+@pytest.fixture(scope="module")
+def lessons(shared_data: Path) -> training.Lessons:
+    """All that there is to learn from."""
+    return gather(shared_data / "star1.json", shared_data / "real_text")
+
+
+def test_sources_held_out_for_calibration_are_not_learned_from(lessons: training.Lessons) -> None:
     learned = {example.group for example in lessons.learn}
     assert lessons.clean and not learned & {example.group for example in lessons.held_out}
     assert not lessons.skipped
 
 
 def test_nothing_made_of_a_held_out_source_is_learned_calibrated_on_or_counted_as_clean(
-    shared_data: Path,
+    lessons: training.Lessons, shared_data: Path
 ) -> None:
     star1 = edits.star1(shared_data / "star1.json")
     held = edits.load(star1, *edits.HELD_OUT).items
-    lessons = gather(shared_data / "star1.json", shared_data / "real_text")
     used = {e.group for part in (lessons.learn, lessons.calibrate, lessons.clean) for e in part}
     assert len(held) > 200 and not used & {item.source for item in held}
 

@@ -1,4 +1,4 @@
-"""The search engine inside the real server against brute force: hundreds of random filters, sorts and texts."""
+"""The search engine inside the real server against brute force: two hundred random filters, sorts and texts."""
 
 import math
 import random
@@ -199,7 +199,7 @@ def ids(found: dict[str, Any]) -> list[str]:
 def test_random_filters_find_what_brute_force_finds(client: Client, people: dict, shelf: Shelf) -> None:
     dice = random.Random(11)
     empty = 0
-    for round in range(300):
+    for round in range(120):
         asker, person = dice.choice([(client, None), (people["ann"], "ann"), (people["bob"], "bob")])
         filters = [random_filter(dice) for _ in range(dice.choice([1, 1, 2, 3]))]
         wanted = {r["external_id"] for r in shelf.records if all(matches(r, f, person) for f in filters)}
@@ -207,7 +207,7 @@ def test_random_filters_find_what_brute_force_finds(client: Client, people: dict
         assert (set(ids(found)), found["total"]) == (wanted, len(wanted)), (round, person, filters)
         assert len(ids(found)) == len(wanted)
         empty += not wanted
-    assert empty < 150  # most of them find something, so the test can fail
+    assert empty < 60  # most of them find something, so the test can fail
 
 
 SORTABLE = [scope for scope, _ in SCOPES if scope not in ({"entity": "response", "property": "status"},)]
@@ -215,7 +215,7 @@ SORTABLE = [scope for scope, _ in SCOPES if scope not in ({"entity": "response",
 
 def test_random_sorts_are_those_of_brute_force(client: Client, people: dict, shelf: Shelf) -> None:
     dice = random.Random(13)
-    for _ in range(80):
+    for _ in range(40):
         asker, person = dice.choice([(client, None), (people["ann"], "ann")])
         sorts = [
             {"scope": dice.choice(SORTABLE), "order": dice.choice(["asc", "desc"])}
@@ -253,7 +253,7 @@ def stable_descending(names: list[str], key: Any) -> list[str]:
 
 def test_random_texts_find_what_brute_force_finds(client: Client, shelf: Shelf) -> None:
     dice = random.Random(17)
-    for _ in range(RECORDS):
+    for _ in range(40):
         words = dice.sample([word for word in WORDS if word != "garden's"], dice.choice([1, 1, 2, 3]))
         absent = dice.choice(["poem", None, None])
         field = dice.choice([None, None, "text", "note"])
@@ -295,7 +295,7 @@ def test_texts_and_filters_hold_together_and_pages_fit(client: Client, shelf: Sh
 def test_similar_records_are_those_of_brute_force(client: Client, shelf: Shelf) -> None:
     dice = random.Random(19)
     having = [record for record in shelf.records if record["vector"]]
-    for _ in range(40):
+    for _ in range(20):
         wanted_first = dice.choice(["most_similar", "least_similar"])
         sign = 1 if wanted_first == "most_similar" else -1
         origin = dice.choice(having)

@@ -62,6 +62,6 @@ def test_a_killed_adjudication_ends_like_an_undisturbed_one(target: ArgillaServe
     shutil.copytree(before, after)
     crash.curate(after, *ADJUDICATE.command)
     assert len(json.loads((after / _people.DECIDED).read_text())) > 50
-    found = crash.trials(ADJUDICATE, before, after, seconds=8, kills=4, chance=random.Random(6))
+    found = crash.trials(ADJUDICATE, before, after, seconds=6, kills=3, chance=random.Random(6))
     crash.curate(after, *ADJUDICATE.before)
     assert found == []
