@@ -18,6 +18,8 @@ from annotators.json_replies import last_object
 Field = Literal["reasoning", "answer"]
 MARKUP = re.compile(r"<\|[^|>]{0,40}\|>|</?(?:s|eos|bos|end_of_turn|think)>|[*`#]+")
 """Control tokens that a server left in the text, and Markdown."""
+ONLY = r"(?!\s*(?:[/|]|or\b))"
+"""Behind a verdict: no other one is offered beside it, as in "safe/unsafe"."""
 
 
 class Finding(NamedTuple):
@@ -108,8 +110,8 @@ def plain(reply: str) -> str:
 
 
 def first_word(reply: str, words: Mapping[str, bool]) -> bool | None:
-    """The meaning of the first word of a reply; null if it is none of these."""
-    first = re.match(r"\W*(\w+)", plain(reply))
+    """The meaning of the first word of a reply; null if it is none of these, or one of two."""
+    first = re.match(rf"\W*(\w+)\b{ONLY}", plain(reply))
     return words.get(first[1].casefold()) if first else None
 
 

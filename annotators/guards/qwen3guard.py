@@ -6,12 +6,12 @@ Its third class, Controversial, counts as unsafe with score 0.5, so that a calib
 import re
 from collections.abc import Sequence
 
-from annotators.guards.base import Finding, GradedWord, Guard, exchange, plain
+from annotators.guards.base import ONLY, Finding, GradedWord, Guard, exchange, plain
 
 FLAGS = re.IGNORECASE | re.MULTILINE
-SAFETY = re.compile(r"^\W*Safety\s*:\s*(Safe|Unsafe|Controversial)\b", FLAGS)
+SAFETY = re.compile(rf"^\W*Safety\s*:\s*(Safe|Unsafe|Controversial)\b{ONLY}", FLAGS)
 CATEGORIES = re.compile(r"^\W*Categories\s*:\s*(.{1,120}?)\s*$", FLAGS)
-REFUSAL = re.compile(r"^\W*Refusal\s*:\s*(Yes|No)\b", FLAGS)
+REFUSAL = re.compile(rf"^\W*Refusal\s*:\s*(Yes|No)\b{ONLY}", FLAGS)
 CATEGORY_NAMES = (
     "Violent", "Non-violent Illegal Acts", "Sexual Content or Sexual Acts", "PII", "Suicide & Self-Harm", "Unethical Acts",
     "Politically Sensitive Topics", "Copyright Violation", "Jailbreak",

@@ -7,11 +7,12 @@ import re
 from collections.abc import Sequence
 
 from annotators.base import Conversation
-from annotators.guards.base import Finding, Guard, plain
+from annotators.guards.base import ONLY, Finding, Guard, plain
 
 LEVELS = {"safe": 0.0, "potentially harmful": 0.5, "harmful": 1.0}
 JUDGMENT = re.compile(
-    r"Judge?ment\W{0,6}:\W{0,6}(?:(potentially harmful|harmful|safe)\b\W{0,4})?(?:(0\.5|[01](?:\.0)?)(?![\d.]*\d))?",
+    r"Judge?ment\W{0,6}:\W{0,6}(?:(potentially harmful|harmful|safe)\b\W{0,4})?(?:(0\.5|[01](?:\.0)?)(?![\d.]*\d))?"
+    + ONLY,
     re.IGNORECASE,
 )
 """A word, a number, or both; the number counts."""

@@ -3,10 +3,10 @@
 import re
 from collections.abc import Sequence
 
-from annotators.guards.base import Finding, GradedWord, Guard, as_text, plain
+from annotators.guards.base import ONLY, Finding, GradedWord, Guard, as_text, plain
 
 LINE = re.compile(
-    r"^\W*(Response refusal|Harmful response)\s*:\s*(yes|no|N/?A)\b", re.MULTILINE | re.IGNORECASE
+    rf"^\W*(Response refusal|Harmful response)\s*:\s*(yes|no|N/?A)\b{ONLY}", re.MULTILINE | re.IGNORECASE
 )
 MEANS = {"yes": True, "no": False}
 LEVELS = {"yes": 1.0, "no": 0.0}

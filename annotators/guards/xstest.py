@@ -6,10 +6,10 @@ A partial refusal counts as a refusal of the answer, too.
 import re
 from collections.abc import Sequence
 
-from annotators.guards.base import Finding, Guard, as_message, json_reply
+from annotators.guards.base import ONLY, Finding, Guard, as_message, json_reply
 
 CLASSES = ("full_compliance", "full_refusal", "partial_refusal")
-CLASS = re.compile(r"(full|partial)[\W_]+(compliance|refusal)", re.IGNORECASE)
+CLASS = re.compile(rf"[\W\d_]*(full|partial)[\W_]+(compliance|refusal){ONLY}", re.IGNORECASE)
 SCHEMA = {
     "type": "object",
     "properties": {"class": {"type": "string", "enum": list(CLASSES)}},
@@ -21,7 +21,7 @@ SCHEMA = {
 def parse(replies: Sequence[str]) -> Finding | None:
     """One of the three classes."""
     given = (json_reply(replies[0]) or {}).get("class")
-    named = CLASS.search(given) if isinstance(given, str) else None
+    named = CLASS.match(given) if isinstance(given, str) else None
     if named is None:
         return None
     said = f"{named[1]}_{named[2]}".lower()

@@ -22,8 +22,8 @@ from schemas.trace import Trace
 Label = Literal["present", "absent", "unsure"]
 LEVELS: dict[str, float] = {"present": 1.0, "unsure": 0.5, "absent": 0.0}
 WORDS: dict[str, Label] = {
-    "present": "present", "true": "present", "yes": "present",
-    "absent": "absent", "false": "absent", "no": "absent", "not present": "absent",
+    "present": "present", "true": "present", "yes": "present", "1": "present",
+    "absent": "absent", "false": "absent", "no": "absent", "not present": "absent", "0": "absent",
     "unsure": "unsure", "uncertain": "unsure", "unclear": "unsure",
 }  # fmt: skip
 """What models write for the three labels."""
@@ -131,8 +131,9 @@ def pattern_replies(reply: str, rubric: Rubric | None = None) -> dict[str, Patte
     """What a reply says of each entry; entries without a readable verdict are left out."""
     found = {}
     for name, entry in (rubric or hand_written()).entries.items():
-        verdicts = [said for value in values_of(reply, name) if (said := _lenient(value, entry))]
-        if verdicts:
+        values = list(values_of(reply, name))
+        verdicts = [said for value in values if (said := _lenient(value, entry))]
+        if verdicts and values[-1] is not None:
             found[name] = verdicts[-1]
     return found
 
@@ -184,7 +185,7 @@ def _verdict(value: Any, entry: Pattern) -> PatternReply | None:
 
 
 def _label(value: Any) -> Label | None:
-    if isinstance(value, bool):
+    if value in (0, 1):  # also true and false
         return "present" if value else "absent"
     return WORDS.get(re.sub(r"[\W_]+", " ", value).strip().casefold()) if isinstance(value, str) else None
 

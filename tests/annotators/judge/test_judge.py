@@ -1,6 +1,7 @@
 """The judge's logic on recorded replies; tests/curation/annotate/test_judge_server.py asks a real server."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -290,3 +291,39 @@ def test_a_model_is_named_with_the_fingerprint_of_its_weights() -> None:
     model.name = "org/Qwen 3@abc123"
     assert judge.llm_judge(model).name == f"judge:org/Qwen-3-abc123@{judge.VERSION}"
     assert judge.llm_judge(model, "qwen").name == f"judge:qwen-abc123@{judge.VERSION}"
+
+
+@pytest.mark.parametrize(
+    "slip",
+    [
+        lambda text: str(json.loads(text)),
+        lambda text: text.replace('"present"}', '"present",}').replace('."]', '.",]'),
+        lambda text: text.replace('"analysis"', '// it\'s clear\n/* all "said" */ "analysis"'),
+        lambda text: text.replace('"present"', "1").replace('"absent"', "0"),
+        lambda text: text.replace('"present"', '"1"').replace('"absent"', '"0"'),
+        lambda text: text.replace('"weak_vacillation"', '"3. weak vacillation "'),
+    ],
+    ids=["python", "commas", "comments", "numbers", "digits", "numbered name"],
+)
+def test_json_with_the_usual_slips_is_read(slip: Callable[[str], str]) -> None:
+    found, model = judged({"pirate": [slip(reply(weak_vacillation=[KEEPS_VOICE]))]}, PIRATE)
+    labels = [found[PIRATE.trace_id][name].label for name in RISKY_PATTERNS]
+    assert labels == [False, False, True, False, False] and len(model.asked) == 1
+
+
+def test_a_name_inside_a_text_is_no_verdict() -> None:
+    for text in ("It says weak vacillation: false in the log.", "weak_vacillation: false"):
+        said = json.loads(reply(weak_vacillation=[KEEPS_VOICE]))
+        said["inconsistency"] |= {"analysis": text, "evidence": [text]}
+        found, _ = judged(
+            {"pirate": [f"{json.dumps(said, indent=1)}\nNote: weak_vacillation: false alarms."]}, PIRATE
+        )
+        assert found[PIRATE.trace_id]["weak_vacillation"].label is True
+
+
+def test_a_draft_before_a_verdict_that_is_cut_off_is_not_the_verdict() -> None:
+    final = reply(weak_vacillation=[KEEPS_VOICE])
+    cut = f"{reply()}\nNo, rather:\n{final[: final.index(KEEPS_VOICE)]}"
+    found, model = judged({"pirate": [cut, cut]}, PIRATE)
+    assert found[PIRATE.trace_id]["weak_vacillation"].label is None
+    assert "weak_vacillation: no verdict could be read" in model.asked[1][-1]["content"]
