@@ -11,18 +11,26 @@ _BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
 _BETWEEN = re.compile(r"^[\s$,;.]*(?:(?:\\text\{\s*)?(?:and|or)\s*\}?)?[\s$]*(?:[a-zA-Z]\s*=\s*)?[\s$]*$")
 _SAID = re.compile(
     r"\b(?:answer|solution|result)(?:[ \t]+(?:to|of|for)[ \t][^.:\n]{1,60}?)?[*_ \t]*"
-    r"(?::|=|\bis\b|\bare\b|\bmust be\b|\bwill be\b|\bequals\b)[*_ \t]*:?[*_ \t]*(?:\n\s*)?(?!not\b)((?:(?!\b(?:answer|solution|result)\b)[^\n])+)",
+    r"(?::|=|\bis\b|\bare\b|\bmust be\b|\bwill be\b|\bequals\b)[*_ \t]*:?[*_ \t]*(?:\n\s*)?(?:not\b[^.,;\n]{1,60}?\bbut\s+)?(?![*_ \t]*(?:\w+ )?not\b)((?:(?!\b(?:answer|solution|result)\b)[^\n])+)",
     re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(
-    r"(?:(?:[.;?]|(?<![\d)\]}])!)(?=\s|$|\*|\$)|,?\s+i\.e\.|,?\s+(?:because|since|which|where|so that|as (?:we|the|it|required))\b).*$"
+    r"(?:(?:[.;?]|(?<![\d)\]}])!)(?=\s|$|\*|\$)|,?\s+i\.e\.|,?\s+(?:because|since|which|where|so that|rather than|instead of|as (?:we|the|it|required))\b"
+    r"|,\s+(?:and |but )?not\b).*$"
+)
+_DENIED = re.compile(
+    r"\b(?:answer|solution|result)\s+(?:\w+\s+){0,2}?(?:not|cannot|\w+n['’]t)\b(?:(?!\bbut\b|[.!?]\s)[^,;:])*$",
+    re.IGNORECASE,
 )
 _NO_VALUE = re.compile(
     r"^(?:wrong|right|correct|incorrect|unclear|unknown|clear|obvious|valid|invalid|above|below|as follows)\b",
     re.IGNORECASE,
 )
 _THIN_SPACE = re.compile(r"(?<=\d)(?:\\[,!;:]|~|\{,\}|,\\!\s*)+(?=\d{3}(?!\d))")
+_POWERS = {"thousand": 3, "million": 6, "billion": 9, "trillion": 12}
+_LARGE = re.compile(rf"(?<=\d)\s*(\\text\s*\{{)?\s*({'|'.join(_POWERS)})\b(?(1)(?:\s*\}})?)", re.IGNORECASE)
 _SIGNS = {
+    r"\\": r"\\",  # the end of a matrix row is no sign with what follows it
     "−": "-", "–": "-", "€": "¤", "£": "¤", "¥": "¤", "₹": "¤", "×": r"\times ", "·": r"\cdot ", "≤": r"\le ", "≥": r"\ge ", "≠": r"\ne ", "∞": r"\infty ",
     "∪": r"\cup ", "∈": r"\in ", "∅": r"\emptyset ", "≈": r"\approx ", "½": r"\frac{1}{2}", "¼": r"\frac{1}{4}", "¾": r"\frac{3}{4}", "⅓": r"\frac{1}{3}", "⅔": r"\frac{2}{3}", "π": r"\pi ", "°": r"^\circ ", "**": "", r"\left": "", r"\right": "",
     r"\displaystyle": "", r"\!": "", r"\,": " ", r"\;": " ", r"\:": " ", r"\quad": " ", r"\ ": " ", "~": " ",
@@ -74,17 +82,28 @@ def without_asides(text: str) -> str:
     return _ASIDE.sub("", text)
 
 
+def denies(line: str) -> bool:
+    """Whether a line says only what the answer is not."""
+    return bool(_DENIED.search(line))
+
+
 def clean(text: str) -> str:
     """A short answer in one notation: no dollar signs around it, thin spaces, sizes of brackets or bold type."""
     text = _THIN_SPACE.sub("", text.strip())
-    text = re.sub(r"\\[()\[\]](?!\w)", "", text) if text.startswith(("\\(", "\\[")) else text
+    text = re.sub(r"(?<!\\)\\[()\[\]]", "", text) if text.startswith(("\\(", "\\[")) else text
     text = _ROOT.sub(lambda m: f"\\sqrt{'[3]' if m[1] == '∛' else ''}{{{m[2] or m[3]}}}", text)
     text = _RAISED.sub(lambda m: f"^{{{m[0].translate(_PLAIN)}}}", text)
     text = _SIGN.sub(lambda match: _SIGNS[match[0]], text.replace(r"\$", "¤").replace("$", "")).strip()
-    text = _LABELLED.sub("", re.sub(r"\s+", " ", text)).rstrip(" .")
+    text = _LABELLED.sub("", re.sub(r"\s+", " ", text)).rstrip(" .\\")
     text = _IN.sub(r"\1 \\in ", _GROUPED.sub(lambda m: m[0].replace(" ", ""), text))
+    text = re.sub(r"^(?:negative|minus) (?=[\d.\\])", "-", _LARGE.sub(_as_power, text), flags=re.IGNORECASE)
     only = _ONLY_TEXT.match(text)
     return only[1].strip() if only and any(map(str.isdigit, only[1])) else text
+
+
+def _as_power(match: re.Match[str]) -> str:
+    opened = match[1] if match[1] and not match[0].endswith("}") else ""
+    return rf" \times 10^{{{_POWERS[match[2].lower()]}}} {opened}".rstrip()
 
 
 def _boxes(answer: str) -> Iterator[tuple[int, int, str]]:

@@ -12,10 +12,11 @@ _MARKUP = re.compile(
 )
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}")
 _IN_BOX = re.compile(
-    r"^\s*(?:(?:the\s+)?(?:final\s+|correct\s+)?(?:answer|option|choice)\s*(?:is\b)?:?\s*)?[(\[]?([A-J])(?:[)\].:,]|\s*$|\s+(?![a-z]))"
+    r"^\s*(?i:(?:the\s+)?(?:final\s+|correct\s+)?(?:answer|option|choice)\s*(?:is\b)?:?\s*)?[(\[]?([A-J])(?:[)\].:,]|\s*$|\s+(?![a-z=<>+*/^]|-\s|\\(?!q?quad)))"
 )
 _LETTER = r"(?:the\s+)?(?:(?:option|choice|answer|letter|alternative|statement)\s+)?(?P<open>[(\[\"'“]?)\s*(?<![A-Za-z])(?P<letter>[A-J]|(?<=[(\[])[a-j]|[b-hj](?=[).\]\s]*(?:\n|$)))\s*(?P<close>[)\]\"'”]?)(?![\w'’]|\s*=|-\w)"
-_NOUN = r"\b(?:answer|option|choice|solution|response|selection|pick|letter|alternative|conclusion|final|statement|(?:correct|right) one)\b[\"']?"
+_CAPITAL = _LETTER.replace("[A-J]|", "(?-i:[A-J])|", 1).replace(r"|[b-hj](?=[).\]\s]*(?:\n|$))", "")
+_NOUN = r"\b(?:answer|option|choice|solution|response|selection|pick|letter|alternative|conclusion|final|statement|(?:correct|right) one|correct(?=\s*:))\b[\"']?"
 _IS = (
     r"(?:\s*(?:is|must be|should be|would be|has to be|will be|can only be|ought to be|remains|turns out to be|seems to be|appears to be)"
     r"(?:\s+(?:therefore|thus|clearly|then|hence|definitely|indeed|simply|most likely|probably|likely|still|only|actually|just|given by|not\s+\(?[A-J]\)?,?\s+but)|,\s*[^.,\n]{1,25},)?\s*[:,]?|\s*[:=→–—]|\s*-+>?)"
@@ -25,19 +26,21 @@ _STATEMENTS = [
     for pattern in (
         rf"{_NOUN}(?:\s+(?:to|of|for|among|from|here|that|which|i)\b[^.:\n]{{0,60}}?)?{_IS}\s*{_LETTER}",
         rf"\b(?:answer|choice|selection|pick)\s+{_LETTER}(?=\s*[.,;!]?\s*(?:\n|$))",
-        rf"\b(?:pick|choose|chose|select|selected|picked|go(?:ing)? with|went with|opt(?:ing)? for|settle on|lean(?:ing)? towards?|vote for|confident (?:in|of|about)|sure (?:of|about)|need|mark|circle|say|answer with|choosing|selecting|picking)\s+{_LETTER}",
+        rf"\b(?:pick|choose|chose|select|selected|picked|go(?:ing)? with|went with|opt(?:ing)? for|settle on|lean(?:ing)? towards?|vote for|confident (?:in|of|about)|sure (?:of|about)|need|guess(?:ing)?|mark|circle|say|answer with|choosing|selecting|picking)\s+{_LETTER}",
         rf"\b(?:leaves?|leaving|left with|points? to|pointing to|match(?:es|ing)?|corresponds? to|agrees? with|gives?|giving|yields?|equals|leads? (?:us )?to|which is|that is|that's|that makes|it is|it's|it must be|this is|must be|has to be|should be|namely|i\.e\.|conclude)"
-        rf"(?:\s+(?:only|just|us|exactly|clearly|definitely|certainly|probably|likely|therefore|to))?\s*:?\s+{_LETTER}(?:(?<=[)\]])|(?=\s*(?:[.,;:!]|\n|$|\b(?:because|since|as)\b)))",
+        rf"(?:\s+(?:only|just|us|exactly|clearly|definitely|certainly|probably|likely|therefore|to))?\s*:?\s+{_CAPITAL}(?:(?<=[)\]])|(?=\s*(?:[.,;:!]|\n|$|\b(?:because|since|as)\b)))",
         rf"(?:\b(?:so|thus|therefore|hence|consequently|ergo|conclusion)\b|∴)\s*[,:]?\s+{_LETTER}(?=\s*(?:[.,;!]|\n|$))",
         rf"\b(?:wait|no|actually|correction|scratch that|rather)\b\s*[,:;–—-]+\s*(?:no\b[,:]?\s*)?(?:it is|it's)?\s*{_LETTER}(?=\s*[.!]?\s*(?:\n|$))",
-        rf"{_LETTER}\s*(?:[:.]?\s(?:(?!\b(?:is|are|must|has|would|should)\b)[^.\n]){{0,80}}?)?\s*(?:is|must be|has to be|would be|should be)\s+(?:therefore\s+|thus\s+|clearly\s+|indeed\s+|definitely\s+|the\s+only\s+|the\s+)*(?:correct|right|answer|true|best|one that|my (?:answer|choice|pick)|what|(?:option|choice|statement) (?:that|which)|(?:final|most\s+\w+)\s+(?:answer|choice|option))\b",
+        rf"{_LETTER}\s*(?:[:.]?\s(?:(?!\b(?:is|are|must|has|would|should)\b)[^.\n]){{0,80}}?)?\s*(?:is|must be|has to be|would be|should be)\s+(?:therefore\s+|thus\s+|clearly\s+|indeed\s+|definitely\s+|the\s+only\s+|the\s+)*(?:correct|right|answer|true|best|one that|my (?:answer|choice|pick)|what|(?:option|choice|statement) (?:that|which)|(?:final|most\s+\w+)\s+(?:answer|choice|option))\b(?!\s+(?:only|if)\b)",
         rf"(?:option|choice|statement|alternative)\s+{_LETTER}\s+(?:best|most|correctly|alone|only)?\s*(?:describes?|explains?|matches|fits|satisfies|holds|works|agrees|follows|captures|reflects|represents)\b",
         r"(?-i:\b(?P<open>)(?P<letter>[B-HJ])(?P<close>[)\]]?))\s+(?:best\s+)?(?:matches|fits|satisfies|holds|works)\b",
+        rf"\bonly\s+{_LETTER}\s+(?:is\s+)?(?:consistent|possible|valid|left|remains|remaining|survives)\b",
+        rf"{_LETTER}\s+it\s+(?:is|must be)\b",
         rf"<(?:answer|final|choice)>\s*{_LETTER}",
         # German, French, Spanish, Italian, Portuguese, Russian; Chinese
         rf"\b(?:antwort|lösung|réponse|respuesta|risposta|resposta|ответ)\b[^.:\n]{{0,40}}?(?:\s*[:：=–—]|\s+(?:ist|lautet|est|es|è|é)\b)\s*(?:(?:die|la|el|le|il|a|opción|option|вариант)\s+)*{_LETTER}",
         rf"(?:答案|选项|选择|选)\s*(?:是|为|应为|应该是)?\s*[:：]?\s*{_LETTER}",
-        rf"(?:^|\n)\s*{_LETTER}\s*(?:,|-|–|—|because\b|since\b)",
+        rf"(?:^|\n)\s*(?!I,){_LETTER}\s*(?:,|-|–|—|because\b|since\b)",
     )
 ]
 _LINE = re.compile(
@@ -106,11 +109,13 @@ def _taken_back(match: re.Match[str]) -> bool:
     text = match.string
     starts = [end.end() for end in _SENTENCE.finditer(text, 0, match.start())]
     begins = starts[-1] if starts else 0
-    ends = _SENTENCE.search(text, match.end("letter") + 1)
+    ends = _SENTENCE.search(text, match.end("letter"))
     sentence = text[begins : ends.start() if ends else len(text)]
     # "first I thought the answer is A, but it is D": only the clause of the letter counts
     before = re.split(r"\b(?:but|however|yet)\b", text[begins : match.end("letter")])[-1]
-    after = re.split(r"\b(?:but|because|since|as)\b", sentence[match.end("letter") - begins :])[0]
+    after = re.split(
+        r"\b(?:but|because|since|as|rather than|instead of)\b", sentence[match.end("letter") - begins :]
+    )[0]
     wrong = re.match(
         r"[)\]\"'”]*,?\s*(?:is|was|fails|cannot|can't|isn't|doesn't)\b(?=\s+(?:not|wrong|incorrect|false))",
         after,

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from schemas.errors import require
 from sft.scoring.answers import ranges, units
-from sft.scoring.answers.final_text import boxed, clean, statements, without_asides
+from sft.scoring.answers.final_text import boxed, clean, denies, statements, without_asides
 from sft.scoring.answers.numbers import Verdict, compare_bases, compare_numbers, number
 
 SECONDS = 5
@@ -20,19 +20,22 @@ EXACT, ROUNDED = "1e-12", "1e-6"
 LABEL = {"same": True, "different": False, "unclear": None}
 _ASSIGNED = re.compile(r"^(?:\(?[a-zA-Z](?:_\{?\w+\}?|'|\([a-z]\))?\)?|\\[a-z]+)\s*=\s*(?=[^=]+$)")
 _PARTS = re.compile(r"\s*(?:,|\bor\b|\band\b|\\text\s*\{\s*(?:or|and)\s*\})\s*(?![^(\[]*[)\]])")
+_FENCE = re.compile(r"^[ \t]*```\w*[ \t]*(?:\n|\Z)", re.MULTILINE)
+_BOLD = re.compile(r"\*\*\s*([$€£¤]?-?\d[\d.,/]*(?:\s?%|(?: [A-Za-z]+){1,3})?)\s*\.?\*\*")
 _WORDS = re.compile(r"^(?:\\text\s*\{)?\s*\(?([A-Za-z][A-Za-z' -]*?)\)?\s*\}?$")
 _FUNCTION = re.compile(r"(?<![\\A-Za-z])(sin|cos|tan|cot|sec|csc|log|ln|exp)(?![A-Za-z])")
 _ROOT = re.compile(r"(?<![\\A-Za-z])sqrt\s*\(([^()]*)\)")
 _PROSE = re.compile(r"(?<![\\A-Za-z])(?!(?:sin|cos|tan|cot|sec|csc|log|ln|exp|sqrt|pi|and|or)\b)[A-Za-z]{2,}")
 _ABOUT = re.compile(r"\s*\\approx\s*|(?<=[\d)}])\s*=\s*(?=-?\d*\.\d)")
 _TELLS = re.compile(
-    r"^(?:.*\b(?:is|are|equals)\s+|(?:(?:so|thus|hence|therefore|then|we (?:get|have|find)|this gives)\b[\s,:]*)+)",
+    r"^(?:#+\s*|a:\s*|.*\b(?:is|are|equals)\s+|(?:(?:so|thus|hence|therefore|then|we (?:get|have|find)|this gives)\b[\s,:]*)+)",
     re.IGNORECASE,
 )
 """What stands before a value in a sentence that tells it."""
 _CHAIN = re.compile(r"=(?:(?!\bor\b|\band\b|,).)*=")
 _ROUNDED = re.compile(r"(\$[^$\n]+\$|\\\([^\n]+?\\\)|[^\s$=]+)\s*(?:≈|\\approx)\s*\$?[-−]?\d[\d.,]*\d?")
 """A value and what it is about, in the last line."""
+_DENIES = re.compile(r"(?<!\\)\bnot\b", re.IGNORECASE)
 _NEGATED = re.compile(r"\b(?:not|never|neither|or|nor)\b|n't\b", re.IGNORECASE)
 
 
@@ -46,7 +49,8 @@ class FinalAnswer(NamedTuple):
 
 
 def final_answer(answer: str) -> FinalAnswer | None:
-    """The final answer: the last box, else the last "the answer is ...", else the last expression; null if there is none."""
+    """The final answer: the last box, else the last "the answer is ...", else the last line's only bold amount, else the last expression; null if there is none."""
+    answer = _FENCE.sub("", answer)
     box = boxed(answer)
     if box is not None:
         return FinalAnswer(clean(box), _parse_box(box))
@@ -56,14 +60,19 @@ def final_answer(answer: str) -> FinalAnswer | None:
         if parsed or ranges.is_empty(text) or (_WORDS.match(text) and len(text.split()) <= 3):
             return FinalAnswer(text, parsed)
     answer = without_asides(answer.strip()).replace("−", "-")
-    last = clean(answer.rpartition("\n")[2])
-    if about := list(_ROUNDED.finditer(answer.rpartition("\n")[2])):
+    line = answer.rpartition("\n")[2]
+    if denies(line):
+        return None
+    if len(bold := _BOLD.findall(line)) == 1:
+        return FinalAnswer(clean(bold[0]), _parse_box(bold[0]))
+    last = clean(line)
+    if about := list(_ROUNDED.finditer(line)):
         return FinalAnswer(clean(about[-1][0]), [])
     told = _TELLS.sub("", re.split(r"(?<=[.!?])\s+", last)[-1])
     if _is_value(told):
         return FinalAnswer(told, _parse_box(told))
     parsed = _parse(answer)
-    if ranges.is_empty(last):
+    if ranges.is_empty(last) or (not parsed and " " not in last and _WORDS.match(last)):
         return FinalAnswer(last, parsed)
     return FinalAnswer(clean(str(parsed[-1])), parsed) if parsed else None
 
@@ -175,6 +184,8 @@ def _verify(answer: FinalAnswer, gold: str) -> Verdict:
     """Compare by math-verify, and numbers again at full precision."""
     _, verify, timed = _library()
     mine, wanted = _comparable(answer.text), _comparable(gold)
+    if _DENIES.search(mine) and not _DENIES.search(wanted):
+        return "unclear"
     parsed = answer.parsed if mine == answer.text else _parse_box(mine)
     try:
         golden = _parse_box(wanted)
@@ -193,7 +204,13 @@ def _comparable(text: str) -> str:
     if interval != text:
         return interval
     parts = _PARTS.split(text)
-    return ", ".join(map(_value, parts)) if len(parts) > 1 and all(map(_ASSIGNED.match, parts)) else text
+    if len(parts) > 1 and all(map(_ASSIGNED.match, parts)):
+        values = {part.partition("=")[0].strip(): _value(part) for part in parts}
+        if len(values) == len(parts):  # x=5, y=3 is the pair (5, 3), x=5 or x=3 a set
+            return f"({', '.join(values[name] for name in sorted(values))})"
+        return ", ".join(map(_value, parts))
+    # a ratio of three is no chain of quotients: 1:2:3 is not 1:3:2
+    return f"({text.replace(':', ', ')})" if text.count(":") > 1 else text
 
 
 def _delimiters(text: str) -> str:

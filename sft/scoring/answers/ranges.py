@@ -13,6 +13,12 @@ _ALL = re.compile(
 _OR = re.compile(r"\s*(?:\bor\b|\\lor\b|\\vee\b|\\cup\b|;)\s*")
 _AND = re.compile(r"\s*(?:\band\b|\\land\b|\\wedge\b|\\cap\b)\s*")
 _SIGN = re.compile(r"(\\le(?![a-z])|\\ge(?![a-z])|\\ne(?![a-z])|<=|>=|!=|<|>)")
+_IN_WORDS = {
+    r"\ge": re.compile(r"^(?:at least|no less than|no fewer than)\b", re.IGNORECASE),
+    r"\le": re.compile(r"^(?:at most|no more than|up to)\b", re.IGNORECASE),
+    ">": re.compile(r"^(?:more|greater|larger) than\b", re.IGNORECASE),
+    "<": re.compile(r"^(?:less|fewer|smaller) than\b", re.IGNORECASE),
+}
 _CLOSED = {r"\le", r"\ge", "<=", ">="}
 _MEMBER = re.compile(r"^([a-zA-Z]) ?\\in ?(?=[\[(\\{])")
 _LOW, _HIGH = ("(", r"-\infty"), (r"\infty", ")")
@@ -27,11 +33,18 @@ def is_empty(text: str) -> bool:
 
 
 def as_interval(text: str) -> str:
-    r"""An inequality as a union of intervals, `x \in [1,2]` as `[1,2]`; anything else as it is."""
+    r"""An inequality as a union of intervals, `x \in [1,2]` as `[1,2]`; anything else as it is.
+
+    A bound without a name (`\ge 42`, "at least 42") is one of x.
+    """
     plain = _plain(text)
     if _ALL.match(plain):
         return r"(-\infty,\infty)"
     plain = _MEMBER.sub("", plain)
+    for sign, words in _IN_WORDS.items():
+        plain = words.sub(lambda _, sign=sign: sign, plain)  # type: ignore[misc]
+    if _SIGN.match(plain):
+        plain = f"x {plain}"
     if not _SIGN.search(plain):
         return plain if plain != _plain(text) else text
     pieces: list[Piece] = []

@@ -67,7 +67,7 @@ def test_another_answer_is_wrong(answer: str, reference: str) -> None:
     assert found and equal(found, reference) is False
 
 
-@pytest.mark.parametrize("answer", ["I cannot say.", "\\boxed{unclosed", ""])
+@pytest.mark.parametrize("answer", ["I cannot say.", "\\boxed{unclosed", "", "The answer isn't 14."])
 def test_no_answer_is_not_a_wrong_one(answer: str) -> None:
     assert final_answer(answer) is None
 
