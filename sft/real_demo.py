@@ -70,7 +70,7 @@ def play(out: Path, seed: int = 42) -> dict[str, Any]:
 
     Args:
         out: the folder.
-        seed: of the training.
+        seed: of the training, not of the mixes.
 
     Returns:
         The report's path, the seconds taken, and the mixes.
@@ -91,7 +91,7 @@ def play(out: Path, seed: int = 42) -> dict[str, Any]:
         console.say(
             f"{error}\nSo this is the demo with tiny models instead, which `--quick` runs without asking:"
         )
-        return demo.play(out)
+        return demo.play(out, seed)
     with (
         as_file(files("curation") / "samples") as samples,
         as_file(files("sft") / "recipes" / "demo") as recipes,

@@ -130,7 +130,7 @@ def _opening(ran: list[Ran]) -> str:
         "# The whole loop on a real model\n\n"
         "Generate, judge, mix, train, export, score, compare, on SmolLM2-135M-Instruct (Apache-2.0, from a wheel) and a CPU. `make demo` asks the same question of more\n"
         "rows and prompts; here every command is typed. A program wrote this page: `python -m tests.docs.loop`. Long output is cut in the middle.\n\n"
-        f"{len(ran)} commands took {minutes:.1f} minutes ({processor:.1f} of processor time) on {os.cpu_count()} cores, of which each used one, with Python "
+        f"{len(ran)} commands took {minutes:.1f} minutes ({processor:.1f} of processor time) on {os.cpu_count()} cores, of which each command used one, with Python "
         f"{platform.python_version()}; other programs used the cores as well. A model this small is no evidence about large ones.\n"
     )
 

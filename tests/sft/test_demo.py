@@ -13,6 +13,8 @@ from sft.comparison import report
 from sft.scoring.suite_files import HowAsked
 from tests.looking import faults_of, links_to_nowhere
 
+SEED = 7
+
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -21,7 +23,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(demo.TRAINING, "max_steps", 3)
         patch.setattr(demo, "SHORT", HowAsked(max_new_tokens=8))
-        demo.play(out)
+        demo.play(out, seed=SEED)
     return out
 
 
@@ -69,6 +71,17 @@ def test_the_totals_of_every_stage_add_up(finished: Path) -> None:
         counts = json.loads(path.read_bytes())["counts"]
         out = sum(sum(counts[state].values()) for state in ("filtered", "quarantined", "failed"))
         assert counts["rows"] == counts["kept"] + out, path
+
+
+def test_every_model_is_trained_with_the_seed_and_every_mix_drawn_as_ever(finished: Path) -> None:
+    seeds = {
+        stage: [
+            json.loads(path.read_bytes())["recipe"]["seed"]
+            for path in finished.glob(f"{stage}/*/manifest.json")
+        ]
+        for stage in ("runs", "mixes")
+    }
+    assert seeds == {"runs": [SEED] * 3, "mixes": [42] * 3}
 
 
 def test_the_demo_never_writes_into_a_folder_of_something_else(tmp_path: Path) -> None:

