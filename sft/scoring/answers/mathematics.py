@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from schemas.errors import require
 from sft.scoring.answers import ranges, units
 from sft.scoring.answers.final_text import boxed, clean, denies, statements, without_asides
-from sft.scoring.answers.numbers import Verdict, compare_bases, compare_numbers, number
+from sft.scoring.answers.numbers import Verdict, compare_bases, compare_clocks, compare_numbers, number
 
 SECONDS = 5
 """Time limit per answer; "9^9^9^9" would never end."""
@@ -107,6 +107,7 @@ def _read(answer: str, gold: str) -> Verdict | None:
     for reader in (
         _compare_words,
         compare_bases,
+        compare_clocks,
         compare_numbers,
         units.compare_mixed,
         _compare_amounts,

@@ -18,6 +18,9 @@ _NUMBER = re.compile(
     rf"|(?P<top>{_DECIMAL})(?:\s*/\s*(?P<bottom>\d+))?(?:\s*(?:\\times|\\cdot|\*|x)\s*10\s*\^\s*\{{?\s*(?P<power>[+-]?\d+)\s*\}}?|[eE](?P<e>[+-]?\d+))?)$"
 )
 _REPEATING = re.compile(r"^([+-]?)(\d*)\.(\d*)(?:\\(?:overline|bar|dot)\s*\{?\s*(\d+)\s*\}?|\((\d+)\))$")
+_CLOCK = re.compile(
+    r"^(\d{1,2})\s*:\s*([0-5]\d)\s*(?:\\text\s*\{)?\s*(?:([ap])\.?\s*m\b\.?)?\s*\}?$", re.IGNORECASE
+)
 _FRACTION = re.compile(r"^(?:\{\s*(-?\d+)\s*\}|(\d))\s*(?:\{\s*(-?\d+)\s*\}|(\d+))$")
 _BASED = re.compile(
     r"^([0-9A-Za-z]+)\s*(?:_\s*\{?\s*\(?(?:\\text\s*\{)?\s*(?:base\s+)?(\w+)\s*\}?\s*\)?\s*\}?"
@@ -54,6 +57,16 @@ def compare_numbers(answer: str, gold: str) -> Verdict | None:
     if mine == wanted or _rounds(answer, mine, wanted):
         return "same"
     return "different"
+
+
+def compare_clocks(answer: str, gold: str) -> Verdict | None:
+    """Compare times of day ("3:30", "3:30 p.m."), which are no ratios; one half of the day may be left out."""
+    mine, wanted = _CLOCK.match(answer.strip()), _CLOCK.match(gold.strip())
+    if mine is None or wanted is None:
+        return None
+    halves = {match[3].lower() for match in (mine, wanted) if match[3]}
+    times = [(int(match[1]), int(match[2])) for match in (mine, wanted)]
+    return "same" if times[0] == times[1] and len(halves) < 2 else "different"
 
 
 def compare_bases(answer: str, gold: str) -> Verdict | None:
