@@ -10,7 +10,6 @@ import os
 import sys
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from shlex import quote
 from typing import Any, TypeVar
 
@@ -59,7 +58,9 @@ class QuickCommand(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the words of a command line; a word too many that is a corpus is told with the option for it."""
-        words = [word for word in args if (Path(word) / "corpus.json").is_file()]
+        words = [
+            word for word in args if os.access(f"{word}/corpus.json", os.R_OK)
+        ]  # Path fails on a long query
         try:
             return super().parse_args(ctx, args)
         except typer.BadParameter:

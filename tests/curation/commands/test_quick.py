@@ -1,5 +1,6 @@
 """What a start loads: help and versions come without the libraries that convert values and read tables."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -61,6 +62,16 @@ def test_neither_writing_nor_asking_a_corpus_loads_pandas(tmp_path: Path) -> Non
     ):
         found = loaded("curation.cli", *words, *corpus)
         assert "pyarrow" in found and not found & {"pandas", "datasets"}
+
+
+def test_a_query_longer_than_a_file_name_is_answered(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text(
+        '{"prompt": "Why?", "reasoning": "Hm.", "answer": "So.", "kind": "math"}'
+    )
+    curate("ingest", "rows.jsonl", cwd=tmp_path)
+    query = "select count(*) as n from traces where " + " or ".join(["answer = 'So.'"] * 400)
+    done = curate("sql", query, "--json", cwd=tmp_path)
+    assert (done.returncode, json.loads(done.stdout)) == (0, [{"n": 1}]), done.stderr
 
 
 def test_data_frames_are_read_after_pandas_was_left_out(tmp_path: Path) -> None:
