@@ -5,11 +5,13 @@ and `schemas.hiding`, since a text may hold a key.
 """
 
 import json
+import math
 import re
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from decimal import Decimal
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -187,7 +189,11 @@ def _escaped(character: re.Match[str]) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Named tuples and models inside a result as the objects that JSON knows."""
+    """Named tuples, models and decimals inside a result as what JSON knows; what is no number (NaN, infinite) is null."""
+    if isinstance(value, Decimal):
+        value = int(value) if value.is_finite() and value == value.to_integral_value() else float(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json")
     if isinstance(value, tuple) and hasattr(value, "_asdict"):

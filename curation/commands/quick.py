@@ -58,9 +58,8 @@ class QuickCommand(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the words of a command line; a word too many that is a corpus is told with the option for it."""
-        words = [
-            word for word in args if os.access(f"{word}/corpus.json", os.R_OK)
-        ]  # Path fails on a long query
+        # a path would fail where a word is longer than a file name may be, as a query is
+        words = [word for word in args if os.access(f"{word}/corpus.json", os.R_OK)]
         try:
             return super().parse_args(ctx, args)
         except typer.BadParameter:

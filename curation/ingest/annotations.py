@@ -38,6 +38,9 @@ GROUP_BITS = 20
 Key = tuple[str, str, str]
 """trace_id, pattern, annotator."""
 
+SHOWN = 40
+"""Characters that are shown of what is no pattern."""
+
 
 class ImportedResult(NamedTuple):
     """A row with its annotation or fault."""
@@ -212,7 +215,8 @@ def read_verdict(raw: RawRow, index: TraceIndex, texts: dict[str, dict[str, str]
     if entry is None:
         raise BadRow(
             "unknown_pattern",
-            f"pattern is none of {', '.join(index.entries)}; add your codebook with: curate codebook add FILE",
+            f"pattern {str(row.get('pattern'))[:SHOWN]!r} is none of {', '.join(index.entries)}; "
+            "add your codebook with: curate codebook add FILE",
         )
     trace_id = index.find(row)
     spans = [_span(span, entry, texts[trace_id]) for span in row.get("spans") or []]

@@ -1,4 +1,5 @@
 import json
+from decimal import Decimal
 
 import pytest
 
@@ -35,3 +36,21 @@ def test_json_is_clean_and_loses_nothing(capsys: pytest.CaptureFixture[str]) -> 
     shown = capsys.readouterr().out
     assert not dangerous(shown)
     assert json.loads(shown) == {"text": EVIL, "emoji": "👩‍🚀"}
+
+
+def test_json_has_numbers_for_decimals_and_null_for_what_is_no_number(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    values = [
+        Decimal("12345678901234567890"),
+        Decimal("1.50"),
+        Decimal("NaN"),
+        float("nan"),
+        float("-inf"),
+        0.5,
+    ]
+    console.json_result({"values": values})
+    said = capsys.readouterr().out
+    assert json.loads(said, parse_constant=pytest.fail)["values"] == [
+        12345678901234567890, 1.5, None, None, None, 0.5,
+    ]  # fmt: skip
