@@ -325,8 +325,8 @@ def attribute(
         Its `summary` names the behaviours, their strongest rows, and the files with all rows and the page.
 
     Raises:
-        DataError: if there is no finished run, its mix is not the one it was trained on, another run differs in more than its seed, or there
-            are no such outcomes.
+        DataError: if there is no finished run, its mix is not the one it was trained on, another run differs in more than its seed or
+            is given twice, or there are no such outcomes.
         RecipeError: for an unknown suite, measure or choice.
         CorpusError: if a corpus is none, or cannot be written.
         EngineError: if the model cannot be loaded.

@@ -86,7 +86,7 @@ def open_runs(folders: Sequence[Path]) -> list[TrainedRun]:
     """Read finished runs that differ in their seed alone.
 
     Raises:
-        DataError: as `open_run` does, and if a run differs from the first in more than its seed.
+        DataError: as `open_run` does, and if a run differs from the first in more than its seed, or two have the same seed.
     """
     runs = [open_run(folder) for folder in folders]
     told = [_told(folder)[0] for folder in folders]
@@ -98,6 +98,13 @@ def open_runs(folders: Sequence[Path]) -> list[TrainedRun]:
             raise DataError(
                 f"{run.folder}: was trained with a different {', '.join(different)} than {folders[0]}; --also takes runs of the same "
                 "config with another seed"
+            )
+    first: dict[int, TrainedRun] = {}
+    for run in runs:
+        if (known := first.setdefault(run.config.seed, run)) is not run:
+            raise DataError(
+                f"{run.folder}: is the same run as {known.folder} (seed {run.config.seed}) and would count twice; --also takes runs of the "
+                "same config with another seed"
             )
     return runs
 

@@ -61,7 +61,7 @@ def attribute(
 
     Raises:
         DataError: if there is no finished run, it was trained with another loss, its mix is not the one it was trained on, another run differs
-            in more than its seed, or there are no such outcomes.
+            in more than its seed or is given twice, or there are no such outcomes.
         UsageError: if there is no such suite or measure.
         CorpusError: if `corpus` is none, or cannot be written.
         RenderError: if a reply cannot be rendered.

@@ -164,13 +164,24 @@ def test_several_runs_are_ranked_by_the_mean_and_each_keeps_its_cache(
     assert "mean over 2 runs" in page
 
 
-def test_runs_that_are_the_same_change_nothing(trained: Any, scored: Path, tmp_path: Path) -> None:
-    alone = attribute(trained(), scored, tmp_path / "eval", AttributeRecipe(), out=tmp_path / "alone")
-    again = attribute(
-        trained(), scored, tmp_path / "eval", AttributeRecipe(), also=[trained()], out=tmp_path / "out"
+def test_runs_in_one_folder_keep_their_caches_apart(trained: Any, scored: Path, tmp_path: Path) -> None:
+    runs = [trained(), trained(seed=1)]
+    both, again = (
+        attribute(runs[0], scored, tmp_path / "eval", AttributeRecipe(), also=runs[1:], out=out)
+        for out in (None, tmp_path / "out")
     )
-    assert table_of(tmp_path / "out", again) == table_of(tmp_path / "alone", alone)
-    assert len(list((tmp_path / "out").rglob("rows-*"))) == 2  # one cache for both
+    assert table_of(tmp_path / "out", again) == table_of(runs[0] / stage.FOLDER, both)
+    assert len(list((tmp_path / "out").rglob("rows-*"))) == 4  # two snapshots of each
+
+
+def test_a_run_that_is_given_twice_is_refused(trained: Any, scored: Path, tmp_path: Path) -> None:
+    for also in ([trained()], [trained(seed=1), trained(seed=1)]):
+        told = rf"{also[-1]}: is the same run as .* would count twice.*another seed"
+        with pytest.raises(DataError, match=told):
+            attribute(
+                trained(), scored, tmp_path / "eval", AttributeRecipe(), also=also, out=tmp_path / "out"
+            )
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_killed_call_over_several_runs_goes_on_behind_the_runs_that_are_finished(
