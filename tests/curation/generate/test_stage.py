@@ -244,6 +244,11 @@ def test_transformers_splits_what_real_templates_began(family: str, request: pyt
 def test_a_run_killed_in_the_middle_is_finished_by_the_next(
     prompts: Store, r1_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    recipe: dict[str, Any] = {
+        "engine": {"kind": "transformers", "model": str(r1_model)},
+        "samples": 60,
+        "sampling": {"max_new_tokens": 20},
+    }
     code = """
 import sys, time
 from pathlib import Path
@@ -256,10 +261,9 @@ def slow(self, conversations, sampling):
     time.sleep(0.3)
     return chat(self, conversations, sampling)
 TransformersEngine.chat = slow
-recipe = {"engine": {"kind": "transformers", "model": sys.argv[2]}, "samples": 60, "sampling": {"max_new_tokens": 20}}
-print(run(Path(sys.argv[1]), GenerateRecipe.model_validate(recipe)).counts.model_dump_json())
+run(Path(sys.argv[1]), GenerateRecipe.model_validate_json(sys.argv[2]))
 """
-    command = [sys.executable, "-c", code, str(prompts.root), str(r1_model)]
+    command = [sys.executable, "-c", code, str(prompts.root), json.dumps(recipe)]
     running = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"})
     deadline = time.monotonic() + 120
     while len(prompts.parts("traces")) < 2 and time.monotonic() < deadline:
@@ -267,8 +271,7 @@ print(run(Path(sys.argv[1]), GenerateRecipe.model_validate(recipe)).counts.model
     running.send_signal(signal.SIGKILL)
     running.wait()
     assert 0 < len(prompts.keys("traces")) < 240
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout)["kept"] == 240
+    assert run(prompts.root, GenerateRecipe.model_validate(recipe)).counts.kept == 240
     assert rows(prompts, "select count(*) as n, count(distinct trace_id) as ids from traces") == [
         {"n": 240, "ids": 240}
     ]

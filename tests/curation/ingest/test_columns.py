@@ -115,10 +115,14 @@ def corpus(folder: Path, files: list[Path], recipe: dict[str, Any]) -> dict[str,
 
 
 def both(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: list[Path], recipe: dict[str, Any]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    files: list[Path],
+    recipe: dict[str, Any],
+    part: int = 20_000,
 ) -> dict[str, bytes]:
-    """The corpus of the columns' path, after a comparison with that of the rows' path."""
-    monkeypatch.setattr(parts, "PART_SIZE", 20_000)
+    """The corpus of the columns' path, in parts of so many bytes, after a comparison with that of the rows' path."""
+    monkeypatch.setattr(parts, "PART_SIZE", part)
     together = corpus(tmp_path / "together", files, recipe)
     with monkeypatch.context() as apart:
         apart.setattr(lines, "FEW", 10**9)
@@ -195,7 +199,7 @@ def test_real_files_and_reported_cases_change_nothing(
     for number, file in enumerate([shared_data / "star1.json", shared_data / "sft_train_nocot.json", *cases]):
         (tmp_path / str(number)).mkdir()
         try:
-            both(tmp_path / str(number), monkeypatch, [file], {})
+            both(tmp_path / str(number), monkeypatch, [file], {}, part=200_000)
         except DataError:  # outputs without their requests, and the like
             continue
         read += 1
