@@ -64,11 +64,14 @@ def test_an_error_in_the_middle_leaves_nothing(
 def test_a_stopped_build_leaves_nothing_and_says_so(tmp_path: Path, kind: signal.Signals) -> None:
     corpus = Store.create(tmp_path / "corpus")
     row = {"prompt": "q", "reasoning": "r" * 3000, "answer": "a", "sample_index": 0}
-    rows = [row | {"trace_id": f"t{n}", "prompt_id": f"p{n}"} for n in range(30_000)]
+    rows = [row | {"trace_id": f"t{n}", "prompt_id": f"p{n}"} for n in range(60_000)]
     write_parquet(corpus.root / "traces" / "part-0.parquet", pa.Table.from_pylist(rows, TRACES))
     (tmp_path / "r.yaml").write_text("name: x\njsonl: true\nparts: {a: {where: 'true'}}\n")
     command = [sys.executable, "-m", "curation", "build-mix", "r.yaml", "--corpus", "corpus", "--out", "mix"]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    # others come first, this test too, or a busy machine lets the build end before it is stopped
+    process = subprocess.Popen(
+        ["nice", "-n", "19", *command], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
     while process.poll() is None and not (tmp_path / ".building-mix").exists():
         time.sleep(0.005)
     process.send_signal(kind)
