@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.docs.transcript import ROOT, Ran, Shell, section
+from tests.docs.transcript import ROOT, Ran, Shell, minutes_of, section
 
 PAGE = ROOT / "docs" / "loop.md"
 
@@ -123,9 +123,7 @@ def page() -> str:
 
 
 def _opening(ran: list[Ran]) -> str:
-    minutes, processor = (
-        sum(times) / 60 for times in zip(*((r.seconds, r.processor) for r in ran), strict=True)
-    )
+    minutes, processor = minutes_of(ran)
     return (
         "# The whole loop on a real model\n\n"
         "Generate, judge, mix, train, export, score, compare, on SmolLM2-135M-Instruct (Apache-2.0, from a wheel) and a CPU. `make demo` asks the same question of more\n"

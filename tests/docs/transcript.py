@@ -166,10 +166,13 @@ def page(data: Path) -> str:
     return "\n".join([_opening(everything), *parts])
 
 
+def minutes_of(ran: Sequence[Ran]) -> tuple[float, float]:
+    """What commands took together, by the clock and of the processor."""
+    return sum(one.seconds for one in ran) / 60, sum(one.processor for one in ran) / 60
+
+
 def _opening(ran: Sequence[Ran]) -> str:
-    minutes, processor = (
-        sum(times) / 60 for times in zip(*((r.seconds, r.processor) for r in ran), strict=True)
-    )
+    minutes, processor = minutes_of(ran)
     return (
         "# A first hour, command by command\n\n"
         "What a fresh environment says to the commands of the [README](../README.md) and of [Curate your first mix](first-mix.md), nothing else\n"
